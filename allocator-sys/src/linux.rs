@@ -1,0 +1,30 @@
+//! Linux on x86-64 and AArch64, under glibc or musl.
+
+mod cpu;
+mod errno;
+mod fork;
+mod futex;
+mod memory;
+mod random;
+mod report;
+mod thread;
+mod time;
+
+#[cfg(target_arch = "aarch64")]
+#[path = "linux/aarch64.rs"]
+mod arch;
+#[cfg(target_arch = "x86_64")]
+#[path = "linux/x86_64.rs"]
+mod arch;
+
+pub use cpu::{cpu_count, current_cpu};
+pub use fork::on_fork;
+pub use futex::{futex_wait, futex_wait_for, futex_wake};
+pub use memory::{
+    MapError, address_limit, advise_huge, commit, map_at, move_to, page_size, protect, purge,
+    release, reserve, reserve_at, resize,
+};
+pub use random::random;
+pub use report::{abort, write_stderr};
+pub use thread::{arm_thread_exit, on_thread_exit, start_thread, thread_token, yield_now};
+pub use time::monotonic_ms;

@@ -1,0 +1,15 @@
+//! What happens around `fork`.
+
+use super::errno::Errno;
+
+/// Has `child` run in the child of every later `fork`, before `fork` returns
+/// there. `false`: it will not run.
+///
+/// Handlers cannot be taken back, and a function given twice runs twice. The
+/// C library may allocate through the process's `malloc` here: the caller
+/// holds no lock of the allocator.
+pub fn on_fork(child: unsafe extern "C" fn()) -> bool {
+    let _kept = Errno::keep();
+    // SAFETY: a plain function pointer; it takes nothing.
+    unsafe { libc::pthread_atfork(None, None, Some(child)) == 0 }
+}

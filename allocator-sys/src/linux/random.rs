@@ -1,0 +1,84 @@
+//! Numbers that cannot be guessed.
+
+use super::errno::Errno;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// The step of the sequence that [`mixed`] walks: 2⁶⁴ divided by the golden
+/// ratio, odd.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// 64 random bits from the kernel. Before the kernel's pool is ready, or
+/// where the call is forbidden, they are mixed from the random bytes that
+/// the kernel gave the process at its start, the time and an address.
+pub fn random() -> u64 {
+    let _kept = Errno::keep();
+    kernel_random().unwrap_or_else(mixed)
+}
+
+/// 64 bits from `getrandom`, without waiting.
+fn kernel_random() -> Option<u64> {
+    let mut bits = 0u64;
+    // SAFETY: the kernel writes at most the eight bytes of `bits`.
+    let written = unsafe {
+        libc::syscall(
+            libc::SYS_getrandom,
+            &raw mut bits,
+            size_of::<u64>(),
+            libc::GRND_NONBLOCK,
+        )
+    };
+    (written == size_of::<u64>() as libc::c_long).then_some(bits)
+}
+
+/// The next number of a sequence that starts where only this process does.
+fn mixed() -> u64 {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    let start = start_bytes() ^ nanoseconds().rotate_left(32) ^ (&raw const CALLS) as u64;
+    scramble(start.wrapping_add(call.wrapping_mul(STEP)))
+}
+
+/// The finishing step of the generator splitmix64.
+fn scramble(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+/// The kernel's random bytes of the process's start, folded; 0 if it gave
+/// none.
+fn start_bytes() -> u64 {
+    // SAFETY: takes a number and looks into the process's own vector.
+    let bytes = unsafe { libc::getauxval(libc::AT_RANDOM) } as *const [u64; 2];
+    if bytes.is_null() {
+        return 0;
+    }
+    // SAFETY: the kernel put sixteen bytes there; they may lie unaligned.
+    let [low, high] = unsafe { bytes.read_unaligned() };
+    low ^ high.rotate_left(17)
+}
+
+/// The finest time there is, in nanoseconds.
+fn nanoseconds() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes the time into `now`.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    (now.tv_sec as u64)
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(now.tv_nsec as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fallback_differs_from_call_to_call() {
+        let first = mixed();
+        assert_ne!(first, mixed());
+        assert_ne!(start_bytes(), 0);
+    }
+}

@@ -1,0 +1,216 @@
+//! Threads: their names, their ends, and one of our own.
+
+use super::arch;
+use super::errno::Errno;
+use core::ffi::{c_int, c_ulong, c_void};
+use core::mem::{self, MaybeUninit};
+use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// What the helper thread runs.
+type Body = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
+
+/// Stack of the helper thread, in bytes: addresses, mostly.
+const HELPER_STACK: usize = 256 << 10;
+
+/// The helper thread's name, as `ps` shows it.
+const HELPER_NAME: &core::ffi::CStr = c"strata";
+
+/// The key whose destructor reports the end of a thread, plus one; 0 before
+/// there is one.
+static EXIT_KEY: AtomicU64 = AtomicU64::new(0);
+
+/// The prime 2³¹ − 1: thread pointers are told apart modulo this.
+const TOKENS: u64 = (1 << 31) - 1;
+
+/// Spreads neighbouring thread pointers over all the tokens.
+const SPREAD: u64 = 0x4f1b_bcdd;
+
+/// Lets another thread run, if one waits for this CPU.
+pub fn yield_now() {
+    let _kept = Errno::keep();
+    // SAFETY: takes nothing and touches nothing of ours.
+    unsafe { libc::sched_yield() };
+}
+
+/// A number that names the calling thread among the living ones: not 0, less
+/// than 2³¹, and made from the thread pointer alone. A thread that starts
+/// after this one's end may bear the same number.
+///
+/// Two living threads have different numbers if their control blocks lie
+/// less than 128 GiB apart, or if both stacks came from the C library and
+/// lie less than 8 TiB apart.
+#[inline]
+pub fn thread_token() -> u32 {
+    token(arch::thread_pointer())
+}
+
+/// Sets up, once, that `ended(value)` runs at the end of each thread that
+/// called [`arm_thread_exit`] with that value. `false`: the process has no
+/// thread-specific key left.
+///
+/// Any number of threads may call this at any time; the function of the
+/// first call that succeeds is the one that runs.
+pub fn on_thread_exit(ended: unsafe extern "C" fn(*mut c_void)) -> bool {
+    if EXIT_KEY.load(Ordering::Acquire) != 0 {
+        return true;
+    }
+    let _kept = Errno::keep();
+    let mut key: libc::pthread_key_t = 0;
+    // SAFETY: writes the new key into `key`.
+    if unsafe { libc::pthread_key_create(&raw mut key, Some(ended)) } != 0 {
+        return false;
+    }
+    publish_exit_key(key);
+    true
+}
+
+/// Asks for `ended(value)` at the end of the calling thread; a later call
+/// replaces the value, and null takes the request back. `false`: nothing
+/// will run, as there is no key or no memory for it.
+///
+/// The C library may allocate through the process's `malloc` here: the
+/// caller holds no lock of the allocator. Called from within `ended`, it
+/// asks for one more run.
+#[expect(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "the C library keeps the value and never looks behind it"
+)]
+pub fn arm_thread_exit(value: *mut c_void) -> bool {
+    let _kept = Errno::keep();
+    let Some(key) = EXIT_KEY.load(Ordering::Acquire).checked_sub(1) else {
+        return false;
+    };
+    // SAFETY: the key was created, and nobody deletes a published one.
+    unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, value) == 0 }
+}
+
+/// Starts a detached thread that runs `body(null)`, with all signals
+/// blocked, a small stack, and the name `strata`. `false`: there is no such
+/// thread.
+///
+/// The C library may allocate through the process's `malloc` here: the
+/// caller holds no lock of the allocator.
+pub fn start_thread(body: Body) -> bool {
+    let _kept = Errno::keep();
+    let signals = block_signals();
+    let started = start_detached(body, HELPER_STACK) || start_detached(body, 0);
+    restore_signals(&signals);
+    started
+}
+
+/// The token of the thread whose control block lies at `pointer`.
+///
+/// Control blocks are larger than 64 bytes, so the low six bits tell nothing.
+/// What remains is multiplied within a prime field, which is one to one:
+/// equal tokens take a distance of a multiple of 64·(2³¹ − 1) bytes.
+#[inline]
+fn token(pointer: usize) -> u32 {
+    let block = (pointer as u64 >> 6) % TOKENS;
+    (block * SPREAD % TOKENS) as u32 + 1
+}
+
+/// Makes `key` the one, unless another thread's came first.
+fn publish_exit_key(key: libc::pthread_key_t) {
+    let published =
+        EXIT_KEY.compare_exchange(0, u64::from(key) + 1, Ordering::AcqRel, Ordering::Acquire);
+    if published.is_err() {
+        // SAFETY: the key is ours and no value was ever set under it.
+        unsafe { libc::pthread_key_delete(key) };
+    }
+}
+
+/// Blocks every signal in the calling thread; the mask that was.
+fn block_signals() -> libc::sigset_t {
+    let mut all = MaybeUninit::uninit();
+    let mut before = MaybeUninit::zeroed();
+    // SAFETY: the first call fills `all`, the second reads it and writes
+    // `before`, which is valid as zeros too.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        before.assume_init()
+    }
+}
+
+/// Puts the mask of the calling thread back.
+fn restore_signals(mask: &libc::sigset_t) {
+    // SAFETY: reads a mask that the C library wrote.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, ptr::null_mut()) };
+}
+
+/// Starts a detached thread on a stack of `stack` bytes, or of the default
+/// size where that is 0.
+fn start_detached(body: Body, stack: usize) -> bool {
+    let mut wishes = MaybeUninit::uninit();
+    // SAFETY: initializes `wishes`, or says that it did not.
+    if unsafe { libc::pthread_attr_init(wishes.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: just initialized.
+    let mut wishes = unsafe { wishes.assume_init() };
+    let started = start_wished(&mut wishes, body, stack) == 0;
+    // SAFETY: initialized, and not used again.
+    unsafe { libc::pthread_attr_destroy(&raw mut wishes) };
+    started
+}
+
+/// Starts a thread as wished; the error number, 0 for none. A stack size
+/// that the C library refuses shows as an error of the start.
+fn start_wished(wishes: &mut libc::pthread_attr_t, body: Body, stack: usize) -> c_int {
+    let mut thread = MaybeUninit::uninit();
+    // SAFETY: `wishes` is initialized, `thread` takes the new thread's
+    // handle, and `named` gets the function that it expects.
+    unsafe {
+        let detached = libc::pthread_attr_setdetachstate(wishes, libc::PTHREAD_CREATE_DETACHED);
+        if detached != 0 {
+            return detached;
+        }
+        if stack != 0 {
+            libc::pthread_attr_setstacksize(wishes, stack);
+        }
+        libc::pthread_create(thread.as_mut_ptr(), wishes, named, body as *mut c_void)
+    }
+}
+
+/// Names the calling thread and goes on with the body that it was given.
+extern "C" fn named(body: *mut c_void) -> *mut c_void {
+    // SAFETY: `start_wished` made the pointer from a function of this type.
+    let body = unsafe { mem::transmute::<*mut c_void, Body>(body) };
+    // SAFETY: the kernel reads the name, which ends in a zero; the body
+    // takes a null pointer.
+    unsafe {
+        libc::prctl(libc::PR_SET_NAME, HELPER_NAME.as_ptr() as c_ulong);
+        body(ptr::null_mut())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn stacks_side_by_side_have_different_tokens() {
+        let stacks = 200_000;
+        let tokens: HashSet<u32> = (0..stacks)
+            .map(|stack| token(0x7f00_0000_06c0 + stack * 0x80_1000))
+            .collect();
+        assert_eq!(tokens.len(), stacks);
+    }
+
+    #[test]
+    fn tokens_are_31_bits_and_never_0() {
+        for pointer in [0, 63, 64, usize::MAX, 64 * ((1 << 31) - 1), (1 << 37) - 1] {
+            assert!((1..1 << 31).contains(&token(pointer)), "{pointer:#x}");
+        }
+    }
+
+    #[test]
+    fn low_bits_of_tokens_are_spread() {
+        let shards: HashSet<u32> = (0..64)
+            .map(|stack| token(0x7f00_0000_06c0 + stack * 0x80_1000) & 15)
+            .collect();
+        assert!(shards.len() > 8, "{}", shards.len());
+    }
+}
