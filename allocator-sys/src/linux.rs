@@ -18,6 +18,8 @@ mod arch;
 mod arch;
 
 pub use cpu::{cpu_count, current_cpu};
+#[cfg(feature = "fake")]
+pub(crate) use fork::around_fork;
 pub use fork::on_fork;
 pub use futex::{futex_wait, futex_wait_for, futex_wake};
 pub use memory::{

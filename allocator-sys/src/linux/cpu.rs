@@ -13,8 +13,8 @@ const MASK_WORDS: usize = 8192 / u64::BITS as usize;
 /// Where the number of the CPU stands in the kernel's `struct rseq`.
 const RSEQ_CPU_ID: isize = 4;
 
-/// How many CPUs the process may use, at least 1. The number is taken at the
-/// first call and stays.
+/// How many CPUs the process may use, at least 1. The first call takes the
+/// number from the affinity of its thread; it stays.
 pub fn cpu_count() -> usize {
     static COUNT: OnceNonZeroUsize = OnceNonZeroUsize::new();
     COUNT.get_or_init(count_cpus).get()

@@ -13,3 +13,16 @@ pub fn on_fork(child: unsafe extern "C" fn()) -> bool {
     // SAFETY: a plain function pointer; it takes nothing.
     unsafe { libc::pthread_atfork(None, None, Some(child)) == 0 }
 }
+
+/// Has `before` run ahead of every later `fork`, and then `parent` and
+/// `child` on their sides. `false`: none will run.
+#[cfg(feature = "fake")]
+pub(crate) fn around_fork(
+    before: unsafe extern "C" fn(),
+    parent: unsafe extern "C" fn(),
+    child: unsafe extern "C" fn(),
+) -> bool {
+    let _kept = Errno::keep();
+    // SAFETY: plain function pointers; they take nothing.
+    unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) == 0 }
+}

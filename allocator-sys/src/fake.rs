@@ -1,0 +1,48 @@
+//! The same contract, checked, with failures on demand.
+//!
+//! Every function of the crate is here once more under the same signature.
+//! Memory comes from the real system, so it can be used, and every call on
+//! memory is held against a table of what was handed out before. A misuse
+//! writes one line to standard error, which begins with
+//! `allocator-sys fake: misuse:`, and ends the process with `SIGABRT`:
+//!
+//! - a size of 0, an address or a size that is not a multiple of the page
+//!   size, a range past the end of the address space;
+//! - `commit`, `purge`, `release`, `protect`, `advise_huge` on a range that is
+//!   not mapped in full, hence also a second `release`;
+//! - `commit` where some of the range is committed already;
+//! - `map_at`, `reserve_at` over a range that is ours in part;
+//! - `resize`, `move_to` of a range that is not committed in full;
+//! - `move_to` onto a range that is not reserved in full, or onto itself.
+//!
+//! [`fail_nth`] and [`fail_any_nth`] make calls fail: such a call changes
+//! nothing and reports what the real one reports. The calls about threads,
+//! time and CPUs go through to the system; `set_…` gives some of them a fixed
+//! answer.
+//!
+//! Nothing here allocates. The state is one for the whole process, so tests
+//! that set failures or answers, or compare sums, run one at a time.
+
+mod answer;
+mod failure;
+mod lock;
+mod memory;
+mod misuse;
+mod table;
+mod thread;
+
+pub use crate::linux::MapError;
+pub use answer::{
+    address_limit, cpu_count, current_cpu, monotonic_ms, page_size, set_address_limit,
+    set_cpu_count, set_current_cpu, set_monotonic_ms, set_page_size,
+};
+pub use failure::{Call, calls, clear_failures, fail_any_nth, fail_nth, set_map_error};
+pub use memory::{
+    advise_huge, commit, committed_bytes, map_at, mapped_bytes, move_to, protect, purge,
+    purged_bytes, ranges, release, reserve, reserve_at, resize, state_of,
+};
+pub use table::State;
+pub use thread::{
+    abort, arm_thread_exit, futex_wait, futex_wait_for, futex_wake, on_fork, on_thread_exit,
+    random, start_thread, thread_token, write_stderr, yield_now,
+};

@@ -1,0 +1,249 @@
+//! What is mapped, range by range.
+
+/// What a page of ours is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No access and no contents.
+    Reserved,
+    /// Readable and writable.
+    Committed,
+    /// Readable and writable, zero when it was purged.
+    Purged,
+    /// No access; the contents stay.
+    Protected,
+}
+
+/// How many ranges there can be.
+pub(super) const CAPACITY: usize = 1 << 15;
+
+/// Pages in a row that are in the same state.
+#[derive(Clone, Copy)]
+struct Range {
+    start: usize,
+    end: usize,
+    state: State,
+}
+
+/// No room for another range.
+#[derive(Debug)]
+pub(super) struct Full;
+
+/// The ranges that are ours, in order, apart from each other or in different
+/// states.
+pub(super) struct Table {
+    ranges: [Range; CAPACITY],
+    len: usize,
+}
+
+impl Table {
+    /// Nothing is ours.
+    pub(super) const fn new() -> Self {
+        let none = Range {
+            start: 0,
+            end: 0,
+            state: State::Reserved,
+        };
+        Self {
+            ranges: [none; CAPACITY],
+            len: 0,
+        }
+    }
+
+    /// Is all of it ours, and in a state that `fits`?
+    pub(super) fn all(&self, start: usize, end: usize, fits: impl Fn(State) -> bool) -> bool {
+        let mut covered = start;
+        for range in self.touching(start, end) {
+            if range.start > covered || !fits(range.state) {
+                return false;
+            }
+            covered = range.end;
+        }
+        covered >= end
+    }
+
+    /// Is some of it ours, in a state that `fits`?
+    pub(super) fn any(&self, start: usize, end: usize, fits: impl Fn(State) -> bool) -> bool {
+        self.touching(start, end).iter().any(|r| fits(r.state))
+    }
+
+    /// Bytes in a state that `fits`.
+    pub(super) fn bytes(&self, fits: impl Fn(State) -> bool) -> usize {
+        let fitting = self.ranges().iter().filter(|range| fits(range.state));
+        fitting.map(|range| range.end - range.start).sum()
+    }
+
+    /// The state of one byte, if it is ours.
+    pub(super) fn state(&self, at: usize) -> Option<State> {
+        self.touching(at, at + 1).first().map(|range| range.state)
+    }
+
+    /// How many ranges there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Makes the range ours and gives it a state.
+    pub(super) fn set(&mut self, start: usize, end: usize, state: State) -> Result<(), Full> {
+        self.clear(start, end)?;
+        let at = self.after(start);
+        self.insert(at, Range { start, end, state })?;
+        self.merge(at, at + 1);
+        Ok(())
+    }
+
+    /// Makes the range no longer ours.
+    pub(super) fn clear(&mut self, start: usize, end: usize) -> Result<(), Full> {
+        let (from, to) = self.cut_out(start, end)?;
+        self.remove(from, to);
+        Ok(())
+    }
+
+    /// Gives each part of the range the state that `next` makes of its own.
+    pub(super) fn update(
+        &mut self,
+        start: usize,
+        end: usize,
+        next: impl Fn(State) -> State,
+    ) -> Result<(), Full> {
+        let (from, to) = self.cut_out(start, end)?;
+        for range in &mut self.ranges[from..to] {
+            range.state = next(range.state);
+        }
+        self.merge(from, to);
+        Ok(())
+    }
+
+    /// The ranges in use.
+    fn ranges(&self) -> &[Range] {
+        &self.ranges[..self.len]
+    }
+
+    /// The ranges that have a byte in common with this one.
+    fn touching(&self, start: usize, end: usize) -> &[Range] {
+        let from = self.ranges().partition_point(|range| range.end <= start);
+        let to = self.ranges().partition_point(|range| range.start < end);
+        &self.ranges()[from..to.max(from)]
+    }
+
+    /// The index of the first range that begins at `at` or later.
+    fn after(&self, at: usize) -> usize {
+        self.ranges().partition_point(|range| range.start < at)
+    }
+
+    /// Has ranges begin and end at these addresses; the indices of those in
+    /// between.
+    fn cut_out(&mut self, start: usize, end: usize) -> Result<(usize, usize), Full> {
+        self.split(start)?;
+        self.split(end)?;
+        Ok((self.after(start), self.after(end)))
+    }
+
+    /// Has no range extend across `at`.
+    fn split(&mut self, at: usize) -> Result<(), Full> {
+        let next = self.after(at);
+        let Some(before) = next.checked_sub(1) else {
+            return Ok(());
+        };
+        let Range { end, state, .. } = self.ranges[before];
+        if end <= at {
+            return Ok(());
+        }
+        self.insert(
+            next,
+            Range {
+                start: at,
+                end,
+                state,
+            },
+        )?;
+        self.ranges[before].end = at;
+        Ok(())
+    }
+
+    /// Joins the ranges from one before `from` to `to` where they meet in the
+    /// same state.
+    fn merge(&mut self, from: usize, to: usize) {
+        let mut at = to.min(self.len.saturating_sub(1));
+        while at > 0 && at >= from {
+            let (left, right) = (self.ranges[at - 1], self.ranges[at]);
+            if left.end == right.start && left.state == right.state {
+                self.ranges[at - 1].end = right.end;
+                self.remove(at, at + 1);
+            }
+            at -= 1;
+        }
+    }
+
+    /// Puts a range in at an index.
+    fn insert(&mut self, at: usize, range: Range) -> Result<(), Full> {
+        if self.len == CAPACITY {
+            return Err(Full);
+        }
+        self.ranges.copy_within(at..self.len, at + 1);
+        self.ranges[at] = range;
+        self.len += 1;
+        Ok(())
+    }
+
+    /// Takes the ranges of these indices out.
+    fn remove(&mut self, from: usize, to: usize) {
+        self.ranges.copy_within(to..self.len, from);
+        self.len -= to - from;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::boxed::Box;
+    use std::collections::BTreeMap;
+
+    /// The states by byte, the slow way.
+    type Model = BTreeMap<usize, State>;
+
+    fn agree(table: &Table, model: &Model) {
+        for at in 0..64 {
+            assert_eq!(table.state(at), model.get(&at).copied(), "at {at}");
+        }
+        for pair in table.ranges().windows(2) {
+            let apart = pair[0].end < pair[1].start;
+            let differ = pair[0].end == pair[1].start && pair[0].state != pair[1].state;
+            assert!(apart || differ);
+        }
+        assert_eq!(table.bytes(|_| true), model.len());
+    }
+
+    #[test]
+    fn the_table_agrees_with_a_map_of_bytes() {
+        let mut table = Box::new(Table::new());
+        let mut model = Model::new();
+        let mut seed = 1u64;
+        for _ in 0..20_000 {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1);
+            let start = (seed >> 33) as usize % 60;
+            let end = start + 1 + (seed >> 43) as usize % 4;
+            let state =
+                [State::Reserved, State::Committed, State::Purged][(seed >> 53) as usize % 3];
+            let owned = (start..end).filter(|at| model.contains_key(at)).count();
+            assert_eq!(table.all(start, end, |_| true), owned == end - start);
+            assert_eq!(table.any(start, end, |_| true), owned > 0);
+            match (seed >> 58) % 3 {
+                0 => {
+                    table.set(start, end, state).unwrap();
+                    model.extend((start..end).map(|at| (at, state)));
+                }
+                1 => {
+                    table.clear(start, end).unwrap();
+                    model.retain(|at, _| !(start..end).contains(at));
+                }
+                _ => {
+                    table.update(start, end, |_| state).unwrap();
+                    model
+                        .range_mut(start..end)
+                        .for_each(|(_, old)| *old = state);
+                }
+            }
+            agree(&table, &model);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Each misuse that the fake promises to catch, in a process of its own.
+
+use allocator_sys::fake;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+
+/// The number of the misuse that a process was started for.
+const CASE: &str = "STRATA_TEST_MISUSE";
+
+/// A misuse of three committed pages at the address, and what is to be said.
+type Case = (fn(*mut u8), &'static str);
+
+/// Has unsafe calls as a case.
+macro_rules! case {
+    ($message:literal, |$at:ident, $page:ident| $misuse:expr) => {
+        (
+            |$at| {
+                let $page = fake::page_size();
+                // SAFETY: none: the process ends before harm is done.
+                let _ = unsafe { $misuse };
+            },
+            $message,
+        )
+    };
+}
+
+const CASES: &[Case] = &[
+    (|_| _ = fake::reserve(0), "reserve(0x0, 0x0): the size is 0"),
+    (|_| _ = fake::reserve(100), "the size is no page multiple"),
+    case!("the address is no page multiple", |at, page| fake::purge(
+        at.wrapping_add(8),
+        page
+    )),
+    case!("the range wraps around", |at, page| fake::purge(
+        at,
+        usize::MAX - page + 1
+    )),
+    case!("not all of it is mapped", |at, page| fake::purge(
+        at,
+        4 * page
+    )),
+    case!("not all of it is mapped", |at, page| fake::purge(
+        at.wrapping_sub(page),
+        2 * page
+    )),
+    case!("not all of it is mapped", |at, page| fake::commit(
+        at.wrapping_add(3 * page),
+        page
+    )),
+    case!("not all of it is mapped", |at, page| fake::protect(
+        at,
+        4 * page
+    )),
+    case!("not all of it is mapped", |at, page| fake::advise_huge(
+        at,
+        4 * page,
+        true
+    )),
+    case!("not all of it is mapped", |at, page| fake::release(
+        at,
+        4 * page
+    )),
+    case!("not all of it is mapped", |at, page| {
+        fake::release(at.wrapping_add(page), page);
+        fake::release(at.wrapping_add(page), page)
+    }),
+    case!("some of it is committed already", |at, page| fake::commit(
+        at, page
+    )),
+    case!("some of it is ours already", |at, page| fake::map_at(
+        at.wrapping_sub(page),
+        2 * page
+    )),
+    case!("some of it is ours already", |at, page| fake::reserve_at(
+        at.wrapping_add(page),
+        page
+    )),
+    case!("the address is null", |at, page| fake::map_at(
+        at.wrapping_sub(at as usize),
+        page
+    )),
+    case!("not all of it is committed", |at, page| fake::resize(
+        at,
+        4 * page,
+        page
+    )),
+    case!("not all of it is committed", |at, page| {
+        fake::protect(at, page);
+        fake::resize(at, 3 * page, page)
+    }),
+    case!("not all of it is committed", |at, page| {
+        fake::release(at, page);
+        fake::move_to(at, page, fake::reserve(page).unwrap().as_ptr(), page)
+    }),
+    case!("not all of the target is reserved", |at, page| {
+        let target = fake::reserve(page).unwrap().as_ptr();
+        fake::move_to(at, page, target, 1 << 40)
+    }),
+    case!("onto itself", |at, page| fake::move_to(
+        at,
+        2 * page,
+        at.wrapping_add(page),
+        page
+    )),
+];
+
+/// Commits the misuse that this process was started for, if any.
+#[test]
+fn the_misuse() {
+    let Ok(case) = std::env::var(CASE) else {
+        return;
+    };
+    let page = fake::page_size();
+    let at = fake::reserve(5 * page).unwrap().as_ptr();
+    let middle = at.wrapping_add(page);
+    // SAFETY: parts of what was reserved.
+    unsafe {
+        assert!(fake::release(at, page) && fake::release(at.wrapping_add(4 * page), page));
+        assert!(fake::commit(middle, 3 * page));
+    }
+    CASES[case.parse::<usize>().unwrap()].0(middle);
+}
+
+#[test]
+fn misuses_are_named_and_end_the_process() {
+    for (index, (_, message)) in CASES.iter().enumerate() {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "the_misuse", "--nocapture", "--test-threads=1"]);
+        let output = command.env(CASE, index.to_string()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            output.status.signal(),
+            Some(libc::SIGABRT),
+            "{index}: {text}"
+        );
+        assert!(
+            text.contains("allocator-sys fake: misuse: "),
+            "{index}: {text}"
+        );
+        assert!(text.contains(message), "{index}: {text}");
+    }
+}

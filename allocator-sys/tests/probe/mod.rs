@@ -1,0 +1,210 @@
+//! What the tests ask the system behind the crate's back.
+
+#![allow(dead_code, reason = "no test binary needs all of it")]
+
+use std::ffi::{c_int, c_void};
+use std::ptr::{self, NonNull};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The page size as the C library tells it.
+pub(crate) fn page() -> usize {
+    // SAFETY: takes a number.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap()
+}
+
+/// Is the page at `addr` mapped?
+pub(crate) fn is_mapped(addr: *mut u8) -> bool {
+    let mut resident = [0u8; 1];
+    let start = addr.wrapping_sub(addr as usize % page());
+    // SAFETY: asks about one page, for which one byte is written.
+    unsafe { libc::mincore(start.cast(), 1, resident.as_mut_ptr()) == 0 }
+}
+
+/// Can the byte at `addr` be read?
+pub(crate) fn is_readable(addr: *mut u8) -> bool {
+    let mut byte = 0u8;
+    // SAFETY: the kernel checks both sides.
+    unsafe { copy_between(&raw mut byte, addr, libc::SYS_process_vm_readv) }
+}
+
+/// Can the byte at `addr` be written? What it is stays.
+pub(crate) fn is_writable(addr: *mut u8) -> bool {
+    let mut byte = 0u8;
+    // SAFETY: the kernel checks both sides, and writes back what was read.
+    unsafe {
+        copy_between(&raw mut byte, addr, libc::SYS_process_vm_readv)
+            && copy_between(&raw mut byte, addr, libc::SYS_process_vm_writev)
+    }
+}
+
+/// Copies one byte between `ours` and `theirs`, the latter perhaps wild.
+unsafe fn copy_between(ours: *mut u8, theirs: *mut u8, call: libc::c_long) -> bool {
+    let local = libc::iovec {
+        iov_base: ours.cast(),
+        iov_len: 1,
+    };
+    let remote = libc::iovec {
+        iov_base: theirs.cast(),
+        iov_len: 1,
+    };
+    let none: libc::c_long = 0;
+    // SAFETY: the caller's; errors are reported and not raised.
+    unsafe {
+        let process = libc::c_long::from(libc::getpid());
+        libc::syscall(
+            call,
+            process,
+            &raw const local,
+            1,
+            &raw const remote,
+            1,
+            none,
+        ) == 1
+    }
+}
+
+/// The address of `pages` pages that are free and stay so: all tests of a
+/// process that map at fixed places take them from here.
+pub(crate) fn free_addresses(pages: usize) -> *mut u8 {
+    static NEXT: Mutex<Option<(usize, usize)>> = Mutex::new(None);
+    let mut next = NEXT.lock().unwrap();
+    let size = pages * page();
+    let (at, end) = next.unwrap_or_else(empty_area);
+    assert!(at + size <= end);
+    // A page stays free behind each, so that neighbours do not merge.
+    *next = Some((at + size + page(), end));
+    at as *mut u8
+}
+
+/// A large area where nothing is mapped: halfway down from where the system
+/// maps, which is far from everything.
+fn empty_area() -> (usize, usize) {
+    let size = 1 << 30;
+    let somewhere = Foreign::map(1).at as usize;
+    let start = somewhere / 2 / size * size;
+    (start, start + size)
+}
+
+/// Memory that the crate knows nothing of.
+pub(crate) struct Foreign {
+    /// Where it is.
+    pub(crate) at: *mut u8,
+    size: usize,
+}
+
+impl Foreign {
+    /// Fresh zero pages anywhere.
+    pub(crate) fn map(size: usize) -> Self {
+        Self::map_at(ptr::null_mut(), size, 0)
+    }
+
+    /// Fresh zero pages at an address that is free.
+    pub(crate) fn map_there(addr: *mut u8, size: usize) -> Self {
+        Self::map_at(addr, size, libc::MAP_FIXED)
+    }
+
+    fn map_at(addr: *mut u8, size: usize, flags: c_int) -> Self {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags;
+        // SAFETY: touches nothing that is mapped.
+        let found = unsafe { libc::mmap(addr.cast(), size, access, flags, -1, 0) };
+        assert_ne!(found, libc::MAP_FAILED);
+        Self {
+            at: found.cast(),
+            size,
+        }
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        // SAFETY: ours, and not used any more.
+        unsafe { libc::munmap(self.at.cast(), self.size) };
+    }
+}
+
+/// Are all `size` bytes at `addr` this `value`?
+///
+/// # Safety
+///
+/// They can be read.
+pub(crate) unsafe fn holds(addr: *const u8, size: usize, value: u8) -> bool {
+    // SAFETY: the caller's.
+    let bytes = unsafe { std::slice::from_raw_parts(addr, size) };
+    bytes.iter().all(|byte| *byte == value)
+}
+
+/// Fills `size` bytes at `addr` with `value`.
+///
+/// # Safety
+///
+/// They can be written.
+pub(crate) unsafe fn fill(addr: *mut u8, size: usize, value: u8) {
+    // SAFETY: the caller's.
+    unsafe { addr.write_bytes(value, size) };
+}
+
+/// Runs `call` and asserts that it left `errno` alone.
+#[track_caller]
+pub(crate) fn errno_kept<R>(call: impl FnOnce() -> R) -> R {
+    // SAFETY: this thread's own `errno`.
+    unsafe { *libc::__errno_location() = 77 };
+    let result = call();
+    // SAFETY: as above.
+    let errno = unsafe { *libc::__errno_location() };
+    assert_eq!(errno, 77, "errno was changed");
+    result
+}
+
+/// The end of a thread, for both systems, as a process has but one such
+/// function: counts in the number that the value points to.
+pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
+    // SAFETY: the tests arm with a static counter.
+    let counter = unsafe { NonNull::new(value).unwrap().cast::<AtomicU32>().as_ref() };
+    counter.fetch_add(1, Ordering::SeqCst);
+}
+
+/// Forks; the child ends with the status that `status` gives. What it ended
+/// with. `status` makes no call that is not safe after a fork.
+pub(crate) fn status_of_fork(status: impl FnOnce() -> c_int) -> c_int {
+    // SAFETY: the child makes async-signal-safe calls only.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        // SAFETY: ends the child without the parent's exit handlers.
+        unsafe { libc::_exit(status()) };
+    }
+    let mut raw = 0;
+    // SAFETY: writes the status into `raw`.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut raw, 0) }, child);
+    assert!(libc::WIFEXITED(raw), "the child was killed: {raw:#x}");
+    libc::WEXITSTATUS(raw)
+}
+
+/// The CPUs that the calling thread may use.
+pub(crate) fn allowed_cpus() -> Vec<usize> {
+    // SAFETY: a set of zeros is an empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: writes the set.
+    let asked = unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) };
+    assert_eq!(asked, 0);
+    let allowed = 0..libc::CPU_SETSIZE as usize;
+    // SAFETY: the numbers are within the set.
+    allowed
+        .filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) })
+        .collect()
+}
+
+/// Binds the calling thread to one CPU.
+pub(crate) fn bind_to(cpu: usize) {
+    // SAFETY: as above; reads the set.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        assert_eq!(
+            libc::sched_setaffinity(0, size_of_val(&set), &raw const set),
+            0
+        );
+    }
+}
