@@ -1,0 +1,103 @@
+//! The way of an allocation: the magazine, then its refill; page runs; a
+//! mapping of its own.
+
+use crate::cache::Cache;
+use crate::class::{self, CLASSES};
+use crate::init;
+use crate::medium::{self, MEDIUM_MAX};
+use crate::purge;
+use crate::threads;
+use crate::tls;
+use crate::{arena, huge};
+
+/// A block for a layout. Folds to eight instructions where it is constant.
+///
+/// # Safety
+/// The layout is a valid one (a power of two, not wrapping when rounded up).
+#[inline(always)]
+pub(crate) unsafe fn alloc(size: usize, align: usize) -> *mut u8 {
+    let class = class::of(size, align);
+    if class == CLASSES {
+        return large(size, align);
+    }
+    // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
+    let block = unsafe { (*tls::get()).bins[class].pop() };
+    if block.is_null() {
+        return small_slow(class);
+    }
+    block
+}
+
+/// As [`alloc`], all zero.
+///
+/// # Safety
+/// As there.
+#[inline]
+pub(crate) unsafe fn alloc_zeroed(size: usize, align: usize) -> *mut u8 {
+    if class::of(size, align) == CLASSES {
+        return large_zeroed(size, align);
+    }
+    // SAFETY: by the caller; a block has at least `size` bytes.
+    unsafe {
+        let block = alloc(size, align);
+        if !block.is_null() {
+            block.write_bytes(0, size);
+        }
+        block
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn small_slow(class: usize) -> *mut u8 {
+    match threads::cache() {
+        // SAFETY: [OWNER-ONLY] it is the calling thread's.
+        Some(cache) => unsafe { Cache::refill(cache, class) },
+        None => threads::alloc_without_cache(class),
+    }
+}
+
+/// Whether blocks of such a layout, which is not small, are page runs.
+#[inline]
+pub(crate) fn is_medium(size: usize, align: usize) -> bool {
+    size <= MEDIUM_MAX && align <= MEDIUM_MAX
+}
+
+#[cold]
+#[inline(never)]
+fn large(size: usize, align: usize) -> *mut u8 {
+    get_large(size, align, |_| {})
+}
+
+#[cold]
+#[inline(never)]
+fn large_zeroed(size: usize, align: usize) -> *mut u8 {
+    // SAFETY: the run was just handed out.
+    get_large(size, align, |run| unsafe { run.clear() })
+}
+
+/// A page run (shown to `with`) or a mapping; when there is none, all free
+/// memory goes back to the system, and there is one more try.
+fn get_large(size: usize, align: usize, with: impl Fn(&medium::Run)) -> *mut u8 {
+    if !init::ready() {
+        return core::ptr::null_mut();
+    }
+    let get = || {
+        if !is_medium(size, align) {
+            return huge::get(size, align);
+        }
+        let align = (align / medium::UNIT).max(1);
+        let run = arena::get(shard()).medium.get(medium::units(size.max(1)), align)?;
+        with(&run);
+        Some(run.ptr)
+    };
+    get()
+        .or_else(|| (purge::everything() != 0).then(get)?)
+        .or_else(|| init::shrink().then(get)?)
+        .unwrap_or(core::ptr::null_mut())
+}
+
+/// The shard that the calling thread draws page runs from.
+fn shard() -> usize {
+    threads::present().map_or_else(arena::nearest, Cache::shard)
+}

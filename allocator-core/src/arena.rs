@@ -1,0 +1,228 @@
+//! Arenas: shards of the heap. Each has chunks of granules, a home for spans
+//! that no thread has, and chunks of page runs (`medium`). A thread stays with
+//! one arena, chosen by the CPU that it first ran on.
+
+use core::ptr::NonNull;
+
+use crate::class::{GRANULE, MAX_WORDS, SHAPES};
+use crate::granules::{self, PER_CHUNK};
+use crate::home::{self, Home};
+use crate::homes;
+use crate::map::{self, CHUNK, Chunk, MAP};
+use crate::medium::Medium;
+use crate::order;
+use crate::pool;
+use crate::rooms::Rooms;
+use crate::space;
+use crate::span::{Hand, Span};
+use crate::sync::{AtomicU32, AtomicUsize};
+use crate::sys;
+use crate::usage;
+
+/// Most arenas at a time.
+pub(crate) const MAX_ARENAS: usize = 8;
+
+/// What belongs to a shard and can be lost in a fork: replaced as a whole.
+pub(crate) struct Arena {
+    /// Spans of no thread.
+    pub(crate) home: Home,
+    /// Chunks of page runs.
+    pub(crate) medium: Medium,
+}
+
+const SLOTS: usize = homes::ARENA_IDS as usize;
+
+static ARENAS: [Arena; SLOTS] = {
+    let mut arenas = [const { Arena { home: Home::new(0), medium: Medium::new(0) } }; SLOTS];
+    let mut i = 0;
+    while i < SLOTS {
+        arenas[i] = Arena { home: Home::new(i as u32 + 1), medium: Medium::new(i as u32 + 1) };
+        i += 1;
+    }
+    arenas
+};
+
+/// Where each shard's free granules are: whole after every single store, so
+/// it outlives a fork.
+static ROOMS: [Rooms; MAX_ARENAS] = [const { Rooms::new() }; MAX_ARENAS];
+
+/// Shards in use.
+static COUNT: AtomicUsize = AtomicUsize::new(1);
+
+/// Which of `ARENAS` a shard has now.
+static PRESENT: [AtomicU32; MAX_ARENAS] = [const { AtomicU32::new(0) }; MAX_ARENAS];
+
+/// Slots of `ARENAS` handed out.
+static USED: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets up as many shards as the process may use CPUs, with hints at
+/// `tables`, once, while nobody else runs.
+pub(crate) fn place(tables: &[NonNull<u8>], chunks: usize) {
+    for (shard, table) in tables.iter().enumerate() {
+        ROOMS[shard].place(*table, chunks);
+        install(shard);
+    }
+    COUNT.store(tables.len(), order::hint());
+}
+
+/// How many shards there should be.
+pub(crate) fn wanted() -> usize {
+    sys::cpu_count().clamp(1, MAX_ARENAS)
+}
+
+fn install(shard: usize) -> bool {
+    let slot = USED.fetch_add(1, order::hint());
+    let Some(arena) = ARENAS.get(slot) else { return false };
+    homes::publish(&arena.home);
+    PRESENT[shard].store(slot as u32, order::table_publish());
+    true
+}
+
+/// Shards in use.
+pub(crate) fn count() -> usize {
+    COUNT.load(order::hint())
+}
+
+/// The shard for a thread on this CPU.
+pub(crate) fn nearest() -> usize {
+    sys::current_cpu() % count()
+}
+
+/// The arena of a shard.
+pub(crate) fn get(shard: usize) -> &'static Arena {
+    &ARENAS[PRESENT[shard].load(order::table_read()) as usize]
+}
+
+/// The arena that an entry names, if its owner is one.
+pub(crate) fn by_id(id: u32) -> Option<&'static Arena> {
+    ARENAS.get(id.wrapping_sub(1) as usize)
+}
+
+/// Every arena there ever was.
+pub(crate) fn all() -> &'static [Arena] {
+    &ARENAS[..USED.load(order::hint()).min(SLOTS)]
+}
+
+/// In the child of a fork: an arena that a vanished thread was changing is
+/// lost; its shard gets a new one, while there are any.
+pub(crate) fn after_fork() {
+    for shard in 0..count() {
+        let arena = get(shard);
+        let home = arena.home.bury_if_orphaned();
+        let medium = arena.medium.bury_if_orphaned();
+        if home || medium {
+            install(shard);
+        }
+    }
+}
+
+/// Makes a span of `class` with the home `home`, all its blocks free. It is
+/// on no shelf yet. No lock is taken but to map a chunk.
+pub(crate) fn claim_span(shard: usize, class: usize, home: u32) -> Option<NonNull<Span>> {
+    let len = SHAPES[class].granules as usize;
+    let (index, first) = claim(shard, len)?;
+    let chunk = MAP.chunk(index);
+    let span = chunk.join(first, len);
+    let base = MAP.chunk_base(index).wrapping_add(first * GRANULE);
+    // SAFETY: [CHUNK-SPANS] a chunk with granules to claim has its bitmaps.
+    let long = unsafe { chunk.long_bits.load(order::through_block()).add(first * MAX_WORDS) };
+    // SAFETY: [HOME-LOCKED] we claimed the granules, so the span is ours
+    // until it has a home.
+    unsafe {
+        span.as_ref().body(|body| {
+            body.carve(class, base, long);
+            map::publish_owner(body, home);
+        });
+        span.as_ref().set_home(home);
+    }
+    Some(span)
+}
+
+/// Claims a run of `len` granules: of this shard, else of another, else of a
+/// new chunk.
+fn claim(shard: usize, len: usize) -> Option<(usize, usize)> {
+    let shards = count();
+    for i in 0..shards {
+        if let Some(found) = claim_in((shard + i) % shards, len) {
+            return Some(found);
+        }
+    }
+    loop {
+        let index = new_chunk(shard)?;
+        // Another thread may have been faster; then we map one more.
+        if let Some(found) = claim_of(index, len) {
+            return Some(found);
+        }
+    }
+}
+
+fn claim_in(shard: usize, len: usize) -> Option<(usize, usize)> {
+    let log = len.trailing_zeros() as usize;
+    while let Some(index) = ROOMS[shard].find(log, MAP.opened_chunks()) {
+        if let Some(found) = claim_of(index, len) {
+            return Some(found);
+        }
+        ROOMS[shard].clear(index, log, &MAP.chunk(index).granules);
+    }
+    None
+}
+
+fn claim_of(index: usize, len: usize) -> Option<(usize, usize)> {
+    let (first, dirty) = MAP.chunk(index).granules.claim(len)?;
+    usage::took_span(len * GRANULE, dirty as usize * GRANULE);
+    Some((index, first))
+}
+
+/// Maps a chunk for spans and offers its granules to all.
+#[cold]
+fn new_chunk(shard: usize) -> Option<usize> {
+    let index = space::map(1, 1, CHUNK)?;
+    let chunk = MAP.chunk(index);
+    if !furnish(chunk) {
+        // SAFETY: nobody knows of the chunk yet.
+        unsafe { space::unmap(index, 1, CHUNK) };
+        return None;
+    }
+    chunk.arena.store(shard as u32, order::through_block());
+    chunk.granules.open();
+    ROOMS[shard].mark(index, u64::MAX);
+    Some(index)
+}
+
+/// Gets the spans and bitmaps of a chunk; they stay with its record.
+fn furnish(chunk: &Chunk) -> bool {
+    if chunk.spans.load(order::through_block()).is_null() {
+        let Some(spans) = pool::get(PER_CHUNK * size_of::<Span>()) else { return false };
+        chunk.spans.store(spans.as_ptr().cast(), order::through_block());
+    }
+    if chunk.long_bits.load(order::through_block()).is_null() {
+        let Some(bits) = pool::get(PER_CHUNK * MAX_WORDS * 8) else { return false };
+        chunk.long_bits.store(bits.as_ptr().cast(), order::through_block());
+    }
+    true
+}
+
+/// Gives the granules of emptied spans back to their chunks. Says whether
+/// there is more free memory now than there should be. The caller holds no lock.
+pub(crate) fn retire(mut empty: Hand) -> bool {
+    let mut excess = false;
+    // SAFETY: the spans came out of a home that they left; they are ours alone.
+    while let Some(span) = unsafe { empty.pop() } {
+        // SAFETY: likewise.
+        let (base, bytes) = unsafe { home::retire(span) };
+        let index = MAP.chunk_index(base);
+        let first = (base.addr() % CHUNK) / GRANULE;
+        let bits = granules::mask(first, bytes / GRANULE);
+        give_back(index, bits, bits);
+        excess = usage::gave_span(bytes);
+    }
+    excess
+}
+
+/// Gives claimed granules of a chunk back; `dirty` are those with memory.
+pub(crate) fn give_back(index: usize, bits: u64, dirty: u64) {
+    let chunk = MAP.chunk(index);
+    let shard = chunk.arena.load(order::through_block()) as usize;
+    let free = chunk.granules.give_back(bits, dirty);
+    ROOMS[shard].mark(index, free);
+}

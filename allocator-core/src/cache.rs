@@ -1,0 +1,550 @@
+//! A thread cache: one magazine a class, a home for the spans that the thread
+//! has leased, and an outbox for other owners' blocks. The fast paths touch
+//! the bins alone; everything below is reached once for dozens of blocks.
+//!
+//! ```text
+//!  ├─────────── bins: 75 × 32 B ───────────┼─ home ─────┼ owner ┤  a page
+//!   top limit base key │ …                   lock inbox    outbox,
+//!                                            spans         budget
+//! ```
+//!
+//! \[OWNER-ONLY\] Bins and the owner's part belong to one thread; of the bins
+//! others read numbers, for statistics. The home is anybody's who takes its lock.
+
+use core::ptr::{self, NonNull};
+use core::slice;
+
+use crossbeam_utils::CachePadded;
+
+use crate::arena;
+use crate::bin::{Bin, NO_KEY, Slot};
+use crate::class::{self, CLASSES};
+use crate::home::Home;
+use crate::mail::Boxes;
+use crate::map;
+use crate::pool;
+use crate::purge;
+use crate::span::Hand;
+use crate::sync::Guarded;
+use crate::threads;
+
+/// Bytes of blocks that the magazines of a thread may hold together.
+const BUDGET: usize = 56 << 10;
+/// Bytes of other owners' blocks that a thread may hold back.
+const OUTBOX_BYTES: usize = 8 << 10;
+/// Blocks of other owners that a thread may hold back.
+const OUTBOX_BLOCKS: usize = 256;
+
+/// Most blocks in a magazine.
+const MOST: usize = 1023;
+/// Most bytes of blocks in one magazine.
+const MOST_BYTES: usize = 32 << 10;
+/// A magazine grows to at most so many blocks because it ran empty; beyond
+/// that only because it ran over.
+const REFILL: usize = 127;
+/// Likewise in bytes, but at least one block.
+const REFILL_BYTES: usize = 8 << 10;
+/// The first magazine of a class: so many blocks, or so many bytes, whichever
+/// is less.
+const FIRST: usize = 7;
+const FIRST_BYTES: usize = 2 << 10;
+
+/// Slow-path calls between two looks at what has been lying about.
+const TIDY: u32 = 256;
+
+#[repr(C, align(128))]
+pub(crate) struct Cache {
+    pub(crate) bins: [Bin; CLASSES],
+    pub(crate) home: CachePadded<Home>,
+    owner: Guarded<Owner>,
+}
+
+/// \[OWNER-ONLY\] What only the cache's thread touches.
+struct Owner {
+    /// The shard that the thread draws from.
+    shard: usize,
+    /// Bytes that full magazines would hold.
+    charged: usize,
+    /// The next class to be looked at when bytes are short.
+    clock: usize,
+    /// How full each bin was when the clock came by.
+    seen: [u16; CLASSES],
+    /// Slow-path calls since the outbox was last emptied for its age.
+    calls: u32,
+    outbox: *mut Slot,
+    outbox_len: usize,
+    outbox_bytes: usize,
+    boxes: Boxes,
+}
+
+const _: () = assert!(size_of::<Cache>() <= 4096 + 128);
+
+// SAFETY: [OWNER-ONLY] others touch the home and read numbers in bins.
+unsafe impl Sync for Cache {}
+
+/// The cache of threads that have none: every path finds it empty, full and
+/// foreign, and goes the slow way.
+pub(crate) static NO_CACHE: Cache = Cache::new(0, NO_KEY);
+
+/// As [`NO_CACHE`], for threads that will have none again: theirs has ended.
+pub(crate) static ENDED: Cache = Cache::new(0, NO_KEY);
+
+impl Cache {
+    const fn new(id: u32, key: u32) -> Self {
+        let mut bins = [const { Bin::new(NO_KEY) }; CLASSES];
+        if key != NO_KEY {
+            let mut class = 0;
+            while class < CLASSES {
+                bins[class] = Bin::new(map::entry_of(id, class as u32));
+                class += 1;
+            }
+        }
+        Cache {
+            bins,
+            home: CachePadded::new(Home::new(id)),
+            owner: Guarded::new(Owner {
+                shard: 0,
+                charged: 0,
+                clock: 0,
+                seen: [0; CLASSES],
+                calls: 0,
+                outbox: ptr::null_mut(),
+                outbox_len: 0,
+                outbox_bytes: 0,
+                boxes: Boxes::new(),
+            }),
+        }
+    }
+
+    /// A cache of its own for a new id, not known to anybody yet.
+    pub(crate) const fn with_id(id: u32) -> Self {
+        Cache::new(id, 0)
+    }
+
+    /// Begins a thread's use of the cache.
+    pub(crate) fn begin(&self) {
+        // SAFETY: [OWNER-ONLY] the caller just got the cache for its thread.
+        unsafe { self.owner() }.shard = arena::nearest();
+    }
+
+    /// # Safety
+    /// \[OWNER-ONLY\]; the reference is not kept across calls into others.
+    #[expect(clippy::mut_from_ref, reason = "one thread has the owner's part")]
+    unsafe fn owner(&self) -> &mut Owner {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        self.owner.with(|owner| unsafe { &mut *owner })
+    }
+
+    /// The shard that the thread draws from. Called by the thread itself.
+    pub(crate) fn shard(&self) -> usize {
+        // SAFETY: [OWNER-ONLY]
+        unsafe { self.owner() }.shard
+    }
+
+    fn id(&self) -> u32 {
+        self.home.id()
+    }
+
+    /// A block of `class` when the magazine is empty; null when there is no
+    /// memory.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn refill(&self, class: usize) -> *mut u8 {
+        let bin = &self.bins[class];
+        // SAFETY: [OWNER-ONLY] by the caller, here and below.
+        unsafe {
+            self.count_call();
+            let first_time = bin.capacity() == 0;
+            if first_time {
+                if !self.resize(class, first_capacity(class), true) {
+                    return self.one_shared(class);
+                }
+            } else {
+                let doubled = (bin.capacity() * 2).min(refill_capacity(class));
+                if doubled > bin.capacity() {
+                    self.resize(class, doubled, false);
+                }
+            }
+            let want = bin.capacity().min(REFILL);
+            let end = bin.first().wrapping_add(want);
+            let mut got = self.take_own(class, end, want);
+            if got == 0 && first_time {
+                got = self.take_shared(class, end, want);
+            }
+            if got == 0 {
+                let Some(span) = self.lease(class) else { return ptr::null_mut() };
+                got = self.take_leased(class, span, end, want);
+            }
+            if got == 0 {
+                return ptr::null_mut();
+            }
+            if got < want {
+                let from = end.wrapping_sub(got);
+                ptr::copy(from, bin.first(), got);
+            }
+            bin.set_len(got);
+            bin.pop()
+        }
+    }
+
+    /// Takes blocks from the thread's own spans, after putting its mail there.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; `want` slots below `end` are free.
+    unsafe fn take_own(&self, class: usize, end: *mut Slot, want: usize) -> usize {
+        let Some(mut open) = self.home.open() else { return 0 };
+        let mail = if self.home.has_mail() { open.drain() } else { ptr::null_mut() };
+        // SAFETY: the slots are the caller's.
+        let got = unsafe { open.take(class, end, want) };
+        let empty = open.close();
+        self.home.count_out(class, got as i64);
+        self.after(empty, mail);
+        got
+    }
+
+    /// What is left to do when the home is closed again.
+    fn after(&self, empty: Hand, mail: *mut crate::inbox::MailBox) {
+        let excess = !empty.is_empty() && arena::retire(empty);
+        if !mail.is_null() {
+            // SAFETY: [OWNER-ONLY] called by the owner's paths.
+            unsafe { self.owner() }.boxes.unpack(mail);
+        }
+        if excess {
+            purge::settle();
+        }
+    }
+
+    /// Takes a few blocks from spans that the arena shares out: a class that
+    /// a thread hardly uses costs no span.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; `want` slots below `end` are free.
+    unsafe fn take_shared(&self, class: usize, end: *mut Slot, want: usize) -> usize {
+        // SAFETY: [OWNER-ONLY]
+        let shard = unsafe { self.owner() }.shard;
+        // SAFETY: the slots are the caller's.
+        unsafe { threads::take_shared(shard, class, end, want) }
+    }
+
+    /// One block for a bin without a magazine.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn one_shared(&self, class: usize) -> *mut u8 {
+        let mut slot: Slot = ptr::null_mut();
+        // SAFETY: there is one slot below the end of `slot`.
+        unsafe { self.take_shared(class, (&raw mut slot).wrapping_add(1), 1) };
+        slot
+    }
+
+    /// A span of `class` that names our home: one that the arena has, else one
+    /// of a thread that sleeps, else a fresh one.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn lease(&self, class: usize) -> Option<NonNull<crate::span::Span>> {
+        // SAFETY: [OWNER-ONLY]
+        let shard = unsafe { self.owner() }.shard;
+        threads::lend_shared(shard, class, self.id())
+            .or_else(|| {
+                threads::steal(shard, class, self.id())
+                    .then(|| threads::lend_shared(shard, class, self.id()))?
+            })
+            .or_else(|| arena::claim_span(shard, class, self.id()))
+            .or_else(|| {
+                purge::everything();
+                arena::claim_span(shard, class, self.id())
+            })
+    }
+
+    /// Puts a span on our shelf and takes blocks.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; the span names our home and is in our hands; the slots
+    /// are free.
+    unsafe fn take_leased(
+        &self,
+        class: usize,
+        span: NonNull<crate::span::Span>,
+        end: *mut Slot,
+        want: usize,
+    ) -> usize {
+        let Some(mut open) = self.home.open() else { return 0 };
+        // SAFETY: by the caller.
+        let got = unsafe {
+            open.adopt(span);
+            open.take(class, end, want)
+        };
+        let empty = open.close();
+        self.home.count_out(class, got as i64);
+        self.after(empty, ptr::null_mut());
+        got
+    }
+
+    /// Takes back a block of `class`, which is not in the magazine: that is
+    /// full, or the block is another owner's.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; the block is free, a small one, and its entry says
+    /// `owner` and `class`.
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn take_back(&self, block: *mut u8, owner: u32, class: usize) {
+        // SAFETY: [OWNER-ONLY] by the caller, here and below.
+        unsafe {
+            self.count_call();
+            if owner != self.id() {
+                self.home.count_out(class, -1);
+                self.send(block, class);
+                return;
+            }
+            self.make_room(class);
+            if !self.bins[class].push(block) {
+                let mut block = block;
+                self.home.count_out(class, -1);
+                self.put_away(slice::from_mut(&mut block));
+            }
+        }
+    }
+
+    /// Makes room in a full magazine: more of it, or half of it put away.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn make_room(&self, class: usize) {
+        let bin = &self.bins[class];
+        let capacity = bin.capacity();
+        let more = match capacity {
+            0 => first_capacity(class),
+            _ => (capacity * 2 + 1).min(most(class)),
+        };
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            if more > capacity && self.resize(class, more, capacity == 0) {
+                return;
+            }
+            self.flush(class, capacity.div_ceil(2));
+        }
+    }
+
+    /// Puts the `count` oldest blocks of a magazine into their spans.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; the magazine has so many.
+    unsafe fn flush(&self, class: usize, count: usize) {
+        let bin = &self.bins[class];
+        let len = bin.len();
+        if count == 0 {
+            return;
+        }
+        self.home.count_out(class, -(count as i64));
+        // SAFETY: [OWNER-ONLY] the slots below the top are filled.
+        unsafe {
+            self.put_away(slice::from_raw_parts_mut(bin.first(), count));
+            ptr::copy(bin.first().wrapping_add(count), bin.first(), len - count);
+        }
+        bin.set_len(len - count);
+    }
+
+    /// Puts blocks into their spans; those of other owners go to the outbox.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; \[LIVE-PINS-SPAN\]
+    unsafe fn put_away(&self, blocks: &mut [*mut u8]) {
+        let Some(mut open) = self.home.open() else { return };
+        // SAFETY: [LIVE-PINS-SPAN] by the caller.
+        let left = unsafe { open.put(blocks) };
+        let empty = open.close();
+        self.after(empty, ptr::null_mut());
+        for block in &blocks[..left] {
+            let class = map::kind(map::MAP.entry(*block)) as usize;
+            // SAFETY: [OWNER-ONLY]
+            unsafe { self.send(*block, class) };
+        }
+    }
+
+    /// Puts another owner's block in the outbox, and sends that off if it is
+    /// full.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; \[LIVE-PINS-SPAN\]
+    unsafe fn send(&self, block: *mut u8, class: usize) {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            let owner = self.owner();
+            if owner.outbox.is_null() {
+                match pool::get(OUTBOX_BLOCKS * size_of::<Slot>()) {
+                    Some(outbox) => owner.outbox = outbox.as_ptr().cast(),
+                    None => return owner.boxes.send(&[block]),
+                }
+            }
+            owner.outbox.add(owner.outbox_len).write(block);
+            owner.outbox_len += 1;
+            owner.outbox_bytes += class::size(class);
+            if owner.outbox_len == OUTBOX_BLOCKS || owner.outbox_bytes >= OUTBOX_BYTES {
+                self.empty_outbox();
+            }
+        }
+    }
+
+    /// Sends off what is in the outbox.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn empty_outbox(&self) {
+        // SAFETY: [OWNER-ONLY] by the caller; [LIVE-PINS-SPAN] for the blocks.
+        unsafe {
+            let owner = self.owner();
+            let len = core::mem::take(&mut owner.outbox_len);
+            owner.outbox_bytes = 0;
+            if len != 0 {
+                owner.boxes.send(slice::from_raw_parts(owner.outbox, len));
+            }
+        }
+    }
+
+    /// Once in a while: the outbox of a thread that frees little goes off too.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn count_call(&self) {
+        self.home.beat();
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            let owner = self.owner();
+            owner.calls += 1;
+            if owner.calls >= TIDY {
+                owner.calls = 0;
+                self.empty_outbox();
+            }
+        }
+    }
+
+    /// Gives a magazine another capacity, keeping its blocks (which fit).
+    /// False if the budget or the memory does not allow it; `must`: others'
+    /// magazines are put away for it.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn resize(&self, class: usize, capacity: usize, must: bool) -> bool {
+        let bin = &self.bins[class];
+        let old = bin.capacity();
+        let size = class::size(class);
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            if capacity > old && !self.charge(class, (capacity - old) * size, must) {
+                return false;
+            }
+            let (array, bytes) = bin.array();
+            let needed = pool::slot((capacity + 1) * size_of::<Slot>());
+            if needed > bytes {
+                let Some(new) = pool::get(needed) else { return false };
+                let new = new.as_ptr().cast::<Slot>();
+                let len = bin.len();
+                ptr::copy_nonoverlapping(bin.first(), new.add(1), len);
+                bin.set_array(new, needed);
+                bin.set_len(len);
+                if let Some(array) = NonNull::new(array).filter(|_| bytes != 0) {
+                    pool::put(array.cast(), bytes);
+                }
+            }
+            bin.set_capacity(capacity);
+            self.owner().charged += (capacity - old) * size;
+            true
+        }
+    }
+
+    /// Whether so many bytes more are in the budget, once magazines that have
+    /// not moved for a while (or any, if it must be) are put away.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn charge(&self, class: usize, bytes: usize, must: bool) -> bool {
+        let rounds = if must { 2 * CLASSES } else { CLASSES / 4 };
+        for round in 0..rounds {
+            // SAFETY: [OWNER-ONLY] by the caller.
+            let owner = unsafe { self.owner() };
+            if owner.charged + bytes <= BUDGET {
+                return true;
+            }
+            let other = owner.clock;
+            owner.clock = (other + 1) % CLASSES;
+            let bin = &self.bins[other];
+            if other == class || bin.capacity() == 0 {
+                continue;
+            }
+            let len = bin.len() as u16;
+            if owner.seen[other] == len || round >= CLASSES {
+                // SAFETY: [OWNER-ONLY] by the caller.
+                unsafe { self.discard(other) };
+            } else {
+                owner.seen[other] = len;
+            }
+        }
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe { self.owner().charged + bytes <= BUDGET }
+    }
+
+    /// Puts a whole magazine away, its array too.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn discard(&self, class: usize) {
+        let bin = &self.bins[class];
+        let capacity = bin.capacity();
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            self.flush(class, bin.len());
+            let (array, bytes) = bin.array();
+            bin.unset_array();
+            if let Some(array) = NonNull::new(array).filter(|_| bytes != 0) {
+                pool::put(array.cast(), bytes);
+            }
+            self.owner().charged -= capacity * class::size(class);
+        }
+    }
+
+    /// Ends a thread's use of the cache: everything goes where others find
+    /// it, the spans to the arena. The thread allocates without it from now on.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    pub(crate) unsafe fn end(&self) {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            for class in 0..CLASSES {
+                self.discard(class);
+            }
+            self.empty_outbox();
+            let owner = self.owner();
+            if let Some(outbox) =
+                NonNull::new(core::mem::replace(&mut owner.outbox, ptr::null_mut()))
+            {
+                pool::put(outbox.cast(), OUTBOX_BLOCKS * size_of::<Slot>());
+            }
+            let mail = threads::leave_home(&self.home, owner.shard);
+            owner.boxes.unpack(mail);
+            owner.boxes.empty();
+        }
+    }
+
+    /// Blocks of a class in the magazine.
+    pub(crate) fn cached(&self, class: usize) -> usize {
+        self.bins[class].len().min(MOST)
+    }
+}
+
+fn first_capacity(class: usize) -> usize {
+    (FIRST_BYTES / class::size(class)).clamp(1, FIRST)
+}
+
+fn refill_capacity(class: usize) -> usize {
+    (REFILL_BYTES / class::size(class)).clamp(1, REFILL).max(first_capacity(class))
+}
+
+fn most(class: usize) -> usize {
+    (MOST_BYTES / class::size(class)).clamp(1, MOST)
+}

@@ -1,0 +1,225 @@
+//! Size classes: from a size and an alignment to a class, and what each class
+//! looks like. Pure arithmetic; every table is made by the compiler.
+//!
+//! 16-byte steps to 256 bytes, then eight classes to each doubling up to
+//! 32 KiB, so that at most an eighth is wasted; and 24, 40 and 56 bytes for
+//! layouts aligned to 8 or less, in which pointer-rich programs abound.
+
+/// Number of small size classes.
+pub(crate) const CLASSES: usize = 75;
+
+/// Largest small block, in bytes.
+pub(crate) const SMALL_MAX: usize = 32 << 10;
+
+/// log2 of the granule: the unit of a span and of the page map.
+pub(crate) const GRANULE_SHIFT: u32 = 15;
+
+/// Bytes of a granule.
+pub(crate) const GRANULE: usize = 1 << GRANULE_SHIFT;
+
+/// Most words that the bitmap of a span can have (the 16-byte class).
+pub(crate) const MAX_WORDS: usize = GRANULE / 16 / 64;
+
+/// What is fixed for all blocks of a class.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Shape {
+    /// Bytes of a block.
+    pub(crate) size: u32,
+    /// Blocks in a span.
+    pub(crate) blocks: u32,
+    /// 2^40 / size, rounded up: an exact division for offsets in a span.
+    reciprocal: u64,
+    /// Granules of a span: 1, 2, 4 or 8.
+    pub(crate) granules: u32,
+}
+
+const fn shapes() -> [Shape; CLASSES] {
+    let mut table = [Shape { size: 0, blocks: 0, reciprocal: 0, granules: 0 }; CLASSES];
+    let mut class = 0;
+    let mut size = 16usize;
+    while class < CLASSES {
+        let granules = match size {
+            0..=512 => 1,
+            513..=2048 => 2,
+            2049..=8192 => 4,
+            _ => 8,
+        };
+        table[class] = Shape {
+            size: size as u32,
+            blocks: (granules * GRANULE / size) as u32,
+            reciprocal: (1u64 << 40).div_ceil(size as u64),
+            granules: granules as u32,
+        };
+        class += 1;
+        size = match size {
+            0..=63 => size + 8,
+            64..=255 => size + 16,
+            _ => size + (1 << (size.ilog2() - 3)),
+        };
+    }
+    table
+}
+
+/// The shape of each class.
+pub(crate) static SHAPES: [Shape; CLASSES] = shapes();
+
+/// Sizes up to here are looked up in eighths; above, computed.
+const TABLE_MAX: usize = 1024;
+
+const fn by_eighths() -> [u8; TABLE_MAX / 8 + 1] {
+    let shapes = shapes();
+    let mut table = [0u8; TABLE_MAX / 8 + 1];
+    let mut class = 0;
+    let mut i = 0;
+    while i < table.len() {
+        while (shapes[class].size as usize) < i * 8 {
+            class += 1;
+        }
+        table[i] = class as u8;
+        i += 1;
+    }
+    table
+}
+
+const BY_EIGHTHS: [u8; TABLE_MAX / 8 + 1] = by_eighths();
+
+/// The class of [`TABLE_MAX`] bytes.
+const TABLE_LAST: usize = BY_EIGHTHS[TABLE_MAX / 8] as usize;
+
+/// The smallest class of at least `size` bytes (at most [`SMALL_MAX`]).
+#[inline(always)]
+const fn by_size(size: usize) -> usize {
+    if size <= TABLE_MAX {
+        BY_EIGHTHS[(size + 7) >> 3] as usize
+    } else {
+        let last = size - 1;
+        let log = last.ilog2();
+        TABLE_LAST + 1 + ((log as usize - 10) << 3) + ((last >> (log - 3)) & 7)
+    }
+}
+
+/// The smallest class whose blocks hold `size` bytes and are aligned to
+/// `align` by nature, or [`CLASSES`] where none is. A span starts at a
+/// multiple of the granule, so a block is aligned to every power of two that
+/// divides its size: nothing over-allocates, and no block starts inside another.
+#[inline(always)]
+pub(crate) const fn of(size: usize, align: usize) -> usize {
+    if size > SMALL_MAX || align > SMALL_MAX {
+        return CLASSES;
+    }
+    if align <= 8 {
+        return by_size(size);
+    }
+    of_aligned(size, align)
+}
+
+#[inline(always)]
+const fn of_aligned(size: usize, align: usize) -> usize {
+    // The step between classes near a size is at most an eighth of it: where
+    // that is a multiple of the alignment, rounding up to the alignment is
+    // enough; elsewhere at most seven classes are passed over.
+    let size = if size == 0 { align } else { (size + (align - 1)) & !(align - 1) };
+    if size > SMALL_MAX {
+        return CLASSES;
+    }
+    let mut class = by_size(size);
+    while SIZES[class] as usize & (align - 1) != 0 {
+        class += 1;
+    }
+    class
+}
+
+const fn sizes() -> [u16; CLASSES] {
+    let shapes = shapes();
+    let mut table = [0u16; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        table[class] = shapes[class].size as u16;
+        class += 1;
+    }
+    table
+}
+
+/// Bytes of a block of each class, for the fast path to fold.
+const SIZES: [u16; CLASSES] = sizes();
+
+/// Bytes of a block of `class`.
+#[inline]
+pub(crate) fn size(class: usize) -> usize {
+    SHAPES[class].size as usize
+}
+
+impl Shape {
+    /// Which block holds the byte at `offset` in its span.
+    #[inline(always)]
+    pub(crate) fn block_at(&self, offset: usize) -> usize {
+        ((offset as u64 * self.reciprocal) >> 40) as usize
+    }
+
+    /// Words of a span's bitmap.
+    #[inline]
+    pub(crate) fn words(&self) -> usize {
+        (self.blocks as usize).div_ceil(64)
+    }
+}
+
+const _: () = assert!(shapes()[CLASSES - 1].size as usize == SMALL_MAX);
+const _: () = assert!(SMALL_MAX <= u16::MAX as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_and_alignment_gets_the_smallest_class_that_fits() {
+        let mut align = 1;
+        while align <= SMALL_MAX {
+            for size in 0..=SMALL_MAX {
+                let want = (0..CLASSES)
+                    .find(|&c| {
+                        let block = SHAPES[c].size as usize;
+                        block >= size && (align <= 8 || block % align == 0)
+                    })
+                    .unwrap_or(CLASSES);
+                assert_eq!(of(size, align), want, "size {size}, alignment {align}");
+            }
+            align *= 2;
+        }
+        assert_eq!(of(SMALL_MAX + 1, 1), CLASSES);
+        assert_eq!(of(1, SMALL_MAX * 2), CLASSES);
+        assert_eq!(of(usize::MAX, 16), CLASSES);
+    }
+
+    #[test]
+    fn at_most_an_eighth_is_wasted_above_64_bytes() {
+        for class in 1..CLASSES {
+            let (below, size) = (SHAPES[class - 1].size, SHAPES[class].size);
+            assert!(size > below);
+            if below >= 64 {
+                // 16-byte steps are coarser than an eighth up to 128 bytes.
+                assert!(size - below <= (below / 8).max(16), "{below} to {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn division_by_reciprocal_is_exact() {
+        for shape in &SHAPES {
+            for offset in 0..shape.granules as usize * GRANULE {
+                assert_eq!(shape.block_at(offset), offset / shape.size as usize);
+            }
+        }
+    }
+
+    #[test]
+    fn spans_hold_at_least_eight_blocks_and_the_bitmaps_fit() {
+        for shape in &SHAPES {
+            assert!(shape.blocks >= 8);
+            assert!(shape.words() <= MAX_WORDS);
+            assert!(
+                shape.size as usize * shape.blocks as usize <= shape.granules as usize * GRANULE
+            );
+        }
+    }
+}

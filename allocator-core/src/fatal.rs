@@ -1,0 +1,63 @@
+//! The end of a process that misused its memory: one clear line, then abort.
+//! Nothing here allocates or unwinds.
+
+use core::fmt::{self, Write};
+
+/// What was wrong with a pointer given back to the allocator.
+#[derive(Clone, Copy)]
+pub(crate) enum Misuse {
+    /// It is not ours, or no longer.
+    Foreign,
+    /// It points into a block, not at its start.
+    Interior,
+    /// It is free already.
+    DoubleFree,
+    /// The layout given is not the one that the block was made with.
+    Layout,
+}
+
+struct Line {
+    text: [u8; 256],
+    len: usize,
+}
+
+impl Write for Line {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let room = self.text.len() - self.len;
+        let n = s.len().min(room);
+        self.text[self.len..self.len + n].copy_from_slice(&s.as_bytes()[..n]);
+        self.len += n;
+        Ok(())
+    }
+}
+
+/// Where a pointer stands, as far as the allocator can tell.
+pub(crate) struct Place {
+    /// First byte of its span (or of its mapping), 0 if there is none.
+    pub(crate) span: usize,
+    /// Bytes of a block there, 0 if there is none.
+    pub(crate) block: usize,
+}
+
+/// Says what happened to `ptr` in one line on standard error, and aborts.
+#[cold]
+#[inline(never)]
+pub(crate) fn misuse(what: Misuse, ptr: *mut u8, place: &Place, size: usize) -> ! {
+    let mut line = Line { text: [0; 256], len: 0 };
+    let text = match what {
+        Misuse::Foreign => "freed a pointer that is not from this allocator, or was given back",
+        Misuse::Interior => "freed a pointer into the middle of a block",
+        Misuse::DoubleFree => "freed a block twice",
+        Misuse::Layout => "freed a block with a layout that it was not made with",
+    };
+    let _ = write!(line, "strata: {text}: pointer {ptr:p}");
+    if place.span != 0 {
+        let _ = write!(line, ", span {:#x}, class of {} bytes", place.span, place.block);
+    }
+    if size != 0 {
+        let _ = write!(line, ", layout of {size} bytes");
+    }
+    let _ = line.write_str("\n");
+    crate::sys::write_stderr(&line.text[..line.len]);
+    crate::sys::abort()
+}

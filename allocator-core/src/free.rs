@@ -1,0 +1,77 @@
+//! The way of a free: the magazine, if the map says that the block is mine
+//! and of the layout's class; otherwise what the map says decides, never the
+//! layout.
+
+use crate::arena;
+use crate::class::{self, CLASSES};
+use crate::fatal::{self, Misuse, Place};
+use crate::huge;
+use crate::map::{self, MAP};
+use crate::medium::{self, UNIT};
+use crate::purge;
+use crate::threads;
+use crate::tls;
+use crate::usage;
+
+/// Takes a block back. Folds to sixteen instructions for a constant layout.
+///
+/// # Safety
+/// The block was made with this layout and is not used any more.
+#[inline(always)]
+pub(crate) unsafe fn free(ptr: *mut u8, size: usize, align: usize) {
+    let class = class::of(size, align);
+    if class != CLASSES {
+        // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
+        unsafe {
+            let bin = &(*tls::get()).bins[class];
+            if bin.is_for(MAP.entry(ptr)) && bin.push(ptr) {
+                return;
+            }
+        }
+    }
+    // SAFETY: by the caller.
+    unsafe { free_slow(ptr, size, align) }
+}
+
+/// # Safety
+/// As for [`free`].
+#[cold]
+#[inline(never)]
+unsafe fn free_slow(ptr: *mut u8, size: usize, align: usize) {
+    let entry = MAP.entry(ptr);
+    let owner = map::owner(entry);
+    match map::kind(entry) {
+        _ if entry == 0 => fatal::misuse(Misuse::Foreign, ptr, &Place { span: 0, block: 0 }, size),
+        map::MEDIUM => free_run(ptr, owner, size),
+        map::HUGE => huge::put(ptr, size),
+        class => {
+            let class = class as usize;
+            if class::of(size, align) != class {
+                wrong_layout(ptr, class, size);
+            }
+            // SAFETY: by the caller; [OWNER-ONLY] it is the thread's cache.
+            unsafe {
+                match threads::present() {
+                    Some(cache) => cache.take_back(ptr, owner, class),
+                    None => threads::free_without_cache(ptr, owner, class),
+                }
+            }
+        }
+    }
+}
+
+fn free_run(ptr: *mut u8, owner: u32, size: usize) {
+    let Some(arena) = arena::by_id(owner) else { return };
+    let units = medium::units(size.max(1));
+    arena.medium.put(ptr, units, size);
+    if usage::gave_large(units * UNIT, units * UNIT) {
+        purge::settle();
+    }
+}
+
+#[cold]
+fn wrong_layout(ptr: *mut u8, class: usize, size: usize) -> ! {
+    let span = map::span_base(ptr);
+    let place = Place { span, block: class::size(class) };
+    fatal::misuse(Misuse::Layout, ptr, &place, size)
+}

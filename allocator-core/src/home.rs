@@ -1,0 +1,391 @@
+//! A home: what spans belong to. A thread cache has one, an arena is one. A
+//! lock, an inbox, and the spans on shelves: for each class those with free
+//! blocks, and one list of the full ones.
+//!
+//! ```text
+//!            anybody              the holder of the lock
+//!  block ──► inbox ──(drain)──► bits of spans ──(take)──► magazine
+//!                                 │ partial[class] ⇄ full
+//!                                 └► empty: out of the home, granules go back
+//! ```
+//!
+//! \[HOME-LOCKED\] A span's body is touched only under the lock of the home
+//! that the span names. A span changes homes under the lock of the old one,
+//! as the last thing done to it; so whoever holds a lock and finds its home in
+//! a span holds the span.
+
+use core::ptr::NonNull;
+
+use crate::class::{CLASSES, SHAPES};
+use crate::inbox::{Closed, Inbox, MailBox};
+use crate::lock::{Held, Lock};
+use crate::map;
+use crate::order;
+use crate::span::{Body, Hand, NO_HOME, Put, Shelf, Span, SpanList};
+use crate::sync::{self, AtomicI64, AtomicU32, Guarded};
+
+pub(crate) struct Home {
+    /// Names this home in spans and in the map. Written once, before others
+    /// know of the home.
+    id: AtomicU32,
+    /// Counts what the owner does; one who counts no further is asleep.
+    pulse: AtomicU32,
+    lock: Lock,
+    inbox: Inbox,
+    shelves: Guarded<Shelves>,
+    /// Per class: blocks that left the bitmaps here for users or magazines,
+    /// less those that came back from them. Summed over all homes (and less
+    /// what magazines hold) this is what users have.
+    out: [AtomicI64; CLASSES],
+}
+
+/// The spans of a home \[HOME-LOCKED\].
+struct Shelves {
+    partial: [SpanList; CLASSES],
+    full: SpanList,
+}
+
+// SAFETY: [HOME-LOCKED] the shelves are touched only under the lock.
+unsafe impl Sync for Home {}
+// SAFETY: nothing in it belongs to one thread.
+unsafe impl Send for Home {}
+
+/// A home whose lock is held.
+pub(crate) struct Open<'a> {
+    home: &'a Home,
+    id: u32,
+    /// Spans that lost their last live block, out of the home already.
+    empty: Hand,
+    _held: Held<'a>,
+}
+
+impl Home {
+    #[cfg(not(strata_loom))]
+    pub(crate) const fn new(id: u32) -> Self {
+        Home {
+            id: AtomicU32::new(id),
+            pulse: AtomicU32::new(0),
+            lock: Lock::new(),
+            inbox: Inbox::new(),
+            shelves: Guarded::new(Shelves {
+                partial: [const { SpanList::new() }; CLASSES],
+                full: SpanList::new(),
+            }),
+            out: [const { AtomicI64::new(0) }; CLASSES],
+        }
+    }
+
+    #[cfg(strata_loom)]
+    pub(crate) fn new(id: u32) -> Self {
+        Home {
+            id: AtomicU32::new(id),
+            pulse: AtomicU32::new(0),
+            lock: Lock::new(),
+            inbox: Inbox::new(),
+            shelves: Guarded::new(Shelves {
+                partial: [const { SpanList::new() }; CLASSES],
+                full: SpanList::new(),
+            }),
+            out: core::array::from_fn(|_| AtomicI64::new(0)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> u32 {
+        self.id.load(order::hint())
+    }
+
+    /// Opens the home if its lock is free.
+    #[inline]
+    pub(crate) fn try_open(&self) -> Option<Open<'_>> {
+        let held = self.lock.try_take()?;
+        Some(Open { home: self, id: self.id(), empty: Hand::new(), _held: held })
+    }
+
+    /// Opens the home, waiting for its lock. `None` only in the child of a
+    /// fork, for a home that was lost with the thread that had it open.
+    #[inline]
+    pub(crate) fn open(&self) -> Option<Open<'_>> {
+        let held = self.lock.take()?;
+        Some(Open { home: self, id: self.id(), empty: Hand::new(), _held: held })
+    }
+
+    /// Posts a box of this home's blocks. Returns about how many wait.
+    pub(crate) fn post(&self, mail: NonNull<MailBox>) -> Result<u32, Closed> {
+        self.inbox.post(mail)
+    }
+
+    /// Whether mail seems to wait.
+    #[inline]
+    pub(crate) fn has_mail(&self) -> bool {
+        self.inbox.has_mail()
+    }
+
+    /// Takes mail again, for a new owner.
+    pub(crate) fn reopen(&self) {
+        self.inbox.reopen();
+    }
+
+    /// Notes that the owner is awake.
+    #[inline]
+    pub(crate) fn beat(&self) {
+        let beats = self.pulse.load(order::owner());
+        self.pulse.store(beats.wrapping_add(1), order::owner());
+    }
+
+    /// How often the owner was seen awake.
+    pub(crate) fn beats(&self) -> u32 {
+        self.pulse.load(order::hint())
+    }
+
+    /// Counts blocks that went out to users or magazines (or came back).
+    #[inline]
+    pub(crate) fn count_out(&self, class: usize, blocks: i64) {
+        self.out[class].fetch_add(blocks, order::count());
+    }
+
+    /// Blocks of a class that went out, less those that came back.
+    pub(crate) fn out(&self, class: usize) -> i64 {
+        self.out[class].load(order::count())
+    }
+
+    /// In the child of a fork: if a vanished thread had this home open, its
+    /// spans are lost. Says so.
+    #[cfg(not(strata_loom))]
+    pub(crate) fn bury_if_orphaned(&self) -> bool {
+        let orphaned = self.lock.is_orphaned();
+        if orphaned {
+            self.lock.bury();
+        }
+        orphaned
+    }
+
+    #[inline]
+    fn shelves(&self) -> &mut Shelves {
+        // SAFETY: [HOME-LOCKED] called through `Open` only, one at a time.
+        self.shelves.with(|shelves| unsafe { &mut *shelves })
+    }
+}
+
+impl Open<'_> {
+    /// Takes up to `want` free blocks of a class, storing them downwards from
+    /// `end`. Returns how many.
+    ///
+    /// # Safety
+    /// `want` slots below `end` are the caller's to write.
+    pub(crate) unsafe fn take(&mut self, class: usize, end: *mut *mut u8, want: usize) -> usize {
+        let shelves = self.home.shelves();
+        let mut got = 0;
+        while got < want {
+            let Some(span) = NonNull::new(shelves.partial[class].head) else { break };
+            // SAFETY: [HOME-LOCKED] the span is on our shelf; the slots are
+            // the caller's.
+            unsafe {
+                let full = span.as_ref().body(|body| {
+                    got += body.take(end.sub(got), want - got);
+                    body.free == 0
+                });
+                if full {
+                    shelves.partial[class].remove(span);
+                    shelves.full.push(span);
+                    span.as_ref().body(|body| body.shelf = Shelf::Full);
+                }
+            }
+        }
+        got
+    }
+
+    /// Puts blocks back into their spans. Those whose span has another home
+    /// are moved to the front of `blocks`, untouched; returns how many.
+    ///
+    /// # Safety
+    /// \[LIVE-PINS-SPAN\] The blocks are small ones of ours, free, and in no
+    /// other place than this slice.
+    pub(crate) unsafe fn put(&mut self, blocks: &mut [*mut u8]) -> usize {
+        let mut strangers = 0;
+        for i in 0..blocks.len() {
+            let block = blocks[i];
+            let span = map::span_of(block);
+            // SAFETY: [LIVE-PINS-SPAN] the block is still out, so its span is
+            // in use.
+            let span_ref = unsafe { span.as_ref() };
+            if span_ref.home() != self.id && sync::step("put_checks_home") {
+                blocks[strangers] = block;
+                strangers += 1;
+                continue;
+            }
+            // SAFETY: [HOME-LOCKED] the span names this home.
+            let (put, shelf, class) =
+                unsafe { span_ref.body(|body| (body.put(block), body.shelf, body.class as usize)) };
+            if put != Put::Kept && shelf != Shelf::InHand {
+                self.reshelve(span, put, shelf, class);
+            }
+        }
+        strangers
+    }
+
+    /// A span that got its first free block, or its last one.
+    fn reshelve(&mut self, span: NonNull<Span>, put: Put, shelf: Shelf, class: usize) {
+        let shelves = self.home.shelves();
+        // SAFETY: [HOME-LOCKED] the span names this home and is on that shelf.
+        unsafe {
+            match shelf {
+                Shelf::Full => shelves.full.remove(span),
+                _ => shelves.partial[class].remove(span),
+            }
+            if put == Put::Emptied {
+                span.as_ref().body(|body| body.shelf = Shelf::InHand);
+                self.empty.push(span);
+            } else {
+                shelves.partial[class].push(span);
+                span.as_ref().body(|body| body.shelf = Shelf::Partial);
+            }
+        }
+    }
+
+    /// Puts away what is in the inbox. Returns the boxes; what is left in
+    /// them belongs elsewhere by now.
+    pub(crate) fn drain(&mut self) -> *mut MailBox {
+        let mail = self.home.inbox.take_all();
+        self.sort(mail);
+        mail
+    }
+
+    /// As [`drain`](Self::drain), and refuses mail from now on.
+    pub(crate) fn close_inbox(&mut self) -> *mut MailBox {
+        let mail = self.home.inbox.close();
+        self.sort(mail);
+        mail
+    }
+
+    fn sort(&mut self, mut mail: *mut MailBox) {
+        while let Some(box_) = NonNull::new(mail) {
+            // SAFETY: [BOX-ONE-PLACE] we took it. [LIVE-PINS-SPAN] blocks in
+            // the mail are still out.
+            unsafe {
+                box_.as_ref().open(|contents| {
+                    let len = contents.len;
+                    contents.len = self.put(&mut contents.blocks[..len]);
+                    mail = contents.next;
+                });
+            }
+        }
+    }
+
+    /// Puts a span that has this home, but is on no shelf, on its shelf.
+    ///
+    /// # Safety
+    /// The span names this home and came to this thread's hands.
+    pub(crate) unsafe fn adopt(&mut self, span: NonNull<Span>) {
+        let shelves = self.home.shelves();
+        // SAFETY: [HOME-LOCKED] by the caller.
+        unsafe {
+            let (class, free) = span.as_ref().body(|body| (body.class as usize, body.free));
+            let shelf = if free == 0 { Shelf::Full } else { Shelf::Partial };
+            match shelf {
+                Shelf::Full => shelves.full.push(span),
+                _ => shelves.partial[class].push(span),
+            }
+            span.as_ref().body(|body| body.shelf = shelf);
+        }
+    }
+
+    /// As [`adopt`](Self::adopt), but an empty one is let go.
+    ///
+    /// # Safety
+    /// As there.
+    pub(crate) unsafe fn adopt_or_retire(&mut self, span: NonNull<Span>) {
+        // SAFETY: [HOME-LOCKED] by the caller.
+        unsafe {
+            let emptied = span
+                .as_ref()
+                .body(|body| u32::from(body.free) == SHAPES[body.class as usize].blocks);
+            if emptied {
+                self.empty.push(span);
+            } else {
+                self.adopt(span);
+            }
+        }
+    }
+
+    /// Takes one span with free blocks of a class off the shelf and gives it
+    /// the home `to`. It is in the caller's hands until adopted there.
+    pub(crate) fn lend(&mut self, class: usize, to: u32) -> Option<NonNull<Span>> {
+        let span = NonNull::new(self.home.shelves().partial[class].head)?;
+        self.unshelve(span);
+        rehome(span, to);
+        Some(span)
+    }
+
+    /// Gives the spans with free blocks of a class the home `to`.
+    pub(crate) fn lend_all(&mut self, class: usize, to: u32, hand: &mut Hand) {
+        while let Some(span) = NonNull::new(self.home.shelves().partial[class].head) {
+            self.unshelve(span);
+            // SAFETY: [HOME-LOCKED] off the shelf, and still of this home.
+            unsafe { hand.push(span) };
+            rehome(span, to);
+        }
+    }
+
+    /// Gives all spans, the full ones too, the home `to`.
+    pub(crate) fn lend_everything(&mut self, to: u32, hand: &mut Hand) {
+        for class in 0..CLASSES {
+            self.lend_all(class, to, hand);
+        }
+        while let Some(span) = NonNull::new(self.home.shelves().full.head) {
+            self.unshelve(span);
+            // SAFETY: as above.
+            unsafe { hand.push(span) };
+            rehome(span, to);
+        }
+    }
+
+    fn unshelve(&mut self, span: NonNull<Span>) {
+        let shelves = self.home.shelves();
+        // SAFETY: [HOME-LOCKED] the span is on one of our shelves.
+        unsafe {
+            let (class, shelf) = span.as_ref().body(|body| (body.class as usize, body.shelf));
+            match shelf {
+                Shelf::Full => shelves.full.remove(span),
+                _ => shelves.partial[class].remove(span),
+            }
+            span.as_ref().body(|body| body.shelf = Shelf::InHand);
+        }
+    }
+
+    /// Gives the lock back. The spans that were emptied are the caller's now:
+    /// their granules must go back to their chunks.
+    #[must_use = "empty spans hold memory"]
+    pub(crate) fn close(self) -> Hand {
+        self.empty
+    }
+}
+
+/// Gives a span another home: first the entries, then the home itself, with
+/// which it leaves our hands.
+fn rehome(span: NonNull<Span>, to: u32) {
+    // SAFETY: [HOME-LOCKED] called under the lock of the present home.
+    unsafe {
+        if sync::step("rehome_publishes") {
+            span.as_ref().body(|body: &mut Body| map::publish_owner(body, to));
+        }
+        span.as_ref().set_home(to);
+    }
+}
+
+/// Takes a span that was emptied out of use; its granules may be given back
+/// after this.
+///
+/// # Safety
+/// The span came out of [`Open::close`].
+pub(crate) unsafe fn retire(span: NonNull<Span>) -> (*mut u8, usize) {
+    // SAFETY: the span is in our hands alone, all its blocks are free.
+    unsafe {
+        let place = span.as_ref().body(|body| {
+            map::publish_owner(body, NO_HOME);
+            (body.base, body.bytes())
+        });
+        span.as_ref().set_home(NO_HOME);
+        place
+    }
+}

@@ -1,0 +1,165 @@
+//! Huge blocks, above 1 MiB or aligned to more: a mapping each, at the start
+//! of a chunk of addresses. They grow and shrink where they stand, or by
+//! moving their pages; they are never copied.
+//!
+//! ```text
+//!  addresses  │ chunk          │ chunk          │ chunk          │
+//!  mapped     │################│######          │                │
+//!             └ huge_bytes: 2.75 MiB; huge_chunks: 2 (and one more, never
+//!               mapped, where guards are asked for)
+//! ```
+
+use crate::fatal::{self, Misuse, Place};
+use crate::homes;
+use crate::map::{self, CHUNK, Chunk, MAP};
+use crate::order;
+use crate::space;
+use crate::sync::AtomicBool;
+use crate::sys;
+use crate::usage;
+
+/// Whether an unmapped chunk of addresses follows each huge block.
+static GUARDS: AtomicBool = AtomicBool::new(false);
+
+/// Huge blocks made from now on are followed by addresses that fault.
+pub(crate) fn guard_from_now_on() {
+    GUARDS.store(true, order::hint());
+}
+
+fn guards() -> usize {
+    usize::from(GUARDS.load(order::hint()))
+}
+
+/// Bytes mapped for a block of `size`, or `None` where that cannot be.
+fn bytes_for(size: usize) -> Option<usize> {
+    size.max(1).checked_next_multiple_of(sys::page_size())
+}
+
+/// Maps a zeroed block; `None` when the system has no more.
+pub(crate) fn get(size: usize, align: usize) -> Option<*mut u8> {
+    let bytes = bytes_for(size)?;
+    let chunks = bytes.div_ceil(CHUNK) + guards();
+    let index = space::map(chunks, (align / CHUNK).max(1), bytes)?;
+    usage::took_large(bytes, 0);
+    Some(settle(index, bytes, chunks))
+}
+
+/// Enters a mapping in the tables.
+fn settle(index: usize, bytes: usize, chunks: usize) -> *mut u8 {
+    let chunk = MAP.chunk(index);
+    chunk.huge_bytes.store(bytes, order::through_block());
+    chunk.huge_chunks.store(chunks, order::through_block());
+    let ptr = MAP.chunk_base(index);
+    MAP.set(ptr, 1, map::entry_of(homes::NOBODY, map::HUGE));
+    ptr
+}
+
+/// Checks that a huge block of `size` starts at `ptr`; its chunk, its index
+/// and its bytes.
+fn check(ptr: *mut u8, size: usize) -> (&'static Chunk, usize, usize) {
+    let index = MAP.chunk_index(ptr);
+    let chunk = MAP.chunk(index);
+    let bytes = chunk.huge_bytes.load(order::through_block());
+    let place = Place { span: MAP.chunk_base(index).addr(), block: bytes };
+    if ptr.addr() % CHUNK != 0 {
+        fatal::misuse(Misuse::Interior, ptr, &place, size);
+    }
+    if bytes_for(size) != Some(bytes) {
+        fatal::misuse(Misuse::Layout, ptr, &place, size);
+    }
+    (chunk, index, bytes)
+}
+
+/// Unmaps a block.
+pub(crate) fn put(ptr: *mut u8, size: usize) {
+    let (chunk, index, bytes) = check(ptr, size);
+    let chunks = chunk.huge_chunks.load(order::through_block());
+    MAP.set(ptr, 1, 0);
+    usage::gave_large(bytes, 0);
+    // SAFETY: the block was given back, and no entry leads there any more.
+    unsafe { space::unmap(index, chunks, bytes) };
+}
+
+/// Makes a block of `old` bytes one of `new`, keeping its contents; what is
+/// new is zero. Returns where it is now; `None`: it is as it was.
+pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
+    let (chunk, index, old_bytes) = check(ptr, old);
+    let bytes = bytes_for(new)?;
+    if bytes == old_bytes {
+        return Some(ptr);
+    }
+    let had = chunk.huge_chunks.load(order::through_block());
+    let chunks = bytes.div_ceil(CHUNK) + guards();
+    if resize_here(index, had, chunks, old_bytes, bytes) {
+        if chunks < had {
+            space::give_back(index + chunks, had - chunks);
+        }
+        chunk.huge_bytes.store(bytes, order::through_block());
+        chunk.huge_chunks.store(chunks, order::through_block());
+        note(old_bytes, bytes);
+        return Some(ptr);
+    }
+    if bytes < old_bytes {
+        return None;
+    }
+    let to = move_away(ptr, old_bytes, bytes, chunks, align)?;
+    MAP.set(ptr, 1, 0);
+    space::give_back(index, had);
+    note(old_bytes, bytes);
+    Some(to)
+}
+
+fn note(old: usize, new: usize) {
+    space::resized(old, new);
+    if new > old {
+        usage::took_large(new - old, 0);
+    } else {
+        usage::gave_large(old - new, 0);
+    }
+}
+
+/// Resizes a mapping where it stands, taking the addresses behind it if it
+/// needs them.
+fn resize_here(index: usize, had: usize, chunks: usize, old: usize, new: usize) -> bool {
+    if chunks > had && !space::take_at(index + had, chunks - had) {
+        return false;
+    }
+    let opened = MAP.open(index + new.div_ceil(CHUNK));
+    // SAFETY: the block is the caller's, the addresses behind it are ours.
+    if opened && unsafe { sys::resize(MAP.chunk_base(index), old, new) } {
+        return true;
+    }
+    if chunks > had {
+        space::give_back(index + had, chunks - had);
+    }
+    false
+}
+
+/// Moves the pages of a mapping to new addresses where it can be larger.
+fn move_away(ptr: *mut u8, old: usize, new: usize, chunks: usize, align: usize) -> Option<*mut u8> {
+    let index = space::take(chunks, (align / CHUNK).max(1))?;
+    let to = MAP.chunk_base(index);
+    // SAFETY: the addresses are ours; the block is the caller's.
+    let moved = MAP.open(index + new.div_ceil(CHUNK)) && unsafe { move_onto(ptr, old, to, new) };
+    if !moved {
+        space::give_back(index, chunks);
+        return None;
+    }
+    Some(settle(index, new, chunks))
+}
+
+/// # Safety
+/// `[ptr, ptr + old)` is a mapping of ours, `[to, to + new)` are addresses of ours.
+unsafe fn move_onto(ptr: *mut u8, old: usize, to: *mut u8, new: usize) -> bool {
+    // SAFETY: by the caller.
+    unsafe {
+        if sys::reserve_at(to, new).is_err() {
+            return false;
+        }
+        let moved = sys::move_to(ptr, old, to, new);
+        if !moved {
+            sys::release(to, new);
+        }
+        moved
+    }
+}

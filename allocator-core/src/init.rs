@@ -1,0 +1,146 @@
+//! Setting up, at the first allocation of the process: the window is chosen,
+//! the tables are reserved (addresses only) with guards around each, the
+//! arenas get theirs, the hooks are registered.
+//!
+//! ```text
+//!  │guard│ entries 128 MiB │guard│ chunks 128 MiB │guard│taken│guard│rooms…│guard│
+//! ```
+//! for a window of 1 TiB; all in proportion for smaller ones.
+
+use core::ptr::NonNull;
+
+use crate::arena::{self, MAX_ARENAS};
+use crate::map::{self, CHUNK_SHIFT, MAP};
+use crate::order;
+use crate::pool::GUARD;
+use crate::rooms;
+use crate::space;
+use crate::sync::AtomicU32;
+use crate::sys;
+use crate::threads;
+
+/// Bytes of the window, where nothing limits it.
+const WINDOW: usize = 1 << 40;
+/// Bytes of the smallest window.
+const WINDOW_MIN: usize = 1 << 28;
+/// Between the window's end and what the system maps by itself, in bytes.
+const GAP: usize = 64 << 30;
+/// The window starts at a multiple of this, and so does its first block of
+/// the largest alignment.
+const WINDOW_ALIGN: usize = 1 << 30;
+
+const NOT_YET: u32 = 0;
+const RUNNING: u32 = 1;
+const DONE: u32 = 2;
+
+static STATE: AtomicU32 = AtomicU32::new(NOT_YET);
+
+/// Whether the allocator is set up, after trying to. False when the system
+/// has no memory; the next call tries again.
+#[inline]
+pub(crate) fn ready() -> bool {
+    STATE.load(order::init_seen()) == DONE || set_up()
+}
+
+#[cold]
+fn set_up() -> bool {
+    loop {
+        match STATE.compare_exchange(NOT_YET, RUNNING, order::init_seen(), order::init_seen()) {
+            Ok(_) => {
+                let placed = place();
+                STATE.store(if placed { DONE } else { NOT_YET }, order::init_done());
+                if placed {
+                    // These may allocate, and then find everything set up.
+                    sys::on_thread_exit(threads::ended);
+                    sys::on_fork(threads::forked);
+                }
+                return placed;
+            }
+            Err(DONE) => return true,
+            Err(_) => sys::yield_now(),
+        }
+    }
+}
+
+/// Chooses a window and reserves its tables.
+fn place() -> bool {
+    let mut window = WINDOW;
+    if let Some(limit) = sys::address_limit() {
+        window = limit.saturating_mul(2).checked_next_power_of_two().unwrap_or(WINDOW);
+        window = window.clamp(WINDOW_MIN, WINDOW);
+    }
+    while window >= WINDOW_MIN {
+        if place_window(window) {
+            return true;
+        }
+        window /= 4;
+    }
+    false
+}
+
+fn place_window(window: usize) -> bool {
+    let chunks = window >> CHUNK_SHIFT;
+    let arenas = arena::wanted();
+    let whole = |bytes: usize| bytes.next_multiple_of(GUARD);
+    let sizes = [
+        whole(map::entries_bytes(chunks)),
+        whole(map::chunks_bytes(chunks)),
+        whole(space::table_bytes(chunks)),
+        whole(rooms::table_bytes(chunks)) * arenas,
+    ];
+    let total = sizes.iter().sum::<usize>() + (sizes.len() + 1) * GUARD;
+    let Some(tables) = sys::reserve(total) else { return false };
+    let mut at = 0;
+    let [entries, records, taken, hints] = sizes.map(|size| {
+        let table = at + GUARD;
+        at = table + size;
+        // SAFETY: within the reservation.
+        unsafe { tables.add(table) }
+    });
+    let base = window_base(tables, window);
+    // SAFETY: these two are used at any place from the start, so they are
+    // opened whole; untouched, they cost nothing.
+    let opened =
+        unsafe { sys::commit(taken.as_ptr(), sizes[2]) && sys::commit(hints.as_ptr(), sizes[3]) };
+    let Some(base) = base.filter(|_| opened) else {
+        // SAFETY: nobody knows of the tables yet.
+        unsafe { sys::release(tables.as_ptr(), total) };
+        return false;
+    };
+    MAP.place(base, entries, records);
+    space::place(taken.as_ptr().cast(), chunks);
+    let mut shards = [hints; MAX_ARENAS];
+    for (i, shard) in shards.iter_mut().enumerate().take(arenas) {
+        // SAFETY: within the table of hints.
+        *shard = unsafe { hints.add(i * whole(rooms::table_bytes(chunks))) };
+    }
+    arena::place(&shards[..arenas], chunks);
+    true
+}
+
+/// Where the window is: well below what the system maps by itself, which it
+/// does from high addresses down (or from low ones up: then below those too).
+/// The tables are such a mapping, placed at random by the system.
+fn window_base(tables: NonNull<u8>, window: usize) -> Option<usize> {
+    let gap = GAP.min(window);
+    let base = tables.as_ptr().expose_provenance().checked_sub(window + gap)?;
+    let base = base & !(WINDOW_ALIGN - 1);
+    (base != 0).then_some(base)
+}
+
+/// Gives back the addresses of tables that nothing has used yet, when the
+/// system refuses memory because the process has too many addresses. The
+/// window ends there from now on. Says whether that freed any.
+#[cold]
+pub(crate) fn shrink() -> bool {
+    if sys::address_limit().is_none() {
+        return false;
+    }
+    match space::shrink(MAP.opened_chunks(), map::PIECE) {
+        Some((old, now)) if now < old => {
+            MAP.close(now, old);
+            true
+        }
+        _ => false,
+    }
+}

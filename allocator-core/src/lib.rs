@@ -1,0 +1,82 @@
+//! Strata: a memory allocator for multithreaded servers.
+//!
+//! ```
+//! use allocator_core::Strata;
+//!
+//! #[global_allocator]
+//! static GLOBAL: Strata = Strata::new();
+//!
+//! let words = vec!["a", "b"];
+//! assert!(Strata::stats().live_bytes() > 0);
+//! # drop(words);
+//! ```
+//!
+//! The order of the modules below is the order of the layers: a file uses only
+//! what stands above it. `docs/` tells the whole story.
+
+#![no_std]
+
+use allocator_sys as sys;
+
+mod sync;
+
+mod order;
+
+mod class;
+
+mod fatal;
+
+mod lock;
+
+mod inbox;
+
+mod granules;
+
+mod span;
+
+mod map;
+
+mod home;
+
+mod homes;
+
+mod pool;
+
+mod space;
+
+mod usage;
+
+mod rooms;
+
+mod medium;
+
+mod arena;
+
+mod huge;
+
+mod purge;
+
+mod mail;
+
+mod bin;
+
+mod cache;
+
+mod tls;
+
+mod threads;
+
+mod init;
+
+mod alloc;
+
+mod free;
+
+mod realloc;
+
+mod stats;
+
+mod strata;
+
+pub use stats::{ClassStats, Stats};
+pub use strata::Strata;

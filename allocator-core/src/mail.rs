@@ -1,0 +1,241 @@
+//! Sending freed blocks to their homes, and the boxes they travel in. The
+//! caller holds no lock.
+
+use core::ptr::{self, NonNull};
+
+use crate::arena;
+use crate::class::GRANULE_SHIFT;
+use crate::home::{Home, Open};
+use crate::homes;
+use crate::inbox::{BOX_BLOCKS, Closed, MailBox};
+use crate::map::{self, MAP};
+use crate::pool;
+use crate::purge;
+
+/// A group of at least so many blocks of one owner travels in boxes; the bits
+/// of smaller ones are set by the sender, if the owner's lock is free.
+const BOX_WORTHWHILE: usize = 32;
+
+/// Boxes that wait in an inbox before a sender puts their contents away for
+/// the owner, who seems to be asleep.
+const DEEP: u32 = 16;
+
+/// Blocks that are sorted at once.
+const SORTED: usize = 256;
+
+/// Boxes kept by a thread for its next mail.
+const KEPT: usize = 8;
+
+/// Empty boxes of one thread (or of nobody, in passing).
+pub(crate) struct Boxes {
+    list: *mut MailBox,
+    count: usize,
+}
+
+impl Boxes {
+    pub(crate) const fn new() -> Self {
+        Boxes { list: ptr::null_mut(), count: 0 }
+    }
+
+    fn get(&mut self) -> Option<NonNull<MailBox>> {
+        let Some(mail) = NonNull::new(self.list) else {
+            return Some(pool::get(size_of::<MailBox>())?.cast());
+        };
+        // SAFETY: [BOX-ONE-PLACE] boxes on our list are ours.
+        self.list = unsafe { mail.as_ref().open(|contents| contents.next) };
+        self.count -= 1;
+        Some(mail)
+    }
+
+    fn put(&mut self, mail: NonNull<MailBox>) {
+        if self.count == KEPT {
+            // SAFETY: [BOX-ONE-PLACE] the box is ours, and came from the pool.
+            unsafe { pool::put(mail.cast(), size_of::<MailBox>()) };
+            return;
+        }
+        // SAFETY: [BOX-ONE-PLACE] the box is ours.
+        unsafe { mail.as_ref().open(|contents| contents.next = self.list) };
+        self.list = mail.as_ptr();
+        self.count += 1;
+    }
+
+    /// Gives all boxes back to the pool.
+    pub(crate) fn empty(&mut self) {
+        while let Some(mail) = NonNull::new(self.list) {
+            // SAFETY: [BOX-ONE-PLACE] boxes on our list are ours, from the pool.
+            unsafe {
+                self.list = mail.as_ref().open(|contents| contents.next);
+                pool::put(mail.cast(), size_of::<MailBox>());
+            }
+        }
+        self.count = 0;
+    }
+
+    /// Sends every block home. They are small, ours, and in no other place.
+    ///
+    /// # Safety
+    /// \[LIVE-PINS-SPAN\]
+    pub(crate) unsafe fn send(&mut self, blocks: &[*mut u8]) {
+        for blocks in blocks.chunks(SORTED) {
+            // SAFETY: by the caller.
+            unsafe { self.send_sorted(blocks) };
+        }
+    }
+
+    /// Sends at most [`SORTED`] blocks, owner by owner.
+    ///
+    /// # Safety
+    /// \[LIVE-PINS-SPAN\]
+    unsafe fn send_sorted(&mut self, blocks: &[*mut u8]) {
+        // Owners may change at any time: each is read once. The number sorts
+        // by owner, then by place, and says which block it is.
+        let mut keys = [0u64; SORTED];
+        for (i, block) in blocks.iter().enumerate() {
+            let owner = u64::from(map::owner(MAP.entry(*block)));
+            keys[i] =
+                owner << 40 | (block.addr() as u64 >> GRANULE_SHIFT & 0xffff_ffff) << 8 | i as u64;
+        }
+        let keys = &mut keys[..blocks.len()];
+        keys.sort_unstable();
+        let mut sorted = [ptr::null_mut(); SORTED];
+        for (slot, key) in sorted.iter_mut().zip(&*keys) {
+            *slot = blocks[(key & 0xff) as usize];
+        }
+        let mut from = 0;
+        for group in keys.chunk_by(|a, b| a >> 40 == b >> 40) {
+            let to = from + group.len();
+            // SAFETY: by the caller.
+            unsafe { self.send_group((group[0] >> 40) as u32, &mut sorted[from..to]) };
+            from = to;
+        }
+    }
+
+    /// Sends blocks that seem to have one owner.
+    ///
+    /// # Safety
+    /// \[LIVE-PINS-SPAN\]
+    unsafe fn send_group(&mut self, id: u32, blocks: &mut [*mut u8]) {
+        // A home that was lost in a fork takes nothing: its blocks are lost.
+        let Some(home) = homes::get(id) else { return };
+        let mut left = blocks.len();
+        if left < BOX_WORTHWHILE {
+            if let Some(open) = home.try_open() {
+                // SAFETY: by the caller.
+                left = unsafe { self.put_away(open, blocks) };
+                // SAFETY: by the caller: those left have other homes by now.
+                return unsafe { self.send_strays(&mut blocks[..left]) };
+            }
+        }
+        while left != 0 {
+            let len = left.min(BOX_BLOCKS);
+            let part = &mut blocks[left - len..left];
+            // SAFETY: by the caller.
+            unsafe {
+                if !self.mail(home, part) {
+                    self.send_by_hand(home, part);
+                }
+            }
+            left -= len;
+        }
+    }
+
+    /// Posts one box of blocks; false if there is no box, or nobody to post to.
+    ///
+    /// # Safety
+    /// \[LIVE-PINS-SPAN\]
+    unsafe fn mail(&mut self, home: &Home, blocks: &[*mut u8]) -> bool {
+        let Some(mail) = self.get() else { return false };
+        // SAFETY: [BOX-ONE-PLACE] the box is in our hands.
+        unsafe {
+            mail.as_ref().open(|contents| {
+                contents.blocks[..blocks.len()].copy_from_slice(blocks);
+                contents.len = blocks.len();
+            });
+        }
+        match home.post(mail) {
+            Ok(depth) => {
+                if depth >= DEEP {
+                    self.relieve(home);
+                }
+                true
+            }
+            Err(Closed) => {
+                self.put(mail);
+                false
+            }
+        }
+    }
+
+    /// Puts blocks into their spans under the lock of their owner, whoever
+    /// that is by now.
+    ///
+    /// # Safety
+    /// \[LIVE-PINS-SPAN\]
+    unsafe fn send_by_hand(&mut self, home: &Home, blocks: &mut [*mut u8]) {
+        let Some(open) = home.open() else { return };
+        // SAFETY: by the caller.
+        unsafe {
+            let left = self.put_away(open, blocks);
+            self.send_strays(&mut blocks[..left]);
+        }
+    }
+
+    /// Sends blocks whose entry was out of date when it was read: each to the
+    /// owner that it names now. (A span moves at most a few times: when its
+    /// thread ends, when it is stolen, when it is lent again.)
+    ///
+    /// # Safety
+    /// \[LIVE-PINS-SPAN\]
+    unsafe fn send_strays(&mut self, blocks: &mut [*mut u8]) {
+        for block in blocks {
+            loop {
+                let Some(home) = homes::get(map::owner(MAP.entry(*block))) else { break };
+                let Some(open) = home.open() else { break };
+                // SAFETY: by the caller.
+                if unsafe { self.put_away(open, core::slice::from_mut(block)) } == 0 {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Puts blocks away in an open home, with the mail that waits there.
+    /// Returns how many have another home; they are in front.
+    ///
+    /// # Safety
+    /// \[LIVE-PINS-SPAN\]
+    pub(crate) unsafe fn put_away(&mut self, mut open: Open<'_>, blocks: &mut [*mut u8]) -> usize {
+        // SAFETY: by the caller.
+        let left = unsafe { open.put(blocks) };
+        if arena::retire(open.close()) {
+            purge::settle();
+        }
+        left
+    }
+
+    /// Puts the mail of a home away for its owner, if its lock is free.
+    #[cold]
+    pub(crate) fn relieve(&mut self, home: &Home) {
+        let Some(mut open) = home.try_open() else { return };
+        let mail = open.drain();
+        let excess = arena::retire(open.close());
+        self.unpack(mail);
+        if excess {
+            purge::settle();
+        }
+    }
+
+    /// Keeps the boxes of drained mail, and sends on what is left in them.
+    pub(crate) fn unpack(&mut self, mut list: *mut MailBox) {
+        while let Some(mail) = NonNull::new(list) {
+            // SAFETY: [BOX-ONE-PLACE] drained boxes are ours.
+            let (next, len, mut blocks) = unsafe {
+                mail.as_ref().open(|contents| (contents.next, contents.len, contents.blocks))
+            };
+            self.put(mail);
+            list = next;
+            // SAFETY: [LIVE-PINS-SPAN] blocks in the mail are out still.
+            unsafe { self.send_strays(&mut blocks[..len]) };
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The page map: from an address to whose it is and of which class, in one
+//! load; and the table of chunks, through which slow paths find spans.
+//!
+//! All our memory lies in one window of addresses. The tables cover the
+//! window, but only their first part is opened (readable): up to the highest
+//! granule ever used. Any pointer, ours or not, costs one bounds check.
+//!
+//! ```text
+//!  window   │chunk 0 │chunk 1 │chunk 2 │ …               up to 1 TiB
+//!           ├─ 2 MiB ┼─ 2 MiB ┼─ …
+//!  entries  │256 B   │256 B   │ …   one u32 a granule (32 KiB):
+//!                                   owner : 24 │ class : 8
+//!  chunks   │256 B   │256 B   │ …   one record a chunk
+//! ```
+
+use core::ptr::{self, NonNull};
+
+use crate::class::{GRANULE, GRANULE_SHIFT};
+use crate::granules::{Granules, PER_CHUNK};
+use crate::order;
+use crate::span::{Body, Span};
+use crate::sync::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
+use crate::sys;
+
+/// log2 of the bytes of a chunk.
+pub(crate) const CHUNK_SHIFT: u32 = 21;
+/// Bytes of a chunk.
+pub(crate) const CHUNK: usize = 1 << CHUNK_SHIFT;
+
+const _: () = assert!(PER_CHUNK * GRANULE == CHUNK);
+
+/// In the class byte of an entry: a run of pages in a chunk of such.
+pub(crate) const MEDIUM: u32 = 253;
+/// In the class byte of an entry: a mapping of its own.
+pub(crate) const HUGE: u32 = 254;
+
+/// An entry's two parts.
+#[inline(always)]
+pub(crate) const fn entry_of(owner: u32, class: u32) -> u32 {
+    owner << 8 | class
+}
+
+/// The owner in an entry; 0 says "not ours".
+#[inline(always)]
+pub(crate) const fn owner(entry: u32) -> u32 {
+    entry >> 8
+}
+
+/// The class in an entry.
+#[inline(always)]
+pub(crate) const fn kind(entry: u32) -> u32 {
+    entry & 0xff
+}
+
+/// What is known of a chunk. Never unmapped; all zero until first used.
+#[repr(C, align(256))]
+pub(crate) struct Chunk {
+    /// Free granules; none in chunks that do not hold spans.
+    pub(crate) granules: Granules,
+    /// The spans, one for each granule (that of its first granule counts).
+    /// Written before any block of the chunk is handed out.
+    pub(crate) spans: AtomicPtr<Span>,
+    /// 64 long bitmaps, one for each granule. Likewise.
+    pub(crate) long_bits: AtomicPtr<u64>,
+    /// Of a chunk of page runs: its record.
+    pub(crate) runs: AtomicPtr<u8>,
+    /// Bytes mapped, of a huge block that starts here.
+    pub(crate) huge_bytes: AtomicUsize,
+    /// Chunks of addresses that a huge block has here.
+    pub(crate) huge_chunks: AtomicUsize,
+    /// Which arena's it is.
+    pub(crate) arena: AtomicU32,
+    /// For each granule, the first granule of its span.
+    heads: [AtomicU8; PER_CHUNK],
+}
+
+const _: () = assert!(size_of::<Chunk>() == 256);
+
+/// Chunks whose part of the tables is opened at once: 64 KiB of each.
+pub(crate) const PIECE: usize = 256;
+
+#[repr(C, align(64))]
+pub(crate) struct Map {
+    base: AtomicUsize,
+    /// Granules whose entries can be read.
+    opened: AtomicUsize,
+    entries: AtomicPtr<AtomicU32>,
+    chunks: AtomicPtr<Chunk>,
+}
+
+pub(crate) static MAP: Map = Map {
+    base: AtomicUsize::new(0),
+    opened: AtomicUsize::new(0),
+    entries: AtomicPtr::new(ptr::null_mut()),
+    chunks: AtomicPtr::new(ptr::null_mut()),
+};
+
+/// Bytes of the table of entries for a window of `chunks`.
+pub(crate) const fn entries_bytes(chunks: usize) -> usize {
+    chunks * PER_CHUNK * size_of::<AtomicU32>()
+}
+
+/// Bytes of the table of chunks for a window of `chunks`.
+pub(crate) const fn chunks_bytes(chunks: usize) -> usize {
+    chunks * size_of::<Chunk>()
+}
+
+impl Map {
+    /// Says where the window and its tables are, once, while nobody else runs.
+    pub(crate) fn place(&self, base: usize, entries: NonNull<u8>, chunks: NonNull<u8>) {
+        self.base.store(base, order::hint());
+        self.entries.store(entries.as_ptr().cast(), order::hint());
+        self.chunks.store(chunks.as_ptr().cast(), order::hint());
+    }
+
+    /// The entry of the granule that `ptr` is in; 0 for every pointer that
+    /// is not ours.
+    #[inline(always)]
+    pub(crate) fn entry(&self, ptr: *mut u8) -> u32 {
+        let granule =
+            ptr.addr().wrapping_sub(self.base.load(order::through_block())) >> GRANULE_SHIFT;
+        if granule >= self.opened.load(order::through_block()) {
+            return 0;
+        }
+        let entries = self.entries.load(order::through_block());
+        // SAFETY: [MAP-OPENED] entries below `opened` are readable for ever.
+        unsafe { (*entries.add(granule)).load(order::through_block()) }
+    }
+
+    /// Which granule of the window `ptr` is in. It is one of ours.
+    #[inline]
+    fn granule(&self, ptr: *mut u8) -> usize {
+        ptr.addr().wrapping_sub(self.base.load(order::through_block())) >> GRANULE_SHIFT
+    }
+
+    /// Writes the entries of `count` granules from `ptr` on.
+    pub(crate) fn set(&self, ptr: *mut u8, count: usize, entry: u32) {
+        let first = self.granule(ptr);
+        let entries = self.entries.load(order::through_block());
+        for granule in first..first + count {
+            // SAFETY: [MAP-OPENED] our memory lies below `opened`.
+            unsafe { (*entries.add(granule)).store(entry, order::through_block()) };
+        }
+    }
+
+    /// The record of chunk `index`, which was opened.
+    #[inline]
+    pub(crate) fn chunk(&self, index: usize) -> &'static Chunk {
+        // SAFETY: [MAP-OPENED] likewise for the records; all zero is a valid one.
+        unsafe { &*self.chunks.load(order::through_block()).add(index) }
+    }
+
+    /// Which chunk of the window `ptr` is in. It is one of ours.
+    #[inline]
+    pub(crate) fn chunk_index(&self, ptr: *mut u8) -> usize {
+        self.granule(ptr) / PER_CHUNK
+    }
+
+    /// The first byte of chunk `index`.
+    #[inline]
+    pub(crate) fn chunk_base(&self, index: usize) -> *mut u8 {
+        ptr::with_exposed_provenance_mut(
+            self.base.load(order::through_block()) + (index << CHUNK_SHIFT),
+        )
+    }
+
+    /// Opened chunks.
+    pub(crate) fn opened_chunks(&self) -> usize {
+        self.opened.load(order::hint()) / PER_CHUNK
+    }
+
+    /// Opens the tables for the chunks below `end`. The caller holds no lock;
+    /// two threads may open the same part: the calls have no effect twice.
+    pub(crate) fn open(&self, end: usize) -> bool {
+        let opened = self.opened_chunks();
+        if end <= opened {
+            return true;
+        }
+        let end = end.next_multiple_of(PIECE);
+        let entries = self.entries.load(order::hint()).cast::<u8>();
+        let chunks = self.chunks.load(order::hint()).cast::<u8>();
+        let opens = |table: *mut u8, bytes: fn(usize) -> usize| {
+            // SAFETY: [MAP-RESERVED] the tables were reserved for the whole
+            // window, in which `end` lies.
+            unsafe { sys::commit(table.add(bytes(opened)), bytes(end) - bytes(opened)) }
+        };
+        if !opens(chunks, chunks_bytes) || !opens(entries, entries_bytes) {
+            return false;
+        }
+        self.opened.fetch_max(end * PER_CHUNK, order::table_publish());
+        true
+    }
+
+    /// Gives back the addresses of the tables for chunks from `now` to
+    /// `end`, which the window has no more.
+    pub(crate) fn close(&self, now: usize, end: usize) {
+        let entries = self.entries.load(order::hint()).cast::<u8>();
+        let chunks = self.chunks.load(order::hint()).cast::<u8>();
+        // SAFETY: [MAP-RESERVED] these parts were reserved and never opened,
+        // and no chunk there can be taken any more.
+        unsafe {
+            sys::release(entries.add(entries_bytes(now)), entries_bytes(end) - entries_bytes(now));
+            sys::release(chunks.add(chunks_bytes(now)), chunks_bytes(end) - chunks_bytes(now));
+        }
+    }
+}
+
+impl Chunk {
+    /// The span that granule `granule` belongs to.
+    #[inline]
+    fn span_at(&self, granule: usize) -> NonNull<Span> {
+        let head = self.heads[granule].load(order::through_block()) as usize;
+        let spans = self.spans.load(order::through_block());
+        // SAFETY: [CHUNK-SPANS] a chunk with a live block of a span has its
+        // 64 spans, and heads are below 64.
+        unsafe { NonNull::new_unchecked(spans.add(head)) }
+    }
+
+    /// Makes granules `first..first+len` one span.
+    pub(crate) fn join(&self, first: usize, len: usize) -> NonNull<Span> {
+        for head in &self.heads[first..first + len] {
+            head.store(first as u8, order::through_block());
+        }
+        self.span_at(first)
+    }
+}
+
+/// The span of a live small block \[LIVE-PINS-SPAN\].
+#[inline]
+pub(crate) fn span_of(block: *mut u8) -> NonNull<Span> {
+    let granule = MAP.granule(block);
+    MAP.chunk(granule / PER_CHUNK).span_at(granule % PER_CHUNK)
+}
+
+/// The first byte of the span of a live small block.
+pub(crate) fn span_base(block: *mut u8) -> usize {
+    let granule = MAP.granule(block);
+    let (index, granule) = (granule / PER_CHUNK, granule % PER_CHUNK);
+    let head = MAP.chunk(index).heads[granule].load(order::through_block()) as usize;
+    MAP.chunk_base(index).addr() + head * GRANULE
+}
+
+/// Publishes who owns a span, for frees to find: a copy of its home.
+pub(crate) fn publish_owner(body: &Body, owner: u32) {
+    MAP.set(body.base, body.bytes() / GRANULE, entry_of(owner, u32::from(body.class)));
+}

@@ -1,0 +1,110 @@
+//! Giving memory back to the system: free granules and free page runs, once
+//! there is more of them than the bound in `usage` allows. Addresses stay,
+//! but for chunks that are free as a whole. No lock is held across a call.
+
+use crate::arena;
+use crate::class::GRANULE;
+use crate::map::{self, CHUNK, MAP};
+use crate::order;
+use crate::space;
+use crate::sync::{AtomicBool, AtomicUsize};
+use crate::sys;
+use crate::usage;
+
+/// One thread purges at a time; the others go on.
+static BUSY: AtomicBool = AtomicBool::new(false);
+
+/// Purging goes from high addresses to low ones: new spans are made low. The
+/// chunk below which it goes on.
+static CURSOR: AtomicUsize = AtomicUsize::new(0);
+
+/// Brings free memory below half its bound, if it is above it. The caller
+/// holds no lock.
+#[cold]
+pub(crate) fn settle() {
+    let excess = usage::excess();
+    if excess != 0 {
+        purge(excess + (usage::dirty() - excess) / 2);
+    }
+}
+
+/// Gives back all free memory, and says how many bytes.
+pub(crate) fn everything() -> usize {
+    purge(usize::MAX)
+}
+
+/// Gives back about `want` bytes. Returns how many it was.
+fn purge(want: usize) -> usize {
+    if BUSY.swap(true, order::lock_take()) {
+        return 0;
+    }
+    let chunks = MAP.opened_chunks();
+    let mut done = 0;
+    let mut at = CURSOR.load(order::hint()).min(chunks);
+    for _ in 0..chunks {
+        if done >= want {
+            break;
+        }
+        if at == 0 {
+            at = chunks;
+        }
+        at -= 1;
+        done += purge_chunk(at);
+    }
+    // The next purge begins at the top again where this one found enough.
+    CURSOR.store(if done >= want { chunks } else { at }, order::hint());
+    BUSY.store(false, order::lock_free());
+    done
+}
+
+fn purge_chunk(index: usize) -> usize {
+    let granules = &MAP.chunk(index).granules;
+    let dirty = granules.dirty_hint();
+    if dirty != 0 {
+        return purge_granules(index, dirty);
+    }
+    let entry = MAP.entry(MAP.chunk_base(index));
+    if map::kind(entry) != map::MEDIUM {
+        return 0;
+    }
+    let Some(arena) = arena::by_id(map::owner(entry)) else { return 0 };
+    let bytes = arena.medium.purge(index, sys::page_size());
+    usage::cleaned(bytes);
+    bytes
+}
+
+fn purge_granules(index: usize, dirty: u64) -> usize {
+    let granules = &MAP.chunk(index).granules;
+    let base = MAP.chunk_base(index);
+    if granules.claim_all() {
+        let bytes = granules.soil(u64::MAX) as usize * GRANULE;
+        usage::cleaned(bytes);
+        // SAFETY: we claimed all of the chunk.
+        unsafe { space::unmap(index, 1, CHUNK) };
+        return bytes;
+    }
+    let claimed = granules.claim_these(dirty);
+    let had = granules.take_dirty(claimed);
+    let mut still = 0;
+    let mut left = claimed;
+    while left != 0 {
+        let first = left.trailing_zeros() as usize;
+        let len = (!(left >> first)).trailing_zeros() as usize;
+        let bits = crate::granules::mask(first, len);
+        // SAFETY: we claimed these granules.
+        if !unsafe { sys::purge(base.add(first * GRANULE), len * GRANULE) } {
+            still |= bits & had;
+        }
+        left &= !bits;
+    }
+    let bytes = (had & !still).count_ones() as usize * GRANULE;
+    usage::cleaned(bytes);
+    arena::give_back(index, claimed, still);
+    bytes
+}
+
+/// In the child of a fork: nobody else purges here. What a vanished thread
+/// had claimed to purge stays claimed, and is lost.
+pub(crate) fn after_fork() {
+    BUSY.store(false, order::lock_free());
+}

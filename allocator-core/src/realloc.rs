@@ -1,0 +1,72 @@
+//! The way of a reallocation: where it stands if the block stays of the same
+//! class (never otherwise: a later free will name the new layout), grown in
+//! its chunk, remapped, or copied.
+
+use core::ptr;
+
+use crate::alloc::{alloc, is_medium};
+use crate::arena;
+use crate::class::{self, CLASSES};
+use crate::free::free;
+use crate::huge;
+use crate::map::{self, MAP};
+use crate::medium;
+use crate::purge;
+use crate::usage;
+
+/// Gives a block another size. Null: there is no memory, the block is as it was.
+///
+/// # Safety
+/// The block was made with `old` and `align`; `new` is not 0 and does not wrap
+/// when rounded up to `align`.
+#[inline]
+pub(crate) unsafe fn realloc(ptr: *mut u8, old: usize, align: usize, new: usize) -> *mut u8 {
+    let (from, to) = (class::of(old, align), class::of(new, align));
+    if from == to && from != CLASSES {
+        return ptr;
+    }
+    // SAFETY: by the caller.
+    unsafe { realloc_slow(ptr, old, align, new) }
+}
+
+/// # Safety
+/// As for [`realloc`].
+#[cold]
+#[inline(never)]
+unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *mut u8 {
+    let small = |size| class::of(size, align) != CLASSES;
+    if !small(old) && !small(new) {
+        match (is_medium(old, align), is_medium(new, align)) {
+            (true, true) => {
+                if resize_run(ptr, old, new) {
+                    return ptr;
+                }
+            }
+            (false, false) if map::kind(MAP.entry(ptr)) == map::HUGE => {
+                if let Some(moved) = huge::resize(ptr, old, new, align) {
+                    return moved;
+                }
+            }
+            _ => {}
+        }
+    }
+    // SAFETY: by the caller; both blocks have so many bytes.
+    unsafe {
+        let to = alloc(new, align);
+        if !to.is_null() {
+            ptr::copy_nonoverlapping(ptr, to, old.min(new));
+            free(ptr, old, align);
+        }
+        to
+    }
+}
+
+fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
+    let Some(arena) = arena::by_id(map::owner(MAP.entry(ptr))) else { return false };
+    let (from, to) = (medium::units(old.max(1)), medium::units(new));
+    let resized = arena.medium.resize(ptr, from, to, old);
+    if resized && to < from && usage::excess() != 0 {
+        purge::settle();
+    }
+    resized
+}

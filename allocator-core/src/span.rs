@@ -1,0 +1,315 @@
+//! A span: a run of granules in one chunk, all blocks of one class. What is
+//! known of it stands here, out of band; a free block is one bit, and its own
+//! memory is not touched.
+//!
+//! ```text
+//!  ├──────── 64 B ────────┼──────── 64 B ────────┤   one span, to scale
+//!  home│class…│base│links │ 512 bits of free blocks
+//!                           (classes under 64 B: up to 2048 bits elsewhere)
+//! ```
+
+use core::ptr::{self, NonNull};
+
+use crate::class::{self, SHAPES};
+use crate::fatal::{self, Misuse, Place};
+use crate::order;
+use crate::sync::{AtomicU32, Guarded};
+
+/// Words of the bitmap that stand in the span itself.
+const INLINE_WORDS: usize = 8;
+
+/// No home: the span is not in use.
+pub(crate) const NO_HOME: u32 = 0;
+
+/// Which of its home's lists a span is on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Shelf {
+    /// On none: just made, or on its way to another home.
+    InHand,
+    /// Among those with free blocks.
+    Partial,
+    /// Among those without.
+    Full,
+}
+
+#[repr(C, align(128))]
+pub(crate) struct Span {
+    /// Whose lock guards the body: the truth, of which the map's entries are
+    /// a published copy.
+    home: AtomicU32,
+    body: Guarded<Body>,
+}
+
+/// \[HOME-LOCKED\] Touched only under the lock of the span's home, or, while
+/// it has none, by the one who claimed its granules.
+#[repr(C)]
+pub(crate) struct Body {
+    pub(crate) class: u8,
+    pub(crate) shelf: Shelf,
+    /// No word below this one has a free block.
+    low: u8,
+    pub(crate) free: u16,
+    pub(crate) base: *mut u8,
+    /// The bitmap: set bits are free blocks.
+    bits: *mut u64,
+    pub(crate) next: *mut Span,
+    pub(crate) prev: *mut Span,
+    inline: [u64; INLINE_WORDS],
+}
+
+#[cfg(not(strata_loom))]
+const _: () = assert!(size_of::<Span>() == 128);
+
+impl Span {
+    #[cfg(strata_loom)]
+    pub(crate) fn new() -> Self {
+        Span {
+            home: AtomicU32::new(NO_HOME),
+            body: Guarded::new(Body {
+                class: 0,
+                shelf: Shelf::InHand,
+                low: 0,
+                free: 0,
+                base: ptr::null_mut(),
+                bits: ptr::null_mut(),
+                next: ptr::null_mut(),
+                prev: ptr::null_mut(),
+                inline: [0; INLINE_WORDS],
+            }),
+        }
+    }
+
+    /// Whose it is. Stands still while the asker holds that home's lock.
+    #[inline]
+    pub(crate) fn home(&self) -> u32 {
+        self.home.load(order::home_check())
+    }
+
+    /// Moves it to another home: the last thing done to it under the lock of
+    /// the present one, after the map's entries.
+    #[inline]
+    pub(crate) fn set_home(&self, home: u32) {
+        self.home.store(home, order::home_move());
+    }
+
+    /// The body, for the one who may touch it.
+    ///
+    /// # Safety
+    /// \[HOME-LOCKED\]
+    #[inline(always)]
+    pub(crate) unsafe fn body<R>(&self, f: impl FnOnce(&mut Body) -> R) -> R {
+        // SAFETY: [HOME-LOCKED] by the caller.
+        self.body.with(|body| f(unsafe { &mut *body }))
+    }
+}
+
+/// What a put did to the span.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Put {
+    /// Nothing to do.
+    Kept,
+    /// It had no free block, now it has one.
+    NoLongerFull,
+    /// All its blocks are free now.
+    Emptied,
+}
+
+impl Body {
+    /// Makes the span one of `class` at `base`, all blocks free. `long` is
+    /// where a bitmap stands that does not fit here.
+    ///
+    /// # Safety
+    /// \[HOME-LOCKED\], and `long` has room for [`class::MAX_WORDS`].
+    pub(crate) unsafe fn carve(&mut self, class: usize, base: *mut u8, long: *mut u64) {
+        let shape = &SHAPES[class];
+        self.class = class as u8;
+        self.shelf = Shelf::InHand;
+        self.low = 0;
+        self.free = shape.blocks as u16;
+        self.base = base;
+        self.bits = if shape.words() <= INLINE_WORDS { self.inline.as_mut_ptr() } else { long };
+        self.next = ptr::null_mut();
+        self.prev = ptr::null_mut();
+        let blocks = shape.blocks as usize;
+        for i in 0..shape.words() {
+            let left = blocks - i * 64;
+            let word = if left >= 64 { u64::MAX } else { (1 << left) - 1 };
+            // SAFETY: i < words, which fit where `bits` points.
+            unsafe { self.bits.add(i).write(word) };
+        }
+    }
+
+    /// Takes up to `want` free blocks, lowest addresses first, and stores
+    /// them downwards from `end` (so that a stack hands out the lowest first).
+    /// Returns how many. Their memory is not touched.
+    ///
+    /// # Safety
+    /// \[HOME-LOCKED\]; `want` slots below `end` are the caller's to write.
+    pub(crate) unsafe fn take(&mut self, mut end: *mut *mut u8, want: usize) -> usize {
+        let shape = &SHAPES[self.class as usize];
+        let size = shape.size as usize;
+        let words = shape.words();
+        let mut i = self.low as usize;
+        let mut left = want;
+        while i < words {
+            // SAFETY: i < words.
+            let bits = unsafe { self.bits.add(i) };
+            // SAFETY: as above.
+            let mut word = unsafe { bits.read() };
+            // Baseline x86-64 counts zeros slowly: runs of blocks are taken
+            // whole, so that it counts twice a run, not once a block.
+            while word != 0 && left != 0 {
+                let start = word.trailing_zeros() as usize;
+                let run = ((!(word >> start)).trailing_zeros() as usize).min(left).min(64 - start);
+                word &= !(((u64::MAX) >> (64 - run)) << start);
+                left -= run;
+                let mut block = self.base.wrapping_add((i * 64 + start) * size);
+                for _ in 0..run {
+                    // SAFETY: at most `want` slots are written in all.
+                    unsafe {
+                        end = end.sub(1);
+                        end.write(block);
+                    }
+                    block = block.wrapping_add(size);
+                }
+            }
+            // SAFETY: i < words.
+            unsafe { bits.write(word) };
+            if left == 0 {
+                break;
+            }
+            i += 1;
+        }
+        self.low = i as u8;
+        let got = want - left;
+        self.free -= got as u16;
+        got
+    }
+
+    /// Sets the bit of a block. A pointer that is not the start of a block, or
+    /// is free already, ends the process.
+    ///
+    /// # Safety
+    /// \[HOME-LOCKED\]; `block` lies in this span.
+    #[inline]
+    pub(crate) unsafe fn put(&mut self, block: *mut u8) -> Put {
+        let shape = &SHAPES[self.class as usize];
+        let offset = block.addr() - self.base.addr();
+        let index = shape.block_at(offset);
+        if index * shape.size as usize != offset || index >= shape.blocks as usize {
+            self.misuse(Misuse::Interior, block);
+        }
+        // SAFETY: index < blocks.
+        let bits = unsafe { self.bits.add(index / 64) };
+        let bit = 1u64 << (index % 64);
+        // SAFETY: as above.
+        let word = unsafe { bits.read() };
+        if word & bit != 0 {
+            self.misuse(Misuse::DoubleFree, block);
+        }
+        // SAFETY: as above.
+        unsafe { bits.write(word | bit) };
+        self.low = self.low.min((index / 64) as u8);
+        self.free += 1;
+        if u32::from(self.free) == shape.blocks {
+            Put::Emptied
+        } else if self.free == 1 {
+            Put::NoLongerFull
+        } else {
+            Put::Kept
+        }
+    }
+
+    /// Bytes that the span covers, its unused tail included.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        SHAPES[self.class as usize].granules as usize * class::GRANULE
+    }
+
+    #[cold]
+    fn misuse(&self, what: Misuse, block: *mut u8) -> ! {
+        let place = Place { span: self.base.addr(), block: class::size(self.class as usize) };
+        fatal::misuse(what, block, &place, 0)
+    }
+}
+
+/// A doubly linked list of spans of one home \[HOME-LOCKED\].
+pub(crate) struct SpanList {
+    pub(crate) head: *mut Span,
+}
+
+impl SpanList {
+    pub(crate) const fn new() -> Self {
+        SpanList { head: ptr::null_mut() }
+    }
+
+    /// # Safety
+    /// \[HOME-LOCKED\] for `span` and every span on the list; `span` is on none.
+    pub(crate) unsafe fn push(&mut self, span: NonNull<Span>) {
+        let old = self.head;
+        // SAFETY: [HOME-LOCKED] by the caller, for both.
+        unsafe {
+            span.as_ref().body(|body| {
+                body.next = old;
+                body.prev = ptr::null_mut();
+            });
+            if let Some(old) = NonNull::new(old) {
+                old.as_ref().body(|body| body.prev = span.as_ptr());
+            }
+        }
+        self.head = span.as_ptr();
+    }
+
+    /// # Safety
+    /// \[HOME-LOCKED\] for `span` and every span on the list; `span` is on it.
+    pub(crate) unsafe fn remove(&mut self, span: NonNull<Span>) {
+        // SAFETY: [HOME-LOCKED] by the caller, for it and its neighbours.
+        unsafe {
+            let (next, prev) = span.as_ref().body(|body| (body.next, body.prev));
+            match NonNull::new(prev) {
+                Some(prev) => prev.as_ref().body(|body| body.next = next),
+                None => self.head = next,
+            }
+            if let Some(next) = NonNull::new(next) {
+                next.as_ref().body(|body| body.prev = prev);
+            }
+        }
+    }
+}
+
+/// Spans in one thread's hands, linked through `next`.
+pub(crate) struct Hand {
+    head: *mut Span,
+}
+
+impl Hand {
+    pub(crate) const fn new() -> Self {
+        Hand { head: ptr::null_mut() }
+    }
+
+    /// # Safety
+    /// The span is off every list and \[HOME-LOCKED\] until it is in hand;
+    /// from then on nobody else links it.
+    pub(crate) unsafe fn push(&mut self, span: NonNull<Span>) {
+        let head = self.head;
+        // SAFETY: as the caller says.
+        unsafe { span.as_ref().body(|body| body.next = head) };
+        self.head = span.as_ptr();
+    }
+
+    /// The next one, and only it, out of the hand.
+    ///
+    /// # Safety
+    /// The links of spans in hand belong to this thread.
+    pub(crate) unsafe fn pop(&mut self) -> Option<NonNull<Span>> {
+        let span = NonNull::new(self.head)?;
+        // SAFETY: as the caller says.
+        self.head = unsafe { span.as_ref().body(|body| body.next) };
+        Some(span)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_null()
+    }
+}

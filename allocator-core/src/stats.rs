@@ -1,0 +1,80 @@
+//! What the allocator knows of itself, read without allocating and without
+//! stopping anybody.
+
+use crate::arena;
+use crate::class::{self, CLASSES};
+use crate::pool;
+use crate::space;
+use crate::threads;
+use crate::usage;
+
+/// One size class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassStats {
+    /// Bytes of a block.
+    pub block_bytes: usize,
+    /// Blocks that the program holds.
+    pub live_blocks: usize,
+    /// Free blocks in the magazines of threads.
+    pub cached_blocks: usize,
+}
+
+/// Numbers about the whole process. Exact while no other thread allocates or
+/// frees; otherwise each lies within what the magazines hold of the truth.
+#[derive(Clone, Copy, Debug)]
+pub struct Stats {
+    /// The small size classes, smallest first.
+    pub classes: [ClassStats; CLASSES],
+    /// Bytes of blocks above 32 KiB that the program holds.
+    pub large_bytes: usize,
+    /// Bytes of free blocks in the magazines of threads.
+    pub cached_bytes: usize,
+    /// Bytes of addresses mapped for blocks.
+    pub mapped_bytes: usize,
+    /// Bytes that may hold physical memory for blocks: in use, or free and not
+    /// given back yet.
+    pub committed_bytes: usize,
+    /// Of the committed bytes, those that are free as whole granules or pages.
+    pub free_bytes: usize,
+    /// Bytes given back to the system by purging, since the start.
+    pub purged_bytes: usize,
+    /// Bytes of tables and records that are in use.
+    pub metadata_bytes: usize,
+}
+
+impl Stats {
+    /// Bytes of all blocks that the program holds, as the allocator rounds them.
+    pub fn live_bytes(&self) -> usize {
+        self.classes.iter().map(|class| class.live_blocks * class.block_bytes).sum::<usize>()
+            + self.large_bytes
+    }
+}
+
+/// Reads all numbers.
+pub(crate) fn read() -> Stats {
+    let classes = core::array::from_fn(|class| {
+        let cached = threads::cached(class);
+        let out: i64 = arena::all()
+            .iter()
+            .map(|arena| arena.home.out(class))
+            .chain(threads::caches().map(|cache| cache.home.out(class)))
+            .sum();
+        ClassStats {
+            block_bytes: class::size(class),
+            live_blocks: (out - cached as i64).max(0) as usize,
+            cached_blocks: cached,
+        }
+    });
+    let cached_bytes = classes.iter().map(|c: &ClassStats| c.cached_blocks * c.block_bytes).sum();
+    let live = usage::live();
+    Stats {
+        classes,
+        large_bytes: usage::large(),
+        cached_bytes,
+        mapped_bytes: space::mapped(),
+        committed_bytes: live + usage::dirty(),
+        free_bytes: usage::dirty(),
+        purged_bytes: usage::purged(),
+        metadata_bytes: pool::used(),
+    }
+}

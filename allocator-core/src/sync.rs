@@ -1,0 +1,143 @@
+//! The one door to `core::sync`, or, when the models compile these files, to
+//! loom. No other file names either.
+//!
+//! The models are built with `--cfg strata_loom` (our own name: bare `loom`
+//! would reach every dependency).
+
+#[cfg(not(strata_loom))]
+mod door {
+    pub(crate) use core::sync::atomic::{
+        AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+    };
+
+    use core::sync::atomic::Ordering;
+
+    /// Data that one holder at a time may touch; who, is said beside each use.
+    #[repr(transparent)]
+    pub(crate) struct Guarded<T>(core::cell::UnsafeCell<T>);
+
+    impl<T> Guarded<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Guarded(core::cell::UnsafeCell::new(value))
+        }
+
+        /// Runs `f` on the data. The caller holds what guards it.
+        #[inline(always)]
+        pub(crate) fn with<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+
+    /// Loads a word that the same thread may change by a read-modify-write next.
+    #[inline(always)]
+    pub(crate) fn peek<T>(word: &AtomicPtr<T>, order: Ordering) -> *mut T {
+        word.load(order)
+    }
+
+    /// As [`peek`], for a mask.
+    #[inline(always)]
+    pub(crate) fn peek_mask(word: &AtomicU64, order: Ordering) -> u64 {
+        word.load(order)
+    }
+
+    /// The ordering of a labelled site: as written, outside the models.
+    #[inline(always)]
+    pub(crate) const fn ordering(_label: &'static str, order: Ordering) -> Ordering {
+        order
+    }
+
+    /// Whether a labelled step is taken: always, outside the models.
+    #[inline(always)]
+    pub(crate) const fn step(_label: &'static str) -> bool {
+        true
+    }
+
+    /// Waits until `word` may differ from `seen`.
+    #[inline]
+    pub(crate) fn wait(word: &AtomicU32, seen: u32) {
+        crate::sys::futex_wait(word, seen);
+    }
+
+    /// Wakes one waiter of `word`.
+    #[inline]
+    pub(crate) fn wake(word: &AtomicU32) {
+        crate::sys::futex_wake(word, 1);
+    }
+
+    /// Lets others run for a moment.
+    #[inline]
+    pub(crate) fn relax() {
+        core::hint::spin_loop();
+    }
+
+    /// Names the calling thread among the living ones; never 0, 31 bits.
+    #[inline]
+    pub(crate) fn thread_token() -> u32 {
+        crate::sys::thread_token()
+    }
+}
+
+#[cfg(strata_loom)]
+mod door {
+    pub(crate) use loom::sync::atomic::{
+        AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+    };
+
+    use core::sync::atomic::Ordering;
+
+    pub(crate) struct Guarded<T>(loom::cell::UnsafeCell<T>);
+
+    impl<T> Guarded<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Guarded(loom::cell::UnsafeCell::new(value))
+        }
+
+        /// Every access counts as a write: loom reports any two that race.
+        pub(crate) fn with<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            self.0.with_mut(f)
+        }
+    }
+
+    /// A read-modify-write that changes nothing: loom hides interleavings
+    /// behind a plain load that precedes a read-modify-write.
+    pub(crate) fn peek<T>(word: &AtomicPtr<T>, order: Ordering) -> *mut T {
+        let _ = order;
+        match word.compare_exchange(
+            core::ptr::null_mut(),
+            core::ptr::null_mut(),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        ) {
+            Ok(value) | Err(value) => value,
+        }
+    }
+
+    pub(crate) fn peek_mask(word: &AtomicU64, order: Ordering) -> u64 {
+        let _ = order;
+        word.fetch_or(0, Ordering::Relaxed)
+    }
+
+    pub(crate) fn ordering(label: &'static str, order: Ordering) -> Ordering {
+        crate::twin::ordering(label, order)
+    }
+
+    pub(crate) fn step(label: &'static str) -> bool {
+        crate::twin::step(label)
+    }
+
+    pub(crate) fn wait(_word: &AtomicU32, _seen: u32) {
+        loom::thread::yield_now();
+    }
+
+    pub(crate) fn wake(_word: &AtomicU32) {}
+
+    pub(crate) fn relax() {
+        loom::thread::yield_now();
+    }
+
+    pub(crate) fn thread_token() -> u32 {
+        crate::twin::thread_token()
+    }
+}
+
+pub(crate) use door::*;

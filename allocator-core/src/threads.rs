@@ -1,0 +1,366 @@
+//! Threads come and go: caches are born, end, and are used again; spans go
+//! to the arena and back. And what threads do without a cache.
+
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
+
+use crate::arena;
+use crate::bin::Slot;
+use crate::cache::{Cache, ENDED, NO_CACHE};
+use crate::class::CLASSES;
+use crate::home::Home;
+use crate::homes;
+use crate::inbox::MailBox;
+use crate::lock::Lock;
+use crate::mail::Boxes;
+use crate::order;
+use crate::pool;
+use crate::purge;
+use crate::span::{Hand, Span};
+use crate::sync::{AtomicPtr, AtomicU8, AtomicU32, Guarded};
+use crate::sys;
+use crate::tls;
+
+/// Rounds in which thread-exit hooks run: we want the last but one.
+const ROUNDS: u8 = 3;
+/// Sleeping threads looked at before fresh memory is taken.
+const LOOKS: u32 = 2;
+
+/// A cache and what the registry knows of it. Never freed.
+#[repr(C)]
+struct Record {
+    cache: Cache,
+    /// The next free one \[RECORDS-LOCKED\].
+    next: Guarded<*mut Record>,
+    /// The owner's beats when a thief last came by.
+    beats: AtomicU32,
+    /// Exit hooks that ran for the thread.
+    rounds: AtomicU8,
+}
+
+const _: () = assert!(size_of::<Record>() <= 8192);
+
+struct Records {
+    lock: Lock,
+    /// Records without a thread \[RECORDS-LOCKED\].
+    free: Guarded<*mut Record>,
+    /// Ids handed out.
+    next_id: AtomicU32,
+    /// Where the next thief looks.
+    thief: AtomicU32,
+}
+
+// SAFETY: [RECORDS-LOCKED] the list is touched only under the lock.
+unsafe impl Sync for Records {}
+
+static RECORDS: Records = Records {
+    lock: Lock::new(),
+    free: Guarded::new(ptr::null_mut()),
+    next_id: AtomicU32::new(homes::ARENA_IDS + 1),
+    thief: AtomicU32::new(0),
+};
+
+/// Records by id, for thieves and statistics.
+static TABLE: [AtomicPtr<Record>; homes::IDS] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; homes::IDS];
+
+fn record(id: u32) -> Option<&'static Record> {
+    let record = TABLE.get(id as usize)?.load(order::table_read());
+    // SAFETY: [HOMES-STAY] records are never freed.
+    unsafe { record.as_ref() }
+}
+
+/// Every cache there ever was.
+pub(crate) fn caches() -> impl Iterator<Item = &'static Cache> {
+    let end = RECORDS.next_id.load(order::hint()).min(homes::IDS as u32);
+    (homes::ARENA_IDS + 1..end).filter_map(|id| Some(&record(id)?.cache))
+}
+
+/// The calling thread's cache, if it has one now.
+#[inline]
+pub(crate) fn present() -> Option<&'static Cache> {
+    let now = tls::get();
+    if ptr::eq(now, &NO_CACHE) || ptr::eq(now, &ENDED) {
+        return None;
+    }
+    // SAFETY: [HOMES-STAY] caches are never freed.
+    Some(unsafe { &*now })
+}
+
+/// The calling thread's cache, making one if it never had one. `None`: it has
+/// ended, or there is no memory or no id for it.
+#[cold]
+pub(crate) fn cache() -> Option<&'static Cache> {
+    if let Some(cache) = present() {
+        return Some(cache);
+    }
+    if ptr::eq(tls::get(), &ENDED) {
+        return None;
+    }
+    if !crate::init::ready() {
+        return None;
+    }
+    let record = take_record()?;
+    record.cache.home.reopen();
+    record.cache.begin();
+    record.rounds.store(0, order::owner());
+    tls::set(&record.cache);
+    // Last: it may allocate, and then finds the cache.
+    sys::arm_thread_exit(ptr::from_ref(record).cast_mut().cast());
+    Some(&record.cache)
+}
+
+fn take_record() -> Option<&'static Record> {
+    let held = RECORDS.lock.take()?;
+    let free = RECORDS.free.with(|free| {
+        // SAFETY: [RECORDS-LOCKED]; records are never freed.
+        unsafe {
+            let record = (*free).as_ref()?;
+            *free = record.next.with(|next| *next);
+            Some(record)
+        }
+    });
+    drop(held);
+    free.or_else(new_record)
+}
+
+fn new_record() -> Option<&'static Record> {
+    let memory = pool::get(size_of::<Record>())?.cast::<Record>();
+    let id = RECORDS.next_id.fetch_add(1, order::hint());
+    if id as usize >= homes::IDS {
+        RECORDS.next_id.fetch_sub(1, order::hint());
+        // SAFETY: just got, and not used.
+        unsafe { pool::put(memory.cast(), size_of::<Record>()) };
+        return None;
+    }
+    // SAFETY: the slot is ours, large enough, and aligned to its size.
+    let record = unsafe {
+        memory.write(Record {
+            cache: Cache::with_id(id),
+            next: Guarded::new(ptr::null_mut()),
+            beats: AtomicU32::new(0),
+            rounds: AtomicU8::new(0),
+        });
+        memory.as_ref()
+    };
+    homes::publish(&record.cache.home);
+    TABLE[id as usize].store(memory.as_ptr(), order::table_publish());
+    Some(record)
+}
+
+/// The thread-exit hook. Other hooks may allocate and free after it, so it
+/// comes back until the last round; the cache ends then.
+///
+/// # Safety
+/// `value` is what [`cache`] armed the hook with.
+pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
+    // SAFETY: records are never freed.
+    let record = unsafe { &*value.cast::<Record>() };
+    let rounds = record.rounds.load(order::owner()) + 1;
+    record.rounds.store(rounds, order::owner());
+    if rounds < ROUNDS && sys::arm_thread_exit(value) {
+        return;
+    }
+    tls::set(&ENDED);
+    // SAFETY: [OWNER-ONLY] this is the cache's thread, which has left it.
+    unsafe { record.cache.end() };
+    let Some(_held) = RECORDS.lock.take() else { return };
+    RECORDS.free.with(|free| {
+        // SAFETY: [RECORDS-LOCKED]
+        unsafe {
+            record.next.with(|next| *next = *free);
+            *free = ptr::from_ref(record).cast_mut();
+        }
+    });
+}
+
+/// Moves all spans of a home to the arena, and closes its inbox. Returns the
+/// mail that was left; what is in it belongs to the arena now.
+pub(crate) fn leave_home(home: &Home, shard: usize) -> *mut MailBox {
+    let arena = arena::get(shard);
+    let mut hand = Hand::new();
+    let mut excess = false;
+    if let Some(mut open) = home.open() {
+        open.lend_everything(arena.home.id(), &mut hand);
+        excess |= arena::retire(open.close());
+    }
+    settle_in(&arena.home, hand);
+    // The entries name the arena now; whoever is refused from here on reads
+    // them again.
+    let mail = match home.open() {
+        Some(mut open) => {
+            let mail = open.close_inbox();
+            excess |= arena::retire(open.close());
+            mail
+        }
+        None => ptr::null_mut(),
+    };
+    if excess {
+        purge::settle();
+    }
+    mail
+}
+
+/// Puts spans that name `home` on its shelves, and gives empty ones back.
+fn settle_in(home: &Home, mut hand: Hand) {
+    if hand.is_empty() {
+        return;
+    }
+    let Some(mut open) = home.open() else { return };
+    // SAFETY: [HOME-LOCKED] the spans name this home, whose lock is held.
+    unsafe {
+        while let Some(span) = hand.pop() {
+            open.adopt_or_retire(span);
+        }
+    }
+    if arena::retire(open.close()) {
+        purge::settle();
+    }
+}
+
+/// A span of the arena for the home `to`, if it has one with free blocks. It
+/// is in the caller's hands.
+pub(crate) fn lend_shared(shard: usize, class: usize, to: u32) -> Option<NonNull<Span>> {
+    let arena = arena::get(shard);
+    let mut open = arena.home.open()?;
+    let mail = open.drain();
+    let span = open.lend(class, to);
+    after(open.close(), mail);
+    span
+}
+
+/// Takes blocks from the arena's spans, from a fresh one if need be.
+///
+/// # Safety
+/// `want` slots below `end` are the caller's.
+pub(crate) unsafe fn take_shared(shard: usize, class: usize, end: *mut Slot, want: usize) -> usize {
+    let home = &arena::get(shard).home;
+    // SAFETY: by the caller.
+    let mut got = unsafe { take_from(home, None, class, end, want) };
+    if got == 0 {
+        let span = arena::claim_span(shard, class, home.id()).or_else(|| {
+            purge::everything();
+            arena::claim_span(shard, class, home.id())
+        });
+        if span.is_some() {
+            // SAFETY: by the caller; the span names the home.
+            got = unsafe { take_from(home, span, class, end, want) };
+        }
+    }
+    got
+}
+
+/// # Safety
+/// `want` slots below `end` are the caller's; `fresh` names the home and is
+/// in our hands.
+unsafe fn take_from(
+    home: &Home,
+    fresh: Option<NonNull<Span>>,
+    class: usize,
+    end: *mut Slot,
+    want: usize,
+) -> usize {
+    let Some(mut open) = home.open() else { return 0 };
+    let mail = open.drain();
+    // SAFETY: by the caller.
+    let got = unsafe {
+        if let Some(span) = fresh {
+            open.adopt(span);
+        }
+        open.take(class, end, want)
+    };
+    home.count_out(class, got as i64);
+    after(open.close(), mail);
+    got
+}
+
+fn after(empty: Hand, mail: *mut MailBox) {
+    let excess = arena::retire(empty);
+    if !mail.is_null() {
+        let mut boxes = Boxes::new();
+        boxes.unpack(mail);
+        boxes.empty();
+    }
+    if excess {
+        purge::settle();
+    }
+}
+
+/// Looks at a few threads: what one that sleeps has in spans of `class` with
+/// free blocks goes to the arena. Says whether there was something.
+pub(crate) fn steal(shard: usize, class: usize, me: u32) -> bool {
+    let first = homes::ARENA_IDS + 1;
+    let ids = RECORDS.next_id.load(order::hint()).min(homes::IDS as u32) - first;
+    let mut stolen = false;
+    for _ in 0..LOOKS.min(ids.saturating_sub(1)) {
+        let id = first + RECORDS.thief.fetch_add(1, order::hint()) % ids;
+        let Some(record) = record(id).filter(|_| id != me) else { continue };
+        let beats = record.cache.home.beats();
+        if record.beats.swap(beats, order::hint()) != beats {
+            continue;
+        }
+        stolen |= rob(&record.cache.home, shard, class);
+    }
+    stolen
+}
+
+fn rob(home: &Home, shard: usize, class: usize) -> bool {
+    let arena = arena::get(shard);
+    let Some(mut open) = home.try_open() else { return false };
+    let mail = open.drain();
+    let mut hand = Hand::new();
+    open.lend_all(class, arena.home.id(), &mut hand);
+    let found = !hand.is_empty();
+    after(open.close(), mail);
+    settle_in(&arena.home, hand);
+    found
+}
+
+/// A block of `class` for a thread without a cache.
+#[cold]
+pub(crate) fn alloc_without_cache(class: usize) -> *mut u8 {
+    if !crate::init::ready() {
+        return ptr::null_mut();
+    }
+    let mut slot: Slot = ptr::null_mut();
+    // SAFETY: there is one slot below the end of `slot`.
+    unsafe { take_shared(arena::nearest(), class, (&raw mut slot).wrapping_add(1), 1) };
+    slot
+}
+
+/// Takes back a block from a thread without a cache. It makes none for that:
+/// threads that only free need none.
+///
+/// # Safety
+/// The block is free, and its entry says `owner` and `class`.
+#[cold]
+pub(crate) unsafe fn free_without_cache(block: *mut u8, owner: u32, class: usize) {
+    if let Some(home) = homes::get(owner) {
+        home.count_out(class, -1);
+    }
+    let mut boxes = Boxes::new();
+    // SAFETY: [LIVE-PINS-SPAN] by the caller.
+    unsafe { boxes.send(&[block]) };
+    boxes.empty();
+}
+
+/// In the child of a fork. The other threads are not here: their caches are
+/// nobody's. A home that was open is lost; the rest can be robbed.
+pub(crate) unsafe extern "C" fn forked() {
+    if RECORDS.lock.is_orphaned() {
+        RECORDS.lock.reset();
+    }
+    pool::after_fork();
+    crate::space::after_fork();
+    purge::after_fork();
+    arena::after_fork();
+    for cache in caches() {
+        cache.home.bury_if_orphaned();
+    }
+}
+
+/// Blocks of a class that magazines hold.
+pub(crate) fn cached(class: usize) -> usize {
+    debug_assert!(class < CLASSES);
+    caches().map(|cache| cache.cached(class)).sum()
+}
