@@ -179,7 +179,7 @@ mod tests {
                 let want = (0..CLASSES)
                     .find(|&c| {
                         let block = SHAPES[c].size as usize;
-                        block >= size && (align <= 8 || block % align == 0)
+                        block >= size && (align <= 8 || block.is_multiple_of(align))
                     })
                     .unwrap_or(CLASSES);
                 assert_eq!(of(size, align), want, "size {size}, alignment {align}");

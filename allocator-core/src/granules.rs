@@ -91,8 +91,7 @@ impl Granules {
 
     /// Claims those of `wanted` that are free now.
     pub(crate) fn claim_these(&self, wanted: u64) -> u64 {
-        let claimed = self.free.fetch_and(!wanted, order::granules_claim()) & wanted;
-        claimed
+        self.free.fetch_and(!wanted, order::granules_claim()) & wanted
     }
 
     /// Gives granules back; `dirty` are those that hold memory. Returns the

@@ -161,6 +161,7 @@ impl Home {
     }
 
     #[inline]
+    #[expect(clippy::mut_from_ref, reason = "the holder of the lock has the shelves")]
     fn shelves(&self) -> &mut Shelves {
         // SAFETY: [HOME-LOCKED] called through `Open` only, one at a time.
         self.shelves.with(|shelves| unsafe { &mut *shelves })

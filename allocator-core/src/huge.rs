@@ -61,7 +61,7 @@ fn check(ptr: *mut u8, size: usize) -> (&'static Chunk, usize, usize) {
     let chunk = MAP.chunk(index);
     let bytes = chunk.huge_bytes.load(order::through_block());
     let place = Place { span: MAP.chunk_base(index).addr(), block: bytes };
-    if ptr.addr() % CHUNK != 0 {
+    if !ptr.addr().is_multiple_of(CHUNK) {
         fatal::misuse(Misuse::Interior, ptr, &place, size);
     }
     if bytes_for(size) != Some(bytes) {

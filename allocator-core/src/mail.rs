@@ -118,13 +118,14 @@ impl Boxes {
         // A home that was lost in a fork takes nothing: its blocks are lost.
         let Some(home) = homes::get(id) else { return };
         let mut left = blocks.len();
-        if left < BOX_WORTHWHILE {
-            if let Some(open) = home.try_open() {
-                // SAFETY: by the caller.
-                left = unsafe { self.put_away(open, blocks) };
-                // SAFETY: by the caller: those left have other homes by now.
-                return unsafe { self.send_strays(&mut blocks[..left]) };
-            }
+        if left < BOX_WORTHWHILE
+            && let Some(open) = home.try_open()
+        {
+            // SAFETY: by the caller: those left have other homes by now.
+            return unsafe {
+                left = self.put_away(open, blocks);
+                self.send_strays(&mut blocks[..left]);
+            };
         }
         while left != 0 {
             let len = left.min(BOX_BLOCKS);
@@ -188,8 +189,7 @@ impl Boxes {
     /// \[LIVE-PINS-SPAN\]
     unsafe fn send_strays(&mut self, blocks: &mut [*mut u8]) {
         for block in blocks {
-            loop {
-                let Some(home) = homes::get(map::owner(MAP.entry(*block))) else { break };
+            while let Some(home) = homes::get(map::owner(MAP.entry(*block))) {
                 let Some(open) = home.open() else { break };
                 // SAFETY: by the caller.
                 if unsafe { self.put_away(open, core::slice::from_mut(block)) } == 0 {

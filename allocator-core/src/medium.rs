@@ -242,12 +242,12 @@ fn record_of(ptr: *mut u8) -> NonNull<Runs> {
 
 fn check(runs: &Runs, ptr: *mut u8, first: usize, units: usize, size: usize) {
     let len = runs.len[first] as usize;
-    if len != 0 && ptr.addr() % UNIT == 0 && len == units {
+    if len != 0 && ptr.addr().is_multiple_of(UNIT) && len == units {
         return;
     }
     let what = if bit(&runs.free, first) {
         Misuse::DoubleFree
-    } else if len == 0 || ptr.addr() % UNIT != 0 {
+    } else if len == 0 || !ptr.addr().is_multiple_of(UNIT) {
         Misuse::Interior
     } else {
         Misuse::Layout
@@ -502,7 +502,8 @@ mod tests {
         set(&mut free, 100, 60, false);
         assert_eq!(find(&free, 90, 1), Some(10));
         assert_eq!(find(&free, 91, 1), Some(160));
-        assert_eq!(find(&free, 16, 64), Some(192));
+        assert_eq!(find(&free, 16, 64), Some(64));
+        assert_eq!(find(&free, 40, 64), Some(192));
         assert_eq!(longest(&free), 352);
         set(&mut free, 100, 60, true);
         assert_eq!(longest(&free), 502);

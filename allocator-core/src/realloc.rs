@@ -37,11 +37,7 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
     let small = |size| class::of(size, align) != CLASSES;
     if !small(old) && !small(new) {
         match (is_medium(old, align), is_medium(new, align)) {
-            (true, true) => {
-                if resize_run(ptr, old, new) {
-                    return ptr;
-                }
-            }
+            (true, true) if resize_run(ptr, old, new) => return ptr,
             (false, false) if map::kind(MAP.entry(ptr)) == map::HUGE => {
                 if let Some(moved) = huge::resize(ptr, old, new, align) {
                     return moved;
