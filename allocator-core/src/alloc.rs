@@ -21,7 +21,7 @@ pub(crate) unsafe fn alloc(size: usize, align: usize) -> *mut u8 {
         return large(size, align);
     }
     // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
-    let block = unsafe { (*tls::get()).bins[class].pop() };
+    let block = unsafe { (*tls::get()).pop(class) };
     if block.is_null() {
         return small_slow(class);
     }

@@ -10,23 +10,26 @@
 //!
 //! The null at the bottom is the end of the stack: empty needs no count.
 
+use core::cell::Cell;
 use core::ptr;
 
 use crate::order;
-use crate::sync::{AtomicPtr, AtomicU32};
+use crate::sync::AtomicPtr;
 
 /// A place for a pointer to a free block.
 pub(crate) type Slot = *mut u8;
 
 #[repr(C, align(32))]
 pub(crate) struct Bin {
+    /// \[OWNER-ONLY\], like all of a bin; but others may read this word and
+    /// `base`, to count the blocks.
     top: AtomicPtr<Slot>,
-    limit: AtomicPtr<Slot>,
+    limit: Cell<*mut Slot>,
     base: AtomicPtr<Slot>,
     /// The entry of granules whose blocks belong in here: my id and the class.
-    key: AtomicU32,
+    key: Cell<u32>,
     /// Bytes of the array that `base` points to; 0 if there is none.
-    array: AtomicU32,
+    array: Cell<u32>,
 }
 
 /// The stack of a bin that has none: it reads as empty and as full.
@@ -46,10 +49,10 @@ impl Bin {
         let top = nothing.wrapping_add(1);
         Bin {
             top: AtomicPtr::new(top),
-            limit: AtomicPtr::new(top),
+            limit: Cell::new(top),
             base: AtomicPtr::new(nothing),
-            key: AtomicU32::new(key),
-            array: AtomicU32::new(0),
+            key: Cell::new(key),
+            array: Cell::new(0),
         }
     }
 
@@ -61,20 +64,25 @@ impl Bin {
     pub(crate) unsafe fn pop(&self) -> *mut u8 {
         let top = self.top.load(order::owner());
         // SAFETY: [BIN-BOTTOM] below the top there is a block or the null.
-        unsafe {
-            let below = top.sub(1);
-            let block = below.read();
-            if !block.is_null() {
-                self.top.store(below, order::owner());
-            }
-            block
+        let block = unsafe { top.sub(1).read() };
+        if !block.is_null() {
+            self.move_top(-1);
         }
+        block
+    }
+
+    /// Moves the top by some slots. The word is read anew for that: the
+    /// compiler then changes it in memory, in one instruction.
+    #[inline(always)]
+    fn move_top(&self, slots: isize) {
+        let top = self.top.load(order::owner());
+        self.top.store(top.wrapping_offset(slots), order::owner());
     }
 
     /// Whether blocks under this entry belong in here.
     #[inline(always)]
     pub(crate) fn is_for(&self, entry: u32) -> bool {
-        self.key.load(order::owner()) == entry
+        self.key.get() == entry
     }
 
     /// Puts a block on the stack; false if it is full.
@@ -84,12 +92,12 @@ impl Bin {
     #[inline(always)]
     pub(crate) unsafe fn push(&self, block: *mut u8) -> bool {
         let top = self.top.load(order::owner());
-        if top == self.limit.load(order::owner()) {
+        if top == self.limit.get() {
             return false;
         }
         // SAFETY: [BIN-BOTTOM] below the limit is ours to write.
         unsafe { top.write(block) };
-        self.top.store(top.wrapping_add(1), order::owner());
+        self.move_top(1);
         true
     }
 
@@ -104,7 +112,7 @@ impl Bin {
     /// Blocks that fit.
     pub(crate) fn capacity(&self) -> usize {
         let base = self.base.load(order::owner());
-        let limit = self.limit.load(order::owner());
+        let limit = self.limit.get();
         (limit.addr() - base.addr()) / size_of::<Slot>() - 1
     }
 
@@ -120,12 +128,12 @@ impl Bin {
 
     /// Says how many blocks may be in it.
     pub(crate) fn set_capacity(&self, capacity: usize) {
-        self.limit.store(self.first().wrapping_add(capacity), order::owner());
+        self.limit.set(self.first().wrapping_add(capacity));
     }
 
     /// The array and its bytes, if there is one.
     pub(crate) fn array(&self) -> (*mut Slot, usize) {
-        (self.base.load(order::owner()), self.array.load(order::owner()) as usize)
+        (self.base.load(order::owner()), self.array.get() as usize)
     }
 
     /// Moves the magazine to an array of `bytes`, empty.
@@ -136,14 +144,14 @@ impl Bin {
         // SAFETY: the array is ours and has at least one slot.
         unsafe { array.write(ptr::null_mut()) };
         self.base.store(array, order::owner());
-        self.array.store(bytes as u32, order::owner());
+        self.array.set(bytes as u32);
         self.set_len(0);
     }
 
     /// Forgets the array: empty and full.
     pub(crate) fn unset_array(&self) {
         self.base.store(nothing(), order::owner());
-        self.array.store(0, order::owner());
+        self.array.set(0);
         self.set_len(0);
         self.set_capacity(0);
     }

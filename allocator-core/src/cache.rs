@@ -11,6 +11,7 @@
 //! \[OWNER-ONLY\] Bins and the owner's part belong to one thread; of the bins
 //! others read numbers, for statistics. The home is anybody's who takes its lock.
 
+use core::cell::Cell;
 use core::ptr::{self, NonNull};
 use core::slice;
 
@@ -21,7 +22,7 @@ use crate::bin::{Bin, NO_KEY, Slot};
 use crate::class::{self, CLASSES};
 use crate::home::Home;
 use crate::mail::Boxes;
-use crate::map;
+use crate::map::{self, MAP, View};
 use crate::pool;
 use crate::purge;
 use crate::span::Hand;
@@ -54,7 +55,9 @@ const TIDY: u32 = 256;
 
 #[repr(C, align(128))]
 pub(crate) struct Cache {
-    pub(crate) bins: [Bin; CLASSES],
+    /// Where the map is, as the thread knows it \[OWNER-ONLY\].
+    view: Cell<View>,
+    bins: [Bin; CLASSES],
     pub(crate) home: CachePadded<Home>,
     owner: Guarded<Owner>,
 }
@@ -100,6 +103,7 @@ impl Cache {
             }
         }
         Cache {
+            view: Cell::new(View::NOTHING),
             bins,
             home: CachePadded::new(Home::new(id)),
             owner: Guarded::new(Owner {
@@ -121,8 +125,36 @@ impl Cache {
         Cache::new(id, 0)
     }
 
+    /// A free block of `class`, if there is one at hand; else null.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\], or a cache of nobody's.
+    #[inline(always)]
+    pub(crate) unsafe fn pop(&self, class: usize) -> *mut u8 {
+        // SAFETY: by the caller.
+        unsafe { self.bins[class].pop() }
+    }
+
+    /// Keeps a block, if the map says that it is of `class` and this cache's,
+    /// and there is room. Says whether it did.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\], or a cache of nobody's; the block is free.
+    #[inline(always)]
+    pub(crate) unsafe fn push(&self, class: usize, block: *mut u8) -> bool {
+        let bin = &self.bins[class];
+        // SAFETY: [OWNER-ONLY] by the caller.
+        let view = unsafe { &*self.view.as_ptr() };
+        match view.entry(block) {
+            // SAFETY: by the caller.
+            Some(entry) if bin.is_for(entry) => unsafe { bin.push(block) },
+            _ => false,
+        }
+    }
+
     /// Begins a thread's use of the cache.
     pub(crate) fn begin(&self) {
+        self.view.set(MAP.view());
         // SAFETY: [OWNER-ONLY] the caller just got the cache for its thread.
         unsafe { self.owner() }.shard = arena::nearest();
     }
@@ -301,8 +333,13 @@ impl Cache {
                 self.send(block, class);
                 return;
             }
+            self.view.set(MAP.view());
+            let bin = &self.bins[class];
+            if bin.push(block) {
+                return;
+            }
             self.make_room(class);
-            if !self.bins[class].push(block) {
+            if !bin.push(block) {
                 let mut block = block;
                 self.home.count_out(class, -1);
                 self.put_away(slice::from_mut(&mut block));
@@ -360,7 +397,7 @@ impl Cache {
         let empty = open.close();
         self.after(empty, ptr::null_mut());
         for block in &blocks[..left] {
-            let class = map::kind(map::MAP.entry(*block)) as usize;
+            let class = map::kind(MAP.entry(*block)) as usize;
             // SAFETY: [OWNER-ONLY]
             unsafe { self.send(*block, class) };
         }

@@ -22,11 +22,8 @@ pub(crate) unsafe fn free(ptr: *mut u8, size: usize, align: usize) {
     let class = class::of(size, align);
     if class != CLASSES {
         // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
-        unsafe {
-            let bin = &(*tls::get()).bins[class];
-            if bin.is_for(MAP.entry(ptr)) && bin.push(ptr) {
-                return;
-            }
+        if unsafe { (*tls::get()).push(class, ptr) } {
+            return;
         }
     }
     // SAFETY: by the caller.

@@ -88,6 +88,31 @@ pub(crate) struct Map {
     chunks: AtomicPtr<Chunk>,
 }
 
+/// A thread's own copy of where the map is, for its fast path: no word of it
+/// is shared, and `opened` may be out of date, which the slow path mends.
+#[derive(Clone, Copy)]
+pub(crate) struct View {
+    base: usize,
+    opened: usize,
+    entries: *const AtomicU32,
+}
+
+impl View {
+    /// Sees nothing: every pointer seems not to be ours.
+    pub(crate) const NOTHING: View = View { base: 0, opened: 0, entries: ptr::null() };
+
+    /// The entry of the granule that `ptr` is in, if the view goes so far.
+    #[inline(always)]
+    pub(crate) fn entry(&self, ptr: *mut u8) -> Option<u32> {
+        let granule = ptr.addr().wrapping_sub(self.base) >> GRANULE_SHIFT;
+        if granule >= self.opened {
+            return None;
+        }
+        // SAFETY: [MAP-OPENED] entries below `opened` are readable for ever.
+        Some(unsafe { (*self.entries.add(granule)).load(order::through_block()) })
+    }
+}
+
 pub(crate) static MAP: Map = Map {
     base: AtomicUsize::new(0),
     opened: AtomicUsize::new(0),
@@ -113,18 +138,19 @@ impl Map {
         self.chunks.store(chunks.as_ptr().cast(), order::hint());
     }
 
+    /// What there is to see now.
+    pub(crate) fn view(&self) -> View {
+        View {
+            base: self.base.load(order::through_block()),
+            opened: self.opened.load(order::through_block()),
+            entries: self.entries.load(order::through_block()),
+        }
+    }
+
     /// The entry of the granule that `ptr` is in; 0 for every pointer that
     /// is not ours.
-    #[inline(always)]
     pub(crate) fn entry(&self, ptr: *mut u8) -> u32 {
-        let granule =
-            ptr.addr().wrapping_sub(self.base.load(order::through_block())) >> GRANULE_SHIFT;
-        if granule >= self.opened.load(order::through_block()) {
-            return 0;
-        }
-        let entries = self.entries.load(order::through_block());
-        // SAFETY: [MAP-OPENED] entries below `opened` are readable for ever.
-        unsafe { (*entries.add(granule)).load(order::through_block()) }
+        self.view().entry(ptr).unwrap_or(0)
     }
 
     /// Which granule of the window `ptr` is in. It is one of ours.
