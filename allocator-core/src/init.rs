@@ -102,7 +102,7 @@ fn place_window(window: usize) -> bool {
     // opened whole; untouched, they cost nothing.
     let opened =
         unsafe { sys::commit(taken.as_ptr(), sizes[2]) && sys::commit(hints.as_ptr(), sizes[3]) };
-    let Some(base) = base.filter(|_| opened) else {
+    if !opened {
         // SAFETY: nobody knows of the tables yet.
         unsafe { sys::release(tables.as_ptr(), total) };
         return false;
@@ -119,13 +119,14 @@ fn place_window(window: usize) -> bool {
 }
 
 /// Where the window is: well below what the system maps by itself, which it
-/// does from high addresses down (or from low ones up: then below those too).
-/// The tables are such a mapping, placed at random by the system.
-fn window_base(tables: NonNull<u8>, window: usize) -> Option<usize> {
+/// does from high addresses down; the tables are such a mapping, placed at
+/// random by the system. Where it maps from low addresses up (some tools and
+/// old layouts do), there is no room below, and the window is well above.
+fn window_base(tables: NonNull<u8>, window: usize) -> usize {
     let gap = GAP.min(window);
-    let base = tables.as_ptr().expose_provenance().checked_sub(window + gap)?;
-    let base = base & !(WINDOW_ALIGN - 1);
-    (base != 0).then_some(base)
+    let tables = tables.as_ptr().expose_provenance();
+    let base = tables.saturating_sub(window + gap) & !(WINDOW_ALIGN - 1);
+    if base != 0 { base } else { (tables + gap).next_multiple_of(WINDOW_ALIGN) }
 }
 
 /// Gives back the addresses of tables that nothing has used yet, when the
