@@ -28,7 +28,7 @@ pub(crate) struct Shape {
     pub(crate) size: u32,
     /// Blocks in a span.
     pub(crate) blocks: u32,
-    /// 2^40 / size, rounded up: an exact division for offsets in a span.
+    /// 2^64 / size, rounded up: divides offsets in a span exactly.
     reciprocal: u64,
     /// Granules of a span: 1, 2, 4 or 8.
     pub(crate) granules: u32,
@@ -48,7 +48,7 @@ const fn shapes() -> [Shape; CLASSES] {
         table[class] = Shape {
             size: size as u32,
             blocks: (granules * GRANULE / size) as u32,
-            reciprocal: (1u64 << 40).div_ceil(size as u64),
+            reciprocal: u64::MAX / size as u64 + 1,
             granules: granules as u32,
         };
         class += 1;
@@ -151,10 +151,15 @@ pub(crate) fn size(class: usize) -> usize {
 }
 
 impl Shape {
-    /// Which block holds the byte at `offset` in its span.
+    /// Which block starts at `offset` in a span; `None` if none does there.
+    ///
+    /// With r = ceil(2^64 / size), offset * r is the quotient, 64 bits higher
+    /// up, and below it less than r exactly where there is no remainder: what
+    /// rounding adds is less than offset, and r is larger than any offset.
     #[inline(always)]
-    pub(crate) fn block_at(&self, offset: usize) -> usize {
-        ((offset as u64 * self.reciprocal) >> 40) as usize
+    pub(crate) fn block_at(&self, offset: usize) -> Option<usize> {
+        let product = u128::from(offset as u64) * u128::from(self.reciprocal);
+        ((product as u64) < self.reciprocal).then_some((product >> 64) as usize)
     }
 
     /// Words of a span's bitmap.
@@ -207,7 +212,9 @@ mod tests {
     fn division_by_reciprocal_is_exact() {
         for shape in &SHAPES {
             for offset in 0..shape.granules as usize * GRANULE {
-                assert_eq!(shape.block_at(offset), offset / shape.size as usize);
+                let size = shape.size as usize;
+                let block = offset.is_multiple_of(size).then_some(offset / size);
+                assert_eq!(shape.block_at(offset), block, "{offset} / {size}");
             }
         }
     }

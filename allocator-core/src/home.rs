@@ -203,9 +203,8 @@ impl Open<'_> {
     /// \[LIVE-PINS-SPAN\] The blocks are small ones of ours, free, and in no
     /// other place than this slice.
     pub(crate) unsafe fn put(&mut self, blocks: &mut [*mut u8]) -> usize {
-        let mut strangers = 0;
-        for i in 0..blocks.len() {
-            let block = blocks[i];
+        let (mut strangers, mut at) = (0, 0);
+        while let Some(&block) = blocks.get(at) {
             let span = map::span_of(block);
             // SAFETY: [LIVE-PINS-SPAN] the block is still out, so its span is
             // in use.
@@ -213,11 +212,14 @@ impl Open<'_> {
             if span_ref.home() != self.id && sync::step("put_checks_home") {
                 blocks[strangers] = block;
                 strangers += 1;
+                at += 1;
                 continue;
             }
             // SAFETY: [HOME-LOCKED] the span names this home.
-            let (put, shelf, class) =
-                unsafe { span_ref.body(|body| (body.put(block), body.shelf, body.class as usize)) };
+            let ((count, put), shelf, class) = unsafe {
+                span_ref.body(|body| (body.put(&blocks[at..]), body.shelf, body.class as usize))
+            };
+            at += count;
             if put != Put::Kept && shelf != Shelf::InHand {
                 self.reshelve(span, put, shelf, class);
             }

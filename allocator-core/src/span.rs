@@ -10,7 +10,7 @@
 
 use core::ptr::{self, NonNull};
 
-use crate::class::{self, SHAPES};
+use crate::class::{self, SHAPES, Shape};
 use crate::fatal::{self, Misuse, Place};
 use crate::order;
 use crate::sync::{AtomicU32, Guarded};
@@ -187,38 +187,63 @@ impl Body {
         got
     }
 
-    /// Sets the bit of a block. A pointer that is not the start of a block, or
-    /// is free already, ends the process.
+    /// Sets the bits of the leading blocks of `blocks` that lie in this span,
+    /// the first at least. Returns how many, and what that did to the span. A
+    /// pointer that is not the start of a block, or is free already, ends the
+    /// process.
     ///
     /// # Safety
-    /// \[HOME-LOCKED\]; `block` lies in this span.
+    /// \[HOME-LOCKED\]; the first block lies in this span.
     #[inline]
-    pub(crate) unsafe fn put(&mut self, block: *mut u8) -> Put {
-        let shape = &SHAPES[self.class as usize];
-        let offset = block.addr() - self.base.addr();
-        let index = shape.block_at(offset);
-        if index * shape.size as usize != offset || index >= shape.blocks as usize {
-            self.misuse(Misuse::Interior, block);
+    pub(crate) unsafe fn put(&mut self, blocks: &[*mut u8]) -> (usize, Put) {
+        let shape = SHAPES[self.class as usize];
+        let (base, bytes) = (self.base.addr(), self.bytes());
+        let mut count = 0;
+        while let Some(&block) = blocks.get(count) {
+            let offset = block.addr().wrapping_sub(base);
+            if offset >= bytes {
+                break;
+            }
+            let Some(index) = shape.block_at(offset) else { self.misuse(Misuse::Interior, block) };
+            let (low, run) = run(&blocks[count..], index, &shape);
+            // SAFETY: these blocks lie in the span.
+            if unsafe { !self.set(low, run) } {
+                self.misuse(Misuse::DoubleFree, block);
+            }
+            count += run;
         }
-        // SAFETY: index < blocks.
-        let bits = unsafe { self.bits.add(index / 64) };
-        let bit = 1u64 << (index % 64);
-        // SAFETY: as above.
-        let word = unsafe { bits.read() };
-        if word & bit != 0 {
-            self.misuse(Misuse::DoubleFree, block);
-        }
-        // SAFETY: as above.
-        unsafe { bits.write(word | bit) };
-        self.low = self.low.min((index / 64) as u8);
-        self.free += 1;
-        if u32::from(self.free) == shape.blocks {
+        let was_full = self.free == 0;
+        self.low = 0;
+        self.free += count as u16;
+        let put = if u32::from(self.free) == shape.blocks {
             Put::Emptied
-        } else if self.free == 1 {
+        } else if was_full {
             Put::NoLongerFull
         } else {
             Put::Kept
+        };
+        (count, put)
+    }
+
+    /// Sets the bits of `run` blocks from `low` on; false if one is set already.
+    ///
+    /// # Safety
+    /// \[HOME-LOCKED\]; the blocks lie in this span.
+    #[inline(always)]
+    unsafe fn set(&mut self, mut low: usize, mut run: usize) -> bool {
+        while run != 0 {
+            let len = run.min(64 - low % 64);
+            let mask = (u64::MAX >> (64 - len)) << (low % 64);
+            // SAFETY: a block that lies in the span has a bit.
+            let word = unsafe { &mut *self.bits.add(low / 64) };
+            if *word & mask != 0 {
+                return false;
+            }
+            *word |= mask;
+            low += len;
+            run -= len;
         }
+        true
     }
 
     /// Bytes that the span covers, its unused tail included.
@@ -232,6 +257,31 @@ impl Body {
         let place = Place { span: self.base.addr(), block: class::size(self.class as usize) };
         fatal::misuse(what, block, &place, 0)
     }
+}
+
+/// How many of the leading blocks are neighbours in order, upwards or
+/// downwards, as they are when freed in the order they were made or in the
+/// opposite one; and the lowest of them. `index` is the first one's number.
+#[inline(always)]
+fn run(blocks: &[*mut u8], index: usize, shape: &Shape) -> (usize, usize) {
+    let size = shape.size as usize;
+    let first = blocks[0];
+    let count = |most: usize, step: usize| {
+        let mut expected = first.wrapping_add(step);
+        let rest = blocks[1..].iter().take(most);
+        let more = rest.take_while(|&&block| {
+            let next = block == expected;
+            expected = expected.wrapping_add(step);
+            next
+        });
+        more.count()
+    };
+    let up = count(shape.blocks as usize - 1 - index, size);
+    if up != 0 {
+        return (index, up + 1);
+    }
+    let down = count(index, size.wrapping_neg());
+    (index - down, down + 1)
 }
 
 /// A doubly linked list of spans of one home \[HOME-LOCKED\].
