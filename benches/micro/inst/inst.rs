@@ -1,0 +1,117 @@
+//! The program whose instructions are counted: allocation and deallocation out
+//! of line, under names that a disassembler finds, and loops over them.
+//!
+//! `inst LOOP ROUNDS` runs a loop; `instructions` does the counting.
+
+use std::hint::black_box;
+use std::mem::ManuallyDrop;
+use std::process::ExitCode;
+
+#[global_allocator]
+static GLOBAL: allocator_core::Strata = allocator_core::Strata::new();
+
+type Four = [u64; 4];
+
+// SAFETY: no other symbol of the program has this name.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn box_new() -> *mut Four {
+    Box::into_raw(Box::new([0; 4]))
+}
+
+/// # Safety
+///
+/// `ptr` comes from `box_new` and is dropped once.
+// SAFETY: no other symbol of the program has this name.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn box_drop(ptr: *mut Four) {
+    // SAFETY: by the contract.
+    drop(unsafe { Box::from_raw(ptr) });
+}
+
+// SAFETY: no other symbol of the program has this name.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn vec_with_capacity(capacity: usize) -> *mut u8 {
+    ManuallyDrop::new(Vec::with_capacity(capacity)).as_mut_ptr()
+}
+
+/// # Safety
+///
+/// `ptr` comes from `vec_with_capacity` with this capacity and is dropped once.
+// SAFETY: no other symbol of the program has this name.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn vec_drop(ptr: *mut u8, capacity: usize) {
+    // SAFETY: by the contract.
+    drop(unsafe { Vec::from_raw_parts(ptr, 0, capacity) });
+}
+
+fn pair(rounds: usize) {
+    for _ in 0..rounds {
+        let ptr = box_new();
+        // SAFETY: just made.
+        unsafe { box_drop(ptr) };
+    }
+}
+
+fn vector(rounds: usize) {
+    let capacity = black_box(100);
+    for _ in 0..rounds {
+        let ptr = vec_with_capacity(capacity);
+        // SAFETY: just made with this capacity.
+        unsafe { vec_drop(ptr, capacity) };
+    }
+}
+
+fn lifo(rounds: usize, live: usize) {
+    let mut blocks = vec![std::ptr::null_mut(); live];
+    for _ in 0..rounds {
+        for block in &mut blocks {
+            *block = box_new();
+        }
+        for block in blocks.iter().rev() {
+            // SAFETY: made above and dropped once.
+            unsafe { box_drop(*block) };
+        }
+    }
+}
+
+fn fifo(rounds: usize, live: usize) {
+    let mut blocks = vec![std::ptr::null_mut(); live];
+    for _ in 0..rounds {
+        for block in &mut blocks {
+            *block = box_new();
+        }
+        for block in &blocks {
+            // SAFETY: made above and dropped once.
+            unsafe { box_drop(*block) };
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    // With their addresses taken, the functions keep their signatures.
+    black_box((
+        box_new as extern "C" fn() -> *mut Four,
+        box_drop as unsafe extern "C" fn(*mut Four),
+        vec_with_capacity as extern "C" fn(usize) -> *mut u8,
+        vec_drop as unsafe extern "C" fn(*mut u8, usize),
+    ));
+    let mut args = std::env::args().skip(1);
+    let (name, rounds) = (args.next(), args.next());
+    let rounds = rounds.and_then(|n| n.parse().ok()).unwrap_or(0);
+    match name.as_deref() {
+        Some("pair") => pair(rounds),
+        Some("vector") => vector(rounds),
+        Some("lifo1000") => lifo(rounds, 1000),
+        Some("fifo1000") => fifo(rounds, 1000),
+        Some("burst20000") => fifo(rounds, 20_000),
+        _ => {
+            eprintln!("usage: inst pair|vector|lifo1000|fifo1000|burst20000 ROUNDS");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,27 @@
+//! What the benchmark programs share: the HTTP server that every allocator
+//! serves, the load that drives it, and the counting allocator that says how
+//! much and how remotely that server allocates.
+//!
+//! `cargo run --release -p benches` is the way in; see `src/main.rs`.
+
+pub mod counting;
+pub mod load;
+pub mod order;
+pub mod procfs;
+pub mod server;
+
+/// Defines a server program: the global allocator and a `main` that serves.
+///
+/// The last argument is an expression of type `String`, the allocator's version
+/// as the running program knows it.
+#[macro_export]
+macro_rules! serve_with {
+    ($name:literal, $type:ty, $value:expr, $version:expr) => {
+        #[global_allocator]
+        static GLOBAL: $type = $value;
+
+        fn main() -> ::std::process::ExitCode {
+            $crate::server::main($name, $version, None)
+        }
+    };
+}

@@ -1,0 +1,105 @@
+//! What the kernel says about a process: its memory and its processor time.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+/// Clock ticks per second in `/proc/PID/stat`: 100 on every Linux port that
+/// Rust runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Resident bytes of process `pid`, from `smaps_rollup` (exact) or, where that
+/// cannot be read, from `status`.
+pub fn resident_bytes(pid: u32) -> Result<u64> {
+    fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+        .ok()
+        .and_then(|text| kilobytes(&text, "Rss:"))
+        .or_else(|| kilobytes(&status(pid).ok()?, "VmRSS:"))
+        .with_context(|| format!("no resident size of process {pid}"))
+}
+
+/// The highest resident size that process `pid` has had, in bytes.
+pub fn peak_resident_bytes(pid: u32) -> Result<u64> {
+    kilobytes(&status(pid)?, "VmHWM:")
+        .with_context(|| format!("no peak resident size of process {pid}"))
+}
+
+/// User and system time of process `pid` so far, in seconds.
+pub fn cpu_seconds(pid: u32) -> Result<f64> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).with_context(|| path.clone())?;
+    ticks(&text).map(|ticks| ticks as f64 / TICKS_PER_SECOND).with_context(|| path)
+}
+
+fn status(pid: u32) -> Result<String> {
+    let path = format!("/proc/{pid}/status");
+    fs::read_to_string(&path).context(path)
+}
+
+/// The value of the line that starts with `key`, which the kernel gives in kB.
+fn kilobytes(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(key))?;
+    let value: u64 = line[key.len()..].split_whitespace().next()?.parse().ok()?;
+    Some(value * 1024)
+}
+
+/// `utime` + `stime`, the 14th and 15th fields; the 2nd may hold blanks, so
+/// counting starts behind its closing bracket.
+fn ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+/// The machine in a line: processor, cores, memory, kernel, huge-page setting.
+pub fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let model = cpuinfo
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .and_then(|line| line.split_once(':'))
+        .map_or("unknown processor", |(_, model)| model.trim());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let memory = kilobytes(&read("/proc/meminfo"), "MemTotal:").unwrap_or(0) >> 30;
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let huge = read("/sys/kernel/mm/transparent_hugepage/enabled");
+    let huge = huge.split(['[', ']']).nth(1).unwrap_or("unknown");
+    format!(
+        "{model}, {cores} cores, {memory} GiB, Linux {}, transparent huge pages: {huge}",
+        kernel.trim()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_behind_a_name_with_blanks_and_brackets() {
+        let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 120 30 0 0 20 0 3 0";
+        assert_eq!(ticks(stat), Some(150));
+        assert_eq!(ticks("7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn sizes_are_read_in_kilobytes() {
+        assert_eq!(kilobytes("VmPeak: 9 kB\nVmHWM:\t  12 kB\n", "VmHWM:"), Some(12 * 1024));
+        assert_eq!(kilobytes("VmPeak: 9 kB\n", "VmHWM:"), None);
+    }
+
+    #[test]
+    fn this_process_can_be_read() {
+        let pid = std::process::id();
+        let resident = resident_bytes(pid).unwrap();
+        assert!(resident > 64 << 10);
+        assert!(peak_resident_bytes(pid).unwrap() + (1 << 20) >= resident / 2);
+        let before = cpu_seconds(pid).unwrap();
+        let start = std::time::Instant::now();
+        while start.elapsed().as_millis() < 60 {
+            std::hint::black_box(0);
+        }
+        assert!(cpu_seconds(pid).unwrap() > before);
+    }
+}

@@ -1,0 +1,11 @@
+//! The server on a counting system allocator: for figures about the load, not
+//! for timings.
+
+use benches::counting::{Counting, counts};
+
+#[global_allocator]
+static GLOBAL: Counting = Counting;
+
+fn main() -> std::process::ExitCode {
+    benches::server::main("count", String::from("counting"), Some(counts))
+}
