@@ -91,10 +91,7 @@ fn get_large(size: usize, align: usize, with: impl Fn(&medium::Run)) -> *mut u8 
         with(&run);
         Some(run.ptr)
     };
-    get()
-        .or_else(|| (purge::everything() != 0).then(get)?)
-        .or_else(|| init::shrink().then(get)?)
-        .unwrap_or(core::ptr::null_mut())
+    get().or_else(|| purge::make_room().then(get)?).unwrap_or(core::ptr::null_mut())
 }
 
 /// The shard that the calling thread draws page runs from.

@@ -70,8 +70,8 @@ struct Owner {
     charged: usize,
     /// The next class to be looked at when bytes are short.
     clock: usize,
-    /// How full each bin was when the clock came by.
-    seen: [u16; CLASSES],
+    /// How full each bin was when the clock came by, modulo 256.
+    seen: [u8; CLASSES],
     /// Slow-path calls since the outbox was last emptied for its age.
     calls: u32,
     outbox: *mut Slot,
@@ -80,7 +80,7 @@ struct Owner {
     boxes: Boxes,
 }
 
-const _: () = assert!(size_of::<Cache>() <= 4096 + 128);
+const _: () = assert!(size_of::<Cache>() <= 4096 - 128);
 
 // SAFETY: [OWNER-ONLY] others touch the home and read numbers in bins.
 unsafe impl Sync for Cache {}
@@ -232,7 +232,7 @@ impl Cache {
         // SAFETY: the slots are the caller's.
         let got = unsafe { open.take(class, end, want) };
         let empty = open.close();
-        self.home.count_out(class, got as i64);
+        self.home.count_out(class, got);
         self.after(empty, mail);
         got
     }
@@ -286,10 +286,7 @@ impl Cache {
                     .then(|| threads::lend_shared(shard, class, self.id()))?
             })
             .or_else(|| arena::claim_span(shard, class, self.id()))
-            .or_else(|| {
-                purge::everything();
-                arena::claim_span(shard, class, self.id())
-            })
+            .or_else(|| purge::make_room().then(|| arena::claim_span(shard, class, self.id()))?)
     }
 
     /// Puts a span on our shelf and takes blocks.
@@ -311,7 +308,7 @@ impl Cache {
             open.take(class, end, want)
         };
         let empty = open.close();
-        self.home.count_out(class, got as i64);
+        self.home.count_out(class, got);
         self.after(empty, ptr::null_mut());
         got
     }
@@ -329,7 +326,7 @@ impl Cache {
         unsafe {
             self.count_call();
             if owner != self.id() {
-                self.home.count_out(class, -1);
+                self.home.count_back(class, 1);
                 self.send(block, class);
                 return;
             }
@@ -341,7 +338,7 @@ impl Cache {
             self.make_room(class);
             if !bin.push(block) {
                 let mut block = block;
-                self.home.count_out(class, -1);
+                self.home.count_back(class, 1);
                 self.put_away(slice::from_mut(&mut block));
             }
         }
@@ -377,7 +374,7 @@ impl Cache {
         if count == 0 {
             return;
         }
-        self.home.count_out(class, -(count as i64));
+        self.home.count_back(class, count);
         // SAFETY: [OWNER-ONLY] the slots below the top are filled.
         unsafe {
             self.put_away(slice::from_raw_parts_mut(bin.first(), count));
@@ -513,7 +510,7 @@ impl Cache {
             if other == class || bin.capacity() == 0 {
                 continue;
             }
-            let len = bin.len() as u16;
+            let len = bin.len() as u8;
             if owner.seen[other] == len || round >= CLASSES {
                 // SAFETY: [OWNER-ONLY] by the caller.
                 unsafe { self.discard(other) };
@@ -562,7 +559,7 @@ impl Cache {
             {
                 pool::put(outbox.cast(), OUTBOX_BLOCKS * size_of::<Slot>());
             }
-            let mail = threads::leave_home(&self.home, owner.shard);
+            let mail = moves::leave(&self.home, &arena::get(owner.shard).home);
             owner.boxes.unpack(mail);
             owner.boxes.empty();
         }

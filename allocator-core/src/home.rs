@@ -22,7 +22,7 @@ use crate::lock::{Held, Lock};
 use crate::map;
 use crate::order;
 use crate::span::{Body, Hand, NO_HOME, Put, Shelf, Span, SpanList};
-use crate::sync::{self, AtomicI64, AtomicU32, Guarded};
+use crate::sync::{self, AtomicU32, Guarded};
 
 pub(crate) struct Home {
     /// Names this home in spans and in the map. Written once, before others
@@ -35,8 +35,9 @@ pub(crate) struct Home {
     shelves: Guarded<Shelves>,
     /// Per class: blocks that left the bitmaps here for users or magazines,
     /// less those that came back from them. Summed over all homes (and less
-    /// what magazines hold) this is what users have.
-    out: [AtomicI64; CLASSES],
+    /// what magazines hold) this is what users have. Each wraps; the sum of
+    /// all is right, below four billion blocks of a class.
+    out: [AtomicU32; CLASSES],
 }
 
 /// The spans of a home \[HOME-LOCKED\].
@@ -71,7 +72,7 @@ impl Home {
                 partial: [const { SpanList::new() }; CLASSES],
                 full: SpanList::new(),
             }),
-            out: [const { AtomicI64::new(0) }; CLASSES],
+            out: [const { AtomicU32::new(0) }; CLASSES],
         }
     }
 
@@ -86,7 +87,7 @@ impl Home {
                 partial: [const { SpanList::new() }; CLASSES],
                 full: SpanList::new(),
             }),
-            out: core::array::from_fn(|_| AtomicI64::new(0)),
+            out: core::array::from_fn(|_| AtomicU32::new(0)),
         }
     }
 
@@ -138,14 +139,20 @@ impl Home {
         self.pulse.load(order::hint())
     }
 
-    /// Counts blocks that went out to users or magazines (or came back).
+    /// Counts blocks that went out to users or magazines.
     #[inline]
-    pub(crate) fn count_out(&self, class: usize, blocks: i64) {
-        self.out[class].fetch_add(blocks, order::count());
+    pub(crate) fn count_out(&self, class: usize, blocks: usize) {
+        self.out[class].fetch_add(blocks as u32, order::count());
     }
 
-    /// Blocks of a class that went out, less those that came back.
-    pub(crate) fn out(&self, class: usize) -> i64 {
+    /// Counts blocks that came back from there.
+    #[inline]
+    pub(crate) fn count_back(&self, class: usize, blocks: usize) {
+        self.out[class].fetch_sub(blocks as u32, order::count());
+    }
+
+    /// Blocks of a class that went out, less those that came back, modulo 2^32.
+    pub(crate) fn out(&self, class: usize) -> u32 {
         self.out[class].load(order::count())
     }
 

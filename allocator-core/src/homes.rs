@@ -2,11 +2,8 @@
 //! arenas have the first ones, thread caches the rest. A home, once here,
 //! stays for ever, so an old id leads to a home that answers for it.
 
-use core::ptr;
-
 use crate::home::Home;
-use crate::order;
-use crate::sync::AtomicPtr;
+use crate::table::Place;
 
 /// Ids of arenas: 1 up to and including this one.
 pub(crate) const ARENA_IDS: u32 = 16;
@@ -15,18 +12,15 @@ pub(crate) const IDS: usize = 32 << 10;
 /// The owner in entries of huge blocks: nobody's home.
 pub(crate) const NOBODY: u32 = (1 << 24) - 1;
 
-static HOMES: [AtomicPtr<Home>; IDS] = [const { AtomicPtr::new(ptr::null_mut()) }; IDS];
+static HOMES: [Place<Home>; IDS] = [const { Place::new() }; IDS];
 
 /// The home of an id, if there is one.
 #[inline]
 pub(crate) fn get(id: u32) -> Option<&'static Home> {
-    let home = HOMES.get(id as usize)?.load(order::table_read());
-    // SAFETY: [HOMES-STAY] what is published here is never freed.
-    unsafe { home.as_ref() }
+    HOMES.get(id as usize)?.get()
 }
 
 /// Publishes a home under its id.
 pub(crate) fn publish(home: &'static Home) {
-    let home_ptr = ptr::from_ref(home).cast_mut();
-    HOMES[home.id() as usize].store(home_ptr, order::table_publish());
+    HOMES[home.id() as usize].publish(home);
 }

@@ -11,11 +11,10 @@ use core::ptr::NonNull;
 
 use crate::arena::{self, MAX_ARENAS};
 use crate::map::{self, CHUNK_SHIFT, MAP};
-use crate::order;
+use crate::once::{Done, Once};
 use crate::pool::GUARD;
 use crate::rooms;
 use crate::space;
-use crate::sync::AtomicU32;
 use crate::sys;
 use crate::threads;
 
@@ -29,37 +28,24 @@ const GAP: usize = 64 << 30;
 /// the largest alignment.
 const WINDOW_ALIGN: usize = 1 << 30;
 
-const NOT_YET: u32 = 0;
-const RUNNING: u32 = 1;
-const DONE: u32 = 2;
-
-static STATE: AtomicU32 = AtomicU32::new(NOT_YET);
+static ONCE: Once = Once::new();
 
 /// Whether the allocator is set up, after trying to. False when the system
 /// has no memory; the next call tries again.
 #[inline]
 pub(crate) fn ready() -> bool {
-    STATE.load(order::init_seen()) == DONE || set_up()
+    ONCE.is_done() || set_up()
 }
 
 #[cold]
 fn set_up() -> bool {
-    loop {
-        match STATE.compare_exchange(NOT_YET, RUNNING, order::init_seen(), order::init_seen()) {
-            Ok(_) => {
-                let placed = place();
-                STATE.store(if placed { DONE } else { NOT_YET }, order::init_done());
-                if placed {
-                    // These may allocate, and then find everything set up.
-                    sys::on_thread_exit(threads::ended);
-                    sys::on_fork(threads::forked);
-                }
-                return placed;
-            }
-            Err(DONE) => return true,
-            Err(_) => sys::yield_now(),
-        }
+    let done = ONCE.run(place);
+    if done == Done::ByUs {
+        // These may allocate, and then find everything set up.
+        sys::on_thread_exit(threads::ended);
+        sys::on_fork(threads::forked);
     }
+    done != Done::Not
 }
 
 /// Chooses a window and reserves its tables.
@@ -127,21 +113,4 @@ fn window_base(tables: NonNull<u8>, window: usize) -> usize {
     let tables = tables.as_ptr().expose_provenance();
     let base = tables.saturating_sub(window + gap) & !(WINDOW_ALIGN - 1);
     if base != 0 { base } else { (tables + gap).next_multiple_of(WINDOW_ALIGN) }
-}
-
-/// Gives back the addresses of tables that nothing has used yet, when the
-/// system refuses memory because the process has too many addresses. The
-/// window ends there from now on. Says whether that freed any.
-#[cold]
-pub(crate) fn shrink() -> bool {
-    if sys::address_limit().is_none() {
-        return false;
-    }
-    match space::shrink(MAP.opened_chunks(), map::PIECE) {
-        Some((old, now)) if now < old => {
-            MAP.close(now, old);
-            true
-        }
-        _ => false,
-    }
 }

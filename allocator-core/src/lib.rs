@@ -28,6 +28,10 @@ mod fatal;
 
 mod lock;
 
+mod once;
+
+mod table;
+
 mod inbox;
 
 mod granules;
@@ -57,6 +61,8 @@ mod huge;
 mod purge;
 
 mod mail;
+
+mod moves;
 
 mod bin;
 

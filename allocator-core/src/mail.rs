@@ -123,8 +123,8 @@ impl Boxes {
         {
             // SAFETY: by the caller: those left have other homes by now.
             return unsafe {
-                left = self.put_away(open, blocks);
-                self.send_strays(&mut blocks[..left]);
+                left = put_away(open, blocks);
+                send_strays(&blocks[..left]);
             };
         }
         while left != 0 {
@@ -133,7 +133,7 @@ impl Boxes {
             // SAFETY: by the caller.
             unsafe {
                 if !self.mail(home, part) {
-                    self.send_by_hand(home, part);
+                    Self::send_by_hand(home, part);
                 }
             }
             left -= len;
@@ -172,45 +172,13 @@ impl Boxes {
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
-    unsafe fn send_by_hand(&mut self, home: &Home, blocks: &mut [*mut u8]) {
+    unsafe fn send_by_hand(home: &Home, blocks: &mut [*mut u8]) {
         let Some(open) = home.open() else { return };
         // SAFETY: by the caller.
         unsafe {
-            let left = self.put_away(open, blocks);
-            self.send_strays(&mut blocks[..left]);
+            let left = put_away(open, blocks);
+            send_strays(&blocks[..left]);
         }
-    }
-
-    /// Sends blocks whose entry was out of date when it was read: each to the
-    /// owner that it names now. (A span moves at most a few times: when its
-    /// thread ends, when it is stolen, when it is lent again.)
-    ///
-    /// # Safety
-    /// \[LIVE-PINS-SPAN\]
-    unsafe fn send_strays(&mut self, blocks: &mut [*mut u8]) {
-        for block in blocks {
-            while let Some(home) = homes::get(map::owner(MAP.entry(*block))) {
-                let Some(open) = home.open() else { break };
-                // SAFETY: by the caller.
-                if unsafe { self.put_away(open, core::slice::from_mut(block)) } == 0 {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Puts blocks away in an open home, with the mail that waits there.
-    /// Returns how many have another home; they are in front.
-    ///
-    /// # Safety
-    /// \[LIVE-PINS-SPAN\]
-    pub(crate) unsafe fn put_away(&mut self, mut open: Open<'_>, blocks: &mut [*mut u8]) -> usize {
-        // SAFETY: by the caller.
-        let left = unsafe { open.put(blocks) };
-        if arena::retire(open.close()) {
-            purge::settle();
-        }
-        left
     }
 
     /// Puts the mail of a home away for its owner, if its lock is free.
@@ -229,13 +197,55 @@ impl Boxes {
     pub(crate) fn unpack(&mut self, mut list: *mut MailBox) {
         while let Some(mail) = NonNull::new(list) {
             // SAFETY: [BOX-ONE-PLACE] drained boxes are ours.
-            let (next, len, mut blocks) = unsafe {
-                mail.as_ref().open(|contents| (contents.next, contents.len, contents.blocks))
+            list = unsafe {
+                mail.as_ref().open(|contents| {
+                    // SAFETY: [LIVE-PINS-SPAN] blocks in the mail are out still.
+                    send_strays(&contents.blocks[..contents.len]);
+                    contents.next
+                })
             };
             self.put(mail);
-            list = next;
-            // SAFETY: [LIVE-PINS-SPAN] blocks in the mail are out still.
-            unsafe { self.send_strays(&mut blocks[..len]) };
+        }
+    }
+}
+
+/// Puts blocks away in an open home. Returns how many have another home; they
+/// are in front.
+///
+/// # Safety
+/// \[LIVE-PINS-SPAN\]
+unsafe fn put_away(mut open: Open<'_>, blocks: &mut [*mut u8]) -> usize {
+    // SAFETY: by the caller.
+    let left = unsafe { open.put(blocks) };
+    if arena::retire(open.close()) {
+        purge::settle();
+    }
+    left
+}
+
+/// Sends blocks whose entry was out of date when it was read.
+///
+/// # Safety
+/// \[LIVE-PINS-SPAN\]
+unsafe fn send_strays(blocks: &[*mut u8]) {
+    for block in blocks {
+        // SAFETY: by the caller.
+        unsafe { send_one(*block) };
+    }
+}
+
+/// Puts a block into its span, under the lock of the owner that its entry
+/// names; and again, if that is no longer right then. (A span moves a few
+/// times at most: when its thread ends, when it is stolen, when it is lent.)
+///
+/// # Safety
+/// \[LIVE-PINS-SPAN\]
+pub(crate) unsafe fn send_one(block: *mut u8) {
+    // A home that was lost in a fork takes nothing: the block is lost.
+    while let Some(open) = homes::get(map::owner(MAP.entry(block))).and_then(Home::open) {
+        // SAFETY: by the caller.
+        if unsafe { put_away(open, &mut [block]) } == 0 {
+            break;
         }
     }
 }

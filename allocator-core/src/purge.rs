@@ -30,13 +30,27 @@ pub(crate) fn settle() {
 
 /// Gives back all free memory, and says how many bytes.
 pub(crate) fn everything() -> usize {
-    purge(usize::MAX)
+    purge(usize::MAX).unwrap_or(0)
 }
 
-/// Gives back about `want` bytes. Returns how many it was.
-fn purge(want: usize) -> usize {
+/// When the system refuses memory: gives back all that is free, and addresses
+/// of tables that are not used yet. Says whether another try makes sense.
+#[cold]
+pub(crate) fn make_room() -> bool {
+    let bytes = loop {
+        match purge(usize::MAX) {
+            Some(bytes) => break bytes,
+            None => sys::yield_now(),
+        }
+    };
+    bytes != 0 || space::end_window()
+}
+
+/// Gives back about `want` bytes. Returns how many it was; `None`: another
+/// thread is at it.
+fn purge(want: usize) -> Option<usize> {
     if BUSY.swap(true, order::lock_take()) {
-        return 0;
+        return None;
     }
     let chunks = MAP.opened_chunks();
     let mut done = 0;
@@ -54,7 +68,7 @@ fn purge(want: usize) -> usize {
     // The next purge begins at the top again where this one found enough.
     CURSOR.store(if done >= want { chunks } else { at }, order::hint());
     BUSY.store(false, order::lock_free());
-    done
+    Some(done)
 }
 
 fn purge_chunk(index: usize) -> usize {

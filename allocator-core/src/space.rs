@@ -4,7 +4,7 @@
 use core::ptr;
 
 use crate::lock::Lock;
-use crate::map::{CHUNK, MAP};
+use crate::map::{CHUNK, MAP, PIECE};
 use crate::order;
 use crate::sync::{AtomicUsize, Guarded};
 use crate::sys::{self, MapError};
@@ -134,18 +134,21 @@ pub(crate) fn mapped() -> usize {
     SPACE.mapped.load(order::count())
 }
 
-/// Ends the window behind the chunks below `opened` and those that are taken
-/// (in whole pieces of `piece`). Returns where it ended before, and ends now.
-pub(crate) fn shrink(opened: usize, piece: usize) -> Option<(usize, usize)> {
-    locked(|taken| {
-        let old = taken.chunks;
-        let used = (0..old / 64).rev().find_map(|i| {
-            let word = taken.word(i * 64);
-            (word != 0).then(|| i * 64 + 64 - word.leading_zeros() as usize)
-        });
-        taken.chunks = old.min(opened.max(used.unwrap_or(0).next_multiple_of(piece)));
-        (old, taken.chunks)
-    })
+/// Gives back the addresses of tables that nothing has used yet, where the
+/// addresses of the process are limited: the window ends there from now on.
+/// Says whether that freed any.
+#[cold]
+pub(crate) fn end_window() -> bool {
+    if sys::address_limit().is_none() {
+        return false;
+    }
+    match locked(|taken| taken.end(MAP.opened_chunks())) {
+        Some((old, now)) if now < old => {
+            MAP.close(now, old);
+            true
+        }
+        _ => false,
+    }
 }
 
 /// In the child of a fork: each bit is whole by itself.
@@ -156,6 +159,18 @@ pub(crate) fn after_fork() {
 }
 
 impl Taken {
+    /// Ends the window behind the chunks below `opened` and those that are
+    /// taken. Returns where it ended before, and ends now.
+    fn end(&mut self, opened: usize) -> (usize, usize) {
+        let used = (0..self.chunks / 64).rev().find_map(|i| {
+            let word = self.word(i * 64);
+            (word != 0).then(|| i * 64 + 64 - word.leading_zeros() as usize)
+        });
+        let old = self.chunks;
+        self.chunks = old.min(opened.max(used.unwrap_or(0).next_multiple_of(PIECE)));
+        (old, self.chunks)
+    }
+
     fn word(&self, at: usize) -> u64 {
         // SAFETY: [SPACE-LOCKED] the table covers the window.
         unsafe { self.words.add(at / 64).read() }

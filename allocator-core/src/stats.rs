@@ -54,14 +54,14 @@ impl Stats {
 pub(crate) fn read() -> Stats {
     let classes = core::array::from_fn(|class| {
         let cached = threads::cached(class);
-        let out: i64 = arena::all()
+        let out = arena::all()
             .iter()
             .map(|arena| arena.home.out(class))
             .chain(threads::caches().map(|cache| cache.home.out(class)))
-            .sum();
+            .fold(0, u32::wrapping_add);
         ClassStats {
             block_bytes: class::size(class),
-            live_blocks: (out - cached as i64).max(0) as usize,
+            live_blocks: out.wrapping_sub(cached as u32) as usize,
             cached_blocks: cached,
         }
     });

@@ -1,5 +1,5 @@
-//! Threads come and go: caches are born, end, and are used again; spans go
-//! to the arena and back. And what threads do without a cache.
+//! Threads come and go: caches are born, end, and are used again. And what
+//! threads do without a cache.
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
@@ -8,17 +8,16 @@ use crate::arena;
 use crate::bin::Slot;
 use crate::cache::{Cache, ENDED, NO_CACHE};
 use crate::class::CLASSES;
-use crate::home::Home;
 use crate::homes;
-use crate::inbox::MailBox;
 use crate::lock::Lock;
-use crate::mail::Boxes;
+use crate::mail::{self, Boxes};
 use crate::order;
 use crate::pool;
 use crate::purge;
-use crate::span::{Hand, Span};
-use crate::sync::{AtomicPtr, AtomicU8, AtomicU32, Guarded};
+use crate::span::Span;
+use crate::sync::{AtomicU8, AtomicU32, Guarded};
 use crate::sys;
+use crate::table::Place;
 use crate::tls;
 
 /// Rounds in which thread-exit hooks run: we want the last but one.
@@ -38,7 +37,7 @@ struct Record {
     rounds: AtomicU8,
 }
 
-const _: () = assert!(size_of::<Record>() <= 8192);
+const _: () = assert!(size_of::<Record>() <= 4096);
 
 struct Records {
     lock: Lock,
@@ -61,13 +60,10 @@ static RECORDS: Records = Records {
 };
 
 /// Records by id, for thieves and statistics.
-static TABLE: [AtomicPtr<Record>; homes::IDS] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; homes::IDS];
+static TABLE: [Place<Record>; homes::IDS] = [const { Place::new() }; homes::IDS];
 
 fn record(id: u32) -> Option<&'static Record> {
-    let record = TABLE.get(id as usize)?.load(order::table_read());
-    // SAFETY: [HOMES-STAY] records are never freed.
-    unsafe { record.as_ref() }
+    TABLE.get(id as usize)?.get()
 }
 
 /// Every cache there ever was.
@@ -144,7 +140,7 @@ fn new_record() -> Option<&'static Record> {
         memory.as_ref()
     };
     homes::publish(&record.cache.home);
-    TABLE[id as usize].store(memory.as_ptr(), order::table_publish());
+    TABLE[id as usize].publish(record);
     Some(record)
 }
 
@@ -174,59 +170,10 @@ pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
     });
 }
 
-/// Moves all spans of a home to the arena, and closes its inbox. Returns the
-/// mail that was left; what is in it belongs to the arena now.
-pub(crate) fn leave_home(home: &Home, shard: usize) -> *mut MailBox {
-    let arena = arena::get(shard);
-    let mut hand = Hand::new();
-    let mut excess = false;
-    if let Some(mut open) = home.open() {
-        open.lend_everything(arena.home.id(), &mut hand);
-        excess |= arena::retire(open.close());
-    }
-    settle_in(&arena.home, hand);
-    // The entries name the arena now; whoever is refused from here on reads
-    // them again.
-    let mail = match home.open() {
-        Some(mut open) => {
-            let mail = open.close_inbox();
-            excess |= arena::retire(open.close());
-            mail
-        }
-        None => ptr::null_mut(),
-    };
-    if excess {
-        purge::settle();
-    }
-    mail
-}
-
-/// Puts spans that name `home` on its shelves, and gives empty ones back.
-fn settle_in(home: &Home, mut hand: Hand) {
-    if hand.is_empty() {
-        return;
-    }
-    let Some(mut open) = home.open() else { return };
-    // SAFETY: [HOME-LOCKED] the spans name this home, whose lock is held.
-    unsafe {
-        while let Some(span) = hand.pop() {
-            open.adopt_or_retire(span);
-        }
-    }
-    if arena::retire(open.close()) {
-        purge::settle();
-    }
-}
-
 /// A span of the arena for the home `to`, if it has one with free blocks. It
 /// is in the caller's hands.
 pub(crate) fn lend_shared(shard: usize, class: usize, to: u32) -> Option<NonNull<Span>> {
-    let arena = arena::get(shard);
-    let mut open = arena.home.open()?;
-    let mail = open.drain();
-    let span = open.lend(class, to);
-    after(open.close(), mail);
-    span
+    moves::lend(&arena::get(shard).home, class, to)
 }
 
 /// Takes blocks from the arena's spans, from a fresh one if need be.
@@ -236,54 +183,16 @@ pub(crate) fn lend_shared(shard: usize, class: usize, to: u32) -> Option<NonNull
 pub(crate) unsafe fn take_shared(shard: usize, class: usize, end: *mut Slot, want: usize) -> usize {
     let home = &arena::get(shard).home;
     // SAFETY: by the caller.
-    let mut got = unsafe { take_from(home, None, class, end, want) };
+    let mut got = unsafe { moves::take(home, None, class, end, want) };
     if got == 0 {
-        let span = arena::claim_span(shard, class, home.id()).or_else(|| {
-            purge::everything();
-            arena::claim_span(shard, class, home.id())
-        });
+        let span = arena::claim_span(shard, class, home.id())
+            .or_else(|| purge::make_room().then(|| arena::claim_span(shard, class, home.id()))?);
         if span.is_some() {
             // SAFETY: by the caller; the span names the home.
-            got = unsafe { take_from(home, span, class, end, want) };
+            got = unsafe { moves::take(home, span, class, end, want) };
         }
     }
     got
-}
-
-/// # Safety
-/// `want` slots below `end` are the caller's; `fresh` names the home and is
-/// in our hands.
-unsafe fn take_from(
-    home: &Home,
-    fresh: Option<NonNull<Span>>,
-    class: usize,
-    end: *mut Slot,
-    want: usize,
-) -> usize {
-    let Some(mut open) = home.open() else { return 0 };
-    let mail = open.drain();
-    // SAFETY: by the caller.
-    let got = unsafe {
-        if let Some(span) = fresh {
-            open.adopt(span);
-        }
-        open.take(class, end, want)
-    };
-    home.count_out(class, got as i64);
-    after(open.close(), mail);
-    got
-}
-
-fn after(empty: Hand, mail: *mut MailBox) {
-    let excess = arena::retire(empty);
-    if !mail.is_null() {
-        let mut boxes = Boxes::new();
-        boxes.unpack(mail);
-        boxes.empty();
-    }
-    if excess {
-        purge::settle();
-    }
 }
 
 /// Looks at a few threads: what one that sleeps has in spans of `class` with
@@ -299,21 +208,9 @@ pub(crate) fn steal(shard: usize, class: usize, me: u32) -> bool {
         if record.beats.swap(beats, order::hint()) != beats {
             continue;
         }
-        stolen |= rob(&record.cache.home, shard, class);
+        stolen |= moves::rob(&record.cache.home, &arena::get(shard).home, class);
     }
     stolen
-}
-
-fn rob(home: &Home, shard: usize, class: usize) -> bool {
-    let arena = arena::get(shard);
-    let Some(mut open) = home.try_open() else { return false };
-    let mail = open.drain();
-    let mut hand = Hand::new();
-    open.lend_all(class, arena.home.id(), &mut hand);
-    let found = !hand.is_empty();
-    after(open.close(), mail);
-    settle_in(&arena.home, hand);
-    found
 }
 
 /// A block of `class` for a thread without a cache.
@@ -336,12 +233,10 @@ pub(crate) fn alloc_without_cache(class: usize) -> *mut u8 {
 #[cold]
 pub(crate) unsafe fn free_without_cache(block: *mut u8, owner: u32, class: usize) {
     if let Some(home) = homes::get(owner) {
-        home.count_out(class, -1);
+        home.count_back(class, 1);
     }
-    let mut boxes = Boxes::new();
     // SAFETY: [LIVE-PINS-SPAN] by the caller.
-    unsafe { boxes.send(&[block]) };
-    boxes.empty();
+    unsafe { mail::send_one(block) };
 }
 
 /// In the child of a fork. The other threads are not here: their caches are
