@@ -23,6 +23,7 @@ use crate::class::{self, CLASSES};
 use crate::home::Home;
 use crate::mail::Boxes;
 use crate::map::{self, MAP, View};
+use crate::moves;
 use crate::pool;
 use crate::purge;
 use crate::span::Hand;

@@ -234,18 +234,32 @@ unsafe fn send_strays(blocks: &[*mut u8]) {
     }
 }
 
-/// Puts a block into its span, under the lock of the owner that its entry
-/// names; and again, if that is no longer right then. (A span moves a few
-/// times at most: when its thread ends, when it is stolen, when it is lent.)
+/// Puts a block into its span, under the lock of the home that the span names;
+/// and again, if that is no longer right then. (A span moves a few times at
+/// most: when its thread ends, when it is stolen, when it is lent.)
+///
+/// The span is asked, not its entry: who moves a span holds the lock of the
+/// home that it names, so we wait there. The entry names the next home a
+/// little earlier, at which we would be turned away again and again.
 ///
 /// # Safety
 /// \[LIVE-PINS-SPAN\]
 pub(crate) unsafe fn send_one(block: *mut u8) {
     // A home that was lost in a fork takes nothing: the block is lost.
-    while let Some(open) = homes::get(map::owner(MAP.entry(block))).and_then(Home::open) {
-        // SAFETY: by the caller.
+    // SAFETY: by the caller, here and below.
+    while let Some(open) = unsafe { home_of(block) }.and_then(Home::open) {
+        // SAFETY: as above.
         if unsafe { put_away(open, &mut [block]) } == 0 {
             break;
         }
     }
+}
+
+/// The home of a block's span.
+///
+/// # Safety
+/// \[LIVE-PINS-SPAN\]
+unsafe fn home_of(block: *mut u8) -> Option<&'static Home> {
+    // SAFETY: by the caller, the span is in use.
+    homes::get(unsafe { map::span_of(block).as_ref() }.home())
 }

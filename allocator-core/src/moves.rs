@@ -1,0 +1,118 @@
+//! Spans move between homes: from a thread that ends, or sleeps, to its arena,
+//! and from there to a thread that needs them. On the way a span names its
+//! next home already and is in the hands of the one who moves it.
+//!
+//! No function holds two locks; each is called with none.
+
+use core::ptr::{self, NonNull};
+
+use crate::arena;
+use crate::home::Home;
+use crate::inbox::MailBox;
+use crate::mail::Boxes;
+use crate::purge;
+use crate::span::{Hand, Span};
+
+/// Moves all spans of a home to another, and closes its inbox. Returns the
+/// mail that was left; what is in it belongs elsewhere by now.
+pub(crate) fn leave(home: &Home, to: &Home) -> *mut MailBox {
+    let mut hand = Hand::new();
+    let mut excess = false;
+    if let Some(mut open) = home.open() {
+        open.lend_everything(to.id(), &mut hand);
+        excess |= arena::retire(open.close());
+    }
+    settle_in(to, hand);
+    // No span names this home any more; whoever is refused from here on looks
+    // its owner up again.
+    let mail = match home.open() {
+        Some(mut open) => {
+            let mail = open.close_inbox();
+            excess |= arena::retire(open.close());
+            mail
+        }
+        None => ptr::null_mut(),
+    };
+    if excess {
+        purge::settle();
+    }
+    mail
+}
+
+/// Puts spans that name `home` on its shelves, and gives empty ones back.
+fn settle_in(home: &Home, mut hand: Hand) {
+    if hand.is_empty() {
+        return;
+    }
+    let Some(mut open) = home.open() else { return };
+    // SAFETY: [HOME-LOCKED] the spans name this home, whose lock is held.
+    unsafe {
+        while let Some(span) = hand.pop() {
+            open.adopt_or_retire(span);
+        }
+    }
+    if arena::retire(open.close()) {
+        purge::settle();
+    }
+}
+
+/// A span of `from` for the home `to`, if it has one of the class with free
+/// blocks. It is in the caller's hands.
+pub(crate) fn lend(from: &Home, class: usize, to: u32) -> Option<NonNull<Span>> {
+    let mut open = from.open()?;
+    let mail = open.drain();
+    let span = open.lend(class, to);
+    after(open.close(), mail);
+    span
+}
+
+/// Takes blocks from the spans of a home, and from `fresh` if there is one.
+///
+/// # Safety
+/// `want` slots below `end` are the caller's; `fresh` names the home and is
+/// in our hands.
+pub(crate) unsafe fn take(
+    home: &Home,
+    fresh: Option<NonNull<Span>>,
+    class: usize,
+    end: *mut *mut u8,
+    want: usize,
+) -> usize {
+    let Some(mut open) = home.open() else { return 0 };
+    let mail = open.drain();
+    // SAFETY: by the caller.
+    let got = unsafe {
+        if let Some(span) = fresh {
+            open.adopt(span);
+        }
+        open.take(class, end, want)
+    };
+    home.count_out(class, got);
+    after(open.close(), mail);
+    got
+}
+
+/// Moves a home's spans of a class with free blocks to another, if its lock
+/// is free. Says whether there were any.
+pub(crate) fn rob(home: &Home, to: &Home, class: usize) -> bool {
+    let Some(mut open) = home.try_open() else { return false };
+    let mail = open.drain();
+    let mut hand = Hand::new();
+    open.lend_all(class, to.id(), &mut hand);
+    let found = !hand.is_empty();
+    after(open.close(), mail);
+    settle_in(to, hand);
+    found
+}
+
+fn after(empty: Hand, mail: *mut MailBox) {
+    let excess = arena::retire(empty);
+    if !mail.is_null() {
+        let mut boxes = Boxes::new();
+        boxes.unpack(mail);
+        boxes.empty();
+    }
+    if excess {
+        purge::settle();
+    }
+}
