@@ -9,6 +9,7 @@ use crate::huge;
 use crate::map::{self, MAP};
 use crate::medium::{self, UNIT};
 use crate::purge;
+use crate::span::NO_HOME;
 use crate::threads;
 use crate::tls;
 use crate::usage;
@@ -38,7 +39,9 @@ unsafe fn free_slow(ptr: *mut u8, size: usize, align: usize) {
     let entry = MAP.entry(ptr);
     let owner = map::owner(entry);
     match map::kind(entry) {
-        _ if entry == 0 => fatal::misuse(Misuse::Foreign, ptr, &Place { span: 0, block: 0 }, size),
+        _ if owner == NO_HOME => {
+            fatal::misuse(Misuse::Foreign, ptr, &Place { span: 0, block: 0 }, size)
+        }
         map::MEDIUM => free_run(ptr, owner, size),
         map::HUGE => huge::put(ptr, size),
         class => {

@@ -204,10 +204,12 @@ impl Body {
             if offset >= bytes {
                 break;
             }
-            let Some(index) = shape.block_at(offset) else { self.misuse(Misuse::Interior, block) };
+            let index = shape.block_at(offset).filter(|&index| index < shape.blocks as usize);
+            let Some(index) = index else { self.misuse(Misuse::Interior, block) };
             let (low, run) = run(&blocks[count..], index, &shape);
             // SAFETY: these blocks lie in the span.
-            if unsafe { !self.set(low, run) } {
+            if let Err(twice) = unsafe { self.set(low, run) } {
+                let block = self.base.wrapping_add(twice * shape.size as usize);
                 self.misuse(Misuse::DoubleFree, block);
             }
             count += run;
@@ -225,25 +227,26 @@ impl Body {
         (count, put)
     }
 
-    /// Sets the bits of `run` blocks from `low` on; false if one is set already.
+    /// Sets the bits of `run` blocks from `low` on; says if one is set already.
     ///
     /// # Safety
     /// \[HOME-LOCKED\]; the blocks lie in this span.
     #[inline(always)]
-    unsafe fn set(&mut self, mut low: usize, mut run: usize) -> bool {
+    unsafe fn set(&mut self, mut low: usize, mut run: usize) -> Result<(), usize> {
         while run != 0 {
             let len = run.min(64 - low % 64);
             let mask = (u64::MAX >> (64 - len)) << (low % 64);
             // SAFETY: a block that lies in the span has a bit.
             let word = unsafe { &mut *self.bits.add(low / 64) };
-            if *word & mask != 0 {
-                return false;
+            let twice = *word & mask;
+            if twice != 0 {
+                return Err(low / 64 * 64 + twice.trailing_zeros() as usize);
             }
             *word |= mask;
             low += len;
             run -= len;
         }
-        true
+        Ok(())
     }
 
     /// Bytes that the span covers, its unused tail included.
