@@ -395,7 +395,9 @@ impl Cache {
         let empty = open.close();
         self.after(empty, ptr::null_mut());
         for block in &blocks[..left] {
-            let class = map::kind(MAP.entry(*block)) as usize;
+            // No class there any more: the block was freed twice, and whoever
+            // it is sent to finds that out.
+            let class = (map::kind(MAP.entry(*block)) as usize).min(CLASSES - 1);
             // SAFETY: [OWNER-ONLY]
             unsafe { self.send(*block, class) };
         }

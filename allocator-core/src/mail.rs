@@ -5,12 +5,14 @@ use core::ptr::{self, NonNull};
 
 use crate::arena;
 use crate::class::GRANULE_SHIFT;
+use crate::fatal::{self, Misuse, Place};
 use crate::home::{Home, Open};
 use crate::homes;
 use crate::inbox::{BOX_BLOCKS, Closed, MailBox};
 use crate::map::{self, MAP};
 use crate::pool;
 use crate::purge;
+use crate::span::NO_HOME;
 
 /// A group of at least so many blocks of one owner travels in boxes; the bits
 /// of smaller ones are set by the sender, if the owner's lock is free.
@@ -115,8 +117,10 @@ impl Boxes {
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
     unsafe fn send_group(&mut self, id: u32, blocks: &mut [*mut u8]) {
-        // A home that was lost in a fork takes nothing: its blocks are lost.
-        let Some(home) = homes::get(id) else { return };
+        let Some(home) = homes::get(id) else {
+            // SAFETY: by the caller.
+            return unsafe { send_strays(blocks) };
+        };
         let mut left = blocks.len();
         if left < BOX_WORTHWHILE
             && let Some(open) = home.try_open()
@@ -255,11 +259,16 @@ pub(crate) unsafe fn send_one(block: *mut u8) {
     }
 }
 
-/// The home of a block's span.
+/// The home of a block's span. A span that is not in use gives away that the
+/// block was freed before.
 ///
 /// # Safety
 /// \[LIVE-PINS-SPAN\]
 unsafe fn home_of(block: *mut u8) -> Option<&'static Home> {
-    // SAFETY: by the caller, the span is in use.
-    homes::get(unsafe { map::span_of(block).as_ref() }.home())
+    // SAFETY: by the caller; what once was a span stays one.
+    let id = unsafe { map::span_of(block).as_ref() }.home();
+    if id == NO_HOME {
+        fatal::misuse(Misuse::DoubleFree, block, &Place { span: 0, block: 0 }, 0);
+    }
+    homes::get(id)
 }
