@@ -1,0 +1,217 @@
+//! What the tests share: children of this very program, numbers from `/proc`,
+//! patterns in memory.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+pub(crate) mod model;
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
+
+const CASE: &str = "STRATA_TEST_CASE";
+
+/// In a child: which case it is to run. Arms a watchdog.
+pub(crate) fn case() -> Option<String> {
+    let case = std::env::var(CASE).ok()?;
+    // SAFETY: plain calls; the limit is a valid one.
+    unsafe {
+        libc::alarm(150);
+        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+    }
+    Some(case)
+}
+
+/// This program once more, running only its test `child` for one case. Needed
+/// wherever a process of its own is: a death, a limit, exact numbers.
+pub(crate) fn command(case: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(CASE, case);
+    command
+}
+
+/// What became of a child.
+pub(crate) struct Ended {
+    pub(crate) out: String,
+    pub(crate) err: String,
+    pub(crate) signal: Option<i32>,
+    pub(crate) ok: bool,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Ended {
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+            signal: output.status.signal(),
+            ok: output.status.success(),
+        }
+    }
+}
+
+/// Runs a case in a child.
+pub(crate) fn run(case: &str) -> Ended {
+    command(case).output().unwrap().into()
+}
+
+/// Runs a case in a child that must succeed. It must say that it got to its
+/// end: a misspelt case would run nothing and succeed.
+pub(crate) fn succeeds(case: &str) {
+    check_success(case, run(case));
+}
+
+pub(crate) fn check_success(case: &str, ended: Ended) {
+    let at_end = ended.out.lines().any(|line| line.ends_with("end of the case"));
+    assert!(
+        ended.ok && at_end,
+        "{case}: signal {:?}\n--- stdout\n{}\n--- stderr\n{}",
+        ended.signal,
+        ended.out,
+        ended.err
+    );
+    print!("{case}: {}", ended.err);
+}
+
+/// In a child: it got to its end.
+pub(crate) fn at_end() {
+    println!("\nend of the case");
+}
+
+/// Bytes of a line of `/proc/self/smaps_rollup`.
+fn rollup(name: &str) -> usize {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+}
+
+/// Bytes of physical memory that the process has.
+pub(crate) fn rss() -> usize {
+    rollup("Rss:")
+}
+
+/// Of those, what does not come from files: the part that allocators have.
+pub(crate) fn anonymous() -> usize {
+    rollup("Anonymous:")
+}
+
+/// `bytes` in MiB, for reading.
+pub(crate) fn mib(bytes: usize) -> f64 {
+    bytes as f64 / (1 << 20) as f64
+}
+
+/// A layout.
+pub(crate) fn layout(size: usize, align: usize) -> Layout {
+    Layout::from_size_align(size, align).unwrap()
+}
+
+/// Numbers that look random.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        ((u128::from(self.next()) * end as u128) >> 64) as usize
+    }
+
+    /// A size up to about `1 << log`, small ones as likely as large ones.
+    pub(crate) fn size(&mut self, log: usize) -> usize {
+        let log = self.below(log + 1);
+        (1 << log) + self.below(1 << log)
+    }
+}
+
+/// Bytes that no two blocks have in common, to be copied and compared fast in
+/// debug builds too.
+const PATTERN: usize = 64 << 10;
+
+static NOISE: [u8; PATTERN + 4096] = {
+    let mut noise = [0; PATTERN + 4096];
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut i = 0;
+    while i < noise.len() {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        noise[i] = (state >> 56) as u8;
+        i += 1;
+    }
+    noise
+};
+
+/// Fills a block with a pattern of its own.
+///
+/// # Safety
+/// The block has `size` bytes.
+pub(crate) unsafe fn fill(ptr: *mut u8, size: usize, seed: u64) {
+    let noise = &NOISE[(seed % 4093) as usize..][..PATTERN];
+    let mut at = 0;
+    while at < size {
+        let len = PATTERN.min(size - at);
+        // SAFETY: within the block.
+        unsafe { ptr.add(at).copy_from_nonoverlapping(noise.as_ptr(), len) };
+        at += len;
+    }
+}
+
+/// Whether the first `size` bytes are those that [`fill`] wrote.
+///
+/// # Safety
+/// The block has `size` bytes, all written.
+pub(crate) unsafe fn is_filled(ptr: *const u8, size: usize, seed: u64) -> bool {
+    let noise = &NOISE[(seed % 4093) as usize..][..PATTERN];
+    (0..size).step_by(PATTERN).all(|at| {
+        let len = PATTERN.min(size - at);
+        // SAFETY: within the block.
+        unsafe { std::slice::from_raw_parts(ptr.add(at), len) == &noise[..len] }
+    })
+}
+
+/// Whether `size` bytes are all zero.
+///
+/// # Safety
+/// The block has `size` bytes.
+pub(crate) unsafe fn is_zero(ptr: *const u8, size: usize) -> bool {
+    static ZERO: [u8; PATTERN] = [0; PATTERN];
+    (0..size).step_by(PATTERN).all(|at| {
+        let len = PATTERN.min(size - at);
+        // SAFETY: within the block.
+        unsafe { std::slice::from_raw_parts(ptr.add(at), len) == &ZERO[..len] }
+    })
+}
+
+/// A block that may go from thread to thread.
+pub(crate) struct Block {
+    pub(crate) ptr: *mut u8,
+    pub(crate) layout: Layout,
+}
+
+// SAFETY: a block is anybody's who has it.
+unsafe impl Send for Block {}
+
+impl Block {
+    /// A block, its first and last bytes written.
+    pub(crate) fn new(alloc: &impl GlobalAlloc, size: usize, align: usize) -> Option<Block> {
+        let layout = layout(size, align);
+        // SAFETY: the size is not 0; the bytes are in the block.
+        unsafe {
+            let ptr = alloc.alloc(layout);
+            if ptr.is_null() {
+                return None;
+            }
+            ptr.write(1);
+            ptr.add(size - 1).write(2);
+            Some(Block { ptr, layout })
+        }
+    }
+
+    pub(crate) fn free(self, alloc: &impl GlobalAlloc) {
+        // SAFETY: it is ours, and was made with this layout.
+        unsafe { alloc.dealloc(self.ptr, self.layout) };
+    }
+}

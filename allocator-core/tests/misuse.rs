@@ -1,0 +1,397 @@
+//! A program that misuses its memory ends, with one line that names the
+//! pointer: at once where the pointer or the layout gives it away, else when
+//! the block leaves the thread's magazine (here: at the end of the thread).
+
+mod common;
+
+use allocator_core::Strata;
+use common::layout;
+use std::alloc::{GlobalAlloc, Layout, alloc, dealloc, realloc};
+use std::hint::black_box;
+use std::thread;
+
+#[global_allocator]
+static GLOBAL: Strata = Strata::new();
+
+const FOREIGN: &str = "freed a pointer that is not from this allocator, or was given back";
+const INTERIOR: &str = "freed a pointer into the middle of a block";
+const TWICE: &str = "freed a block twice";
+const LAYOUT: &str = "freed a block with a layout that it was not made with";
+
+const SMALL: Layout = Layout::new::<[u64; 8]>();
+const MEDIUM: Layout = Layout::new::<[u8; 100 << 10]>();
+const HUGE: Layout = Layout::new::<[u8; 3 << 20]>();
+
+/// A block, with one byte written.
+fn block(layout: Layout) -> *mut u8 {
+    // SAFETY: the size is not 0.
+    unsafe {
+        let ptr = alloc(layout);
+        assert!(!ptr.is_null());
+        ptr.write(7);
+        black_box(ptr)
+    }
+}
+
+/// Frees what it must not, after telling the parent.
+fn bad_free(ptr: *mut u8, layout: Layout) {
+    println!("pointer {ptr:p}");
+    // SAFETY: none: this is the misuse.
+    unsafe { dealloc(black_box(ptr), layout) };
+}
+
+fn free(ptr: *mut u8, layout: Layout) {
+    // SAFETY: the caller's block.
+    unsafe { dealloc(black_box(ptr), layout) };
+}
+
+/// Runs `f` in a thread that ends.
+fn in_thread(f: impl FnOnce() + Send) {
+    thread::scope(|scope| scope.spawn(f).join().unwrap());
+}
+
+/// A pointer that goes to another thread.
+#[derive(Clone, Copy)]
+struct Shared(*mut u8);
+// SAFETY: the tests use it in one thread after the other.
+unsafe impl Send for Shared {}
+// SAFETY: likewise.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn get(self) -> *mut u8 {
+        self.0
+    }
+}
+
+static STATIC: [u64; 32] = [1; 32];
+
+fn foreign(what: &str) -> *mut u8 {
+    match what {
+        "static" => STATIC.as_ptr().cast_mut().cast(),
+        "code" => foreign as *mut u8,
+        "c-heap" => {
+            // SAFETY: plain.
+            unsafe { libc::malloc(64).cast() }
+        }
+        "low" => 64 as *mut u8,
+        "kernel" => (usize::MAX - 4095) as *mut u8,
+        "non-canonical" => 0x8000_0000_0000_0040 as *mut u8,
+        // SAFETY: maps and unmaps a page.
+        "unmapped" => unsafe {
+            let prot = libc::PROT_READ;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let page = libc::mmap(std::ptr::null_mut(), 4096, prot, flags, -1, 0);
+            libc::munmap(page, 4096);
+            page.cast()
+        },
+        "our-window-unused" => block(SMALL).wrapping_add(40 << 20),
+        "our-window-unopened" => block(SMALL).wrapping_add(100 << 30),
+        "below-our-window" => block(SMALL).wrapping_sub(1 << 41),
+        _ => panic!("{what}?"),
+    }
+}
+
+const FOREIGN_PLACES: [&str; 10] = [
+    "static",
+    "code",
+    "c-heap",
+    "low",
+    "kernel",
+    "non-canonical",
+    "unmapped",
+    "our-window-unused",
+    "our-window-unopened",
+    "below-our-window",
+];
+
+fn size_of_name(name: &str) -> Layout {
+    match name {
+        "small" => SMALL,
+        "medium" => MEDIUM,
+        "huge" => HUGE,
+        "small-aligned" => layout(64, 1024),
+        "small-next-class" => layout(65, 8),
+        "small-class-below" => layout(56, 8),
+        "medium-one-page-more" => layout((100 << 10) + 1, 8),
+        "medium-one-page-less" => layout(96 << 10, 8),
+        "huge-one-page-more" => layout((3 << 20) + 1, 8),
+        "huge-one-page-less" => layout((3 << 20) - 4096, 8),
+        _ => panic!("{name}?"),
+    }
+}
+
+/// Block and layout that do not fit together.
+const WRONG_LAYOUTS: [(&str, &str); 14] = [
+    ("small", "small-next-class"),
+    ("small", "small-class-below"),
+    ("small", "small-aligned"),
+    ("small", "medium"),
+    ("small", "huge"),
+    ("small-aligned", "small"),
+    ("medium", "medium-one-page-more"),
+    ("medium", "medium-one-page-less"),
+    ("medium", "small"),
+    ("medium", "huge"),
+    ("huge", "huge-one-page-more"),
+    ("huge", "huge-one-page-less"),
+    ("huge", "small"),
+    ("huge", "medium"),
+];
+
+/// Does one thing that it must not. Coming back from here is a failure.
+fn misuse(case: &str) {
+    let words: Vec<&str> = case.split(' ').collect();
+    match words[..] {
+        ["foreign", "stack", size] => {
+            let word = black_box(0u64);
+            bad_free((&raw const word).cast_mut().cast(), size_of_name(size));
+        }
+        ["foreign", place, size] => bad_free(foreign(place), size_of_name(size)),
+        ["foreign-realloc"] => {
+            let mut words = black_box([0u64; 8]);
+            let ptr = words.as_mut_ptr().cast::<u8>();
+            println!("pointer {ptr:p}");
+            // SAFETY: none: this is the misuse.
+            unsafe { black_box(realloc(ptr, SMALL, 1000)) };
+        }
+        ["interior", "own", offset] => in_thread(|| {
+            let ptr = block(SMALL);
+            bad_free(ptr.wrapping_add(offset.parse().unwrap()), SMALL);
+        }),
+        ["interior", "remote", offset] => {
+            let ptr = Shared(block(SMALL));
+            in_thread(|| bad_free(ptr.get().wrapping_add(offset.parse().unwrap()), SMALL));
+        }
+        // Behind the last block of a span: 32 KiB hold 585 blocks of 56 bytes.
+        ["interior", "tail"] => in_thread(|| {
+            let ptr = block(layout(56, 8));
+            let base = ptr.map_addr(|addr| addr & !0x7fff);
+            bad_free(base.wrapping_add(585 * 56), layout(56, 8));
+        }),
+        ["interior", "medium", offset] => {
+            bad_free(block(MEDIUM).wrapping_add(offset.parse().unwrap()), MEDIUM);
+        }
+        ["interior", "huge", offset] => {
+            bad_free(block(HUGE).wrapping_add(offset.parse().unwrap()), HUGE);
+        }
+        ["twice", "own"] => in_thread(|| {
+            let ptr = block(SMALL);
+            free(ptr, SMALL);
+            bad_free(ptr, SMALL);
+        }),
+        ["twice", "own-later"] => {
+            // The first free has left the magazine by then; another block
+            // keeps the span.
+            let pair = thread::spawn(|| (Shared(block(SMALL)), Shared(block(SMALL))));
+            let (ptr, _keeps) = pair.join().unwrap();
+            in_thread(|| free(ptr.get(), SMALL));
+            in_thread(|| bad_free(ptr.get(), SMALL));
+        }
+        ["twice", "remote"] => {
+            let ptr = Shared(block(SMALL));
+            in_thread(|| {
+                free(ptr.get(), SMALL);
+                bad_free(ptr.get(), SMALL);
+            });
+        }
+        ["twice", "two-threads"] => {
+            let ptr = Shared(block(SMALL));
+            in_thread(|| free(ptr.get(), SMALL));
+            in_thread(|| bad_free(ptr.get(), SMALL));
+        }
+        // The second of two neighbours that are freed together is the bad one.
+        ["twice", "neighbour"] => {
+            let made = thread::spawn(|| {
+                let mut blocks: Vec<_> = (0..100).map(|_| Shared(block(SMALL))).collect();
+                blocks.sort_by_key(|block| block.0.addr());
+                blocks
+            });
+            let blocks = made.join().unwrap();
+            let pair = blocks[40..].windows(2).find(|pair| pair[0].0.wrapping_add(64) == pair[1].0);
+            let (good, bad) = (pair.unwrap()[0], pair.unwrap()[1]);
+            in_thread(|| free(bad.get(), SMALL));
+            in_thread(|| {
+                free(good.get(), SMALL);
+                bad_free(bad.get(), SMALL);
+            });
+        }
+        ["twice", "filled-magazine"] => {
+            // No thread ends: the magazine runs over.
+            let ptr = block(SMALL);
+            free(ptr, SMALL);
+            println!("pointer {ptr:p}");
+            // SAFETY: none: this is the misuse.
+            unsafe { dealloc(black_box(ptr), SMALL) };
+            let blocks: Vec<_> = (0..10_000).map(|_| block(SMALL)).collect();
+            for ptr in blocks {
+                free(ptr, SMALL);
+            }
+        }
+        // All blocks of the span are free and flushed: the span is no more.
+        ["twice", "span-gone", size] => {
+            let layout = layout(size.parse().unwrap(), 8);
+            let ptr = thread::spawn(move || {
+                let blocks: Vec<_> = (0..5000).map(|_| block(layout)).collect();
+                let middle = Shared(blocks[2500]);
+                for ptr in blocks {
+                    free(ptr, layout);
+                }
+                middle
+            });
+            let ptr = ptr.join().unwrap();
+            in_thread(|| bad_free(ptr.get(), layout));
+        }
+        // The second free waits in an outbox until the span is no more.
+        ["twice", "span-gone-meanwhile", size] => {
+            let layout = layout(size.parse().unwrap(), 8);
+            let made =
+                thread::spawn(move || (0..5000).map(|_| Shared(block(layout))).collect::<Vec<_>>());
+            let blocks = made.join().unwrap();
+            let bad = blocks[2500];
+            in_thread(|| {
+                free(bad.get(), layout);
+                in_thread(|| {
+                    for block in &blocks {
+                        if block.get() == bad.get() {
+                            println!("pointer {:p}", bad.get());
+                        }
+                        free(block.get(), layout);
+                    }
+                });
+            });
+        }
+        ["twice", "medium"] => {
+            let ptr = block(MEDIUM);
+            let _keeps_the_chunk = block(MEDIUM);
+            free(ptr, MEDIUM);
+            bad_free(ptr, MEDIUM);
+        }
+        ["twice", "medium-gone"] => {
+            let ptr = block(MEDIUM);
+            free(ptr, MEDIUM);
+            Strata::purge();
+            bad_free(ptr, MEDIUM);
+        }
+        ["twice", "huge"] => {
+            let ptr = block(HUGE);
+            free(ptr, HUGE);
+            bad_free(ptr, HUGE);
+        }
+        ["layout", made, freed] => in_thread(|| {
+            bad_free(block(size_of_name(made)), size_of_name(freed));
+        }),
+        ["layout-realloc"] => {
+            let ptr = block(SMALL);
+            println!("pointer {ptr:p}");
+            // SAFETY: none: this is the misuse.
+            unsafe { black_box(realloc(ptr, layout(100, 8), 1000)) };
+        }
+        _ => panic!("{case}?"),
+    }
+}
+
+#[test]
+fn child() {
+    let Some(case) = common::case() else { return };
+    if let Some(at) = case.strip_prefix("guard ") {
+        run_over_the_end(at.parse().unwrap());
+    } else {
+        misuse(&case);
+    }
+    println!("nobody minded");
+}
+
+/// The child of that case dies with one of these texts and the pointer's name.
+fn dies(case: &str, texts: &[&str]) {
+    let ended = common::run(case);
+    let pointer = ended.out.lines().find_map(|line| line.split_once("pointer ")).map(|(_, p)| p);
+    let told = format!("{case}: {:?}\n{}{}", ended.signal, ended.out, ended.err);
+    assert_eq!(ended.signal, Some(libc::SIGABRT), "{told}");
+    assert_eq!(ended.err.lines().count(), 1, "{told}");
+    assert!(ended.err.ends_with('\n'), "{told}");
+    let named = texts.iter().any(|text| {
+        let start = format!("strata: {text}: pointer {}", pointer.unwrap());
+        ended.err.strip_prefix(&start).is_some_and(|rest| rest.starts_with([',', '\n']))
+    });
+    assert!(named, "{told}");
+}
+
+#[test]
+fn pointers_from_elsewhere() {
+    for size in ["small", "medium", "huge"] {
+        for place in FOREIGN_PLACES.iter().chain(&["stack"]) {
+            dies(&format!("foreign {place} {size}"), &[FOREIGN]);
+        }
+    }
+    dies("foreign-realloc", &[FOREIGN]);
+}
+
+#[test]
+fn pointers_into_blocks() {
+    for whose in ["own", "remote"] {
+        for offset in [1, 8, 16, 63] {
+            dies(&format!("interior {whose} {offset}"), &[INTERIOR]);
+        }
+    }
+    dies("interior tail", &[INTERIOR]);
+    for offset in [1, 8, 4096, 8 << 10, 99 << 10] {
+        dies(&format!("interior medium {offset}"), &[INTERIOR]);
+    }
+    for offset in [1, 16, 4096] {
+        dies(&format!("interior huge {offset}"), &[INTERIOR]);
+    }
+    // Only its first granule says that a huge block is there.
+    for offset in [32 << 10, 2 << 20] {
+        dies(&format!("interior huge {offset}"), &[INTERIOR, FOREIGN]);
+    }
+}
+
+#[test]
+fn second_frees() {
+    let kept_spans = ["own", "own-later", "remote", "two-threads", "neighbour", "filled-magazine"];
+    for how in kept_spans.iter().chain(&["medium"]) {
+        dies(&format!("twice {how}"), &[TWICE]);
+    }
+    for how in ["medium-gone", "huge"] {
+        dies(&format!("twice {how}"), &[FOREIGN]);
+    }
+    for size in [16, 64, 100, 320, 1024, 3000] {
+        // Others may have the place by then: what it is said to be differs.
+        dies(&format!("twice span-gone {size}"), &[TWICE, FOREIGN, LAYOUT, INTERIOR]);
+        dies(&format!("twice span-gone-meanwhile {size}"), &[TWICE, INTERIOR]);
+    }
+}
+
+#[test]
+fn layouts_of_other_blocks() {
+    for (made, freed) in WRONG_LAYOUTS {
+        dies(&format!("layout {made} {freed}"), &[LAYOUT]);
+    }
+    dies("layout-realloc", &[LAYOUT]);
+}
+
+/// Writes up to the end of a guarded block, then `beyond` bytes behind it,
+/// with another block above.
+fn run_over_the_end(beyond: usize) {
+    let guarded = GLOBAL.with_huge_guards();
+    let size = 2 << 20;
+    // SAFETY: the sizes are not 0; the last write is the misuse.
+    unsafe {
+        let low = guarded.alloc(layout(size, 8));
+        let high = guarded.alloc(layout(size, 8));
+        assert!(!low.is_null() && high > low);
+        low.write_bytes(1, size);
+        println!("within");
+        black_box(low).add(size + beyond).write_volatile(1);
+    }
+}
+
+#[test]
+fn a_guarded_block_faults_behind_its_end() {
+    for beyond in [0, 8, 4096, 1 << 20] {
+        let ended = common::run(&format!("guard {beyond}"));
+        assert!(ended.out.contains("within"), "{}", ended.err);
+        assert_eq!(ended.signal, Some(libc::SIGSEGV), "{beyond}: {}", ended.out);
+    }
+}
