@@ -8,7 +8,7 @@ use crate::class::{GRANULE, MAX_WORDS, SHAPES};
 use crate::granules::{self, PER_CHUNK};
 use crate::home::{self, Home};
 use crate::homes;
-use crate::map::{self, CHUNK, Chunk, MAP};
+use crate::map::{CHUNK, Chunk, MAP};
 use crate::medium::Medium;
 use crate::order;
 use crate::pool;
@@ -128,13 +128,7 @@ pub(crate) fn claim_span(shard: usize, class: usize, home: u32) -> Option<NonNul
     let long = unsafe { chunk.long_bits.load(order::through_block()).add(first * MAX_WORDS) };
     // SAFETY: [HOME-LOCKED] we claimed the granules, so the span is ours
     // until it has a home.
-    unsafe {
-        span.as_ref().body(|body| {
-            body.carve(class, base, long);
-            map::publish_owner(body, home);
-        });
-        span.as_ref().set_home(home);
-    }
+    unsafe { home::found(span, class, base, long, home) };
     Some(span)
 }
 
@@ -148,34 +142,24 @@ fn claim(shard: usize, len: usize) -> Option<(usize, usize)> {
         }
     }
     loop {
-        let index = new_chunk(shard)?;
-        // Another thread may have been faster; then we map one more.
-        if let Some(found) = claim_of(index, len) {
+        new_chunk(shard)?;
+        // Others may be faster and leave none; then we map one more.
+        if let Some(found) = claim_in(shard, len) {
             return Some(found);
         }
     }
 }
 
 fn claim_in(shard: usize, len: usize) -> Option<(usize, usize)> {
-    let log = len.trailing_zeros() as usize;
-    while let Some(index) = ROOMS[shard].find(log, MAP.opened_chunks()) {
-        if let Some(found) = claim_of(index, len) {
-            return Some(found);
-        }
-        ROOMS[shard].clear(index, log, &MAP.chunk(index).granules);
-    }
-    None
-}
-
-fn claim_of(index: usize, len: usize) -> Option<(usize, usize)> {
-    let (first, dirty) = MAP.chunk(index).granules.claim(len)?;
+    let (index, first, dirty) =
+        ROOMS[shard].claim(len, MAP.opened_chunks(), |index| &MAP.chunk(index).granules)?;
     usage::took_span(len * GRANULE, dirty as usize * GRANULE);
     Some((index, first))
 }
 
 /// Maps a chunk for spans and offers its granules to all.
 #[cold]
-fn new_chunk(shard: usize) -> Option<usize> {
+fn new_chunk(shard: usize) -> Option<()> {
     let index = space::map(1, 1, CHUNK)?;
     let chunk = MAP.chunk(index);
     if !furnish(chunk) {
@@ -186,7 +170,7 @@ fn new_chunk(shard: usize) -> Option<usize> {
     chunk.arena.store(shard as u32, order::through_block());
     chunk.granules.open();
     ROOMS[shard].mark(index, u64::MAX);
-    Some(index)
+    Some(())
 }
 
 /// Gets the spans and bitmaps of a chunk; they stay with its record.
@@ -223,6 +207,5 @@ pub(crate) fn retire(mut empty: Hand) -> bool {
 pub(crate) fn give_back(index: usize, bits: u64, dirty: u64) {
     let chunk = MAP.chunk(index);
     let shard = chunk.arena.load(order::through_block()) as usize;
-    let free = chunk.granules.give_back(bits, dirty);
-    ROOMS[shard].mark(index, free);
+    ROOMS[shard].give_back(index, &chunk.granules, bits, dirty);
 }

@@ -19,6 +19,16 @@ pub(crate) struct Granules {
     dirty: AtomicU64,
 }
 
+/// What [`Granules::clean`] did.
+pub(crate) struct Clean {
+    /// Granules that are the caller's now.
+    pub(crate) claimed: u64,
+    /// Those of them that hold memory still.
+    pub(crate) dirty: u64,
+    /// How many held memory and do no more.
+    pub(crate) cleaned: u32,
+}
+
 /// First positions at which runs of `len` (1, 2, 4, 8) free granules start,
 /// at multiples of their length.
 #[inline]
@@ -52,13 +62,19 @@ impl Granules {
 
     /// All granules free and clean: a chunk just mapped, seen by nobody yet.
     pub(crate) fn open(&self) {
-        self.dirty.store(0, order::hint());
+        self.dirty.store(0, order::claimed());
         self.free.store(u64::MAX, order::granules_free());
     }
 
     /// Which are free, for a guess.
     pub(crate) fn free_hint(&self) -> u64 {
         sync::peek_mask(&self.free, order::hint())
+    }
+
+    /// Which are free, as far as the caller has been told: all that was given
+    /// back before what it last acquired.
+    pub(crate) fn free_seen(&self) -> u64 {
+        self.free.load(order::hint())
     }
 
     /// Which are free and hold memory, for a guess.
@@ -98,7 +114,7 @@ impl Granules {
     /// free ones afterwards.
     pub(crate) fn give_back(&self, bits: u64, dirty: u64) -> u64 {
         if dirty != 0 && sync::step("granules_dirty") {
-            self.dirty.fetch_or(dirty, order::dirty_mark());
+            self.dirty.fetch_or(dirty, order::claimed());
         }
         self.free.fetch_or(bits, order::granules_free()) | bits
     }
@@ -106,12 +122,32 @@ impl Granules {
     /// Which of the granules that the caller has claimed hold memory; they
     /// are no longer counted as free memory.
     pub(crate) fn soil(&self, claimed: u64) -> u32 {
-        (self.dirty.fetch_and(!claimed, order::dirty_read()) & claimed).count_ones()
+        (self.dirty.fetch_and(!claimed, order::claimed()) & claimed).count_ones()
     }
 
     /// As [`soil`](Self::soil), but says which.
     pub(crate) fn take_dirty(&self, claimed: u64) -> u64 {
-        self.dirty.fetch_and(!claimed, order::dirty_read()) & claimed
+        self.dirty.fetch_and(!claimed, order::claimed()) & claimed
+    }
+
+    /// Claims those of `wanted` that are free and has `purge` give their memory
+    /// back to the system, run by run, which says whether it did. The caller
+    /// gives back what was claimed.
+    pub(crate) fn clean(&self, wanted: u64, mut purge: impl FnMut(usize, usize) -> bool) -> Clean {
+        let claimed = self.claim_these(wanted);
+        let had = self.take_dirty(claimed);
+        let mut dirty = 0;
+        let mut left = claimed;
+        while left != 0 {
+            let first = left.trailing_zeros() as usize;
+            let len = (!(left >> first)).trailing_zeros() as usize;
+            let bits = mask(first, len);
+            if !purge(first, len) {
+                dirty |= bits & had;
+            }
+            left &= !bits;
+        }
+        Clean { claimed, dirty, cleaned: (had & !dirty).count_ones() }
     }
 
     /// Claims the whole chunk if all of it is free.

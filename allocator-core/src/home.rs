@@ -383,6 +383,29 @@ fn rehome(span: NonNull<Span>, to: u32) {
     }
 }
 
+/// Makes a span of `class` at `base`, all blocks free, with the home `to`. It is
+/// on no shelf yet.
+///
+/// # Safety
+/// The span's granules are claimed by the caller; `long` is as for
+/// [`Body::carve`].
+pub(crate) unsafe fn found(
+    span: NonNull<Span>,
+    class: usize,
+    base: *mut u8,
+    long: *mut u64,
+    to: u32,
+) {
+    // SAFETY: [HOME-LOCKED] who claimed the granules has the span.
+    unsafe {
+        span.as_ref().body(|body| {
+            body.carve(class, base, long);
+            map::publish_owner(body, to);
+        });
+        span.as_ref().set_home(to);
+    }
+}
+
 /// Takes a span that was emptied out of use; its granules may be given back
 /// after this.
 ///

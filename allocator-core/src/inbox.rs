@@ -136,9 +136,10 @@ impl Inbox {
         if taken == closed() { ptr::null_mut() } else { taken }
     }
 
-    /// Takes mail again, for a new owner.
+    /// Takes mail again, for a new owner. Publishes nothing: what posters read
+    /// of an owner they read under its lock.
     pub(crate) fn reopen(&self) {
         self.depth.store(0, order::hint());
-        self.head.swap(ptr::null_mut(), order::inbox_open());
+        self.head.swap(ptr::null_mut(), order::hint());
     }
 }

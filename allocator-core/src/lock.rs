@@ -15,7 +15,11 @@ use crate::sync::{self, AtomicU32};
 const WAIT: u32 = 1 << 31;
 const DEAD: u32 = u32::MAX;
 /// Looks at a held lock before sleeping.
+#[cfg(not(strata_loom))]
 const SPINS: u32 = 100;
+/// The models are to sleep.
+#[cfg(strata_loom)]
+const SPINS: u32 = 0;
 
 pub(crate) struct Lock {
     word: AtomicU32,

@@ -40,9 +40,6 @@ orderings! {
     /// A post that met the closed mark. Partner: `inbox_close`: the poster
     /// now reads the owners that the closer wrote.
     inbox_refused = Acquire;
-    /// Opening an inbox for its next owner. Partner: `inbox_post` (a release
-    /// that goes on this one's sequence). Publishes the owner's empty record.
-    inbox_open = Release;
 
     /// A span gets another home. Partner: `home_check`. Publishes the span's
     /// body as the last home's holder left it.
@@ -60,17 +57,13 @@ orderings! {
     /// Claiming a chunk that is all free, to unmap it. Partner:
     /// `granules_free` of every granule.
     chunk_claim = Acquire;
-    /// Which granules hold memory. Partner: `dirty_read`.
-    dirty_mark = Release;
-    /// See `dirty_mark`.
-    dirty_read = Acquire;
 
     /// "This chunk may have room." Partner: `room_check`. Publishes nothing
     /// but itself: the mask is read again after it.
     room_mark = Release;
     /// Taking a chunk off the list of those with room, and looking once more.
     /// Partner: `room_mark`.
-    room_check = AcqRel;
+    room_check = Acquire;
     /// Looking for a chunk with room. Partner: `room_mark`.
     room_check_read = Acquire;
 
@@ -90,6 +83,9 @@ orderings! {
     /// A guess that is checked by the read-modify-write, or under the lock,
     /// that follows it.
     hint = Relaxed;
+    /// A bit that only whoever has claimed its granule changes: the claims
+    /// order these changes.
+    claimed = Relaxed;
     /// A word that only its owner writes, read by the owner; others who read
     /// it want the number alone.
     owner = Relaxed;

@@ -97,23 +97,13 @@ fn purge_granules(index: usize, dirty: u64) -> usize {
         unsafe { space::unmap(index, 1, CHUNK) };
         return bytes;
     }
-    let claimed = granules.claim_these(dirty);
-    let had = granules.take_dirty(claimed);
-    let mut still = 0;
-    let mut left = claimed;
-    while left != 0 {
-        let first = left.trailing_zeros() as usize;
-        let len = (!(left >> first)).trailing_zeros() as usize;
-        let bits = crate::granules::mask(first, len);
+    let clean = granules.clean(dirty, |first, len| {
         // SAFETY: we claimed these granules.
-        if !unsafe { sys::purge(base.add(first * GRANULE), len * GRANULE) } {
-            still |= bits & had;
-        }
-        left &= !bits;
-    }
-    let bytes = (had & !still).count_ones() as usize * GRANULE;
+        unsafe { sys::purge(base.add(first * GRANULE), len * GRANULE) }
+    });
+    let bytes = clean.cleaned as usize * GRANULE;
     usage::cleaned(bytes);
-    arena::give_back(index, claimed, still);
+    arena::give_back(index, clean.claimed, clean.dirty);
     bytes
 }
 

@@ -28,7 +28,13 @@ pub(crate) const fn table_bytes(chunks: usize) -> usize {
 }
 
 impl Rooms {
+    #[cfg(not(strata_loom))]
     pub(crate) const fn new() -> Self {
+        Rooms { words: AtomicPtr::new(ptr::null_mut()), tops: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    #[cfg(strata_loom)]
+    pub(crate) fn new() -> Self {
         Rooms { words: AtomicPtr::new(ptr::null_mut()), tops: AtomicPtr::new(ptr::null_mut()) }
     }
 
@@ -47,6 +53,29 @@ impl Rooms {
     fn top(&self, i: usize, log: usize) -> &AtomicU64 {
         // SAFETY: [ROOMS-COVER]
         unsafe { &*self.tops.load(order::hint()).add(i * LENGTHS + log) }
+    }
+
+    /// Claims a run of `len` granules in the lowest chunk below `end` that has
+    /// one. Returns the chunk, the first granule, and how many held memory.
+    pub(crate) fn claim<'a>(
+        &self,
+        len: usize,
+        end: usize,
+        granules: impl Fn(usize) -> &'a Granules,
+    ) -> Option<(usize, usize, u32)> {
+        let log = len.trailing_zeros() as usize;
+        while let Some(chunk) = self.find(log, end) {
+            if let Some((first, dirty)) = granules(chunk).claim(len) {
+                return Some((chunk, first, dirty));
+            }
+            self.clear(chunk, log, granules(chunk));
+        }
+        None
+    }
+
+    /// Gives claimed granules of a chunk back; `dirty` are those with memory.
+    pub(crate) fn give_back(&self, chunk: usize, granules: &Granules, bits: u64, dirty: u64) {
+        self.mark(chunk, granules.give_back(bits, dirty));
     }
 
     /// Notes what a chunk with these granules free has room for.
@@ -68,7 +97,7 @@ impl Rooms {
 
     /// The lowest chunk that seems to have room for a run of `1 << log`,
     /// below chunk `end`.
-    pub(crate) fn find(&self, log: usize, end: usize) -> Option<usize> {
+    fn find(&self, log: usize, end: usize) -> Option<usize> {
         for t in 0..end.div_ceil(4096) {
             let mut top = self.top(t, log).load(order::room_check_read());
             while top != 0 {
@@ -86,10 +115,10 @@ impl Rooms {
 
     /// Notes that a chunk has no room for a run of `1 << log`, unless it has
     /// some now.
-    pub(crate) fn clear(&self, chunk: usize, log: usize, granules: &Granules) {
+    fn clear(&self, chunk: usize, log: usize, granules: &Granules) {
         let (i, bit) = (chunk / 64, 1u64 << (chunk % 64));
         self.word(i, log).fetch_and(!bit, order::room_check());
-        if granules::runs(granules.free_hint(), 1 << log) != 0 {
+        if granules::runs(granules.free_seen(), 1 << log) != 0 {
             self.mark_length(chunk, log);
         }
     }
