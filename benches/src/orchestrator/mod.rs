@@ -79,15 +79,17 @@ fn compare(arguments: &Arguments) -> Result<ExitCode> {
 fn write_files(arguments: &Arguments, report: &Report) -> Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| builds::target_dir().join("bench"));
     std::fs::create_dir_all(&out).with_context(|| format!("creating {}", out.display()))?;
-    let svg = chart::draw(report)?;
-    let page = page::render(report, &svg);
     let write = |path: PathBuf, text: &str| {
         std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         println!("wrote {}", path.display());
         anyhow::Ok(())
     };
-    write(out.join("server.svg"), &svg)?;
-    write(out.join("server.html"), &page)?;
+    // A run that measured nothing leaves the last chart alone.
+    if report.measured().next().is_some() {
+        let svg = chart::draw(report)?;
+        write(out.join("server.svg"), &svg)?;
+        write(out.join("server.html"), &page::render(report, &svg))?;
+    }
     if let Some(path) = &arguments.json {
         write(path.clone(), &json::render(report)?)?;
     }
