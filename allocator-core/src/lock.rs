@@ -120,7 +120,7 @@ impl Lock {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.lock.word.swap(0, order::lock_free()) & WAIT != 0 {
+        if self.lock.word.swap(0, order::lock_free()) & WAIT != 0 && sync::step("lock_wakes") {
             sync::wake(&self.lock.word);
         }
     }

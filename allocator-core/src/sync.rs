@@ -125,11 +125,13 @@ mod door {
         crate::twin::step(label)
     }
 
-    pub(crate) fn wait(_word: &AtomicU32, _seen: u32) {
-        loom::thread::yield_now();
+    pub(crate) fn wait(word: &AtomicU32, seen: u32) {
+        crate::sys::futex_wait(word, seen);
     }
 
-    pub(crate) fn wake(_word: &AtomicU32) {}
+    pub(crate) fn wake(word: &AtomicU32) {
+        crate::sys::futex_wake(word);
+    }
 
     pub(crate) fn relax() {
         loom::thread::yield_now();
