@@ -135,10 +135,13 @@ impl Medium {
                 len: [0; UNITS],
             });
         }
-        MAP.chunk(chunk).runs.store(record.as_ptr().cast(), order::through_block());
         MAP.set(MAP.chunk_base(chunk), CHUNK / GRANULE, map::entry_of(self.id, map::MEDIUM));
-        // SAFETY: [RUNS-LOCKED], and the record is on no list.
-        self.locked(|lists| unsafe { lists.link(record) })
+        self.locked(|lists| {
+            // A purge may look for the record as soon as the entries are there.
+            MAP.chunk(chunk).runs.store(record.as_ptr().cast(), order::through_block());
+            // SAFETY: [RUNS-LOCKED], and the record is on no list.
+            unsafe { lists.link(record) };
+        })
     }
 
     /// Takes a run back, checking that it is one, of `units`.
@@ -200,7 +203,6 @@ impl Medium {
         match work {
             Work::Whole(record, bytes) => {
                 MAP.set(base, CHUNK / GRANULE, 0);
-                MAP.chunk(chunk).runs.store(ptr::null_mut(), order::through_block());
                 // SAFETY: the chunk is off the lists and all free.
                 unsafe {
                     space::unmap(chunk, 1, CHUNK);
@@ -348,11 +350,11 @@ impl Lists {
     fn begin_purge(&mut self, chunk: usize, page: usize) -> Option<Work> {
         let runs = MAP.chunk(chunk).runs.load(order::through_block()).cast::<Runs>();
         let record = NonNull::new(runs)?;
-        // SAFETY: [RUNS-LOCKED] records in the table are on our lists, or
-        // were taken off by a purge, which the caller alone does.
+        // SAFETY: [RUNS-LOCKED] records in the table are on our lists.
         let runs = unsafe { &mut *record.as_ptr() };
         if runs.longest == UNITS {
             let dirty = UNITS - count(&runs.clean, 0, UNITS);
+            MAP.chunk(chunk).runs.store(ptr::null_mut(), order::through_block());
             // SAFETY: [RUNS-LOCKED] as above.
             unsafe { self.unlink(record) };
             return Some(Work::Whole(record, dirty * UNIT));
