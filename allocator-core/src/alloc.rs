@@ -3,6 +3,7 @@
 
 use crate::cache::Cache;
 use crate::class::{self, CLASSES};
+use crate::helper;
 use crate::init;
 use crate::medium::{self, MEDIUM_MAX};
 use crate::purge;
@@ -50,11 +51,16 @@ pub(crate) unsafe fn alloc_zeroed(size: usize, align: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 fn small_slow(class: usize) -> *mut u8 {
-    match threads::cache() {
+    if !init::ready() {
+        return core::ptr::null_mut();
+    }
+    let block = match threads::cache() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         Some(cache) => unsafe { Cache::refill(cache, class) },
         None => threads::alloc_without_cache(class),
-    }
+    };
+    helper::attend();
+    block
 }
 
 /// Whether blocks of such a layout, which is not small, are page runs.

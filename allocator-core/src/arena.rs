@@ -186,10 +186,9 @@ fn furnish(chunk: &Chunk) -> bool {
     true
 }
 
-/// Gives the granules of emptied spans back to their chunks. Says whether
-/// there is more free memory now than there should be. The caller holds no lock.
-pub(crate) fn retire(mut empty: Hand) -> bool {
-    let mut excess = false;
+/// Gives the granules of emptied spans back to their chunks. The caller holds
+/// no lock.
+pub(crate) fn retire(mut empty: Hand) {
     // SAFETY: the spans came out of a home that they left; they are ours alone.
     while let Some(span) = unsafe { empty.pop() } {
         // SAFETY: likewise.
@@ -198,9 +197,8 @@ pub(crate) fn retire(mut empty: Hand) -> bool {
         let first = (base.addr() % CHUNK) / GRANULE;
         let bits = granules::mask(first, bytes / GRANULE);
         give_back(index, bits, bits);
-        excess = usage::gave_span(bytes);
+        usage::gave_span(bytes);
     }
-    excess
 }
 
 /// Gives claimed granules of a chunk back; `dirty` are those with memory.

@@ -31,9 +31,9 @@ use crate::sync::Guarded;
 use crate::threads;
 
 /// Bytes of blocks that the magazines of a thread may hold together.
-const BUDGET: usize = 56 << 10;
+const BUDGET: usize = 48 << 10;
 /// Bytes of other owners' blocks that a thread may hold back.
-const OUTBOX_BYTES: usize = 8 << 10;
+const OUTBOX_BYTES: usize = 16 << 10;
 /// Blocks of other owners that a thread may hold back.
 const OUTBOX_BLOCKS: usize = 256;
 
@@ -51,8 +51,12 @@ const REFILL_BYTES: usize = 8 << 10;
 const FIRST: usize = 7;
 const FIRST_BYTES: usize = 2 << 10;
 
-/// Slow-path calls between two looks at what has been lying about.
+/// Slow-path calls between two looks at one magazine.
+const AGE: u32 = 16;
+/// Slow-path calls after which the outbox is sent off, however full.
 const TIDY: u32 = 256;
+/// In `seen`: the class had a slow-path call since the clock came by.
+const ACTIVE: u8 = u8::MAX;
 
 #[repr(C, align(128))]
 pub(crate) struct Cache {
@@ -71,7 +75,7 @@ struct Owner {
     charged: usize,
     /// The next class to be looked at when bytes are short.
     clock: usize,
-    /// How full each bin was when the clock came by, modulo 256.
+    /// How full each bin was when the clock came by, modulo [`ACTIVE`].
     seen: [u8; CLASSES],
     /// Slow-path calls since the outbox was last emptied for its age.
     calls: u32,
@@ -189,11 +193,11 @@ impl Cache {
         let bin = &self.bins[class];
         // SAFETY: [OWNER-ONLY] by the caller, here and below.
         unsafe {
-            self.count_call();
+            self.count_call(class);
             let first_time = bin.capacity() == 0;
             if first_time {
-                if !self.resize(class, first_capacity(class), true) {
-                    return self.one_shared(class);
+                if !self.start(class) {
+                    return self.one(class);
                 }
             } else {
                 let doubled = (bin.capacity() * 2).min(refill_capacity(class));
@@ -240,13 +244,10 @@ impl Cache {
 
     /// What is left to do when the home is closed again.
     fn after(&self, empty: Hand, mail: *mut crate::inbox::MailBox) {
-        let excess = !empty.is_empty() && arena::retire(empty);
+        arena::retire(empty);
         if !mail.is_null() {
             // SAFETY: [OWNER-ONLY] called by the owner's paths.
             unsafe { self.owner() }.boxes.unpack(mail);
-        }
-        if excess {
-            purge::settle();
         }
     }
 
@@ -262,14 +263,31 @@ impl Cache {
         unsafe { threads::take_shared(shard, class, end, want) }
     }
 
-    /// One block for a bin without a magazine.
+    /// Gives a class its first magazine, as large as may be. False if there
+    /// is no room for any.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
-    unsafe fn one_shared(&self, class: usize) -> *mut u8 {
+    unsafe fn start(&self, class: usize) -> bool {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe { self.resize(class, first_capacity(class), false) || self.resize(class, 1, true) }
+    }
+
+    /// One block for a class without a magazine.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn one(&self, class: usize) -> *mut u8 {
         let mut slot: Slot = ptr::null_mut();
-        // SAFETY: there is one slot below the end of `slot`.
-        unsafe { self.take_shared(class, (&raw mut slot).wrapping_add(1), 1) };
+        let end = (&raw mut slot).wrapping_add(1);
+        // SAFETY: [OWNER-ONLY]; there is one slot below `end`.
+        unsafe {
+            if self.take_own(class, end, 1) == 0
+                && let Some(span) = self.lease(class)
+            {
+                self.take_leased(class, span, end, 1);
+            }
+        }
         slot
     }
 
@@ -325,7 +343,7 @@ impl Cache {
     pub(crate) unsafe fn take_back(&self, block: *mut u8, owner: u32, class: usize) {
         // SAFETY: [OWNER-ONLY] by the caller, here and below.
         unsafe {
-            self.count_call();
+            self.count_call(class);
             if owner != self.id() {
                 self.home.count_back(class, 1);
                 self.send(block, class);
@@ -352,13 +370,14 @@ impl Cache {
     unsafe fn make_room(&self, class: usize) {
         let bin = &self.bins[class];
         let capacity = bin.capacity();
-        let more = match capacity {
-            0 => first_capacity(class),
-            _ => (capacity * 2 + 1).min(most(class)),
-        };
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
-            if more > capacity && self.resize(class, more, capacity == 0) {
+            if capacity == 0 {
+                self.start(class);
+                return;
+            }
+            let more = (capacity * 2 + 1).min(most(class));
+            if more > capacity && self.resize(class, more, false) {
                 return;
             }
             self.flush(class, capacity.div_ceil(2));
@@ -443,26 +462,29 @@ impl Cache {
         }
     }
 
-    /// Once in a while: the outbox of a thread that frees little goes off too.
+    /// Once in a while: idle magazines are put away, and the outbox of a
+    /// thread that frees little goes off too.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
-    unsafe fn count_call(&self) {
+    unsafe fn count_call(&self, class: usize) {
         self.home.beat();
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             let owner = self.owner();
-            owner.calls += 1;
-            if owner.calls >= TIDY {
-                owner.calls = 0;
+            owner.seen[class] = ACTIVE;
+            owner.calls = owner.calls.wrapping_add(1);
+            if owner.calls.is_multiple_of(AGE) {
+                self.age();
+            }
+            if owner.calls.is_multiple_of(TIDY) {
                 self.empty_outbox();
             }
         }
     }
 
-    /// Gives a magazine another capacity, keeping its blocks (which fit).
-    /// False if the budget or the memory does not allow it; `must`: others'
-    /// magazines are put away for it.
+    /// Gives a magazine more capacity, keeping its blocks. False if the budget
+    /// or the memory does not allow it; `must`: larger magazines make way.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
@@ -472,7 +494,9 @@ impl Cache {
         let size = class::size(class);
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
-            if capacity > old && !self.charge(class, (capacity - old) * size, must) {
+            let more = (capacity - old) * size;
+            let fits = self.owner().charged + more <= BUDGET;
+            if !(fits || must && self.charge(class, more)) {
                 return false;
             }
             let (array, bytes) = bin.array();
@@ -489,40 +513,69 @@ impl Cache {
                 }
             }
             bin.set_capacity(capacity);
-            self.owner().charged += (capacity - old) * size;
+            self.owner().charged += more;
             true
         }
     }
 
-    /// Whether so many bytes more are in the budget, once magazines that have
-    /// not moved for a while (or any, if it must be) are put away.
+    /// Makes so many bytes of the budget free for a class, if others' large
+    /// magazines can do with half. Says whether it could.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
-    unsafe fn charge(&self, class: usize, bytes: usize, must: bool) -> bool {
-        let rounds = if must { 2 * CLASSES } else { CLASSES / 4 };
-        for round in 0..rounds {
-            // SAFETY: [OWNER-ONLY] by the caller.
-            let owner = unsafe { self.owner() };
-            if owner.charged + bytes <= BUDGET {
-                return true;
+    unsafe fn charge(&self, class: usize, bytes: usize) -> bool {
+        // SAFETY: [OWNER-ONLY] by the caller, here and below.
+        unsafe {
+            while self.owner().charged + bytes > BUDGET {
+                let bytes_of = |class: &usize| self.bins[*class].capacity() * class::size(*class);
+                let largest = (0..CLASSES).filter(|c| *c != class).max_by_key(bytes_of);
+                let Some(other) = largest.filter(|other| bytes_of(other) > 2 * bytes) else {
+                    return false;
+                };
+                self.halve(other);
             }
-            let other = owner.clock;
-            owner.clock = (other + 1) % CLASSES;
-            let bin = &self.bins[other];
-            if other == class || bin.capacity() == 0 {
-                continue;
+            true
+        }
+    }
+
+    /// Gives up half of a magazine's capacity, and the blocks above it.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn halve(&self, class: usize) {
+        let bin = &self.bins[class];
+        let capacity = bin.capacity();
+        let half = capacity / 2;
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            if half == 0 {
+                return self.discard(class);
             }
-            let len = bin.len() as u8;
-            if owner.seen[other] == len || round >= CLASSES {
-                // SAFETY: [OWNER-ONLY] by the caller.
-                unsafe { self.discard(other) };
-            } else {
-                owner.seen[other] = len;
+            self.flush(class, bin.len().saturating_sub(half));
+            bin.set_capacity(half);
+            self.owner().charged -= (capacity - half) * class::size(class);
+        }
+    }
+
+    /// Puts the magazine that the clock points at away if nothing happened in
+    /// it since the clock last came by.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn age(&self) {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            let owner = self.owner();
+            let class = owner.clock;
+            owner.clock = (class + 1) % CLASSES;
+            let bin = &self.bins[class];
+            let len = (bin.len() % usize::from(ACTIVE)) as u8;
+            if owner.seen[class] != len {
+                owner.seen[class] = len;
+            } else if bin.capacity() != 0 {
+                self.discard(class);
             }
         }
-        // SAFETY: [OWNER-ONLY] by the caller.
-        unsafe { self.owner().charged + bytes <= BUDGET }
     }
 
     /// Puts a whole magazine away, its array too.

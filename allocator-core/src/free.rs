@@ -5,10 +5,10 @@
 use crate::arena;
 use crate::class::{self, CLASSES};
 use crate::fatal::{self, Misuse, Place};
+use crate::helper;
 use crate::huge;
 use crate::map::{self, MAP};
 use crate::medium::{self, UNIT};
-use crate::purge;
 use crate::span::NO_HOME;
 use crate::threads;
 use crate::tls;
@@ -58,15 +58,14 @@ unsafe fn free_slow(ptr: *mut u8, size: usize, align: usize) {
             }
         }
     }
+    helper::attend();
 }
 
 fn free_run(ptr: *mut u8, owner: u32, size: usize) {
     let Some(arena) = arena::by_id(owner) else { return };
     let units = medium::units(size.max(1));
     arena.medium.put(ptr, units, size);
-    if usage::gave_large(units * UNIT, units * UNIT) {
-        purge::settle();
-    }
+    usage::gave_large(units * UNIT, units * UNIT);
 }
 
 #[cold]

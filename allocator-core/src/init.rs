@@ -10,9 +10,11 @@
 use core::ptr::NonNull;
 
 use crate::arena::{self, MAX_ARENAS};
+use crate::helper;
 use crate::map::{self, CHUNK_SHIFT, MAP};
 use crate::once::{Done, Once};
-use crate::pool::GUARD;
+use crate::pool::{self, GUARD};
+use crate::purge;
 use crate::rooms;
 use crate::space;
 use crate::sys;
@@ -43,7 +45,7 @@ fn set_up() -> bool {
     if done == Done::ByUs {
         // These may allocate, and then find everything set up.
         sys::on_thread_exit(threads::ended);
-        sys::on_fork(threads::forked);
+        sys::on_fork(forked);
     }
     done != Done::Not
 }
@@ -113,4 +115,15 @@ fn window_base(tables: NonNull<u8>, window: usize) -> usize {
     let tables = tables.as_ptr().expose_provenance();
     let base = tables.saturating_sub(window + gap) & !(WINDOW_ALIGN - 1);
     if base != 0 { base } else { (tables + gap).next_multiple_of(WINDOW_ALIGN) }
+}
+
+/// In the child of a fork, which has one thread: mends or buries what the
+/// others were in the middle of.
+unsafe extern "C" fn forked() {
+    pool::after_fork();
+    space::after_fork();
+    purge::after_fork();
+    arena::after_fork();
+    threads::after_fork();
+    helper::after_fork();
 }

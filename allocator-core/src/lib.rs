@@ -72,6 +72,8 @@ mod tls;
 
 mod threads;
 
+mod helper;
+
 mod init;
 
 mod alloc;

@@ -11,7 +11,6 @@ use crate::homes;
 use crate::inbox::{BOX_BLOCKS, Closed, MailBox};
 use crate::map::{self, MAP};
 use crate::pool;
-use crate::purge;
 use crate::span::NO_HOME;
 
 /// A group of at least so many blocks of one owner travels in boxes; the bits
@@ -190,11 +189,8 @@ impl Boxes {
     pub(crate) fn relieve(&mut self, home: &Home) {
         let Some(mut open) = home.try_open() else { return };
         let mail = open.drain();
-        let excess = arena::retire(open.close());
+        arena::retire(open.close());
         self.unpack(mail);
-        if excess {
-            purge::settle();
-        }
     }
 
     /// Keeps the boxes of drained mail, and sends on what is left in them.
@@ -221,9 +217,7 @@ impl Boxes {
 unsafe fn put_away(mut open: Open<'_>, blocks: &mut [*mut u8]) -> usize {
     // SAFETY: by the caller.
     let left = unsafe { open.put(blocks) };
-    if arena::retire(open.close()) {
-        purge::settle();
-    }
+    arena::retire(open.close());
     left
 }
 

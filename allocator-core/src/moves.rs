@@ -10,33 +10,27 @@ use crate::arena;
 use crate::home::Home;
 use crate::inbox::MailBox;
 use crate::mail::Boxes;
-use crate::purge;
 use crate::span::{Hand, Span};
 
 /// Moves all spans of a home to another, and closes its inbox. Returns the
 /// mail that was left; what is in it belongs elsewhere by now.
 pub(crate) fn leave(home: &Home, to: &Home) -> *mut MailBox {
     let mut hand = Hand::new();
-    let mut excess = false;
     if let Some(mut open) = home.open() {
         open.lend_everything(to.id(), &mut hand);
-        excess |= arena::retire(open.close());
+        arena::retire(open.close());
     }
     settle_in(to, hand);
     // No span names this home any more; whoever is refused from here on looks
     // its owner up again.
-    let mail = match home.open() {
+    match home.open() {
         Some(mut open) => {
             let mail = open.close_inbox();
-            excess |= arena::retire(open.close());
+            arena::retire(open.close());
             mail
         }
         None => ptr::null_mut(),
-    };
-    if excess {
-        purge::settle();
     }
-    mail
 }
 
 /// Puts spans that name `home` on its shelves, and gives empty ones back.
@@ -51,9 +45,7 @@ fn settle_in(home: &Home, mut hand: Hand) {
             open.adopt_or_retire(span);
         }
     }
-    if arena::retire(open.close()) {
-        purge::settle();
-    }
+    arena::retire(open.close());
 }
 
 /// A span of `from` for the home `to`, if it has one of the class with free
@@ -106,13 +98,10 @@ pub(crate) fn rob(home: &Home, to: &Home, class: usize) -> bool {
 }
 
 fn after(empty: Hand, mail: *mut MailBox) {
-    let excess = arena::retire(empty);
+    arena::retire(empty);
     if !mail.is_null() {
         let mut boxes = Boxes::new();
         boxes.unpack(mail);
         boxes.empty();
-    }
-    if excess {
-        purge::settle();
     }
 }

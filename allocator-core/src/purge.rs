@@ -18,16 +18,6 @@ static BUSY: AtomicBool = AtomicBool::new(false);
 /// chunk below which it goes on.
 static CURSOR: AtomicUsize = AtomicUsize::new(0);
 
-/// Brings free memory below half its bound, if it is above it. The caller
-/// holds no lock.
-#[cold]
-pub(crate) fn settle() {
-    let excess = usage::excess();
-    if excess != 0 {
-        purge(excess + (usage::dirty() - excess) / 2);
-    }
-}
-
 /// Gives back all free memory, and says how many bytes.
 pub(crate) fn everything() -> usize {
     purge(usize::MAX).unwrap_or(0)
@@ -48,7 +38,7 @@ pub(crate) fn make_room() -> bool {
 
 /// Gives back about `want` bytes. Returns how many it was; `None`: another
 /// thread is at it.
-fn purge(want: usize) -> Option<usize> {
+pub(crate) fn purge(want: usize) -> Option<usize> {
     if BUSY.swap(true, order::lock_take()) {
         return None;
     }

@@ -11,8 +11,6 @@ use crate::free::free;
 use crate::huge;
 use crate::map::{self, MAP};
 use crate::medium;
-use crate::purge;
-use crate::usage;
 
 /// Gives a block another size. Null: there is no memory, the block is as it was.
 ///
@@ -60,9 +58,5 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
 fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
     let Some(arena) = arena::by_id(map::owner(MAP.entry(ptr))) else { return false };
     let (from, to) = (medium::units(old.max(1)), medium::units(new));
-    let resized = arena.medium.resize(ptr, from, to, old);
-    if resized && to < from && usage::excess() != 0 {
-        purge::settle();
-    }
-    resized
+    arena.medium.resize(ptr, from, to, old)
 }

@@ -8,6 +8,7 @@ use crate::arena;
 use crate::bin::Slot;
 use crate::cache::{Cache, ENDED, NO_CACHE};
 use crate::class::CLASSES;
+use crate::home::Home;
 use crate::homes;
 use crate::lock::Lock;
 use crate::mail;
@@ -67,10 +68,22 @@ fn record(id: u32) -> Option<&'static Record> {
     TABLE.get(id as usize)?.get()
 }
 
+fn records() -> impl Iterator<Item = &'static Record> {
+    let end = RECORDS.next_id.load(order::hint()).min(homes::IDS as u32);
+    (homes::ARENA_IDS + 1..end).filter_map(record)
+}
+
 /// Every cache there ever was.
 pub(crate) fn caches() -> impl Iterator<Item = &'static Cache> {
-    let end = RECORDS.next_id.load(order::hint()).min(homes::IDS as u32);
-    (homes::ARENA_IDS + 1..end).filter_map(|id| Some(&record(id)?.cache))
+    records().map(|record| &record.cache)
+}
+
+impl Record {
+    /// Whether the owner did nothing since this was last asked.
+    fn sleeps(&self) -> bool {
+        let beats = self.cache.home.beats();
+        self.beats.swap(beats, order::hint()) == beats
+    }
 }
 
 /// The calling thread's cache, if it has one now.
@@ -92,9 +105,6 @@ pub(crate) fn cache() -> Option<&'static Cache> {
         return Some(cache);
     }
     if ptr::eq(tls::get(), &ENDED) {
-        return None;
-    }
-    if !crate::init::ready() {
         return None;
     }
     let record = take_record()?;
@@ -196,6 +206,12 @@ pub(crate) unsafe fn take_shared(shard: usize, class: usize, end: *mut Slot, wan
     got
 }
 
+/// Homes of threads that did nothing on their slow paths since somebody last
+/// looked.
+pub(crate) fn sleeping() -> impl Iterator<Item = &'static Home> {
+    records().filter(|record| record.sleeps()).map(|record| &*record.cache.home)
+}
+
 /// Looks at a few threads: what one that sleeps has in spans of `class` with
 /// free blocks goes to the arena. Says whether there was something.
 pub(crate) fn steal(shard: usize, class: usize, me: u32) -> bool {
@@ -205,8 +221,7 @@ pub(crate) fn steal(shard: usize, class: usize, me: u32) -> bool {
     for _ in 0..LOOKS.min(ids.saturating_sub(1)) {
         let id = first + RECORDS.thief.fetch_add(1, order::hint()) % ids;
         let Some(record) = record(id).filter(|_| id != me) else { continue };
-        let beats = record.cache.home.beats();
-        if record.beats.swap(beats, order::hint()) != beats {
+        if !record.sleeps() {
             continue;
         }
         stolen |= moves::rob(&record.cache.home, &arena::get(shard).home, class);
@@ -217,9 +232,6 @@ pub(crate) fn steal(shard: usize, class: usize, me: u32) -> bool {
 /// A block of `class` for a thread without a cache.
 #[cold]
 pub(crate) fn alloc_without_cache(class: usize) -> *mut u8 {
-    if !crate::init::ready() {
-        return ptr::null_mut();
-    }
     let mut slot: Slot = ptr::null_mut();
     // SAFETY: there is one slot below the end of `slot`.
     unsafe { take_shared(arena::nearest(), class, (&raw mut slot).wrapping_add(1), 1) };
@@ -242,14 +254,10 @@ pub(crate) unsafe fn free_without_cache(block: *mut u8, owner: u32, class: usize
 
 /// In the child of a fork. The other threads are not here: their caches are
 /// nobody's. A home that was open is lost; the rest can be robbed.
-pub(crate) unsafe extern "C" fn forked() {
+pub(crate) fn after_fork() {
     if RECORDS.lock.is_orphaned() {
         RECORDS.lock.reset();
     }
-    pool::after_fork();
-    crate::space::after_fork();
-    purge::after_fork();
-    arena::after_fork();
     for cache in caches() {
         cache.home.bury_if_orphaned();
     }

@@ -1,10 +1,10 @@
-//! How much memory is in use, and how much is free but still held: two
-//! numbers, changed once a span, from which purging takes its bound.
+//! How much memory is in use, and how much is free but still held: numbers
+//! changed once a span, from which purging takes its bound.
 
 use crossbeam_utils::CachePadded;
 
 use crate::order;
-use crate::sync::AtomicUsize;
+use crate::sync::{AtomicBool, AtomicUsize};
 
 struct Usage {
     /// Bytes of granules that spans have.
@@ -13,6 +13,8 @@ struct Usage {
     large: AtomicUsize,
     /// Bytes that are free and may hold physical memory.
     dirty: AtomicUsize,
+    /// The least that `dirty` was since somebody last asked.
+    low: AtomicUsize,
     /// Bytes given back to the system by purging, since the start.
     purged: AtomicUsize,
 }
@@ -21,8 +23,13 @@ static USAGE: CachePadded<Usage> = CachePadded::new(Usage {
     spans: AtomicUsize::new(0),
     large: AtomicUsize::new(0),
     dirty: AtomicUsize::new(0),
+    low: AtomicUsize::new(0),
     purged: AtomicUsize::new(0),
 });
+
+/// Whether there seems to be more free memory than there should be. On a line
+/// of its own: slow paths read it, and it seldom changes.
+static EXCESS: CachePadded<AtomicBool> = CachePadded::new(AtomicBool::new(false));
 
 /// Free memory below this is never given back for being too much, in bytes.
 const FLOOR: usize = 4 << 20;
@@ -30,42 +37,79 @@ const FLOOR: usize = 4 << 20;
 /// Notes that a span got `bytes`, of which `dirty` were free memory.
 pub(crate) fn took_span(bytes: usize, dirty: usize) {
     USAGE.spans.fetch_add(bytes, order::count());
-    USAGE.dirty.fetch_sub(dirty, order::count());
+    less_dirty(dirty);
 }
 
-/// Notes that the `bytes` of a span are free. Says whether free memory is
-/// above its bound now.
-pub(crate) fn gave_span(bytes: usize) -> bool {
+/// Notes that the `bytes` of a span are free.
+pub(crate) fn gave_span(bytes: usize) {
     USAGE.spans.fetch_sub(bytes, order::count());
-    USAGE.dirty.fetch_add(bytes, order::count());
-    excess() != 0
+    more_dirty(bytes);
 }
 
 /// Notes that a page run or mapping got `bytes`, of which `dirty` were free memory.
 pub(crate) fn took_large(bytes: usize, dirty: usize) {
     USAGE.large.fetch_add(bytes, order::count());
-    USAGE.dirty.fetch_sub(dirty, order::count());
+    less_dirty(dirty);
 }
 
 /// Notes that `bytes` of a page run or mapping are in use no more, of which
-/// `dirty` may hold memory. Says whether free memory is above its bound now.
-pub(crate) fn gave_large(bytes: usize, dirty: usize) -> bool {
+/// `dirty` may hold memory.
+pub(crate) fn gave_large(bytes: usize, dirty: usize) {
     USAGE.large.fetch_sub(bytes, order::count());
-    USAGE.dirty.fetch_add(dirty, order::count());
-    excess() != 0
+    more_dirty(dirty);
 }
 
-/// Notes that free memory went back to the system, or is looked at anew.
+/// Notes that free memory went back to the system.
 pub(crate) fn cleaned(bytes: usize) {
-    USAGE.dirty.fetch_sub(bytes, order::count());
+    less_dirty(bytes);
     USAGE.purged.fetch_add(bytes, order::count());
 }
 
-/// Free bytes above the bound, which is an eighth of what is live, and at
-/// least 4 MiB.
+fn less_dirty(bytes: usize) {
+    if bytes != 0 {
+        let left = USAGE.dirty.fetch_sub(bytes, order::count()).wrapping_sub(bytes);
+        USAGE.low.fetch_min(left, order::count());
+    }
+}
+
+fn more_dirty(bytes: usize) {
+    USAGE.dirty.fetch_add(bytes, order::count());
+    if excess() != 0 && !in_excess() {
+        EXCESS.store(true, order::hint());
+    }
+}
+
+/// Whether there seemed to be too much free memory lately.
+#[inline]
+pub(crate) fn in_excess() -> bool {
+    EXCESS.load(order::hint())
+}
+
+/// Looks whether there still is. Says so.
+pub(crate) fn look_again() -> bool {
+    EXCESS.store(false, order::hint());
+    let still = excess() != 0;
+    if still {
+        EXCESS.store(true, order::hint());
+    }
+    still
+}
+
+/// Free bytes above the bound that have been free ever since the last call:
+/// nobody wanted them meanwhile.
+pub(crate) fn unwanted() -> usize {
+    let low = USAGE.low.swap(dirty(), order::count()).min(dirty());
+    low.saturating_sub(bound())
+}
+
+/// Free memory that may be held: an eighth of what is live, at least 4 MiB.
+fn bound() -> usize {
+    FLOOR.max(live() / 8)
+}
+
+/// Free bytes above the bound.
 pub(crate) fn excess() -> usize {
-    let dirty = dirty();
-    dirty.saturating_sub(FLOOR.max(live() / 8))
+    dirty().saturating_sub(bound())
 }
 
 /// Bytes of spans, page runs and mappings in use.

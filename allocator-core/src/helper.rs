@@ -1,0 +1,86 @@
+//! The helper: a thread that gives memory back while the program does
+//! something else, or nothing. It is started when there is too much free
+//! memory, looks around a few times a second, and ends when all is well for a
+//! while. A program that frees little never sees it.
+//!
+//! What was wanted again since the helper last looked is left alone: a
+//! program that frees and allocates in turn keeps its memory.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use crate::mail::Boxes;
+use crate::order;
+use crate::purge;
+use crate::sync::AtomicU32;
+use crate::sys;
+use crate::threads;
+use crate::usage;
+
+const NONE: u32 = 0;
+const RUNNING: u32 = 1;
+
+static STATE: AtomicU32 = AtomicU32::new(NONE);
+
+/// Between two looks, in milliseconds: free memory goes back within two.
+const TICK: u32 = 400;
+
+/// Looks without anything to do before the helper ends.
+const PATIENCE: u32 = 5;
+
+/// At the end of slow paths, where no lock is held: sees that somebody gives
+/// memory back, if there is too much.
+#[inline]
+pub(crate) fn attend() {
+    if usage::in_excess() && STATE.load(order::hint()) == NONE {
+        start();
+    }
+}
+
+#[cold]
+fn start() {
+    if STATE.compare_exchange(NONE, RUNNING, order::hint(), order::hint()).is_err() {
+        return;
+    }
+    if !sys::start_thread(help) {
+        // Then whoever is here does it, at once.
+        STATE.store(NONE, order::hint());
+        purge::purge(usage::excess());
+        usage::look_again();
+    }
+}
+
+unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
+    let never = AtomicU32::new(0);
+    let mut calm = 0;
+    usage::unwanted();
+    loop {
+        sys::futex_wait_for(&never, 0, TICK);
+        relieve_sleepers();
+        let unwanted = usage::unwanted();
+        if unwanted != 0 {
+            purge::purge(unwanted);
+        }
+        calm = if usage::look_again() { 0 } else { calm + 1 };
+        if calm == PATIENCE {
+            STATE.store(NONE, order::hint());
+            return ptr::null_mut();
+        }
+    }
+}
+
+/// Puts the mail of threads away that did nothing since the last look.
+fn relieve_sleepers() {
+    let mut boxes = Boxes::new();
+    for home in threads::sleeping() {
+        if home.has_mail() {
+            boxes.relieve(home);
+        }
+    }
+    boxes.empty();
+}
+
+/// In the child of a fork: the helper is not here.
+pub(crate) fn after_fork() {
+    STATE.store(NONE, order::hint());
+}
