@@ -1,0 +1,23 @@
+//! Empty spans go back to the world's chunks.
+
+use crate::class::GRANULE;
+use crate::granules;
+use crate::home;
+use crate::map::CHUNK;
+use crate::model;
+use crate::span::Hand;
+use crate::world::world;
+
+/// As in the allocator: takes the spans out of use, and gives their granules back.
+pub(crate) fn retire(mut empty: Hand) -> bool {
+    // SAFETY: the spans came out of a home that they left; they are ours alone.
+    while let Some(span) = unsafe { empty.pop() } {
+        model::note("retired");
+        // SAFETY: likewise.
+        let (base, bytes) = unsafe { home::retire(span) };
+        let first = base.addr() % CHUNK / GRANULE;
+        let bits = granules::mask(first, bytes / GRANULE);
+        world().rooms.give_back(0, &world().granules, bits, bits);
+    }
+    false
+}

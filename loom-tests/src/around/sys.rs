@@ -1,0 +1,53 @@
+//! The system: sleeping and waking, as a futex does it, and the end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use loom::sync::{Condvar, Mutex};
+
+use crate::model;
+use crate::sync::AtomicU32;
+
+loom::lazy_static! {
+    /// Who sleeps, by the address of the word.
+    static ref SLEEPERS: Mutex<HashMap<usize, Arc<Condvar>>> = Mutex::new(HashMap::new());
+}
+
+fn bed(sleepers: &mut HashMap<usize, Arc<Condvar>>, word: &AtomicU32) -> Arc<Condvar> {
+    sleepers
+        .entry(core::ptr::from_ref(word).addr())
+        .or_insert_with(|| Arc::new(Condvar::new()))
+        .clone()
+}
+
+/// Sleeps if `word` is `seen` still. The look and the falling asleep are one
+/// step for those who wake.
+pub(crate) fn futex_wait(word: &AtomicU32, seen: u32) {
+    let mut sleepers = SLEEPERS.lock().unwrap();
+    // A read-modify-write, because it reads the newest value, as the kernel.
+    if word.fetch_or(0, core::sync::atomic::Ordering::Relaxed) != seen {
+        return;
+    }
+    model::note("slept");
+    let bed = bed(&mut sleepers, word);
+    drop(bed.wait(sleepers).unwrap());
+}
+
+/// Wakes one who sleeps on `word`.
+pub(crate) fn futex_wake(word: &AtomicU32) {
+    let mut sleepers = SLEEPERS.lock().unwrap();
+    bed(&mut sleepers, word).notify_one();
+}
+
+/// Lets another thread run.
+pub(crate) fn yield_now() {
+    loom::thread::yield_now();
+}
+
+pub(crate) fn write_stderr(text: &[u8]) {
+    eprint!("{}", String::from_utf8_lossy(text));
+}
+
+pub(crate) fn abort() -> ! {
+    panic!("the allocator ended the process");
+}

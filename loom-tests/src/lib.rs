@@ -1,0 +1,44 @@
+//! Models of the allocator's protocols, run by loom through all interleavings
+//! (within the bound said beside each) on the very files that ship.
+//!
+//! ```text
+//!  allocator-core/src/{lock,inbox,home,…}.rs   the files under test, unchanged
+//!  src/around/                                 what they name: map, pool, system…
+//!  src/world.rs                                homes, spans and blocks of a model
+//!  src/models/                                 one protocol a file
+//!  src/twin.rs                                 the broken twins
+//! ```
+//!
+//! A model that passes proves little unless it fails where it should: every
+//! ordering has a twin that weakens it, and a model that fails with it.
+
+include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
+#[path = "around/arena.rs"]
+mod arena;
+#[path = "around/homes.rs"]
+mod homes;
+#[path = "around/map.rs"]
+mod map;
+#[path = "around/pool.rs"]
+mod pool;
+#[path = "around/purge.rs"]
+mod purge;
+#[path = "around/sys.rs"]
+mod sys;
+
+mod model;
+mod models;
+mod twin;
+mod twins;
+mod world;
+
+pub use model::{Model, Report, run};
+pub use models::{MODELS, model};
+pub use twin::Weakness;
+pub use twins::{EQUIVALENT, Equivalent, TWINS, Twin};
+
+/// The labels of all orderings that order something, and of those that do not.
+pub fn labels() -> impl Iterator<Item = (&'static str, core::sync::atomic::Ordering)> {
+    order::ALL.iter().copied()
+}

@@ -1,0 +1,56 @@
+//! The lock: three threads take it, two of which may sleep.
+
+use loom::sync::Arc;
+
+use crate::lock::Lock;
+use crate::model::{Model, note, noted, outcome};
+use crate::sync::Guarded;
+use crate::world::spawn;
+
+/// Three threads count under the lock.
+pub(super) static LOCK: Model = Model {
+    name: "lock",
+    preemptions: Some(3),
+    executions: 1_000,
+    outcomes: &["all were awake", "one slept"],
+    body: lock,
+};
+
+struct Counter {
+    lock: Lock,
+    count: Guarded<u32>,
+}
+
+// SAFETY: the count is touched under the lock.
+unsafe impl Sync for Counter {}
+// SAFETY: as above.
+unsafe impl Send for Counter {}
+
+fn lock() {
+    let counter = Arc::new(Counter { lock: Lock::new(), count: Guarded::new(0) });
+    let count = |counter: &Counter| {
+        let held = counter.lock.take().unwrap();
+        if counter.lock.try_take().is_some() {
+            note("held twice");
+        }
+        // SAFETY: the lock is held; loom reports it if that is not enough.
+        counter.count.with(|count| unsafe { *count += 1 });
+        drop(held);
+    };
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            let counter = counter.clone();
+            spawn(move || count(&counter))
+        })
+        .collect();
+    count(&counter);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert!(!noted("held twice"));
+    let held = counter.lock.try_take().expect("nobody has the lock");
+    // SAFETY: the lock is held.
+    counter.count.with(|count| assert_eq!(unsafe { *count }, 3));
+    drop(held);
+    outcome(if noted("slept") { "one slept" } else { "all were awake" });
+}

@@ -1,0 +1,50 @@
+//! Broken twins: the same files, with one ordering weaker than it is written,
+//! or one step left out. Which one is chosen when a model runs.
+
+use core::cell::Cell;
+use core::sync::atomic::Ordering;
+
+/// What is wrong with a twin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Weakness {
+    /// The ordering of this label is weaker.
+    Order(Ordering),
+    /// The step of this label is left out.
+    Step,
+    /// The function, or the statement, of this name is left out; only in the
+    /// instrumented copy that the `deletion` program makes.
+    Deleted,
+}
+
+thread_local! {
+    static ACTIVE: Cell<Option<(&'static str, Weakness)>> = const { Cell::new(None) };
+}
+
+/// Makes the models of this thread run with a twin.
+pub(crate) fn activate(label: &str, weakness: Weakness) {
+    ACTIVE.set(Some((label.to_owned().leak(), weakness)));
+}
+
+/// The ordering of a label, as the active twin has it.
+pub(crate) fn ordering(label: &'static str, order: Ordering) -> Ordering {
+    match ACTIVE.get() {
+        Some((name, Weakness::Order(weaker))) if name == label => weaker,
+        _ => order,
+    }
+}
+
+/// Whether a step is taken.
+pub(crate) fn step(label: &'static str) -> bool {
+    ACTIVE.get() != Some((label, Weakness::Step))
+}
+
+/// Whether a function or statement is left out. Only the instrumented copy asks.
+#[allow(dead_code)]
+pub(crate) fn deleted(label: &'static str) -> bool {
+    ACTIVE.get() == Some((label, Weakness::Deleted))
+}
+
+/// Tokens tell threads apart only in the child of a fork: here any will do.
+pub(crate) fn thread_token() -> u32 {
+    1
+}

@@ -1,0 +1,172 @@
+//! What a model's threads share: homes, one chunk with its spans, the data of
+//! their blocks. Made anew for every execution.
+
+use core::cell::{Cell, RefCell};
+use core::ptr::{self, NonNull};
+
+use loom::thread::{self, JoinHandle};
+
+use crate::class::{CLASSES, GRANULE, GRANULE_SHIFT, SHAPES};
+use crate::granules::Granules;
+use crate::home::{self, Home};
+use crate::inbox::MailBox;
+use crate::map::{self, BASE};
+use crate::order;
+use crate::rooms::Rooms;
+use crate::span::{NO_HOME, Span};
+use crate::sync::{AtomicU32, AtomicU64, Guarded};
+
+/// The class of all blocks here: the largest, of which a span has the fewest.
+pub(crate) const CLASS: usize = CLASSES - 1;
+/// Granules of a span of that class.
+pub(crate) const SPAN_GRANULES: usize = 8;
+/// Blocks of a span of that class.
+pub(crate) const SPAN_BLOCKS: usize = 8;
+/// Spans that the chunk has room for, as far as the models go.
+const SPANS: usize = 2;
+const HOMES: u32 = 3;
+
+pub(crate) struct World {
+    /// Ids 1, 2, 3.
+    pub(crate) homes: Vec<Home>,
+    pub(crate) spans: Vec<Span>,
+    pub(crate) entries: Vec<AtomicU32>,
+    pub(crate) granules: Granules,
+    pub(crate) rooms: Rooms,
+    /// What the users of blocks wrote there.
+    data: Vec<Guarded<u32>>,
+    _hints: Vec<AtomicU64>,
+    boxes: RefCell<Vec<Box<MailBox>>>,
+}
+
+thread_local! {
+    /// loom runs all threads of a model on one thread of the system.
+    static WORLD: Cell<*const World> = const { Cell::new(ptr::null()) };
+}
+
+/// The world of this execution.
+pub(crate) fn world() -> &'static World {
+    // SAFETY: a model makes its world before anything else, and keeps it
+    // until its threads are joined.
+    unsafe { WORLD.get().as_ref() }.expect("a world")
+}
+
+/// Runs `f` in a new world, in which `free` granules of the chunk are free.
+pub(crate) fn with<R>(free: u64, f: impl FnOnce(&'static World) -> R) -> R {
+    assert_eq!(SHAPES[CLASS].granules as usize, SPAN_GRANULES);
+    assert_eq!(SHAPES[CLASS].blocks as usize, SPAN_BLOCKS);
+    let hints: Vec<_> = (0..8).map(|_| AtomicU64::new(0)).collect();
+    let rooms = Rooms::new();
+    rooms.place(NonNull::from(&hints[..]).cast(), 64);
+    let world = Box::new(World {
+        homes: (1..=HOMES).map(Home::new).collect(),
+        spans: (0..SPANS).map(|_| Span::new()).collect(),
+        entries: (0..SPANS).map(|_| AtomicU32::new(0)).collect(),
+        granules: Granules::new(free),
+        rooms,
+        data: (0..SPANS * SPAN_BLOCKS).map(|_| Guarded::new(0)).collect(),
+        _hints: hints,
+        boxes: RefCell::new(Vec::new()),
+    });
+    WORLD.set(&raw const *world);
+    f(self::world())
+}
+
+/// A thread of a model.
+pub(crate) fn spawn<R: 'static>(f: impl FnOnce() -> R + 'static) -> JoinHandle<R> {
+    thread::spawn(f)
+}
+
+/// Blocks, as a thread holds them.
+pub(crate) type Blocks = Vec<*mut u8>;
+
+impl World {
+    /// The home of an id.
+    pub(crate) fn home(&self, id: u32) -> &Home {
+        &self.homes[id as usize - 1]
+    }
+
+    /// Makes span `index`, whose granules the caller has claimed, one of `home`.
+    pub(crate) fn found(&self, index: usize, home: u32) -> NonNull<Span> {
+        let span = NonNull::from(&self.spans[index]);
+        let base = BASE + index * SPAN_GRANULES * GRANULE;
+        // SAFETY: the granules are the caller's; the bitmap is short.
+        unsafe {
+            home::found(span, CLASS, ptr::without_provenance_mut(base), ptr::null_mut(), home);
+        }
+        span
+    }
+
+    /// As [`found`](Self::found), and puts it on the home's shelf, and takes
+    /// `count` blocks out.
+    pub(crate) fn furnish(&self, index: usize, home: u32, count: usize) -> Blocks {
+        let span = self.found(index, home);
+        let mut open = self.home(home).open().unwrap();
+        // SAFETY: the span names this home.
+        unsafe { open.adopt(span) };
+        assert!(open.close().is_empty());
+        take(self.home(home), count)
+    }
+
+    /// What the user of a block does with it: nobody else does at the time.
+    pub(crate) fn touch(&self, block: *mut u8) {
+        let index = (block.addr() - BASE) >> GRANULE_SHIFT;
+        // SAFETY: loom reports others who are there at the time.
+        self.data[index].with(|data| unsafe { *data += 1 });
+    }
+
+    /// A fresh box.
+    pub(crate) fn new_box(&self) -> NonNull<MailBox> {
+        let mut boxes = self.boxes.borrow_mut();
+        boxes.push(Box::new(MailBox::new()));
+        NonNull::from(&**boxes.last().unwrap())
+    }
+
+    /// At the end, when all is still: puts all mail away, and checks that
+    /// every span in use is on a shelf of the home that it names, that its
+    /// entry says so too, and that it has `out` blocks fewer than all. Says
+    /// which homes the spans have; 0 for one that is not in use.
+    pub(crate) fn settle(&self, out: [usize; SPANS]) -> [u32; SPANS] {
+        for home in &self.homes {
+            let mut open = home.open().unwrap();
+            let mail = open.drain();
+            crate::arena::retire(open.close());
+            crate::mail::Boxes::new().unpack(mail);
+        }
+        core::array::from_fn(|index| {
+            let span = &self.spans[index];
+            let home = span.home();
+            let entry = self.entries[index].load(order::through_block());
+            assert_eq!(map::owner(entry), home, "the entry is a copy of the span's home");
+            if home == NO_HOME {
+                assert_eq!(out[index], 0, "blocks are out of a span that is not in use");
+                return NO_HOME;
+            }
+            let mut rest = take(self.home(home), SPANS * SPAN_BLOCKS);
+            rest.retain(|block| ptr::eq(map::span_of(*block).as_ptr(), span));
+            assert_eq!(rest.len() + out[index], SPAN_BLOCKS, "every block is in one place");
+            for block in &rest {
+                self.touch(*block);
+            }
+            put(self.home(home), &mut rest);
+            home
+        })
+    }
+}
+
+/// Takes up to `count` blocks from a home.
+pub(crate) fn take(home: &Home, count: usize) -> Blocks {
+    let mut slots = vec![ptr::null_mut(); count];
+    // SAFETY: there are `count` slots below the end.
+    let got = unsafe { crate::moves::take(home, None, CLASS, slots.as_mut_ptr_range().end, count) };
+    slots.split_off(count - got)
+}
+
+/// Puts blocks back into a home, all of whose spans are on its shelves.
+pub(crate) fn put(home: &Home, blocks: &mut [*mut u8]) {
+    let mut open = home.open().unwrap();
+    // SAFETY: the blocks are nobody's.
+    let strangers = unsafe { open.put(blocks) };
+    assert_eq!(strangers, 0);
+    crate::arena::retire(open.close());
+}

@@ -1,0 +1,67 @@
+//! Nothing is left out: each ordering has its twins, each label and each model
+//! its place in `docs/orderings.md`.
+
+use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
+
+use loom_tests::{EQUIVALENT, MODELS, TWINS, Weakness, labels};
+
+fn weaker(order: Ordering) -> &'static [Ordering] {
+    match order {
+        AcqRel => &[Acquire, Release, Relaxed],
+        Acquire | Release => &[Relaxed],
+        _ => &[],
+    }
+}
+
+#[test]
+fn every_ordering_has_its_twins() {
+    let mut twins = 0;
+    for (label, order) in labels() {
+        for &weaker in weaker(order) {
+            let fails = TWINS
+                .iter()
+                .any(|twin| twin.label == label && twin.weakness == Weakness::Order(weaker));
+            let cannot = EQUIVALENT.iter().any(|it| it.label == label && it.weaker == weaker);
+            assert!(fails != cannot, "{label} weakened to {weaker:?}");
+            twins += 1;
+        }
+    }
+    let listed = TWINS.iter().filter(|twin| matches!(twin.weakness, Weakness::Order(_))).count();
+    assert_eq!(twins, listed + EQUIVALENT.len(), "a twin of a label that is no more");
+}
+
+#[test]
+fn the_table_of_orderings_is_whole() {
+    let table = include_str!("../../docs/orderings.md");
+    for (label, _) in labels() {
+        assert!(table.contains(&format!("`{label}`")), "{label} is not in docs/orderings.md");
+    }
+    for model in MODELS {
+        assert!(table.contains(&format!("`{}`", model.name)), "{} is not there", model.name);
+    }
+}
+
+/// The modules that name atomics, and the fields that are some.
+#[test]
+fn every_atomic_is_in_the_table() {
+    let table = include_str!("../../docs/orderings.md");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../allocator-core/src");
+    for file in std::fs::read_dir(source).unwrap() {
+        let path = file.unwrap().path();
+        let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for line in text.lines().map(str::trim) {
+            // A field or a static whose type names an atomic.
+            let line = line.trim_start_matches("pub(crate) ").trim_start_matches("static ");
+            let Some((name, kind)) = line.split_once(": ") else { continue };
+            let field = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let atomic = kind.starts_with("Atomic")
+                || kind.starts_with("[Atomic")
+                || kind.starts_with("[const { Atomic");
+            if field && atomic && !kind.contains("::new(") {
+                let name = format!("`{module}` `{name}`");
+                assert!(table.contains(&name), "{name} is not in docs/orderings.md");
+            }
+        }
+    }
+}

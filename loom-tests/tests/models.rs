@@ -1,0 +1,71 @@
+//! Every model passes and sees all there is to see; every twin fails the model
+//! that is named beside it.
+
+use std::process::{Command, Output};
+
+use loom_tests::{MODELS, TWINS, Twin, Weakness};
+
+macro_rules! models {
+    ($($name:ident)*) => {
+        /// The tests below; one a model, so that they run side by side.
+        const TESTED: &[&str] = &[$(stringify!($name)),*];
+
+        mod passes {
+            $(#[test]
+            fn $name() {
+                super::passes(stringify!($name));
+            })*
+        }
+
+        mod fails_with_its_twins {
+            $(#[test]
+            fn $name() {
+                super::fails(stringify!($name));
+            })*
+        }
+    };
+}
+
+models! {
+    lock inbox_take inbox_close
+}
+
+#[test]
+fn every_model_is_tested() {
+    let mut names: Vec<_> = MODELS.iter().map(|model| model.name).collect();
+    let mut tested = TESTED.to_vec();
+    names.sort_unstable();
+    tested.sort_unstable();
+    assert_eq!(names, tested);
+    for twin in TWINS {
+        assert!(names.contains(&twin.model), "{twin:?}");
+    }
+}
+
+/// Runs a model in a process of its own: some twins end it.
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_model")).args(arguments).output().unwrap()
+}
+
+fn passes(name: &str) {
+    let output = run(&[name]);
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn fails(name: &str) {
+    for twin in TWINS.iter().filter(|twin| twin.model == name) {
+        let Twin { label, weakness, .. } = twin;
+        let word = match weakness {
+            Weakness::Order(order) => format!("{order:?}"),
+            Weakness::Step => "step".into(),
+            Weakness::Deleted => "deleted".into(),
+        };
+        let output = run(&[name, label, &word]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let reason = errors.lines().skip_while(|line| !line.contains("panicked")).nth(1);
+        println!("{name} with {label} {word}: {}", reason.unwrap_or("passed"));
+        assert!(!output.status.success(), "{name} passes with {twin:?}");
+        assert!(reason.is_some(), "{name} fails with {twin:?}, but why? {errors}");
+    }
+}
