@@ -19,12 +19,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use benches::procfs;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use report::{OURS, Report, RowReport, Series};
+use report::{OURS, Report, RowReport, Series, Unbuilt};
 use rows::{ROWS, Row};
 
 const ALLOCATORS: [&str; 8] =
@@ -87,15 +87,15 @@ fn progress(steps: usize) -> ProgressBar {
 /// order that starts one further on. One that fails on a row leaves that row.
 fn measure(
     rows: &[&'static Row],
-    programs: &[(String, Result<PathBuf>)],
+    programs: &[(String, PathBuf)],
     rounds: usize,
     scale: f64,
 ) -> Vec<RowReport> {
     let limit = Duration::from_secs_f64(300.0 * scale.max(1.0));
-    let series = |(name, program): &(String, Result<PathBuf>)| Series {
+    let series = |(name, _): &(String, PathBuf)| Series {
         allocator: name.clone(),
         samples: vec![None; rounds],
-        error: program.as_ref().err().map(|error| format!("{error:#}")),
+        error: None,
     };
     let mut table: Vec<Vec<Series>> =
         rows.iter().map(|_| programs.iter().map(series).collect()).collect();
@@ -106,8 +106,8 @@ fn measure(
                 let a = (turn + round + r) % programs.len();
                 let series = &mut table[r][a];
                 bar.set_message(format!("{} on {}", row.name, series.allocator));
-                if let (Ok(program), None) = (&programs[a].1, &series.error) {
-                    match programs::sample(program, row.name, scale, limit) {
+                if series.error.is_none() {
+                    match programs::sample(&programs[a].1, row.name, scale, limit) {
                         Ok(sample) => series.samples[round] = Some(sample),
                         Err(error) => {
                             let line = format!("{} on {}: {error:#}", row.name, series.allocator);
@@ -139,11 +139,18 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let scale = arguments.scale.unwrap_or(scale);
 
     let built = programs::build(&allocators, &arguments.profile);
-    let programs: Vec<_> = allocators.into_iter().zip(built).collect();
-    for (name, program) in &programs {
-        if let Err(error) = program {
-            eprintln!("{name} did not build: {error:#}");
+    let (mut programs, mut unbuilt) = (Vec::new(), Vec::new());
+    for (allocator, program) in allocators.into_iter().zip(built) {
+        match program {
+            Ok(program) => programs.push((allocator, program)),
+            Err(error) => unbuilt.push(Unbuilt { allocator, error: format!("{error:#}") }),
         }
+    }
+    for Unbuilt { allocator, error } in &unbuilt {
+        eprintln!("{allocator} did not build: {error}");
+    }
+    if programs.is_empty() {
+        bail!("nothing to run");
     }
     let rows = measure(&rows, &programs, rounds, scale);
     let report = Report {
@@ -151,6 +158,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         profile: arguments.profile,
         scale,
         rounds,
+        unbuilt,
         sets: report::sets(&rows),
         rows,
     };
@@ -160,7 +168,8 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let failed = |series: &Series| series.allocator == OURS && series.error.is_some();
-    let ours_failed = report.rows.iter().flat_map(|r| &r.series).any(failed);
+    let ours_failed = report.rows.iter().flat_map(|r| &r.series).any(failed)
+        || report.unbuilt.iter().any(|unbuilt| unbuilt.allocator == OURS);
     Ok(ExitCode::from(u8::from(ours_failed)))
 }
 
@@ -192,15 +201,15 @@ mod tests {
     #[test]
     fn a_program_that_fails_leaves_the_others_running() {
         let programs = [
-            (String::from("broken"), Ok(PathBuf::from("/bin/false"))),
-            (String::from("unbuilt"), Err(anyhow::anyhow!("no compiler"))),
+            (String::from("broken"), PathBuf::from("/bin/false")),
+            (String::from("missing"), PathBuf::from("/nowhere/micro-x")),
         ];
         let rows: Vec<&Row> = ROWS.iter().take(2).collect();
         let reports = measure(&rows, &programs, 2, 1.0);
         assert_eq!(reports.len(), 2);
         let series = &reports[1].series;
         assert!(series[0].error.as_ref().unwrap().contains("round 1"));
-        assert!(series[1].error.as_ref().unwrap().contains("no compiler"));
+        assert!(series[1].error.as_ref().unwrap().contains("cannot start"));
         assert!(reports.iter().all(|row| row.ratio.is_none()));
     }
 }

@@ -116,6 +116,15 @@ pub(crate) struct SetReport {
     pub(crate) ratio: Judged,
 }
 
+/// An allocator that could not be built.
+#[derive(Debug, Serialize)]
+pub(crate) struct Unbuilt {
+    /// Its name.
+    pub(crate) allocator: String,
+    /// Why.
+    pub(crate) error: String,
+}
+
 /// All of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -127,6 +136,8 @@ pub(crate) struct Report {
     pub(crate) scale: f64,
     /// How often each was run.
     pub(crate) rounds: usize,
+    /// What was asked for and could not be built.
+    pub(crate) unbuilt: Vec<Unbuilt>,
     /// The rows.
     pub(crate) rows: Vec<RowReport>,
     /// The sets that have any ratio.

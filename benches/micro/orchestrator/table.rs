@@ -124,6 +124,9 @@ pub(crate) fn render(report: &Report) -> String {
             if set.lost.is_empty() { String::from("none") } else { set.lost.join(", ") },
         );
     }
+    for unbuilt in &report.unbuilt {
+        let _ = writeln!(text, "{} did not build: {}", unbuilt.allocator, unbuilt.error);
+    }
     for row in &report.rows {
         for series in &row.series {
             if let Some(error) = &series.error {
