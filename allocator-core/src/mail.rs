@@ -15,11 +15,19 @@ use crate::span::NO_HOME;
 
 /// A group of at least so many blocks of one owner travels in boxes; the bits
 /// of smaller ones are set by the sender, if the owner's lock is free.
+#[cfg(not(strata_loom))]
 const BOX_WORTHWHILE: usize = 32;
+/// Small, for the models.
+#[cfg(strata_loom)]
+const BOX_WORTHWHILE: usize = 2;
 
 /// Boxes that wait in an inbox before a sender puts their contents away for
 /// the owner, who seems to be asleep.
+#[cfg(not(strata_loom))]
 const DEEP: u32 = 16;
+/// Small, for the models.
+#[cfg(strata_loom)]
+const DEEP: u32 = 2;
 
 /// Blocks that are sorted at once.
 const SORTED: usize = 256;

@@ -97,7 +97,7 @@ impl Rooms {
 
     /// The lowest chunk that seems to have room for a run of `1 << log`,
     /// below chunk `end`.
-    fn find(&self, log: usize, end: usize) -> Option<usize> {
+    pub(crate) fn find(&self, log: usize, end: usize) -> Option<usize> {
         for t in 0..end.div_ceil(4096) {
             let mut top = self.top(t, log).load(order::room_check_read());
             while top != 0 {
