@@ -10,7 +10,8 @@ use std::process::{Command, Output};
 
 const CASE: &str = "STRATA_TEST_CASE";
 
-/// In a child: which case it is to run. Arms a watchdog.
+/// In a child: which case it is to run. Arms a watchdog; and a panic in any
+/// thread ends the child at once, as others may wait for that thread.
 pub(crate) fn case() -> Option<String> {
     let case = std::env::var(CASE).ok()?;
     // SAFETY: plain calls; the limit is a valid one.
@@ -19,6 +20,11 @@ pub(crate) fn case() -> Option<String> {
         let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
     }
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        print(info);
+        std::process::exit(101);
+    }));
     Some(case)
 }
 
