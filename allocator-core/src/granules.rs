@@ -60,10 +60,11 @@ impl Granules {
         Granules { free: AtomicU64::new(free), dirty: AtomicU64::new(0) }
     }
 
-    /// All granules free and clean: a chunk just mapped, seen by nobody yet.
+    /// All granules free and clean: a chunk just mapped. Those who have an old
+    /// hint of it may be at these words, so both are swapped.
     pub(crate) fn open(&self) {
-        self.dirty.store(0, order::claimed());
-        self.free.store(u64::MAX, order::granules_free());
+        self.dirty.swap(0, order::claimed());
+        self.free.swap(u64::MAX, order::granules_free());
     }
 
     /// Which are free, for a guess.
