@@ -4,6 +4,7 @@
 
 use crate::arena;
 use crate::class::GRANULE;
+use crate::granules;
 use crate::map::{self, CHUNK, MAP};
 use crate::order;
 use crate::space;
@@ -87,14 +88,27 @@ fn purge_granules(index: usize, dirty: u64) -> usize {
         unsafe { space::unmap(index, 1, CHUNK) };
         return bytes;
     }
-    let clean = granules.clean(dirty, |first, len| {
+    let page = (sys::page_size() / GRANULE).max(1);
+    let clean = granules.clean(of_free_pages(dirty, granules.free_hint(), page), |first, len| {
+        // Of a page of several granules, one may be somebody's by now.
         // SAFETY: we claimed these granules.
-        unsafe { sys::purge(base.add(first * GRANULE), len * GRANULE) }
+        (first | len).is_multiple_of(page)
+            && unsafe { sys::purge(base.add(first * GRANULE), len * GRANULE) }
     });
     let bytes = clean.cleaned as usize * GRANULE;
     usage::cleaned(bytes);
     arena::give_back(index, clean.claimed, clean.dirty);
     bytes
+}
+
+/// The granules of all pages that are free as a whole and hold memory; `page`
+/// is the granules of one: 1 or 2.
+fn of_free_pages(dirty: u64, free: u64, page: usize) -> u64 {
+    if page == 1 {
+        return dirty;
+    }
+    let firsts = granules::runs(free, page) & (dirty | dirty >> 1);
+    firsts | firsts << 1
 }
 
 /// In the child of a fork: nobody else purges here. What a vanished thread
