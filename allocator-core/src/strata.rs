@@ -4,8 +4,8 @@ use core::alloc::{GlobalAlloc, Layout};
 
 use crate::alloc;
 use crate::free;
+use crate::helper;
 use crate::huge;
-use crate::purge;
 use crate::realloc;
 use crate::stats::{self, Stats};
 
@@ -45,7 +45,7 @@ impl Strata {
     /// Gives free memory back to the system now, as far as it is free in whole
     /// pages outside of spans in use. Returns how many bytes.
     pub fn purge() -> usize {
-        purge::everything()
+        helper::give_back_all()
     }
 
     #[inline]

@@ -10,7 +10,6 @@
 //!   size, a range past the end of the address space;
 //! - `commit`, `purge`, `release`, `protect`, `advise_huge` on a range that is
 //!   not mapped in full, hence also a second `release`;
-//! - `commit` where some of the range is committed already;
 //! - `map_at`, `reserve_at` over a range that is ours in part;
 //! - `resize`, `move_to` of a range that is not committed in full;
 //! - `move_to` onto a range that is not reserved in full, or onto itself.

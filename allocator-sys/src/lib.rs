@@ -29,7 +29,7 @@
 //! | [`reserve`] | – | reserved, anywhere, page aligned | `None`; nothing changed |
 //! | [`reserve_at`] | the range may be free | reserved, exactly there | [`MapError`]; nothing changed |
 //! | [`map_at`] | the range may be free | committed, exactly there, zero | [`MapError`]; nothing changed |
-//! | [`commit`] | reserved, purged or protected | committed; zero, or what it held when protected | `false`; contents as before |
+//! | [`commit`] | ours | committed; zero where it was reserved or purged, else what it held | `false`; contents as before |
 //! | [`purge`] | ours | reads as zero, memory given back, access as before | `false`; contents as before, or some pages of them |
 //! | [`protect`] | ours | no access; contents stay | `false`; contents as before |
 //! | [`release`] | ours | unmapped | `false`; mapped as before |

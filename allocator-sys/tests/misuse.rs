@@ -64,9 +64,6 @@ const CASES: &[Case] = &[
         fake::release(at.wrapping_add(page), page);
         fake::release(at.wrapping_add(page), page)
     }),
-    case!("some of it is committed already", |at, page| fake::commit(
-        at, page
-    )),
     case!("some of it is ours already", |at, page| fake::map_at(
         at.wrapping_sub(page),
         2 * page

@@ -111,11 +111,6 @@ pub unsafe fn commit(addr: *mut u8, size: usize) -> bool {
     let mut table = locked();
     let span = Span::checked(Call::Commit, addr, size);
     span.insist_mapped(&table);
-    span.insist_none(
-        &table,
-        |state| state == State::Committed,
-        "some of it is committed already",
-    );
     // SAFETY: the range is ours.
     let done = !span.call.fails() && unsafe { linux::commit(addr, size) };
     if done {

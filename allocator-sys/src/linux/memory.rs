@@ -44,7 +44,8 @@ pub fn reserve(size: usize) -> Option<NonNull<u8>> {
 }
 
 /// Makes a range readable and writable. A range that was reserved or purged
-/// before reads as zero; one that was protected has the contents it had.
+/// before reads as zero; one that was protected, or is committed already, has
+/// the contents it had.
 /// `false`: refused; the contents are as before, and part of the range may be
 /// accessible.
 ///
