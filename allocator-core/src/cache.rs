@@ -15,8 +15,6 @@ use core::cell::Cell;
 use core::ptr::{self, NonNull};
 use core::slice;
 
-use crossbeam_utils::CachePadded;
-
 use crate::arena;
 use crate::bin::{Bin, NO_KEY, Slot};
 use crate::class::{self, CLASSES};
@@ -25,7 +23,6 @@ use crate::mail::Boxes;
 use crate::map::{self, MAP, View};
 use crate::moves;
 use crate::pool;
-use crate::purge;
 use crate::span::Hand;
 use crate::sync::Guarded;
 use crate::threads;
@@ -58,13 +55,94 @@ const TIDY: u32 = 256;
 /// In `seen`: the class had a slow-path call since the clock came by.
 const ACTIVE: u8 = u8::MAX;
 
-#[repr(C, align(128))]
+#[repr(C, align(64))]
 pub(crate) struct Cache {
     /// Where the map is, as the thread knows it \[OWNER-ONLY\].
     view: Cell<View>,
     bins: [Bin; CLASSES],
-    pub(crate) home: CachePadded<Home>,
+    pub(crate) home: Home,
     owner: Guarded<Owner>,
+}
+
+/// Blocks of a class that a thread draws from the arena's spans before it is
+/// decided whether it shall lease spans of its own: so many, or so many bytes.
+const TRIAL: usize = 64;
+const TRIAL_BYTES: usize = 16 << 10;
+
+/// Blocks that came back, for a lease.
+const ENOUGH: u8 = 2;
+/// Decisions for which a block is waited for.
+const PATIENCE: u8 = 4;
+
+/// What is known of a class in a thread. A leased span makes frees fast that
+/// the thread does itself; it is of no use, and costs a span for each thread,
+/// where others free what it allocates, and it frees what others allocated.
+/// Which of the two it is, one block after another is asked: whether it comes
+/// back to this thread.
+#[derive(Clone, Copy)]
+struct Trial {
+    /// Blocks drawn from shared spans; `LEASES`: it is decided.
+    drawn: u8,
+    /// Blocks freed that were drawn from spans of others, or shared ones.
+    freed: u8,
+    /// Blocks asked that came back.
+    came_back: u8,
+    /// How often it was decided to wait since the block was asked.
+    waited: u8,
+    /// The block that is asked: as much of its address as fits; 0 for none.
+    block: u16,
+}
+
+impl Trial {
+    const LEASES: u8 = u8::MAX;
+
+    const fn new() -> Self {
+        Trial { drawn: 0, freed: 0, came_back: 0, waited: 0, block: 0 }
+    }
+
+    fn name(block: *mut u8) -> u16 {
+        (block.addr() >> 4) as u16
+    }
+
+    /// Whether the thread shall lease spans, by what it did so far: it frees
+    /// little, or what it frees is its own.
+    fn leases(&mut self, class: usize) -> bool {
+        if self.drawn == Self::LEASES {
+            return true;
+        }
+        if usize::from(self.drawn) < TRIAL.min(TRIAL_BYTES / class::size(class)) {
+            return false;
+        }
+        if self.freed >= self.drawn / 2 && self.came_back < ENOUGH {
+            self.drawn /= 2;
+            self.freed /= 2;
+            self.waited += 1;
+            if self.waited == PATIENCE {
+                (self.waited, self.came_back, self.block) = (0, 0, 0);
+            }
+            return false;
+        }
+        self.drawn = Self::LEASES;
+        true
+    }
+
+    /// Counts blocks drawn from shared spans, the last of which is asked.
+    fn draw(&mut self, blocks: usize, last: *mut u8) {
+        let drawn = usize::from(self.drawn) + blocks;
+        self.drawn = drawn.min(usize::from(Self::LEASES) - 1) as u8;
+        if self.block == 0 {
+            self.block = Self::name(last);
+        }
+    }
+
+    /// Counts a block that is freed, and not of a span that the thread leased.
+    fn see(&mut self, block: *mut u8) {
+        self.freed = self.freed.saturating_add(1);
+        if self.block == Self::name(block) {
+            self.came_back = self.came_back.saturating_add(1);
+            (self.block, self.waited) = (0, 0);
+        }
+    }
 }
 
 /// \[OWNER-ONLY\] What only the cache's thread touches.
@@ -77,15 +155,15 @@ struct Owner {
     clock: usize,
     /// How full each bin was when the clock came by, modulo [`ACTIVE`].
     seen: [u8; CLASSES],
-    /// Slow-path calls since the outbox was last emptied for its age.
+    /// Whether leases are worth while.
+    trials: [Trial; CLASSES],
+    /// Slow-path calls.
     calls: u32,
     outbox: *mut Slot,
     outbox_len: usize,
     outbox_bytes: usize,
     boxes: Boxes,
 }
-
-const _: () = assert!(size_of::<Cache>() <= 4096 - 128);
 
 // SAFETY: [OWNER-ONLY] others touch the home and read numbers in bins.
 unsafe impl Sync for Cache {}
@@ -110,12 +188,13 @@ impl Cache {
         Cache {
             view: Cell::new(View::NOTHING),
             bins,
-            home: CachePadded::new(Home::new(id)),
+            home: Home::new(id),
             owner: Guarded::new(Owner {
                 shard: 0,
                 charged: 0,
                 clock: 0,
                 seen: [0; CLASSES],
+                trials: [const { Trial::new() }; CLASSES],
                 calls: 0,
                 outbox: ptr::null_mut(),
                 outbox_len: 0,
@@ -194,8 +273,7 @@ impl Cache {
         // SAFETY: [OWNER-ONLY] by the caller, here and below.
         unsafe {
             self.count_call(class);
-            let first_time = bin.capacity() == 0;
-            if first_time {
+            if bin.capacity() == 0 {
                 if !self.start(class) {
                     return self.one(class);
                 }
@@ -207,14 +285,15 @@ impl Cache {
             }
             let want = bin.capacity().min(REFILL);
             let end = bin.first().wrapping_add(want);
-            let mut got = self.take_own(class, end, want);
-            if got == 0 && first_time {
-                got = self.take_shared(class, end, want);
-            }
-            if got == 0 {
-                let Some(span) = self.lease(class) else { return ptr::null_mut() };
-                got = self.take_leased(class, span, end, want);
-            }
+            let got = if self.owner().trials[class].leases(class) {
+                self.take_leased(class, end, want)
+            } else {
+                let got = self.take_shared(class, end, want);
+                if got != 0 {
+                    self.owner().trials[class].draw(got, end.wrapping_sub(1).read());
+                }
+                got
+            };
             if got == 0 {
                 return ptr::null_mut();
             }
@@ -251,8 +330,7 @@ impl Cache {
         }
     }
 
-    /// Takes a few blocks from spans that the arena shares out: a class that
-    /// a thread hardly uses costs no span.
+    /// Takes blocks from spans that the arena shares out.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; `want` slots below `end` are free.
@@ -282,54 +360,30 @@ impl Cache {
         let end = (&raw mut slot).wrapping_add(1);
         // SAFETY: [OWNER-ONLY]; there is one slot below `end`.
         unsafe {
-            if self.take_own(class, end, 1) == 0
-                && let Some(span) = self.lease(class)
-            {
-                self.take_leased(class, span, end, 1);
-            }
+            self.take_leased(class, end, 1);
         }
         slot
     }
 
-    /// A span of `class` that names our home: one that the arena has, else one
-    /// of a thread that sleeps, else a fresh one.
+    /// Takes blocks from the thread's spans, leasing another if these have none.
     ///
     /// # Safety
-    /// \[OWNER-ONLY\]
-    unsafe fn lease(&self, class: usize) -> Option<NonNull<crate::span::Span>> {
-        // SAFETY: [OWNER-ONLY]
-        let shard = unsafe { self.owner() }.shard;
-        threads::lend_shared(shard, class, self.id())
-            .or_else(|| {
-                threads::steal(shard, class, self.id())
-                    .then(|| threads::lend_shared(shard, class, self.id()))?
-            })
-            .or_else(|| arena::claim_span(shard, class, self.id()))
-            .or_else(|| purge::make_room().then(|| arena::claim_span(shard, class, self.id()))?)
-    }
-
-    /// Puts a span on our shelf and takes blocks.
-    ///
-    /// # Safety
-    /// \[OWNER-ONLY\]; the span names our home and is in our hands; the slots
-    /// are free.
-    unsafe fn take_leased(
-        &self,
-        class: usize,
-        span: NonNull<crate::span::Span>,
-        end: *mut Slot,
-        want: usize,
-    ) -> usize {
-        let Some(mut open) = self.home.open() else { return 0 };
-        // SAFETY: by the caller.
-        let got = unsafe {
-            open.adopt(span);
-            open.take(class, end, want)
-        };
-        let empty = open.close();
-        self.home.count_out(class, got);
-        self.after(empty, ptr::null_mut());
-        got
+    /// \[OWNER-ONLY\]; `want` slots below `end` are free.
+    unsafe fn take_leased(&self, class: usize, end: *mut Slot, want: usize) -> usize {
+        // SAFETY: by the caller; the span names our home, and is in our hands.
+        unsafe {
+            let mut got = self.take_own(class, end, want);
+            if got == 0
+                && let Some(span) = threads::find_span(self.shard(), class, self.id())
+                && let Some(mut open) = self.home.open()
+            {
+                open.adopt(span);
+                got = open.take(class, end, want);
+                self.home.count_out(class, got);
+                self.after(open.close(), ptr::null_mut());
+            }
+            got
+        }
     }
 
     /// Takes back a block of `class`, which is not in the magazine: that is
@@ -346,6 +400,7 @@ impl Cache {
             self.count_call(class);
             if owner != self.id() {
                 self.home.count_back(class, 1);
+                self.owner().trials[class].see(block);
                 self.send(block, class);
                 return;
             }
@@ -434,7 +489,7 @@ impl Cache {
             if owner.outbox.is_null() {
                 match pool::get(OUTBOX_BLOCKS * size_of::<Slot>()) {
                     Some(outbox) => owner.outbox = outbox.as_ptr().cast(),
-                    None => return owner.boxes.send(&[block]),
+                    None => return owner.boxes.send(&mut [block]),
                 }
             }
             owner.outbox.add(owner.outbox_len).write(block);
@@ -457,7 +512,7 @@ impl Cache {
             let len = core::mem::take(&mut owner.outbox_len);
             owner.outbox_bytes = 0;
             if len != 0 {
-                owner.boxes.send(slice::from_raw_parts(owner.outbox, len));
+                owner.boxes.send(slice::from_raw_parts_mut(owner.outbox, len));
             }
         }
     }

@@ -24,6 +24,9 @@ use crate::order;
 use crate::span::{Body, Hand, NO_HOME, Put, Shelf, Span, SpanList};
 use crate::sync::{self, AtomicU32, Guarded};
 
+/// On cache lines of its own: what others touch is not what the owner's fast
+/// paths touch.
+#[repr(align(64))]
 pub(crate) struct Home {
     /// Names this home in spans and in the map. Written once, before others
     /// know of the home.

@@ -4,7 +4,6 @@
 use core::ptr::{self, NonNull};
 
 use crate::arena;
-use crate::class::GRANULE_SHIFT;
 use crate::fatal::{self, Misuse, Place};
 use crate::home::{Home, Open};
 use crate::homes;
@@ -29,8 +28,8 @@ const DEEP: u32 = 16;
 #[cfg(strata_loom)]
 const DEEP: u32 = 2;
 
-/// Blocks that are sorted at once.
-const SORTED: usize = 256;
+/// Blocks that are grouped by owner at once.
+const AT_ONCE: usize = 256;
 
 /// Boxes kept by a thread for its next mail.
 const KEPT: usize = 8;
@@ -84,37 +83,38 @@ impl Boxes {
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
-    pub(crate) unsafe fn send(&mut self, blocks: &[*mut u8]) {
-        for blocks in blocks.chunks(SORTED) {
+    pub(crate) unsafe fn send(&mut self, blocks: &mut [*mut u8]) {
+        for blocks in blocks.chunks_mut(AT_ONCE) {
             // SAFETY: by the caller.
-            unsafe { self.send_sorted(blocks) };
+            unsafe { self.send_grouped(blocks) };
         }
     }
 
-    /// Sends at most [`SORTED`] blocks, owner by owner.
+    /// Sends at most [`AT_ONCE`] blocks, owner by owner.
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
-    unsafe fn send_sorted(&mut self, blocks: &[*mut u8]) {
-        // Owners may change at any time: each is read once. The number sorts
-        // by owner, then by place, and says which block it is.
-        let mut keys = [0u64; SORTED];
-        for (i, block) in blocks.iter().enumerate() {
-            let owner = u64::from(map::owner(MAP.entry(*block)));
-            keys[i] =
-                owner << 40 | (block.addr() as u64 >> GRANULE_SHIFT & 0xffff_ffff) << 8 | i as u64;
-        }
-        let keys = &mut keys[..blocks.len()];
-        keys.sort_unstable();
-        let mut sorted = [ptr::null_mut(); SORTED];
-        for (slot, key) in sorted.iter_mut().zip(&*keys) {
-            *slot = blocks[(key & 0xff) as usize];
+    unsafe fn send_grouped(&mut self, blocks: &mut [*mut u8]) {
+        // Owners may change at any time: each is read once.
+        let mut owners = [0; AT_ONCE];
+        for (owner, block) in owners.iter_mut().zip(&*blocks) {
+            *owner = map::owner(MAP.entry(*block));
         }
         let mut from = 0;
-        for group in keys.chunk_by(|a, b| a >> 40 == b >> 40) {
-            let to = from + group.len();
+        while from < blocks.len() {
+            let id = owners[from];
+            let mut to = from + 1;
+            let mut next = to;
+            while next < blocks.len() {
+                if owners[next] == id {
+                    blocks.swap(next, to);
+                    owners.swap(next, to);
+                    to += 1;
+                }
+                next += 1;
+            }
             // SAFETY: by the caller.
-            unsafe { self.send_group((group[0] >> 40) as u32, &mut sorted[from..to]) };
+            unsafe { self.send_group(id, &mut blocks[from..to]) };
             from = to;
         }
     }

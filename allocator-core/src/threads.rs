@@ -25,7 +25,7 @@ use crate::tls;
 /// Rounds in which thread-exit hooks run: we want the last but one.
 const ROUNDS: u8 = 3;
 /// Sleeping threads looked at before fresh memory is taken.
-const LOOKS: u32 = 2;
+const LOOKS: u32 = 8;
 
 /// A cache and what the registry knows of it. Never freed.
 #[repr(C)]
@@ -181,13 +181,21 @@ pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
     });
 }
 
-/// A span of the arena for the home `to`, if it has one with free blocks. It
-/// is in the caller's hands.
-pub(crate) fn lend_shared(shard: usize, class: usize, to: u32) -> Option<NonNull<Span>> {
-    moves::lend(&arena::get(shard).home, class, to)
+/// A span of `class` that names the home `to`, in the caller's hands: one that
+/// the arena has, or another arena; else one of a thread that sleeps; else a
+/// fresh one.
+pub(crate) fn find_span(shard: usize, class: usize, to: u32) -> Option<NonNull<Span>> {
+    let shards = arena::count();
+    let lend = |i| moves::lend(&arena::get((shard + i) % shards).home, class, to);
+    let fresh = || arena::claim_span(shard, class, to);
+    (0..shards)
+        .find_map(lend)
+        .or_else(|| steal(shard, class, to).then(|| lend(0))?)
+        .or_else(fresh)
+        .or_else(|| purge::make_room().then(fresh)?)
 }
 
-/// Takes blocks from the arena's spans, from a fresh one if need be.
+/// Takes blocks from the arena's spans, from one that it finds if need be.
 ///
 /// # Safety
 /// `want` slots below `end` are the caller's.
@@ -195,13 +203,11 @@ pub(crate) unsafe fn take_shared(shard: usize, class: usize, end: *mut Slot, wan
     let home = &arena::get(shard).home;
     // SAFETY: by the caller.
     let mut got = unsafe { moves::take(home, None, class, end, want) };
-    if got == 0 {
-        let span = arena::claim_span(shard, class, home.id())
-            .or_else(|| purge::make_room().then(|| arena::claim_span(shard, class, home.id()))?);
-        if span.is_some() {
-            // SAFETY: by the caller; the span names the home.
-            got = unsafe { moves::take(home, span, class, end, want) };
-        }
+    if got == 0
+        && let Some(span) = find_span(shard, class, home.id())
+    {
+        // SAFETY: by the caller; the span names the home.
+        got = unsafe { moves::take(home, Some(span), class, end, want) };
     }
     got
 }
@@ -209,7 +215,7 @@ pub(crate) unsafe fn take_shared(shard: usize, class: usize, end: *mut Slot, wan
 /// Homes of threads that did nothing on their slow paths since somebody last
 /// looked.
 pub(crate) fn sleeping() -> impl Iterator<Item = &'static Home> {
-    records().filter(|record| record.sleeps()).map(|record| &*record.cache.home)
+    records().filter(|record| record.sleeps()).map(|record| &record.cache.home)
 }
 
 /// Looks at a few threads: what one that sleeps has in spans of `class` with
