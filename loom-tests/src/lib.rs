@@ -22,8 +22,6 @@ mod homes;
 mod map;
 #[path = "around/pool.rs"]
 mod pool;
-#[path = "around/purge.rs"]
-mod purge;
 #[path = "around/sys.rs"]
 mod sys;
 

@@ -27,7 +27,9 @@ macro_rules! models {
 }
 
 models! {
-    lock inbox_take inbox_close
+    lock init table inbox_take inbox_close
+    moving stealing lending leaving relieving
+    granules release rooms rooms_find empties
 }
 
 #[test]

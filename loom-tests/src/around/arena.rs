@@ -9,7 +9,7 @@ use crate::span::Hand;
 use crate::world::world;
 
 /// As in the allocator: takes the spans out of use, and gives their granules back.
-pub(crate) fn retire(mut empty: Hand) -> bool {
+pub(crate) fn retire(mut empty: Hand) {
     // SAFETY: the spans came out of a home that they left; they are ours alone.
     while let Some(span) = unsafe { empty.pop() } {
         model::note("retired");
@@ -19,5 +19,4 @@ pub(crate) fn retire(mut empty: Hand) -> bool {
         let bits = granules::mask(first, bytes / GRANULE);
         world().rooms.give_back(0, &world().granules, bits, bits);
     }
-    false
 }

@@ -14,7 +14,7 @@ use crate::world::{self, spawn};
 pub(super) static TAKE: Model = Model {
     name: "inbox_take",
     preemptions: Some(3),
-    executions: 1_000,
+    executions: 7_000,
     outcomes: &[
         "[0, 0, 3]",
         "[0, 1, 2]",

@@ -11,7 +11,7 @@ use crate::world::spawn;
 pub(super) static LOCK: Model = Model {
     name: "lock",
     preemptions: Some(3),
-    executions: 1_000,
+    executions: 2_000,
     outcomes: &["all were awake", "one slept"],
     body: lock,
 };

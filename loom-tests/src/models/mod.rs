@@ -1,12 +1,32 @@
 //! The models, one protocol a file.
 
+mod chunk;
+mod homes;
 mod inbox;
+mod init;
 mod lock;
+mod table;
 
 use crate::model::Model;
 
 /// All models.
-pub static MODELS: &[&Model] = &[&lock::LOCK, &inbox::TAKE, &inbox::CLOSE];
+pub static MODELS: &[&Model] = &[
+    &lock::LOCK,
+    &inbox::TAKE,
+    &inbox::CLOSE,
+    &init::INIT,
+    &table::TABLE,
+    &homes::MOVING,
+    &homes::STEALING,
+    &homes::LENDING,
+    &homes::LEAVING,
+    &homes::RELIEVING,
+    &chunk::GRANULES,
+    &chunk::RELEASE,
+    &chunk::ROOMS,
+    &chunk::ROOMS_FIND,
+    &chunk::EMPTIES,
+];
 
 /// The model of a name.
 pub fn model(name: &str) -> Option<&'static Model> {

@@ -1,0 +1,216 @@
+//! Leaves out the protocols' functions, one at a time, and sees that a model
+//! fails for each: `cargo run --release -p loom-tests --bin deletion`.
+//!
+//! The allocator's files are copied, and each function below begins, in the
+//! copy, by asking whether it is the one to be left out; if so it returns the
+//! value given here. The models are built on the copy once, and run with one
+//! function left out after another.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// A function: its file, where it is looked for from, its name, and what it
+/// returns instead.
+type Function = (&'static str, &'static str, &'static str, &'static str);
+
+const FUNCTIONS: &[Function] = &[
+    ("lock", "impl Lock", "try_take", "None"),
+    ("lock", "impl Lock", "take", "None"),
+    ("lock", "impl Lock", "take_slow", "None"),
+    ("lock", "impl Drop", "drop", "()"),
+    ("once", "impl Once", "is_done", "true"),
+    ("once", "impl Once", "run", "Done::ByOthers"),
+    ("table", "impl<T>", "get", "None"),
+    ("table", "impl<T>", "publish", "()"),
+    ("inbox", "impl Inbox", "post", "Ok(1)"),
+    ("inbox", "impl Inbox", "has_mail", "false"),
+    ("inbox", "impl Inbox", "take_all", "ptr::null_mut()"),
+    ("inbox", "impl Inbox", "close", "ptr::null_mut()"),
+    ("inbox", "impl Inbox", "reopen", "()"),
+    ("granules", "impl Granules", "open", "()"),
+    ("granules", "impl Granules", "free_seen", "0"),
+    ("granules", "impl Granules", "claim", "None"),
+    ("granules", "impl Granules", "claim_these", "0"),
+    ("granules", "impl Granules", "give_back", "0"),
+    ("granules", "impl Granules", "soil", "0"),
+    ("granules", "impl Granules", "take_dirty", "0"),
+    ("granules", "impl Granules", "clean", "Clean { claimed: 0, dirty: 0, cleaned: 0 }"),
+    ("granules", "impl Granules", "claim_all", "false"),
+    ("rooms", "impl Rooms", "claim", "None"),
+    ("rooms", "impl Rooms", "give_back", "()"),
+    ("rooms", "impl Rooms", "mark", "()"),
+    ("rooms", "impl Rooms", "mark_length", "()"),
+    ("rooms", "impl Rooms", "find", "None"),
+    ("rooms", "impl Rooms", "clear", "()"),
+    ("span", "impl Span ", "home", "NO_HOME"),
+    ("span", "impl Span ", "set_home", "()"),
+    ("span", "impl Body", "carve", "()"),
+    ("span", "impl Body", "take", "0"),
+    ("span", "impl Body", "put", "Put::Kept"),
+    ("span", "impl SpanList", "push", "()"),
+    ("span", "impl SpanList", "remove", "()"),
+    ("span", "impl Hand", "push", "()"),
+    ("span", "impl Hand", "pop", "None"),
+    ("home", "impl Home", "try_open", "None"),
+    ("home", "impl Home", "open", "None"),
+    ("home", "impl Home", "post", "Ok(1)"),
+    ("home", "impl Open", "take", "0"),
+    ("home", "impl Open", "put", "0"),
+    ("home", "impl Open", "reshelve", "()"),
+    ("home", "impl Open", "drain", "core::ptr::null_mut()"),
+    ("home", "impl Open", "close_inbox", "core::ptr::null_mut()"),
+    ("home", "impl Open", "sort", "()"),
+    ("home", "impl Open", "adopt", "()"),
+    ("home", "impl Open", "adopt_or_retire", "()"),
+    ("home", "impl Open", "lend", "None"),
+    ("home", "impl Open", "lend_all", "()"),
+    ("home", "impl Open", "lend_everything", "()"),
+    ("home", "impl Open", "unshelve", "()"),
+    ("home", "", "rehome", "()"),
+    ("home", "", "found", "()"),
+    ("home", "", "retire", "(core::ptr::null_mut(), 0)"),
+    ("mail", "impl Boxes", "send", "()"),
+    ("mail", "impl Boxes", "send_sorted", "()"),
+    ("mail", "impl Boxes", "send_group", "()"),
+    ("mail", "impl Boxes", "mail", "true"),
+    ("mail", "impl Boxes", "send_by_hand", "()"),
+    ("mail", "impl Boxes", "relieve", "()"),
+    ("mail", "impl Boxes", "unpack", "()"),
+    ("mail", "", "put_away", "0"),
+    ("mail", "", "send_strays", "()"),
+    ("mail", "", "send_one", "()"),
+    ("moves", "", "leave", "ptr::null_mut()"),
+    ("moves", "", "settle_in", "()"),
+    ("moves", "", "lend", "None"),
+    ("moves", "", "take", "0"),
+    ("moves", "", "rob", "false"),
+    ("moves", "", "after", "()"),
+];
+
+/// Statements that are left out in the same way: a file, and its text there.
+const STATEMENTS: &[(&str, &str)] = &[
+    ("lock", "mine = token | WAIT;"),
+    ("home", "span.as_ref().set_home(to);\n    }\n}\n\n/// Makes a span"),
+];
+
+/// A model that runs longer than this, left to itself, has failed.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let start = Instant::now();
+    let copy = std::env::temp_dir().join(format!("strata-deletion-{}", std::process::id()));
+    let labels = instrument(&copy);
+    let model = build(&copy);
+    let mut survivors = 0;
+    for label in &labels {
+        match first_to_fail(&model, label) {
+            Some((name, how)) => println!("{label:28} {name} fails: {how}"),
+            None => {
+                survivors += 1;
+                println!("{label:28} NO MODEL FAILS");
+            }
+        }
+    }
+    let _ = fs::remove_dir_all(&copy);
+    println!("{} left out, {survivors} unnoticed, {:.0?}", labels.len(), start.elapsed());
+    ExitCode::from(u8::from(survivors != 0))
+}
+
+/// Copies the allocator's source, with a question before each function.
+fn instrument(copy: &Path) -> Vec<String> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../allocator-core/src");
+    fs::create_dir_all(copy).unwrap();
+    for file in fs::read_dir(source).unwrap() {
+        let path = file.unwrap().path();
+        fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+    }
+    let mut labels = vec![];
+    for &(file, from, name, instead) in FUNCTIONS {
+        let label = format!("{file}::{}{name}", from.trim_start_matches("impl").trim_start());
+        edit(copy, file, |text| {
+            let from = text.find(from).unwrap_or_else(|| panic!("{label}: no `{from}`"));
+            let at = ["(", "<"]
+                .iter()
+                .filter_map(|open| text[from..].find(&format!("fn {name}{open}")))
+                .min()
+                .unwrap_or_else(|| panic!("{label}: no such function"));
+            let body = from + at + text[from + at..].find("{\n").expect("a body") + 1;
+            let question =
+                format!("\nif crate::twin::deleted({label:?}) {{ return {instead}; }}\n");
+            format!("{}{question}{}", &text[..body], &text[body..])
+        });
+        labels.push(label);
+    }
+    for &(file, statement) in STATEMENTS {
+        let (statement, rest) = statement.split_once('\n').unwrap_or((statement, ""));
+        let label = format!("{file}: {statement}");
+        edit(copy, file, |text| {
+            let whole =
+                if rest.is_empty() { statement.into() } else { format!("{statement}\n{rest}") };
+            assert_eq!(text.matches(&whole).count(), 1, "{label}");
+            let asked = whole.replacen(
+                statement,
+                &format!("if !crate::twin::deleted({label:?}) {{ {statement} }}"),
+                1,
+            );
+            text.replace(&whole, &asked)
+        });
+        labels.push(label);
+    }
+    labels
+}
+
+fn edit(copy: &Path, file: &str, change: impl FnOnce(&str) -> String) {
+    let path = copy.join(file).with_extension("rs");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(path, change(&text)).unwrap();
+}
+
+/// Builds the models on the copy. Returns the program that runs them.
+fn build(copy: &Path) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = std::env::current_exe().unwrap().parent().unwrap().join("deletion-target");
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args(["build", "--release", "--quiet", "-p", "loom-tests", "--bin", "model"])
+        .current_dir(root)
+        .env("CARGO_TARGET_DIR", &target)
+        .env("STRATA_SOURCE", copy)
+        .status()
+        .unwrap();
+    assert!(status.success(), "the instrumented copy does not build");
+    target.join("release/model")
+}
+
+/// The first model that fails with a function left out, and how.
+fn first_to_fail(model: &Path, label: &str) -> Option<(&'static str, String)> {
+    loom_tests::MODELS.iter().find_map(|it| Some((it.name, failure(model, it.name, label)?)))
+}
+
+fn failure(model: &Path, name: &str, label: &str) -> Option<String> {
+    let errors = std::env::temp_dir().join(format!("strata-deletion-{}.err", std::process::id()));
+    let mut child = Command::new(model)
+        .args([name, label, "deleted"])
+        .env("RUST_BACKTRACE", "0")
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(&errors).unwrap())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    let failure = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            let text = fs::read_to_string(&errors).unwrap_or_default();
+            let reason = text.lines().skip_while(|line| !line.contains("panicked")).nth(1);
+            break (!status.success()).then(|| reason.unwrap_or("it ends").to_owned());
+        }
+        if start.elapsed() > LIMIT {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            break Some("it does not end".into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let _ = fs::remove_file(&errors);
+    failure
+}

@@ -1,0 +1,240 @@
+//! Granules of a chunk: claimed, purged and given back; the chunk's release;
+//! the hints of where there is room; and empty spans on their way back.
+
+use loom::sync::Arc;
+
+use crate::granules::{self, Granules};
+use crate::mail::Boxes;
+use crate::model::{Model, noted, outcome};
+use crate::sync::Guarded;
+use crate::world::{self, SPAN_GRANULES, spawn};
+
+/// Two threads claim a run each, use it and give it back, while a third purges.
+pub(super) static GRANULES: Model = Model {
+    name: "granules",
+    preemptions: Some(3),
+    executions: 1_000,
+    outcomes: &[
+        "[Some(false), Some(false)], purged 0",
+        "[Some(false), Some(false)], purged 16",
+        "[Some(false), Some(false)], purged 8",
+        "[Some(false), Some(true)], purged 0",
+        "[Some(false), Some(true)], purged 8",
+        "[Some(true), Some(false)], purged 0",
+        "[Some(true), Some(false)], purged 8",
+    ],
+    body: granules,
+};
+
+/// The last run comes back while one thread claims a run and another releases
+/// the chunk if it is free, and maps it again.
+pub(super) static RELEASE: Model = Model {
+    name: "release",
+    preemptions: None,
+    executions: 2_000,
+    outcomes: &[
+        "released: false, claimed run: Some(0)",
+        "released: false, claimed run: Some(1)",
+        "released: true, claimed run: None",
+        "released: true, claimed run: Some(0)",
+        "released: true, claimed run: Some(1)",
+    ],
+    body: release,
+};
+
+/// One thread gives a run back while two look for one, who find the hint of
+/// a run that is gone.
+pub(super) static ROOMS: Model = Model {
+    name: "rooms",
+    preemptions: Some(3),
+    executions: 15_000,
+    outcomes: &["after", "meanwhile"],
+    body: rooms,
+};
+
+/// Whoever finds a hint sees the room that it stands for.
+pub(super) static ROOMS_FIND: Model = Model {
+    name: "rooms_find",
+    preemptions: None,
+    executions: 6,
+    outcomes: &["found", "not found"],
+    body: rooms_find,
+};
+
+/// The last two blocks of a span come back from two threads; a third claims
+/// granules for a span of its own, perhaps these.
+pub(super) static EMPTIES: Model = Model {
+    name: "empties",
+    preemptions: None,
+    executions: 1_000,
+    outcomes: &["the emptied one", "the other"],
+    body: empties,
+};
+
+const RUN: u64 = 0xff;
+
+/// The memory of some runs of eight granules: whether it was written.
+struct Memory {
+    granules: Granules,
+    mapped: Guarded<bool>,
+    runs: [Guarded<bool>; 2],
+}
+
+// SAFETY: loom reports it where it is not so.
+unsafe impl Sync for Memory {}
+// SAFETY: as above.
+unsafe impl Send for Memory {}
+
+impl Memory {
+    fn new(free: u64) -> Arc<Self> {
+        Arc::new(Memory {
+            granules: Granules::new(free),
+            mapped: Guarded::new(true),
+            runs: core::array::from_fn(|_| Guarded::new(false)),
+        })
+    }
+
+    /// Writes to a run, or purges it. Returns whether it was written before.
+    fn set(&self, run: usize, written: bool) -> bool {
+        // SAFETY: who claimed the run has its memory.
+        self.runs[run].with(|it| unsafe { core::mem::replace(&mut *it, written) })
+    }
+}
+
+fn granules() {
+    let memory = Memory::new(0xffff);
+    let claimers: Vec<_> = (0..2)
+        .map(|_| {
+            let memory = memory.clone();
+            spawn(move || {
+                let (first, dirty) = memory.granules.claim(SPAN_GRANULES)?;
+                let written = memory.set(first / SPAN_GRANULES, true);
+                assert_eq!(dirty, if written { 8 } else { 0 }, "{first}");
+                memory.granules.give_back(RUN << first, RUN << first);
+                Some(written)
+            })
+        })
+        .collect();
+    let clean = memory.granules.clean(memory.granules.dirty_hint(), |first, len| {
+        if first == 0 {
+            // The system refuses.
+            return false;
+        }
+        for run in first / SPAN_GRANULES..(first + len) / SPAN_GRANULES {
+            assert!(memory.set(run, false), "purged for nothing");
+        }
+        true
+    });
+    memory.granules.give_back(clean.claimed, clean.dirty);
+    let got: Vec<_> = claimers.into_iter().map(|claimer| claimer.join().unwrap()).collect();
+    assert_eq!(memory.granules.free_hint(), 0xffff);
+    let dirty = memory.granules.dirty_hint();
+    for run in 0..2 {
+        let marked = dirty >> (run * SPAN_GRANULES) & RUN;
+        assert_eq!(marked, if memory.set(run, false) { RUN } else { 0 });
+    }
+    outcome(format!("{got:?}, purged {}", clean.claimed.count_ones()));
+}
+
+fn release() {
+    let memory = Memory::new(!RUN);
+    let giver = {
+        let memory = memory.clone();
+        spawn(move || {
+            memory.set(0, true);
+            memory.granules.give_back(RUN, RUN);
+        })
+    };
+    let claimer = {
+        let memory = memory.clone();
+        spawn(move || {
+            // Any run but the first would do to keep the chunk; this way the
+            // claimer takes turns with the giver.
+            let Some((first, dirty)) = memory.granules.claim(SPAN_GRANULES) else { return None };
+            let run = first / SPAN_GRANULES;
+            if run < 2 {
+                let written = memory.set(run, true);
+                assert_eq!(dirty, if written { 8 } else { 0 });
+            }
+            memory.granules.give_back(RUN << first, RUN << first);
+            Some(run)
+        })
+    };
+    let released = memory.granules.claim_all();
+    if released {
+        let dirty = memory.granules.soil(u64::MAX);
+        // All memory is gone: whoever is there still is reported.
+        let written = (0..2).filter(|&run| memory.set(run, false)).count();
+        assert_eq!(dirty, 8 * written as u32);
+        // SAFETY: we claimed all of it.
+        memory.mapped.with(|mapped| unsafe { *mapped = false });
+        // And it is mapped again.
+        // SAFETY: as above.
+        memory.mapped.with(|mapped| unsafe { *mapped = true });
+        memory.granules.open();
+    }
+    giver.join().unwrap();
+    let run = claimer.join().unwrap();
+    assert_eq!(memory.granules.free_hint(), u64::MAX);
+    outcome(format!("released: {released}, claimed run: {run:?}"));
+}
+
+fn rooms() {
+    world::with(0, |world| {
+        // A hint that is out of date.
+        world.rooms.mark(0, RUN);
+        let giver = spawn(|| world.rooms.give_back(0, &world.granules, RUN, 0));
+        let claim = || world.rooms.claim(SPAN_GRANULES, 64, |_| &world.granules).is_some();
+        let other = spawn(claim);
+        let mine = claim();
+        giver.join().unwrap();
+        let others = other.join().unwrap();
+        let after = claim();
+        assert_eq!(u8::from(mine) + u8::from(others) + u8::from(after), 1, "the run is lost");
+        outcome(if after { "after" } else { "meanwhile" });
+    });
+}
+
+fn rooms_find() {
+    world::with(0, |world| {
+        let giver = spawn(|| world.rooms.give_back(0, &world.granules, RUN, 0));
+        let found = world.rooms.find(3, 64);
+        if found.is_some() {
+            assert_eq!(granules::runs(world.granules.free_seen(), 8), 1, "a hint before its room");
+        }
+        giver.join().unwrap();
+        outcome(if found.is_some() { "found" } else { "not found" });
+    });
+}
+
+fn empties() {
+    world::with(RUN << 8, |world| {
+        world.rooms.mark(0, RUN << 8);
+        let mut blocks = world.furnish(0, 1, 2);
+        let second = blocks.split_off(1);
+        let senders = [blocks, second].map(|blocks| {
+            spawn(move || {
+                world.touch(blocks[0]);
+                // SAFETY: [LIVE-PINS-SPAN] the block is ours until it is sent.
+                unsafe { Boxes::new().send(&blocks) };
+            })
+        });
+        let claimed = world.rooms.claim(SPAN_GRANULES, 64, |_| &world.granules);
+        let (_, first, _) = claimed.expect("there is a run from the start");
+        let index = first / SPAN_GRANULES;
+        let mine = world.furnish(index, 2, 1);
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        let mut out = [0; 2];
+        out[index] = 1;
+        let mut homes = [0; 2];
+        homes[index] = 2;
+        assert_eq!(world.settle(out), homes);
+        assert!(noted("retired"));
+        let free = world.granules.free_hint();
+        assert_eq!(free, 0xffff & !(RUN << first), "granules are free, or a span's");
+        world::put(world.home(2), &mut mine.clone());
+        outcome(if index == 0 { "the emptied one" } else { "the other" });
+    });
+}
