@@ -68,16 +68,14 @@ fn many_at_a_time() {
     let run = |rounds: usize, at_a_time: usize| {
         let all_here = Barrier::new(at_a_time);
         for _ in 0..rounds {
-            thread::scope(|scope| {
-                for n in 0..at_a_time {
-                    let all_here = &all_here;
-                    scope.spawn(move || {
-                        errand(n);
-                        all_here.wait();
-                        errand(n + 1);
-                    });
+            common::in_threads((0..at_a_time).map(|n| {
+                let all_here = &all_here;
+                move || {
+                    errand(n);
+                    all_here.wait();
+                    errand(n + 1);
                 }
-            });
+            }));
         }
     };
     run(1, 64);

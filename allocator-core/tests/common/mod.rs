@@ -191,6 +191,15 @@ pub(crate) unsafe fn is_zero(ptr: *const u8, size: usize) -> bool {
     })
 }
 
+/// Runs each of these in a thread, and waits for the very ends of the threads:
+/// the end of a scope alone does not wait for their exit hooks.
+pub(crate) fn in_threads<F: FnOnce() + Send>(deeds: impl IntoIterator<Item = F>) {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = deeds.into_iter().map(|deed| scope.spawn(deed)).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
 /// A block that may go from thread to thread.
 pub(crate) struct Block {
     pub(crate) ptr: *mut u8,

@@ -1,7 +1,7 @@
 //! Random programs, run by several threads that hand blocks over to each
 //! other, against a model that knows every byte.
 
-use super::{fill, is_filled, is_zero, layout};
+use super::{fill, in_threads, is_filled, is_zero, layout};
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, MutexGuard};
@@ -74,21 +74,19 @@ pub(crate) fn run<A: GlobalAlloc + Sync>(
         refused: AtomicUsize::new(0),
     };
     let start = Barrier::new(program.len());
-    std::thread::scope(|scope| {
-        for steps in program {
-            let (run, start, extra) = (&run, &start, &extra);
-            scope.spawn(move || {
-                start.wait();
-                for step in steps {
-                    if let Deed::Extra = step.deed {
-                        extra(step.size);
-                    } else {
-                        run.step(step);
-                    }
+    in_threads(program.iter().map(|steps| {
+        let (run, start, extra) = (&run, &start, &extra);
+        move || {
+            start.wait();
+            for step in steps {
+                if let Deed::Extra = step.deed {
+                    extra(step.size);
+                } else {
+                    run.step(step);
                 }
-            });
+            }
         }
-    });
+    }));
     for place in &run.places {
         run.give_back(&mut place.lock().unwrap());
     }

@@ -1,0 +1,498 @@
+//! The same allocator on a system that fails on demand and checks every call:
+//! the modules are compiled once more, with the fake in the system's place.
+
+mod common;
+
+use allocator_sys::fake as sys;
+
+/// The modules as they stand in `src/lib.rs`, at the root as there.
+macro_rules! modules {
+    ($($path:literal $name:ident)*) => {
+        $(#[path = $path]
+        #[allow(dead_code, unreachable_pub, reason = "the tests reach a part of it")]
+        mod $name;)*
+    };
+}
+
+modules! {
+    "../src/sync.rs" sync
+    "../src/order.rs" order
+    "../src/class.rs" class
+    "../src/fatal.rs" fatal
+    "../src/lock.rs" lock
+    "../src/once.rs" once
+    "../src/table.rs" table
+    "../src/inbox.rs" inbox
+    "../src/granules.rs" granules
+    "../src/span.rs" span
+    "../src/map.rs" map
+    "../src/home.rs" home
+    "../src/homes.rs" homes
+    "../src/pool.rs" pool
+    "../src/space.rs" space
+    "../src/usage.rs" usage
+    "../src/rooms.rs" rooms
+    "../src/medium.rs" medium
+    "../src/arena.rs" arena
+    "../src/huge.rs" huge
+    "../src/purge.rs" purge
+    "../src/mail.rs" mail
+    "../src/moves.rs" moves
+    "../src/bin.rs" bin
+    "../src/cache.rs" cache
+    "../src/tls.rs" tls
+    "../src/threads.rs" threads
+    "../src/helper.rs" helper
+    "../src/init.rs" init
+    "../src/alloc.rs" alloc
+    "../src/free.rs" free
+    "../src/realloc.rs" realloc
+    "../src/stats.rs" stats
+    "../src/strata.rs" strata
+}
+
+use common::model::{self, Deed, Program, Step};
+use common::{Block, Random, is_zero, layout};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use std::alloc::GlobalAlloc;
+use std::thread;
+use strata::Strata;
+use sys::Call;
+
+const ALLOC: Strata = Strata::new();
+
+/// The calls that may fail without a trace: what they were to take or change
+/// is as before.
+const TRACELESS: [Call; 9] = [
+    Call::Reserve,
+    Call::Commit,
+    Call::MapAt,
+    Call::ReserveAt,
+    Call::Purge,
+    Call::Protect,
+    Call::Resize,
+    Call::MoveTo,
+    Call::ArmThreadExit,
+];
+
+/// A workload of every kind of request and several threads, which gives back
+/// all it got. Null is an answer to every request.
+fn workload(seed: u64) -> model::Outcome {
+    let mut random = Random(seed | 1);
+    let program: Program = (0..2)
+        .map(|_| {
+            (0..250)
+                .map(|_| Step {
+                    deed: match random.below(10) {
+                        0..=3 => Deed::Alloc,
+                        4 => Deed::AllocZeroed,
+                        5..=6 => Deed::Realloc,
+                        7..=8 => Deed::Free,
+                        _ => Deed::Extra,
+                    },
+                    place: random.below(60),
+                    size: if random.below(4) == 0 { random.size(21) } else { random.size(13) },
+                    align: 1 << if random.below(10) == 0 { random.below(23) } else { 3 },
+                })
+                .collect()
+        })
+        .collect();
+    model::run(&ALLOC, 60, &program, |size| {
+        if size % 2 == 0 {
+            Strata::purge();
+        }
+    })
+}
+
+/// Mapped bytes when all that can go back has gone.
+fn at_rest() -> usize {
+    Strata::purge();
+    sys::mapped_bytes()
+}
+
+/// A shard may keep a chunk of spans and one of page runs.
+const CHUNKS_OF_A_SHARD: usize = 4 << 20;
+
+/// With no failures: everything is served, nothing is kept.
+fn all_is_well(seed: u64) {
+    sys::clear_failures();
+    let outcome = workload(seed);
+    assert_eq!(outcome.refused, 0, "after the failures");
+    let size = 40 << 20;
+    let block = Block::new(&ALLOC, size, 8).expect("one large block");
+    block.free(&ALLOC);
+}
+
+/// Warms up until the tables and pools have what the workload takes.
+fn warm_up() {
+    for seed in 1..40 {
+        all_is_well(seed);
+    }
+}
+
+/// Mapped bytes may still grow by a segment of the pool, and a chunk or two
+/// that magazines keep.
+const SLACK: usize = 5 << 20;
+
+/// The k-th call of any kind fails, for each k.
+fn each_call_fails() {
+    warm_up();
+    let before = at_rest();
+    let released = sys::calls(Call::Release);
+    let mut refused = 0;
+    for k in 1..=300 {
+        sys::fail_any_nth(k, 1);
+        refused += workload(k).refused;
+        all_is_well(k);
+        at_rest();
+    }
+    // A release that failed leaves its addresses mapped, for good.
+    let lost = sys::mapped_bytes() as isize - before as isize;
+    eprintln!(
+        "{refused} refused, {lost} bytes lost, {} releases",
+        sys::calls(Call::Release) - released
+    );
+    assert!(lost <= (300 * 4) << 20);
+}
+
+/// Each kind of call fails, once and from then on, at each of its calls.
+fn each_kind_fails() {
+    warm_up();
+    for call in TRACELESS {
+        let before = at_rest();
+        let mut refused = 0;
+        for k in 1..=25 {
+            sys::fail_nth(call, k, 1);
+            refused += workload(k).refused;
+            sys::fail_nth(call, k, u64::MAX);
+            refused += workload(k + 1).refused;
+            sys::clear_failures();
+        }
+        all_is_well(1);
+        let after = at_rest();
+        eprintln!("{call:?}: {refused} refused, {before} to {after} mapped");
+        // A thread whose end is not reported leaves its magazines as they are.
+        let lost = if call == Call::ArmThreadExit { 100 * (160 << 10) } else { 0 };
+        assert!(after <= before + SLACK + lost, "{call:?} left something mapped");
+    }
+}
+
+/// Nothing works any more, for a while.
+fn all_calls_fail() {
+    warm_up();
+    let before = at_rest();
+    for k in 1..40 {
+        sys::fail_any_nth(k, u64::MAX);
+        workload(k);
+        workload(k + 1);
+        sys::clear_failures();
+        all_is_well(k);
+    }
+    let lost = at_rest() as isize - before as isize;
+    eprintln!("{lost} bytes lost");
+}
+
+/// The first calls of the process fail: it is set up when they do not.
+fn set_up_fails(k: u64, count: u64) {
+    sys::fail_any_nth(k, count);
+    let mut refused = 0;
+    let mut first = None;
+    for _ in 0..20 {
+        for size in [16, 1000, 40_000, 2 << 20] {
+            match Block::new(&ALLOC, size, 8) {
+                Some(block) => first = Some(block),
+                None => refused += 1,
+            }
+        }
+    }
+    assert!(count < 1000 || refused > 0 || k > 8);
+    sys::clear_failures();
+    if let Some(block) = first {
+        block.free(&ALLOC);
+    }
+    all_is_well(k);
+    let before = at_rest();
+    all_is_well(k + 1);
+    assert!(at_rest() <= before + SLACK);
+}
+
+/// When purging fails, what was to be zero is cleared by hand.
+fn zero_without_purging() {
+    warm_up();
+    sys::fail_nth(Call::Purge, 1, u64::MAX);
+    sys::fail_nth(Call::Release, 1, u64::MAX);
+    for size in [8, 24, 64, 1000, 5000, 32 << 10, 33 << 10, 100 << 10, 1 << 20, 3 << 20] {
+        for round in 0..3 {
+            let layout = layout(size, 8);
+            // SAFETY: the sizes are not 0; the blocks are ours and that large.
+            unsafe {
+                let blocks: Vec<_> = (0..40).map(|_| ALLOC.alloc(layout)).collect();
+                for block in &blocks {
+                    assert!(!block.is_null());
+                    block.write_bytes(0xa5, size);
+                }
+                blocks.iter().for_each(|block| ALLOC.dealloc(*block, layout));
+                Strata::purge();
+                let blocks: Vec<_> = (0..40).map(|_| ALLOC.alloc_zeroed(layout)).collect();
+                for block in &blocks {
+                    assert!(!block.is_null() && is_zero(*block, size), "{size}, round {round}");
+                    block.write_bytes(0x5a, size);
+                }
+                blocks.iter().for_each(|block| ALLOC.dealloc(*block, layout));
+            }
+        }
+    }
+    assert!(sys::calls(Call::Purge) > 0);
+    all_is_well(3);
+}
+
+/// Every release fails, for long: the memory is given back all the same, and
+/// only addresses are lost.
+fn releases_fail() {
+    warm_up();
+    sys::fail_nth(Call::Release, 1, u64::MAX);
+    for round in 0..30 {
+        let outcome = workload(round);
+        assert_eq!(outcome.refused, 0);
+    }
+    let committed = sys::committed_bytes();
+    Strata::purge();
+    all_is_well(2);
+    assert!(sys::committed_bytes() <= committed + SLACK);
+}
+
+/// A random program, random failures.
+fn random_failures() {
+    warm_up();
+    let step = (0usize..100, any::<u8>(), 0u32..22, any::<usize>(), 0u32..40).prop_map(
+        |(place, deed, log, extra, align)| Step {
+            deed: match deed % 8 {
+                0..=2 => Deed::Alloc,
+                3 => Deed::AllocZeroed,
+                4..=5 => Deed::Realloc,
+                6 => Deed::Free,
+                _ => Deed::Extra,
+            },
+            place,
+            size: (1 << log) + extra % (1 << log),
+            align: 1 << if align < 22 { align } else { 3 },
+        },
+    );
+    let programs = prop::collection::vec(prop::collection::vec(step, 1..120), 1..5);
+    let failures = prop::collection::vec((0u64..200, 1u64..20), 1..4);
+    let cases = if cfg!(debug_assertions) { 100 } else { 300 };
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    TestRunner::new(config)
+        .run(&(programs, failures, 1usize..80), |(program, failures, places)| {
+            sys::clear_failures();
+            for (i, (at, count)) in failures.iter().enumerate() {
+                match i {
+                    0 => sys::fail_any_nth(*at, *count),
+                    _ => sys::fail_nth(TRACELESS[*at as usize % TRACELESS.len()], *at, *count),
+                }
+            }
+            model::run(&ALLOC, places, &program, |size| {
+                if size % 3 == 0 {
+                    Strata::purge();
+                }
+            });
+            sys::clear_failures();
+            Ok(())
+        })
+        .unwrap();
+    all_is_well(5);
+}
+
+/// Threads on all CPUs that there are said to be, with failures now and then:
+/// blocks wander between shards.
+fn many_shards() {
+    warm_up();
+    let cpus = sys::cpu_count();
+    let before = at_rest();
+    for round in 0..60u64 {
+        if round % 3 == 2 {
+            // A thread whose end is not reported keeps what its magazines hold.
+            for call in TRACELESS.into_iter().filter(|call| *call != Call::ArmThreadExit) {
+                sys::fail_nth(call, round % 17 + 1, round % 5 + 1);
+            }
+        }
+        let blocks: Vec<Vec<Block>> = (0..cpus)
+            .map(|cpu| {
+                sys::set_current_cpu(Some(cpu));
+                let make = move || {
+                    let mut random = Random(round * 100 + cpu as u64 + 1);
+                    (0..300).filter_map(|_| Block::new(&ALLOC, random.size(14), 8)).collect()
+                };
+                thread::spawn(make).join().unwrap()
+            })
+            .collect();
+        common::in_threads(blocks.into_iter().enumerate().map(|(cpu, blocks)| {
+            move || {
+                sys::set_current_cpu(Some((cpu + 1) % cpus));
+                blocks.into_iter().for_each(|block| block.free(&ALLOC));
+            }
+        }));
+        sys::clear_failures();
+    }
+    all_is_well(1);
+    let live: usize = Strata::stats().classes.iter().map(|class| class.live_blocks).sum();
+    assert_eq!((live, Strata::stats().large_bytes), (0, 0));
+    let after = at_rest();
+    eprintln!("{cpus} CPUs: {before} to {after} mapped");
+    assert!(after <= before + SLACK + cpus * CHUNKS_OF_A_SHARD);
+}
+
+/// Everything that is known of blocks lies behind guards.
+fn guards_around_metadata() {
+    warm_up();
+    let is_guard =
+        |at: usize| sys::state_of(std::ptr::without_provenance(at)) == Some(sys::State::Reserved);
+    let committed = |at: usize| {
+        let state = sys::state_of(std::ptr::without_provenance(at));
+        matches!(state, Some(sys::State::Committed | sys::State::Purged))
+    };
+    let mut seen = 0;
+    for size in [64, 512, 4096, 16 << 10] {
+        let slot = pool::get(size).unwrap();
+        let at = slot.as_ptr().addr() & !4095;
+        let (mut low, mut high) = (at, at);
+        while committed(low) {
+            low -= 4096;
+        }
+        while committed(high) {
+            high += 4096;
+        }
+        for page in 0..16 {
+            assert!(is_guard(low - page * 4096), "below");
+            assert!(is_guard(high + page * 4096), "above");
+        }
+        seen += 1;
+        // SAFETY: just got, with this size.
+        unsafe { pool::put(slot, size) };
+    }
+    assert_eq!(seen, 4);
+}
+
+/// What is said of the address limit leads to a small window, which can be
+/// made smaller still.
+fn small_window() {
+    sys::set_address_limit(Some(200 << 20));
+    warm_up();
+    let before = at_rest();
+    assert!(before < 64 << 20, "{before} bytes for a window of 512 MiB");
+    let mut blocks = Vec::new();
+    while let Some(block) = Block::new(&ALLOC, 30 << 20, 8) {
+        blocks.push(block);
+    }
+    eprintln!("{} blocks", blocks.len());
+    assert!(blocks.len() >= 8);
+    assert!(Block::new(&ALLOC, 2 << 30, 8).is_none());
+    blocks.into_iter().for_each(|block| block.free(&ALLOC));
+    all_is_well(1);
+    assert!(at_rest() <= before + SLACK);
+}
+
+/// Where the system's pages are larger.
+fn large_pages(bytes: usize) {
+    sys::set_page_size(Some(bytes));
+    warm_up();
+    let before = at_rest();
+    for k in 1..60 {
+        sys::fail_any_nth(k, 1);
+        workload(k);
+        all_is_well(k);
+    }
+    zero_without_purging();
+    eprintln!("{before} to {} mapped", at_rest());
+}
+
+#[test]
+fn child() {
+    let Some(case) = common::case() else { return };
+    let words: Vec<&str> = case.split(' ').collect();
+    let [cpus, words @ ..] = &words[..] else { panic!("{case}?") };
+    sys::set_cpu_count(Some(cpus.parse().unwrap()));
+    match words {
+        ["each-call"] => each_call_fails(),
+        ["each-kind"] => each_kind_fails(),
+        ["all-calls"] => all_calls_fail(),
+        ["set-up", k, count] => set_up_fails(k.parse().unwrap(), count.parse().unwrap()),
+        ["zero"] => zero_without_purging(),
+        ["releases"] => releases_fail(),
+        ["random"] => random_failures(),
+        ["shards"] => many_shards(),
+        ["guards"] => guards_around_metadata(),
+        ["window"] => small_window(),
+        ["pages", bytes] => large_pages(bytes.parse().unwrap()),
+        _ => panic!("{case}?"),
+    }
+    common::at_end();
+}
+
+#[test]
+fn any_one_call_may_fail() {
+    for cpus in [1, 2, 8] {
+        common::succeeds(&format!("{cpus} each-call"));
+    }
+}
+
+#[test]
+fn any_kind_of_call_may_fail_once_or_for_long() {
+    common::succeeds("2 each-kind");
+    common::succeeds("8 each-kind");
+}
+
+#[test]
+fn all_calls_may_fail_for_a_while() {
+    common::succeeds("2 all-calls");
+}
+
+#[test]
+fn setting_up_may_fail_and_is_tried_again() {
+    for k in 1..=14 {
+        common::succeeds(&format!("2 set-up {k} 1"));
+        common::succeeds(&format!("8 set-up {k} 1000000"));
+    }
+}
+
+#[test]
+fn zeroed_blocks_are_zero_when_purging_fails() {
+    common::succeeds("1 zero");
+    common::succeeds("8 zero");
+}
+
+#[test]
+fn releasing_may_fail() {
+    common::succeeds("2 releases");
+}
+
+#[test]
+fn random_programs_survive_random_failures() {
+    for cpus in [1, 2, 8] {
+        common::succeeds(&format!("{cpus} random"));
+    }
+}
+
+#[test]
+fn shards_work_together() {
+    for cpus in [1, 2, 8] {
+        common::succeeds(&format!("{cpus} shards"));
+    }
+}
+
+#[test]
+fn metadata_lies_between_guards() {
+    common::succeeds("2 guards");
+}
+
+#[test]
+fn a_limit_on_addresses_makes_a_small_window() {
+    common::succeeds("2 window");
+}
+
+#[test]
+fn pages_may_be_larger() {
+    common::succeeds("2 pages 16384");
+    common::succeeds("2 pages 65536");
+}
