@@ -48,7 +48,7 @@ const FUNCTIONS: &[Function] = &[
     ("span", "impl Span ", "set_home", "()"),
     ("span", "impl Body", "carve", "()"),
     ("span", "impl Body", "take", "0"),
-    ("span", "impl Body", "put", "Put::Kept"),
+    ("span", "impl Body", "put", "(1, Put::Kept)"),
     ("span", "impl SpanList", "push", "()"),
     ("span", "impl SpanList", "remove", "()"),
     ("span", "impl Hand", "push", "()"),
@@ -72,7 +72,7 @@ const FUNCTIONS: &[Function] = &[
     ("home", "", "found", "()"),
     ("home", "", "retire", "(core::ptr::null_mut(), 0)"),
     ("mail", "impl Boxes", "send", "()"),
-    ("mail", "impl Boxes", "send_sorted", "()"),
+    ("mail", "impl Boxes", "send_grouped", "()"),
     ("mail", "impl Boxes", "send_group", "()"),
     ("mail", "impl Boxes", "mail", "true"),
     ("mail", "impl Boxes", "send_by_hand", "()"),
@@ -128,7 +128,8 @@ fn instrument(copy: &Path) -> Vec<String> {
     }
     let mut labels = vec![];
     for &(file, from, name, instead) in FUNCTIONS {
-        let label = format!("{file}::{}{name}", from.trim_start_matches("impl").trim_start());
+        let owner = from.trim_start_matches("impl").trim();
+        let label = [file, owner, name].join("::").replace("::::", "::");
         edit(copy, file, |text| {
             let from = text.find(from).unwrap_or_else(|| panic!("{label}: no `{from}`"));
             let at = ["(", "<"]

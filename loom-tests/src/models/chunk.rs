@@ -216,7 +216,7 @@ fn empties() {
             spawn(move || {
                 world.touch(blocks[0]);
                 // SAFETY: [LIVE-PINS-SPAN] the block is ours until it is sent.
-                unsafe { Boxes::new().send(&blocks) };
+                unsafe { Boxes::new().send(&mut blocks.clone()) };
             })
         });
         let claimed = world.rooms.claim(SPAN_GRANULES, 64, |_| &world.granules);

@@ -73,7 +73,7 @@ fn send(world: &World, blocks: &[*mut u8]) {
         world.touch(*block);
     }
     // SAFETY: [LIVE-PINS-SPAN] the blocks are ours until they are sent.
-    unsafe { Boxes::new().send(blocks) };
+    unsafe { Boxes::new().send(&mut blocks.to_vec()) };
 }
 
 /// Borrows a span of `from` for `to` and takes all it has.
@@ -127,7 +127,7 @@ fn stealing() {
                 world.touch(*block);
             }
             // SAFETY: [LIVE-PINS-SPAN] the blocks are ours until they are sent.
-            unsafe { Boxes::new().send(&mine) };
+            unsafe { Boxes::new().send(&mut mine) };
             borrowed
         });
         let stolen = thief.join().unwrap();
