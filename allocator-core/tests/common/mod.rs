@@ -6,6 +6,7 @@ pub(crate) mod model;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 const CASE: &str = "STRATA_TEST_CASE";
@@ -81,6 +82,26 @@ pub(crate) fn check_success(case: &str, ended: Ended) {
 /// In a child: it got to its end.
 pub(crate) fn at_end() {
     println!("\nend of the case");
+}
+
+/// Builds an example as this program was built, and says where it is. (Cargo
+/// builds it along with all tests, but not along with one.)
+pub(crate) fn example(name: &str, file: &str) -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let profile = program.parent().unwrap().parent().unwrap();
+    let profile_name = match profile.file_name().unwrap().to_str().unwrap() {
+        "debug" => "dev",
+        name => name,
+    };
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--offline", "--quiet", "--manifest-path"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .args(["--profile", profile_name, "--example", name, "--target-dir"])
+        .arg(profile.parent().unwrap())
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    profile.join("examples").join(file)
 }
 
 /// Bytes of a line of `/proc/self/smaps_rollup`.

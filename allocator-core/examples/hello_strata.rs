@@ -1,0 +1,11 @@
+//! The smallest program on Strata; it says how much memory it has.
+
+#[path = "hello/say.rs"]
+mod say;
+
+#[global_allocator]
+static GLOBAL: allocator_core::Strata = allocator_core::Strata::new();
+
+fn main() {
+    say::hello();
+}

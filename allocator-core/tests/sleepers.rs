@@ -1,0 +1,107 @@
+//! A thread that sleeps keeps little: what others freed of its blocks is used
+//! again, and goes back to the system.
+
+mod common;
+
+use allocator_core::Strata;
+use common::{Block, Random, anonymous, mib};
+use std::sync::mpsc;
+use std::thread;
+
+#[global_allocator]
+static GLOBAL: Strata = Strata::new();
+
+const MIB: usize = 1 << 20;
+
+/// Blocks of many sizes.
+fn blocks(count: usize, seed: u64) -> Vec<Block> {
+    let mut random = Random(seed);
+    let block = |_| {
+        let size = random.size(11);
+        Block::new(&GLOBAL, size, 8).unwrap()
+    };
+    (0..count).map(block).collect()
+}
+
+/// A thread that makes blocks for us, and sleeps until its guard is dropped.
+fn sleeper(count: usize, seed: u64) -> (Vec<Block>, mpsc::Sender<()>) {
+    let (send, receive) = mpsc::channel();
+    let (wake, woken) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        send.send(blocks(count, seed)).unwrap();
+        let _ = woken.recv();
+    });
+    (receive.recv().unwrap(), wake)
+}
+
+fn free(blocks: Vec<Block>) {
+    blocks.into_iter().for_each(|block| block.free(&GLOBAL));
+}
+
+fn is_used_again() {
+    let (made, _asleep) = sleeper(100_000, 1);
+    let full = Strata::stats().mapped_bytes;
+    let physical = anonymous();
+    free(made);
+    let again = blocks(100_000, 2);
+    let now = (Strata::stats().mapped_bytes, anonymous());
+    eprintln!(
+        "{:.1} to {:.1} MiB mapped, {:.1} to {:.1} held",
+        mib(full),
+        mib(now.0),
+        mib(physical),
+        mib(now.1)
+    );
+    assert!(now.0 <= full + full / 4 + 2 * MIB);
+    assert!(now.1 <= physical + physical / 4 + 2 * MIB);
+    // And once more in other threads.
+    free(again);
+    let threads: Vec<_> =
+        (0..4).map(|seed| thread::spawn(move || blocks(25_000, 3 + seed))).collect();
+    let again: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    let now = (Strata::stats().mapped_bytes, anonymous());
+    eprintln!("{:.1} MiB mapped, {:.1} held by others", mib(now.0), mib(now.1));
+    assert!(now.0 <= full + full / 4 + 4 * MIB);
+    assert!(now.1 <= physical + physical / 4 + 4 * MIB);
+    free(again);
+}
+
+fn goes_back() {
+    const SLEEPERS: usize = 16;
+    Strata::purge();
+    let before = anonymous();
+    let (made, _asleep): (Vec<_>, Vec<_>) =
+        (0..SLEEPERS).map(|n| sleeper(20_000, n as u64 + 1)).unzip();
+    let full = anonymous();
+    made.into_iter().for_each(free);
+    Strata::purge();
+    let after = anonymous();
+    eprintln!("{:.2} to {:.2} to {:.2} MiB", mib(before), mib(full), mib(after));
+    assert!(full > before + 30 * MIB);
+    // What magazines hold lies in spans of which the rest is free; the stacks
+    // of the threads and what is known of spans count as well.
+    assert!(after <= before + SLEEPERS * MIB + 2 * MIB);
+    let stats = Strata::stats();
+    assert!(stats.cached_bytes <= (SLEEPERS + 3) * (64 << 10), "{}", stats.cached_bytes);
+}
+
+#[test]
+fn child() {
+    let Some(case) = common::case() else { return };
+    match case.as_str() {
+        "used-again" => is_used_again(),
+        "goes-back" => goes_back(),
+        _ => panic!("{case}?"),
+    }
+    common::at_end();
+}
+
+#[test]
+fn what_a_sleeping_thread_had_is_used_again() {
+    common::succeeds("used-again");
+}
+
+#[test]
+fn what_a_sleeping_thread_had_goes_back() {
+    common::succeeds("goes-back");
+}
