@@ -19,7 +19,7 @@ const DEAD: u32 = u32::MAX;
 const SPINS: u32 = 100;
 /// The models are to sleep.
 #[cfg(strata_loom)]
-const SPINS: u32 = 0;
+const SPINS: u32 = 1;
 
 pub(crate) struct Lock {
     word: AtomicU32,

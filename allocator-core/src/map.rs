@@ -213,7 +213,7 @@ impl Map {
         if !opens(chunks, chunks_bytes) || !opens(entries, entries_bytes) {
             return false;
         }
-        self.opened.fetch_max(end * PER_CHUNK, order::table_publish());
+        self.opened.fetch_max(end * PER_CHUNK, order::through_block());
         true
     }
 
@@ -256,6 +256,15 @@ impl Chunk {
 pub(crate) fn span_of(block: *mut u8) -> NonNull<Span> {
     let granule = MAP.granule(block);
     MAP.chunk(granule / PER_CHUNK).span_at(granule % PER_CHUNK)
+}
+
+/// Fetches what will be looked at when a live small block is put away: the
+/// two lines of its span.
+#[inline]
+pub(crate) fn prefetch_span(block: *mut u8) {
+    let span = span_of(block).as_ptr().cast::<u8>();
+    sys::prefetch(span);
+    sys::prefetch(span.wrapping_add(size_of::<Span>() / 2));
 }
 
 /// The first byte of the span of a live small block.
