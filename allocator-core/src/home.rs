@@ -54,6 +54,9 @@ unsafe impl Sync for Home {}
 // SAFETY: nothing in it belongs to one thread.
 unsafe impl Send for Home {}
 
+/// How far ahead of a block that is put away spans are fetched.
+const AHEAD: usize = 6;
+
 /// A home whose lock is held.
 pub(crate) struct Open<'a> {
     home: &'a Home,
@@ -215,6 +218,9 @@ impl Open<'_> {
     pub(crate) unsafe fn put(&mut self, blocks: &mut [*mut u8]) -> usize {
         let (mut strangers, mut at) = (0, 0);
         while let Some(&block) = blocks.get(at) {
+            if let Some(&ahead) = blocks.get(at + AHEAD) {
+                map::prefetch_span(ahead);
+            }
             let span = map::span_of(block);
             // SAFETY: [LIVE-PINS-SPAN] the block is still out, so its span is
             // in use.

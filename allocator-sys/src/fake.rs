@@ -43,5 +43,5 @@ pub use memory::{
 pub use table::State;
 pub use thread::{
     abort, arm_thread_exit, futex_wait, futex_wait_for, futex_wake, on_fork, on_thread_exit,
-    random, start_thread, thread_token, write_stderr, yield_now,
+    prefetch, random, start_thread, thread_token, write_stderr, yield_now,
 };

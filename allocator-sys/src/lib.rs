@@ -58,16 +58,14 @@
 //! |---|---|
 //! | [`cpu_count`] | CPUs the process may use, at least 1; always the same |
 //! | [`current_cpu`] | the CPU of this moment, from 0: a hint |
+//! | [`prefetch`] | none: perhaps the line is in the cache soon |
 //! | [`monotonic_ms`] | milliseconds since some moment; never goes back |
 //! | [`random`] | 64 bits that cannot be guessed |
 //! | [`write_stderr`] | the text is on standard error as far as that takes it |
 //! | [`abort`] | none: the process ends with `SIGABRT` |
 #![no_std]
 
-#[cfg(not(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-)))]
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("Strata runs on Linux, on x86-64 and AArch64");
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ mod arch;
 #[path = "linux/x86_64.rs"]
 mod arch;
 
-pub use cpu::{cpu_count, current_cpu};
+pub use cpu::{cpu_count, current_cpu, prefetch};
 #[cfg(feature = "fake")]
 pub(crate) use fork::around_fork;
 pub use fork::on_fork;

@@ -69,6 +69,7 @@ fn the_fake_has_the_very_same_signatures() {
         random: fn() -> u64;
         cpu_count: fn() -> usize;
         current_cpu: fn() -> usize;
+        prefetch: fn(*const u8);
         monotonic_ms: fn() -> u64;
         yield_now: fn();
         futex_wait: fn(&AtomicU32, u32);
@@ -153,10 +154,7 @@ fn the_chosen_calls_fail_and_no_others() {
     let purge = || unsafe { fake::purge(at, probe::page()) };
     let calls = fake::calls(Call::Purge);
     fake::fail_nth(Call::Purge, 2, 2);
-    assert_eq!(
-        [purge(), purge(), purge(), purge()],
-        [true, false, false, true]
-    );
+    assert_eq!([purge(), purge(), purge(), purge()], [true, false, false, true]);
     assert_eq!(fake::calls(Call::Purge), calls + 4);
     fake::fail_nth(Call::Purge, 0, 1);
     fake::fail_nth(Call::Release, 2, 1);
@@ -202,13 +200,7 @@ fn the_error_of_failed_mappings_can_be_chosen() {
 fn sums_and_states_follow_the_calls() {
     let _alone = alone();
     let page = probe::page();
-    let sums = || {
-        [
-            fake::mapped_bytes(),
-            fake::committed_bytes(),
-            fake::purged_bytes(),
-        ]
-    };
+    let sums = || [fake::mapped_bytes(), fake::committed_bytes(), fake::purged_bytes()];
     let before = sums();
     let grown = |pages: [usize; 3]| {
         let now = sums();
@@ -223,12 +215,7 @@ fn sums_and_states_follow_the_calls() {
         assert!(fake::protect(at.wrapping_add(2 * page), page) && grown([8, 1, 2]));
     }
     let states = [0, 2, 3, 7, 8].map(|index| fake::state_of(at.wrapping_add(index * page)));
-    let expected = [
-        State::Purged,
-        State::Protected,
-        State::Committed,
-        State::Reserved,
-    ];
+    let expected = [State::Purged, State::Protected, State::Committed, State::Reserved];
     assert_eq!(states[..4], expected.map(Some));
     // SAFETY: as above.
     unsafe {
@@ -248,10 +235,7 @@ fn fixed_answers_are_given_until_freed() {
     fake::set_address_limit(Some(1 << 30));
     fake::set_monotonic_ms(Some(0));
     assert_eq!((fake::cpu_count(), fake::current_cpu()), (96, 0));
-    assert_eq!(
-        (fake::address_limit(), fake::monotonic_ms()),
-        (Some(1 << 30), 0)
-    );
+    assert_eq!((fake::address_limit(), fake::monotonic_ms()), (Some(1 << 30), 0));
     fake::set_cpu_count(None);
     fake::set_current_cpu(None);
     fake::set_address_limit(None);

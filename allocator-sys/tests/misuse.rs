@@ -27,60 +27,22 @@ macro_rules! case {
 const CASES: &[Case] = &[
     (|_| _ = fake::reserve(0), "reserve(0x0, 0x0): the size is 0"),
     (|_| _ = fake::reserve(100), "the size is no page multiple"),
-    case!("the address is no page multiple", |at, page| fake::purge(
-        at.wrapping_add(8),
-        page
-    )),
-    case!("the range wraps around", |at, page| fake::purge(
-        at,
-        usize::MAX - page + 1
-    )),
-    case!("not all of it is mapped", |at, page| fake::purge(
-        at,
-        4 * page
-    )),
-    case!("not all of it is mapped", |at, page| fake::purge(
-        at.wrapping_sub(page),
-        2 * page
-    )),
-    case!("not all of it is mapped", |at, page| fake::commit(
-        at.wrapping_add(3 * page),
-        page
-    )),
-    case!("not all of it is mapped", |at, page| fake::protect(
-        at,
-        4 * page
-    )),
-    case!("not all of it is mapped", |at, page| fake::advise_huge(
-        at,
-        4 * page,
-        true
-    )),
-    case!("not all of it is mapped", |at, page| fake::release(
-        at,
-        4 * page
-    )),
+    case!("the address is no page multiple", |at, page| fake::purge(at.wrapping_add(8), page)),
+    case!("the range wraps around", |at, page| fake::purge(at, usize::MAX - page + 1)),
+    case!("not all of it is mapped", |at, page| fake::purge(at, 4 * page)),
+    case!("not all of it is mapped", |at, page| fake::purge(at.wrapping_sub(page), 2 * page)),
+    case!("not all of it is mapped", |at, page| fake::commit(at.wrapping_add(3 * page), page)),
+    case!("not all of it is mapped", |at, page| fake::protect(at, 4 * page)),
+    case!("not all of it is mapped", |at, page| fake::advise_huge(at, 4 * page, true)),
+    case!("not all of it is mapped", |at, page| fake::release(at, 4 * page)),
     case!("not all of it is mapped", |at, page| {
         fake::release(at.wrapping_add(page), page);
         fake::release(at.wrapping_add(page), page)
     }),
-    case!("some of it is ours already", |at, page| fake::map_at(
-        at.wrapping_sub(page),
-        2 * page
-    )),
-    case!("some of it is ours already", |at, page| fake::reserve_at(
-        at.wrapping_add(page),
-        page
-    )),
-    case!("the address is null", |at, page| fake::map_at(
-        at.wrapping_sub(at as usize),
-        page
-    )),
-    case!("not all of it is committed", |at, page| fake::resize(
-        at,
-        4 * page,
-        page
-    )),
+    case!("some of it is ours already", |at, page| fake::map_at(at.wrapping_sub(page), 2 * page)),
+    case!("some of it is ours already", |at, page| fake::reserve_at(at.wrapping_add(page), page)),
+    case!("the address is null", |at, page| fake::map_at(at.wrapping_sub(at as usize), page)),
+    case!("not all of it is committed", |at, page| fake::resize(at, 4 * page, page)),
     case!("not all of it is committed", |at, page| {
         fake::protect(at, page);
         fake::resize(at, 3 * page, page)
@@ -93,12 +55,7 @@ const CASES: &[Case] = &[
         let target = fake::reserve(page).unwrap().as_ptr();
         fake::move_to(at, page, target, 1 << 40)
     }),
-    case!("onto itself", |at, page| fake::move_to(
-        at,
-        2 * page,
-        at.wrapping_add(page),
-        page
-    )),
+    case!("onto itself", |at, page| fake::move_to(at, 2 * page, at.wrapping_add(page), page)),
 ];
 
 /// Commits the misuse that this process was started for, if any.
@@ -125,15 +82,8 @@ fn misuses_are_named_and_end_the_process() {
         command.args(["--exact", "the_misuse", "--nocapture", "--test-threads=1"]);
         let output = command.env(CASE, index.to_string()).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(
-            output.status.signal(),
-            Some(libc::SIGABRT),
-            "{index}: {text}"
-        );
-        assert!(
-            text.contains("allocator-sys fake: misuse: "),
-            "{index}: {text}"
-        );
+        assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{index}: {text}");
+        assert!(text.contains("allocator-sys fake: misuse: "), "{index}: {text}");
         assert!(text.contains(message), "{index}: {text}");
     }
 }

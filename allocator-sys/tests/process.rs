@@ -47,10 +47,7 @@ fn arm_too_early() {
 /// The limit is told, and enforced by the system.
 fn run_into_the_limit() {
     let bytes = 4 << 30;
-    let limit = libc::rlimit {
-        rlim_cur: bytes,
-        rlim_max: bytes,
-    };
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
     // SAFETY: reads the limit.
     let set = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
     assert_eq!(set, 0);

@@ -12,9 +12,7 @@ struct Answer {
 impl Answer {
     /// No fixed answer.
     const fn none() -> Self {
-        Self {
-            set: AtomicU64::new(0),
-        }
+        Self { set: AtomicU64::new(0) }
     }
 
     /// Fixes the answer, or frees it. The largest number counts as none.

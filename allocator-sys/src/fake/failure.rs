@@ -64,11 +64,7 @@ static MAP_TAKEN: AtomicBool = AtomicBool::new(false);
 impl Plan {
     /// No calls yet and none to fail.
     const fn new() -> Self {
-        Self {
-            made: AtomicU64::new(0),
-            first: AtomicU64::new(0),
-            end: AtomicU64::new(0),
-        }
+        Self { made: AtomicU64::new(0), first: AtomicU64::new(0), end: AtomicU64::new(0) }
     }
 
     /// Counts one call. Is it to fail?
@@ -81,8 +77,7 @@ impl Plan {
     /// Has the `n`-th call from now fail, and those after it, `count` in all.
     fn fail(&self, n: u64, count: u64) {
         let first = self.made().saturating_add(n.max(1));
-        self.end
-            .store(first.saturating_add(count), Ordering::Relaxed);
+        self.end.store(first.saturating_add(count), Ordering::Relaxed);
         self.first.store(first, Ordering::Relaxed);
     }
 
@@ -175,9 +170,5 @@ pub fn calls(call: Call) -> u64 {
 
 /// What `map_at` and `reserve_at` report where they fail on demand.
 pub(super) fn map_error() -> MapError {
-    if MAP_TAKEN.load(Ordering::Relaxed) {
-        MapError::Taken
-    } else {
-        MapError::NoMemory
-    }
+    if MAP_TAKEN.load(Ordering::Relaxed) { MapError::Taken } else { MapError::NoMemory }
 }

@@ -22,10 +22,7 @@ unsafe impl<T: Send> Sync for Spin<T> {}
 impl<T> Spin<T> {
     /// A free lock around `value`.
     pub(super) const fn new(value: T) -> Self {
-        Self {
-            held: AtomicBool::new(false),
-            value: UnsafeCell::new(value),
-        }
+        Self { held: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
     /// Waits for the value.

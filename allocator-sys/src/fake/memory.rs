@@ -27,10 +27,7 @@ impl Span {
         let page = page_size();
         span.insist(size != 0, "the size is 0");
         span.insist(size.is_multiple_of(page), "the size is no page multiple");
-        span.insist(
-            start.is_multiple_of(page),
-            "the address is no page multiple",
-        );
+        span.insist(start.is_multiple_of(page), "the address is no page multiple");
         span.insist(start.checked_add(size).is_some(), "the range wraps around");
         span
     }
@@ -305,21 +302,13 @@ fn is_accessible(state: State) -> bool {
 
 /// The state after a purge.
 fn purged(state: State) -> State {
-    if is_accessible(state) {
-        State::Purged
-    } else {
-        State::Reserved
-    }
+    if is_accessible(state) { State::Purged } else { State::Reserved }
 }
 
 /// The state after a protection: where there are no contents, there are none
 /// to keep.
 fn protected(state: State) -> State {
-    if state == State::Reserved {
-        State::Reserved
-    } else {
-        State::Protected
-    }
+    if state == State::Reserved { State::Reserved } else { State::Protected }
 }
 
 /// Have two ranges no byte in common?

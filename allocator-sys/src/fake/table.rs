@@ -38,15 +38,8 @@ pub(super) struct Table {
 impl Table {
     /// Nothing is ours.
     pub(super) const fn new() -> Self {
-        let none = Range {
-            start: 0,
-            end: 0,
-            state: State::Reserved,
-        };
-        Self {
-            ranges: [none; CAPACITY],
-            len: 0,
-        }
+        let none = Range { start: 0, end: 0, state: State::Reserved };
+        Self { ranges: [none; CAPACITY], len: 0 }
     }
 
     /// Is all of it ours, and in a state that `fits`?
@@ -148,14 +141,7 @@ impl Table {
         if end <= at {
             return Ok(());
         }
-        self.insert(
-            next,
-            Range {
-                start: at,
-                end,
-                state,
-            },
-        )?;
+        self.insert(next, Range { start: at, end, state })?;
         self.ranges[before].end = at;
         Ok(())
     }
@@ -238,9 +224,7 @@ mod tests {
                 }
                 _ => {
                     table.update(start, end, |_| state).unwrap();
-                    model
-                        .range_mut(start..end)
-                        .for_each(|(_, old)| *old = state);
+                    model.range_mut(start..end).for_each(|(_, old)| *old = state);
                 }
             }
             agree(&table, &model);

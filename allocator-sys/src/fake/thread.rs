@@ -82,3 +82,8 @@ fn table_survives_fork() -> bool {
     DONE.store(done, Ordering::Release);
     done
 }
+
+/// As [`crate::prefetch`].
+pub fn prefetch(place: *const u8) {
+    linux::prefetch(place);
+}

@@ -42,3 +42,12 @@ pub(super) unsafe fn thread_word(offset: isize) -> i32 {
     // writes the word.
     unsafe { place.read_volatile() }
 }
+
+/// See [`crate::prefetch`].
+#[inline(always)]
+pub(super) fn prefetch(place: *const u8) {
+    // SAFETY: a hint: no address makes it fail.
+    unsafe {
+        asm!("prfm pldl1keep, [{}]", in(reg) place, options(readonly, nostack, preserves_flags));
+    }
+}

@@ -44,9 +44,7 @@ fn count_cpus() -> NonZeroUsize {
         )
     };
     let count: u32 = mask.iter().map(|word| word.count_ones()).sum();
-    NonZeroUsize::new(count as usize)
-        .filter(|_| written > 0)
-        .unwrap_or(NonZeroUsize::MIN)
+    NonZeroUsize::new(count as usize).filter(|_| written > 0).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// What the kernel last wrote into the area that glibc registered for this
@@ -70,4 +68,11 @@ fn asked_cpu() -> usize {
     // SAFETY: takes nothing and touches nothing of ours.
     let cpu = unsafe { libc::sched_getcpu() };
     usize::try_from(cpu).unwrap_or(0)
+}
+
+/// Asks the processor to bring the line at `place` into its cache. A hint:
+/// any address will do.
+#[inline(always)]
+pub fn prefetch(place: *const u8) {
+    arch::prefetch(place);
 }

@@ -26,14 +26,7 @@ pub fn futex_wake(word: &AtomicU32, count: u32) {
     let count = c_int::try_from(count).unwrap_or(c_int::MAX);
     let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: a wake only takes the word's address as a name.
-    unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            word.as_ptr(),
-            operation,
-            c_long::from(count),
-        )
-    };
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, c_long::from(count)) };
 }
 
 /// One wait; no limit where `limit` is null.

@@ -177,11 +177,7 @@ pub unsafe fn move_to(addr: *mut u8, old: usize, target: *mut u8, new: usize) ->
 ///
 /// As [`commit`].
 pub unsafe fn advise_huge(addr: *mut u8, size: usize, yes: bool) {
-    let advice = if yes {
-        libc::MADV_HUGEPAGE
-    } else {
-        libc::MADV_NOHUGEPAGE
-    };
+    let advice = if yes { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
     // SAFETY: as above; the contents stay as they are.
     unsafe { advise(addr, size, advice) };
 }
@@ -190,10 +186,7 @@ pub unsafe fn advise_huge(addr: *mut u8, size: usize, yes: bool) {
 /// as many as there are.
 pub fn address_limit() -> Option<usize> {
     let _kept = Errno::keep();
-    let mut limit = libc::rlimit {
-        rlim_cur: libc::RLIM_INFINITY,
-        rlim_max: libc::RLIM_INFINITY,
-    };
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: writes the limits into `limit`.
     unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
     (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as usize)
@@ -204,9 +197,7 @@ fn ask_page_size() -> NonZeroUsize {
     let _kept = Errno::keep();
     // SAFETY: takes a number and looks into the process's own vector.
     let size = unsafe { libc::getauxval(libc::AT_PAGESZ) } as usize;
-    NonZeroUsize::new(size)
-        .filter(|size| size.is_power_of_two())
-        .unwrap_or(USUAL_PAGE)
+    NonZeroUsize::new(size).filter(|size| size.is_power_of_two()).unwrap_or(USUAL_PAGE)
 }
 
 /// Sets the access to a range.
@@ -261,11 +252,7 @@ unsafe fn map_exactly(
 
 /// Why `mmap` just failed.
 fn refusal() -> MapError {
-    if errno() == libc::EEXIST {
-        MapError::Taken
-    } else {
-        MapError::NoMemory
-    }
+    if errno() == libc::EEXIST { MapError::Taken } else { MapError::NoMemory }
 }
 
 /// Moves `old` bytes onto a reserved range of `new` bytes, which is not

@@ -20,12 +20,7 @@ fn kernel_random() -> Option<u64> {
     let mut bits = 0u64;
     // SAFETY: the kernel writes at most the eight bytes of `bits`.
     let written = unsafe {
-        libc::syscall(
-            libc::SYS_getrandom,
-            &raw mut bits,
-            size_of::<u64>(),
-            libc::GRND_NONBLOCK,
-        )
+        libc::syscall(libc::SYS_getrandom, &raw mut bits, size_of::<u64>(), libc::GRND_NONBLOCK)
     };
     (written == size_of::<u64>() as libc::c_long).then_some(bits)
 }
@@ -60,15 +55,10 @@ fn start_bytes() -> u64 {
 
 /// The finest time there is, in nanoseconds.
 fn nanoseconds() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes the time into `now`.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    (now.tv_sec as u64)
-        .wrapping_mul(1_000_000_000)
-        .wrapping_add(now.tv_nsec as u64)
+    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }
 
 #[cfg(test)]

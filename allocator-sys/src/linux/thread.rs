@@ -193,9 +193,8 @@ mod tests {
     #[test]
     fn stacks_side_by_side_have_different_tokens() {
         let stacks = 200_000;
-        let tokens: HashSet<u32> = (0..stacks)
-            .map(|stack| token(0x7f00_0000_06c0 + stack * 0x80_1000))
-            .collect();
+        let tokens: HashSet<u32> =
+            (0..stacks).map(|stack| token(0x7f00_0000_06c0 + stack * 0x80_1000)).collect();
         assert_eq!(tokens.len(), stacks);
     }
 
@@ -208,9 +207,8 @@ mod tests {
 
     #[test]
     fn low_bits_of_tokens_are_spread() {
-        let shards: HashSet<u32> = (0..64)
-            .map(|stack| token(0x7f00_0000_06c0 + stack * 0x80_1000) & 15)
-            .collect();
+        let shards: HashSet<u32> =
+            (0..64).map(|stack| token(0x7f00_0000_06c0 + stack * 0x80_1000) & 15).collect();
         assert!(shards.len() > 8, "{}", shards.len());
     }
 }

@@ -46,3 +46,12 @@ pub(super) unsafe fn thread_word(offset: isize) -> i32 {
     }
     word
 }
+
+/// See [`crate::prefetch`].
+#[inline(always)]
+pub(super) fn prefetch(place: *const u8) {
+    // SAFETY: a hint: no address makes it fail.
+    unsafe {
+        asm!("prefetcht0 [{}]", in(reg) place, options(readonly, nostack, preserves_flags));
+    }
+}

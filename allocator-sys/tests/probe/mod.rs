@@ -40,27 +40,13 @@ pub(crate) fn is_writable(addr: *mut u8) -> bool {
 
 /// Copies one byte between `ours` and `theirs`, the latter perhaps wild.
 unsafe fn copy_between(ours: *mut u8, theirs: *mut u8, call: libc::c_long) -> bool {
-    let local = libc::iovec {
-        iov_base: ours.cast(),
-        iov_len: 1,
-    };
-    let remote = libc::iovec {
-        iov_base: theirs.cast(),
-        iov_len: 1,
-    };
+    let local = libc::iovec { iov_base: ours.cast(), iov_len: 1 };
+    let remote = libc::iovec { iov_base: theirs.cast(), iov_len: 1 };
     let none: libc::c_long = 0;
     // SAFETY: the caller's; errors are reported and not raised.
     unsafe {
         let process = libc::c_long::from(libc::getpid());
-        libc::syscall(
-            call,
-            process,
-            &raw const local,
-            1,
-            &raw const remote,
-            1,
-            none,
-        ) == 1
+        libc::syscall(call, process, &raw const local, 1, &raw const remote, 1, none) == 1
     }
 }
 
@@ -110,10 +96,7 @@ impl Foreign {
         // SAFETY: touches nothing that is mapped.
         let found = unsafe { libc::mmap(addr.cast(), size, access, flags, -1, 0) };
         assert_ne!(found, libc::MAP_FAILED);
-        Self {
-            at: found.cast(),
-            size,
-        }
+        Self { at: found.cast(), size }
     }
 }
 
@@ -191,9 +174,7 @@ pub(crate) fn allowed_cpus() -> Vec<usize> {
     assert_eq!(asked, 0);
     let allowed = 0..libc::CPU_SETSIZE as usize;
     // SAFETY: the numbers are within the set.
-    allowed
-        .filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) })
-        .collect()
+    allowed.filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect()
 }
 
 /// Binds the calling thread to one CPU.
@@ -202,9 +183,6 @@ pub(crate) fn bind_to(cpu: usize) {
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(cpu, &mut set);
-        assert_eq!(
-            libc::sched_setaffinity(0, size_of_val(&set), &raw const set),
-            0
-        );
+        assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &raw const set), 0);
     }
 }
