@@ -63,6 +63,8 @@ fn exhaust_all(limit: usize, percent: usize) {
     for size in [16, 64, 1000, 5000, 30_000, 40_000, 500_000, 3 << 20] {
         let got = exhaust(size) * size;
         eprintln!("{size}: {:.0} MiB", mib(got));
+        // Huge blocks take whole chunks of addresses, of which a limit leaves few.
+        let percent = if size > MIB { percent - percent / 8 } else { percent };
         assert!(got >= limit / 100 * percent, "blocks of {size} bytes: {:.1} MiB", mib(got));
         let mut bytes: Vec<u8> = Vec::new();
         assert!(bytes.try_reserve_exact(limit).is_err());

@@ -92,7 +92,7 @@ fn workload(seed: u64) -> model::Outcome {
                         _ => Deed::Extra,
                     },
                     place: random.below(60),
-                    size: if random.below(4) == 0 { random.size(21) } else { random.size(13) },
+                    size: if random.below(8) == 0 { random.size(21) } else { random.size(13) },
                     align: 1 << if random.below(10) == 0 { random.below(23) } else { 3 },
                 })
                 .collect()

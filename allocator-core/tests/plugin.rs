@@ -9,15 +9,21 @@ use std::thread;
 #[global_allocator]
 static GLOBAL: System = System;
 
+type Make = extern "C" fn(u64) -> *mut c_void;
+type Sum = unsafe extern "C" fn(*const c_void) -> u64;
+type Free = unsafe extern "C" fn(*mut c_void);
+type Threads = extern "C" fn(u64) -> u64;
+type Bytes = extern "C" fn() -> usize;
+
 /// The library's functions.
 #[derive(Clone, Copy)]
 struct Plugin {
-    make: extern "C" fn(u64) -> *mut c_void,
-    sum: unsafe extern "C" fn(*const c_void) -> u64,
-    free: unsafe extern "C" fn(*mut c_void),
-    threads: extern "C" fn(u64) -> u64,
-    live_bytes: extern "C" fn() -> usize,
-    mapped_bytes: extern "C" fn() -> usize,
+    make: Make,
+    sum: Sum,
+    free: Free,
+    threads: Threads,
+    live_bytes: Bytes,
+    mapped_bytes: Bytes,
 }
 
 fn load() -> (Plugin, *mut c_void) {
@@ -35,12 +41,14 @@ fn load() -> (Plugin, *mut c_void) {
             function
         };
         let plugin = Plugin {
-            make: std::mem::transmute::<*mut c_void, _>(function(c"plugin_make")),
-            sum: std::mem::transmute::<*mut c_void, _>(function(c"plugin_sum")),
-            free: std::mem::transmute::<*mut c_void, _>(function(c"plugin_free")),
-            threads: std::mem::transmute::<*mut c_void, _>(function(c"plugin_threads")),
-            live_bytes: std::mem::transmute::<*mut c_void, _>(function(c"plugin_live_bytes")),
-            mapped_bytes: std::mem::transmute::<*mut c_void, _>(function(c"plugin_mapped_bytes")),
+            make: std::mem::transmute::<*mut c_void, Make>(function(c"plugin_make")),
+            sum: std::mem::transmute::<*mut c_void, Sum>(function(c"plugin_sum")),
+            free: std::mem::transmute::<*mut c_void, Free>(function(c"plugin_free")),
+            threads: std::mem::transmute::<*mut c_void, Threads>(function(c"plugin_threads")),
+            live_bytes: std::mem::transmute::<*mut c_void, Bytes>(function(c"plugin_live_bytes")),
+            mapped_bytes: std::mem::transmute::<*mut c_void, Bytes>(function(
+                c"plugin_mapped_bytes",
+            )),
         };
         (plugin, library)
     }
