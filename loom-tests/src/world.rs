@@ -36,6 +36,8 @@ pub(crate) struct World {
     /// What the users of blocks wrote there.
     data: Vec<Guarded<u32>>,
     _hints: Vec<AtomicU64>,
+    /// Each stays where it is: others point at it.
+    #[expect(clippy::vec_box, reason = "the vector grows")]
     boxes: RefCell<Vec<Box<MailBox>>>,
 }
 

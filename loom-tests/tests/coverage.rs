@@ -15,7 +15,6 @@ fn weaker(order: Ordering) -> &'static [Ordering] {
 
 #[test]
 fn every_ordering_has_its_twins() {
-    let mut twins = 0;
     for (label, order) in labels() {
         for &weaker in weaker(order) {
             let fails = TWINS
@@ -23,11 +22,11 @@ fn every_ordering_has_its_twins() {
                 .any(|twin| twin.label == label && twin.weakness == Weakness::Order(weaker));
             let cannot = EQUIVALENT.iter().any(|it| it.label == label && it.weaker == weaker);
             assert!(fails != cannot, "{label} weakened to {weaker:?}");
-            twins += 1;
         }
     }
-    let listed = TWINS.iter().filter(|twin| matches!(twin.weakness, Weakness::Order(_))).count();
-    assert_eq!(twins, listed + EQUIVALENT.len(), "a twin of a label that is no more");
+    for twin in TWINS.iter().filter(|twin| matches!(twin.weakness, Weakness::Order(_))) {
+        assert!(labels().any(|(label, _)| label == twin.label), "{} is no more", twin.label);
+    }
 }
 
 #[test]
@@ -46,22 +45,24 @@ fn the_table_of_orderings_is_whole() {
 fn every_atomic_is_in_the_table() {
     let table = include_str!("../../docs/orderings.md");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../allocator-core/src");
+    let mut found = 0;
     for file in std::fs::read_dir(source).unwrap() {
         let path = file.unwrap().path();
         let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = std::fs::read_to_string(&path).unwrap();
         for line in text.lines().map(str::trim) {
-            // A field or a static whose type names an atomic.
             let line = line.trim_start_matches("pub(crate) ").trim_start_matches("static ");
             let Some((name, kind)) = line.split_once(": ") else { continue };
-            let field = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-            let atomic = kind.starts_with("Atomic")
-                || kind.starts_with("[Atomic")
-                || kind.starts_with("[const { Atomic");
-            if field && atomic && !kind.contains("::new(") {
+            let kind = kind.split(" =").next().unwrap();
+            let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let is_atomic = kind.contains("Atomic") && !kind.contains("::new(");
+            // References and pointers are to atomics that stand elsewhere.
+            if is_name && is_atomic && !kind.starts_with(['&', '*']) {
                 let name = format!("`{module}` `{name}`");
                 assert!(table.contains(&name), "{name} is not in docs/orderings.md");
+                found += 1;
             }
         }
     }
+    assert!(found > 40, "{found} atomics found");
 }

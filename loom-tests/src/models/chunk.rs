@@ -150,7 +150,7 @@ fn release() {
         spawn(move || {
             // Any run but the first would do to keep the chunk; this way the
             // claimer takes turns with the giver.
-            let Some((first, dirty)) = memory.granules.claim(SPAN_GRANULES) else { return None };
+            let (first, dirty) = memory.granules.claim(SPAN_GRANULES)?;
             let run = first / SPAN_GRANULES;
             if run < 2 {
                 let written = memory.set(run, true);

@@ -23,7 +23,7 @@ pub(super) static MOVING: Model = Model {
 pub(super) static STEALING: Model = Model {
     name: "stealing",
     preemptions: None,
-    executions: 20_000,
+    executions: 5_000,
     outcomes: &["kept", "stolen", "stolen and borrowed"],
     body: stealing,
 };

@@ -41,13 +41,13 @@ fn table() {
             })
         })
         .collect();
-    let record = Box::new(Record { parts: core::array::from_fn(|_| Guarded::new(0)) });
+    let record = Record { parts: core::array::from_fn(|_| Guarded::new(0)) };
     for part in &record.parts {
         // SAFETY: nobody knows the record yet.
         part.with(|part| unsafe { *part = 7 });
     }
     // SAFETY: the record lives until the readers are joined.
-    place.publish(unsafe { &*(&raw const *record) });
+    place.publish(unsafe { &*core::ptr::from_ref(&record) });
     let seen: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
     assert!(place.get().is_some());
     outcome(format!("{seen:?}"));
