@@ -175,11 +175,12 @@ fn a_file_uses_only_what_stands_above_it() {
         let code = code(text);
         for used in named_after(&code, "crate::") {
             if place.get(used).is_some_and(|&it| it > i) {
-                upward.insert((name.as_str(), used));
+                upward.insert((name.clone(), used.to_owned()));
             }
         }
     }
-    assert_eq!(upward, UPWARD.iter().copied().collect());
+    let known = UPWARD.iter().map(|&(who, whom)| (who.to_owned(), whom.to_owned()));
+    assert_eq!(upward, known.collect());
 }
 
 #[test]
@@ -337,7 +338,7 @@ impl Workspace {
         let is_file = [".rs", ".md", ".toml"].iter().any(|end| quoted.ends_with(end));
         if quoted.chars().all(is_path) && !quoted.starts_with('/') {
             let first = quoted.split('/').next().unwrap();
-            let ours = quoted.contains('/') && !first.is_empty() && self.root.join(first).is_dir();
+            let ours = quoted.contains('/') && first != "target" && self.root.join(first).is_dir();
             if is_file || ours {
                 return !self.leads_somewhere(document, quoted);
             }
@@ -345,7 +346,8 @@ impl Workspace {
         if plain.contains("::") && plain.chars().all(|c| is_word(c) || c == ':') {
             return self.wrong_path(plain);
         }
-        if !plain.chars().all(is_word) || plain.is_empty() {
+        // Names that begin with two underscores are the system's.
+        if !plain.chars().all(is_word) || plain.is_empty() || plain.starts_with("__") {
             return false;
         }
         if plain != quoted {
