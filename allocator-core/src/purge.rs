@@ -19,22 +19,22 @@ static BUSY: AtomicBool = AtomicBool::new(false);
 /// chunk below which it goes on.
 static CURSOR: AtomicUsize = AtomicUsize::new(0);
 
-/// Gives back all free memory, and says how many bytes.
+/// Gives back all free memory, and says how many bytes. If another thread is
+/// at it, waits for that first: it may be content with less.
 pub(crate) fn everything() -> usize {
-    purge(usize::MAX).unwrap_or(0)
+    loop {
+        match purge(usize::MAX) {
+            Some(bytes) => return bytes,
+            None => sys::yield_now(),
+        }
+    }
 }
 
 /// When the system refuses memory: gives back all that is free, and addresses
 /// of tables that are not used yet. Says whether another try makes sense.
 #[cold]
 pub(crate) fn make_room() -> bool {
-    let bytes = loop {
-        match purge(usize::MAX) {
-            Some(bytes) => break bytes,
-            None => sys::yield_now(),
-        }
-    };
-    bytes != 0 || space::end_window()
+    everything() != 0 || space::end_window()
 }
 
 /// Gives back about `want` bytes. Returns how many it was; `None`: another
@@ -65,7 +65,8 @@ pub(crate) fn purge(want: usize) -> Option<usize> {
 fn purge_chunk(index: usize) -> usize {
     let granules = &MAP.chunk(index).granules;
     let dirty = granules.dirty_hint();
-    if dirty != 0 {
+    // A chunk may be all free and clean: then its addresses go back.
+    if dirty != 0 || granules.free_hint() == u64::MAX {
         return purge_granules(index, dirty);
     }
     let entry = MAP.entry(MAP.chunk_base(index));
