@@ -54,8 +54,8 @@ unsafe impl Sync for Home {}
 // SAFETY: nothing in it belongs to one thread.
 unsafe impl Send for Home {}
 
-/// How far ahead of a block that is put away spans are fetched.
-const AHEAD: usize = 6;
+/// For so many blocks that are put away, spans are fetched ahead.
+const AHEAD: usize = 8;
 
 /// A home whose lock is held.
 pub(crate) struct Open<'a> {
@@ -217,11 +217,18 @@ impl Open<'_> {
     /// other place than this slice.
     pub(crate) unsafe fn put(&mut self, blocks: &mut [*mut u8]) -> usize {
         let (mut strangers, mut at) = (0, 0);
+        // The spans of the next blocks, which are on their way to the cache.
+        let mut ahead = [NonNull::dangling(); AHEAD];
+        let mut seen = 0;
         while let Some(&block) = blocks.get(at) {
-            if let Some(&ahead) = blocks.get(at + AHEAD) {
-                map::prefetch_span(ahead);
+            seen = seen.max(at);
+            while seen < blocks.len().min(at + AHEAD) {
+                let span = map::span_of(blocks[seen]);
+                map::prefetch_span(span);
+                ahead[seen % AHEAD] = span;
+                seen += 1;
             }
-            let span = map::span_of(block);
+            let span = ahead[at % AHEAD];
             // SAFETY: [LIVE-PINS-SPAN] the block is still out, so its span is
             // in use.
             let span_ref = unsafe { span.as_ref() };

@@ -258,11 +258,10 @@ pub(crate) fn span_of(block: *mut u8) -> NonNull<Span> {
     MAP.chunk(granule / PER_CHUNK).span_at(granule % PER_CHUNK)
 }
 
-/// Fetches what will be looked at when a live small block is put away: the
-/// two lines of its span.
+/// Fetches the two lines of a span that will be looked at.
 #[inline]
-pub(crate) fn prefetch_span(block: *mut u8) {
-    let span = span_of(block).as_ptr().cast::<u8>();
+pub(crate) fn prefetch_span(span: NonNull<Span>) {
+    let span = span.as_ptr().cast::<u8>();
     sys::prefetch(span);
     sys::prefetch(span.wrapping_add(size_of::<Span>() / 2));
 }

@@ -187,36 +187,35 @@ impl Body {
         got
     }
 
-    /// Sets the bits of the leading blocks of `blocks` that lie in this span,
-    /// the first at least. Returns how many, and what that did to the span. A
-    /// pointer that is not the start of a block, or is free already, ends the
-    /// process.
+    /// Sets the bit of the first of `blocks`, and of those after it that are
+    /// its neighbours in order. Returns how many, and what that did to the
+    /// span. A pointer that is not the start of a block, or is free already,
+    /// ends the process.
     ///
     /// # Safety
     /// \[HOME-LOCKED\]; the first block lies in this span.
     #[inline]
     pub(crate) unsafe fn put(&mut self, blocks: &[*mut u8]) -> (usize, Put) {
-        let shape = SHAPES[self.class as usize];
-        let (base, bytes) = (self.base.addr(), self.bytes());
-        let mut count = 0;
-        while let Some(&block) = blocks.get(count) {
-            let offset = block.addr().wrapping_sub(base);
-            if offset >= bytes {
-                break;
+        let shape = &SHAPES[self.class as usize];
+        let block = blocks[0];
+        let index = shape.block_at(block.addr() - self.base.addr());
+        let Some(index) = index.filter(|&index| index < shape.blocks as usize) else {
+            self.misuse(Misuse::Interior, block)
+        };
+        let (low, run) = match blocks.get(1) {
+            Some(next) if next.addr().abs_diff(block.addr()) == shape.size as usize => {
+                run(blocks, index, shape)
             }
-            let index = shape.block_at(offset).filter(|&index| index < shape.blocks as usize);
-            let Some(index) = index else { self.misuse(Misuse::Interior, block) };
-            let (low, run) = run(&blocks[count..], index, &shape);
-            // SAFETY: these blocks lie in the span.
-            if let Err(twice) = unsafe { self.set(low, run) } {
-                let block = self.base.wrapping_add(twice * shape.size as usize);
-                self.misuse(Misuse::DoubleFree, block);
-            }
-            count += run;
+            _ => (index, 1),
+        };
+        // SAFETY: these blocks lie in the span.
+        if let Err(twice) = unsafe { self.set(low, run) } {
+            let block = self.base.wrapping_add(twice * shape.size as usize);
+            self.misuse(Misuse::DoubleFree, block);
         }
         let was_full = self.free == 0;
         self.low = 0;
-        self.free += count as u16;
+        self.free += run as u16;
         let put = if u32::from(self.free) == shape.blocks {
             Put::Emptied
         } else if was_full {
@@ -224,7 +223,7 @@ impl Body {
         } else {
             Put::Kept
         };
-        (count, put)
+        (run, put)
     }
 
     /// Sets the bits of `run` blocks from `low` on; says if one is set already.
@@ -233,6 +232,14 @@ impl Body {
     /// \[HOME-LOCKED\]; the blocks lie in this span.
     #[inline(always)]
     unsafe fn set(&mut self, mut low: usize, mut run: usize) -> Result<(), usize> {
+        if run == 1 {
+            // SAFETY: a block that lies in the span has a bit.
+            let word = unsafe { &mut *self.bits.add(low / 64) };
+            let after = *word | 1 << (low % 64);
+            let twice = after == *word;
+            *word = after;
+            return if twice { Err(low) } else { Ok(()) };
+        }
         while run != 0 {
             let len = run.min(64 - low % 64);
             let mask = (u64::MAX >> (64 - len)) << (low % 64);
@@ -265,7 +272,6 @@ impl Body {
 /// How many of the leading blocks are neighbours in order, upwards or
 /// downwards, as they are when freed in the order they were made or in the
 /// opposite one; and the lowest of them. `index` is the first one's number.
-#[inline(always)]
 fn run(blocks: &[*mut u8], index: usize, shape: &Shape) -> (usize, usize) {
     let size = shape.size as usize;
     let first = blocks[0];

@@ -46,4 +46,4 @@ pub(crate) fn publish_owner(body: &Body, owner: u32) {
 }
 
 /// Nothing to fetch.
-pub(crate) fn prefetch_span(_block: *mut u8) {}
+pub(crate) fn prefetch_span(_span: NonNull<Span>) {}
