@@ -139,27 +139,34 @@ fn resize_here(index: usize, had: usize, chunks: usize, old: usize, new: usize) 
 fn move_away(ptr: *mut u8, old: usize, new: usize, chunks: usize, align: usize) -> Option<*mut u8> {
     let index = space::take(chunks, (align / CHUNK).max(1))?;
     let to = MAP.chunk_base(index);
-    // SAFETY: the addresses are ours; the block is the caller's.
-    let moved = MAP.open(index + new.div_ceil(CHUNK)) && unsafe { move_onto(ptr, old, to, new) };
-    if !moved {
-        space::give_back(index, chunks);
+    let moved = if MAP.open(index + new.div_ceil(CHUNK)) {
+        // SAFETY: the addresses are ours; the block is the caller's.
+        unsafe { move_onto(ptr, old, to, new) }
+    } else {
+        Err(true)
+    };
+    if let Err(vacant) = moved {
+        if vacant {
+            space::give_back(index, chunks);
+        }
         return None;
     }
     Some(settle(index, new, chunks))
 }
 
+/// `Err`: not moved; whether the target is vacant still, as it should be.
+///
 /// # Safety
 /// `[ptr, ptr + old)` is a mapping of ours, `[to, to + new)` are addresses of ours.
-unsafe fn move_onto(ptr: *mut u8, old: usize, to: *mut u8, new: usize) -> bool {
+unsafe fn move_onto(ptr: *mut u8, old: usize, to: *mut u8, new: usize) -> Result<(), bool> {
     // SAFETY: by the caller.
     unsafe {
         if sys::reserve_at(to, new).is_err() {
-            return false;
+            return Err(true);
         }
-        let moved = sys::move_to(ptr, old, to, new);
-        if !moved {
-            sys::release(to, new);
+        if sys::move_to(ptr, old, to, new) {
+            return Ok(());
         }
-        moved
+        Err(sys::release(to, new))
     }
 }
