@@ -265,8 +265,33 @@ pub(crate) fn after_fork() {
         RECORDS.lock.reset();
     }
     for cache in caches() {
-        cache.home.bury_if_orphaned();
+        if cache.home.bury_if_orphaned() && ptr::eq(cache, tls::get()) {
+            // A sender or a thief had the forking thread's home open: that
+            // thread starts anew, as one without a cache.
+            sys::arm_thread_exit(ptr::null_mut());
+            tls::set(&NO_CACHE);
+        }
     }
+    drop_lost_records();
+}
+
+/// In the child of a fork: a home that was lost is not used again.
+fn drop_lost_records() {
+    let Some(_held) = RECORDS.lock.try_take() else { return };
+    RECORDS.free.with(|free| {
+        // SAFETY: [RECORDS-LOCKED]; records are never freed.
+        unsafe {
+            let mut at = core::mem::replace(&mut *free, ptr::null_mut());
+            while let Some(record) = at.as_ref() {
+                let next = record.next.with(|next| *next);
+                if !record.cache.home.bury_if_orphaned() {
+                    record.next.with(|next| *next = *free);
+                    *free = at;
+                }
+                at = next;
+            }
+        }
+    });
 }
 
 /// Blocks of a class that magazines hold.
