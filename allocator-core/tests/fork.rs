@@ -86,18 +86,19 @@ fn in_the_child(n: usize, inherited: Vec<Block>) -> i32 {
             // SAFETY: ends the process at once.
             unsafe { libc::_exit(code) };
         }
-        return if ended(pid) == Some(0) { 0 } else { 4 };
+        return if ended(pid) == 0 { 0 } else { 4 };
     }
     0
 }
 
-/// Waits for a child; its exit code, if it had one.
-fn ended(pid: i32) -> Option<i32> {
+/// Waits for a child; its exit code, or else the negative of the signal that
+/// ended it.
+fn ended(pid: i32) -> i32 {
     let mut status = 0;
     // SAFETY: the child is ours, and `status` is there.
     let got = unsafe { libc::waitpid(pid, &raw mut status, 0) };
     assert_eq!(got, pid);
-    libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))
+    if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -libc::WTERMSIG(status) }
 }
 
 /// Runs `forker` while other threads keep every part of the allocator busy.
@@ -182,7 +183,7 @@ fn fork_often(count: usize) {
             unsafe { libc::_exit(code) };
         }
         inherited.into_iter().for_each(|block| block.free(&GLOBAL));
-        assert_eq!(ended(pid), Some(0), "fork {n}");
+        assert_eq!(ended(pid), 0, "fork {n}");
     }
 }
 
@@ -214,7 +215,7 @@ fn child() {
                         libc::_exit(i32::from(everything(1) != 0));
                     }
                 }
-                std::ptr::without_provenance_mut(usize::from(ended(pid) == Some(0)))
+                std::ptr::without_provenance_mut(usize::from(ended(pid) == 0))
             }
             for _ in 0..20 {
                 // SAFETY: the thread is joined.
