@@ -232,14 +232,21 @@ fn zero_without_purging() {
                     assert!(!block.is_null());
                     block.write_bytes(0xa5, size);
                 }
-                blocks.iter().for_each(|block| ALLOC.dealloc(*block, layout));
+                // Some stay, so that chunks are purged in part.
+                let (kept, freed) = blocks.split_at(8);
+                for group in freed.chunks(4) {
+                    group[1..].iter().for_each(|block| ALLOC.dealloc(*block, layout));
+                }
                 Strata::purge();
-                let blocks: Vec<_> = (0..40).map(|_| ALLOC.alloc_zeroed(layout)).collect();
-                for block in &blocks {
+                let again: Vec<_> = (0..24).map(|_| ALLOC.alloc_zeroed(layout)).collect();
+                for block in &again {
                     assert!(!block.is_null() && is_zero(*block, size), "{size}, round {round}");
                     block.write_bytes(0x5a, size);
                 }
-                blocks.iter().for_each(|block| ALLOC.dealloc(*block, layout));
+                let rest = freed.chunks(4).map(|group| &group[0]);
+                for block in again.iter().chain(kept).chain(rest) {
+                    ALLOC.dealloc(*block, layout);
+                }
             }
         }
     }
