@@ -72,29 +72,31 @@ pub(crate) fn is_medium(size: usize, align: usize) -> bool {
 #[cold]
 #[inline(never)]
 fn large(size: usize, align: usize) -> *mut u8 {
-    get_large(size, align, |_| {})
+    get_large(size, align, false)
 }
 
 #[cold]
 #[inline(never)]
 fn large_zeroed(size: usize, align: usize) -> *mut u8 {
-    // SAFETY: the run was just handed out.
-    get_large(size, align, |run| unsafe { run.clear() })
+    get_large(size, align, true)
 }
 
-/// A page run (shown to `with`) or a mapping; when there is none, all free
-/// memory goes back to the system, and there is one more try.
-fn get_large(size: usize, align: usize, with: impl Fn(&medium::Run)) -> *mut u8 {
+/// A page run or a mapping; when there is none, all free memory goes back to
+/// the system, and there is one more try.
+fn get_large(size: usize, align: usize, zeroed: bool) -> *mut u8 {
     if !init::ready() {
         return core::ptr::null_mut();
     }
     let get = || {
         if !is_medium(size, align) {
-            return huge::get(size, align);
+            return huge::get(size, align, zeroed);
         }
         let align = (align / medium::UNIT).max(1);
         let run = arena::get(shard()).medium.get(medium::units(size.max(1)), align)?;
-        with(&run);
+        if zeroed {
+            // SAFETY: the run was just handed out.
+            unsafe { run.clear() };
+        }
         Some(run.ptr)
     };
     get().or_else(|| purge::make_room().then(get)?).unwrap_or(core::ptr::null_mut())

@@ -53,22 +53,36 @@ fn start() {
 }
 
 unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
-    let never = AtomicU32::new(0);
     let mut calm = 0;
     usage::unwanted();
     loop {
-        sys::futex_wait_for(&never, 0, TICK);
+        pause();
         relieve_sleepers();
         let unwanted = usage::unwanted();
         if unwanted != 0 {
             purge::purge(unwanted);
         }
         calm = if usage::look_again() { 0 } else { calm + 1 };
-        if calm == PATIENCE {
-            STATE.store(NONE, order::hint());
+        if calm >= PATIENCE && retire() {
             return ptr::null_mut();
         }
     }
+}
+
+/// Ends the helper, unless there is something to do after all: whoever freed
+/// something while it still ran started no other. False: it goes on.
+fn retire() -> bool {
+    STATE.store(NONE, order::hint());
+    // By the next look everybody has seen that.
+    pause();
+    let again = usage::look_again()
+        && STATE.compare_exchange(NONE, RUNNING, order::hint(), order::hint()).is_ok();
+    !again
+}
+
+fn pause() {
+    let never = AtomicU32::new(0);
+    sys::futex_wait_for(&never, 0, TICK);
 }
 
 /// Puts the mail of threads away that did nothing since the last look.

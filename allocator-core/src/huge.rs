@@ -11,10 +11,11 @@
 
 use crate::fatal::{self, Misuse, Place};
 use crate::homes;
+use crate::lock::Lock;
 use crate::map::{self, CHUNK, Chunk, MAP};
 use crate::order;
 use crate::space;
-use crate::sync::AtomicBool;
+use crate::sync::{AtomicBool, Guarded};
 use crate::sys;
 use crate::usage;
 
@@ -35,13 +36,31 @@ fn bytes_for(size: usize) -> Option<usize> {
     size.max(1).checked_next_multiple_of(sys::page_size())
 }
 
-/// Maps a zeroed block; `None` when the system has no more.
-pub(crate) fn get(size: usize, align: usize) -> Option<*mut u8> {
+/// A block, zero if that is asked; `None` when the system has no more.
+pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
     let bytes = bytes_for(size)?;
     let chunks = bytes.div_ceil(CHUNK) + guards();
+    if let Some(index) = take_kept(bytes, chunks, (align / CHUNK).max(1)) {
+        usage::took_large(bytes, bytes);
+        let ptr = settle(index, bytes, chunks);
+        if zeroed {
+            clear(ptr, bytes);
+        }
+        return Some(ptr);
+    }
     let index = space::map(chunks, (align / CHUNK).max(1), bytes)?;
     usage::took_large(bytes, 0);
     Some(settle(index, bytes, chunks))
+}
+
+/// Makes a kept mapping zero: by giving its memory back, if that works.
+fn clear(ptr: *mut u8, bytes: usize) {
+    // SAFETY: the mapping is ours.
+    unsafe {
+        if !sys::purge(ptr, bytes) {
+            ptr.write_bytes(0, bytes);
+        }
+    }
 }
 
 /// Enters a mapping in the tables.
@@ -75,9 +94,86 @@ pub(crate) fn put(ptr: *mut u8, size: usize) {
     let (chunk, index, bytes) = check(ptr, size);
     let chunks = chunk.huge_chunks.load(order::through_block());
     MAP.set(ptr, 1, 0);
+    if keep(index, bytes) {
+        usage::gave_large(bytes, bytes);
+        return;
+    }
     usage::gave_large(bytes, 0);
     // SAFETY: the block was given back, and no entry leads there any more.
     unsafe { space::unmap(index, chunks, bytes) };
+}
+
+/// Mappings whose block was freed lately, for blocks of the same size. They
+/// count as free memory, and go when that is purged.
+struct Kept {
+    lock: Lock,
+    /// \[KEPT-LOCKED\] Their chunks, plus one; 0 for a free place.
+    places: Guarded<[usize; KEPT]>,
+}
+
+/// Mappings that are kept, at most.
+const KEPT: usize = 8;
+/// Larger ones are not kept, in bytes.
+const KEPT_BYTES: usize = 32 << 20;
+
+// SAFETY: [KEPT-LOCKED] the places are touched only under the lock.
+unsafe impl Sync for Kept {}
+
+static KEPT_ONES: Kept = Kept { lock: Lock::new(), places: Guarded::new([0; KEPT]) };
+
+fn kept<R>(f: impl FnOnce(&mut [usize; KEPT]) -> R) -> Option<R> {
+    let _held = KEPT_ONES.lock.take()?;
+    // SAFETY: [KEPT-LOCKED].
+    Some(KEPT_ONES.places.with(|places| f(unsafe { &mut *places })))
+}
+
+/// Keeps a mapping, if there is a place for it.
+fn keep(index: usize, bytes: usize) -> bool {
+    let place = |places: &mut [usize; KEPT]| {
+        let place = places.iter_mut().find(|place| **place == 0)?;
+        *place = index + 1;
+        Some(())
+    };
+    bytes <= KEPT_BYTES && kept(place).flatten().is_some()
+}
+
+/// A kept mapping of just this size, if there is one.
+fn take_kept(bytes: usize, chunks: usize, align: usize) -> Option<usize> {
+    let fits = |place: &&mut usize| {
+        let Some(index) = place.checked_sub(1) else { return false };
+        let chunk = MAP.chunk(index);
+        chunk.huge_bytes.load(order::through_block()) == bytes
+            && chunk.huge_chunks.load(order::through_block()) == chunks
+            && MAP.chunk_base(index).addr().is_multiple_of(align * CHUNK)
+    };
+    kept(|places| {
+        let place = places.iter_mut().find(fits)?;
+        core::mem::take(place).checked_sub(1)
+    })?
+}
+
+/// Unmaps the kept mappings. Returns how many bytes.
+pub(crate) fn purge() -> usize {
+    let Some(places) = kept(core::mem::take) else { return 0 };
+    let mut bytes = 0;
+    for index in places.into_iter().filter_map(|place| place.checked_sub(1)) {
+        let chunk = MAP.chunk(index);
+        let size = chunk.huge_bytes.load(order::through_block());
+        bytes += size;
+        // SAFETY: kept mappings are nobody's, and this one is off its place.
+        unsafe {
+            space::unmap(index, chunk.huge_chunks.load(order::through_block()), size);
+        }
+    }
+    usage::cleaned(bytes);
+    bytes
+}
+
+/// In the child of a fork: a place is whole after every single store.
+pub(crate) fn after_fork() {
+    if KEPT_ONES.lock.is_orphaned() {
+        KEPT_ONES.lock.reset();
+    }
 }
 
 /// Makes a block of `old` bytes one of `new`, keeping its contents; what is

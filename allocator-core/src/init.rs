@@ -11,6 +11,7 @@ use core::ptr::NonNull;
 
 use crate::arena::{self, MAX_ARENAS};
 use crate::helper;
+use crate::huge;
 use crate::map::{self, CHUNK_SHIFT, MAP};
 use crate::once::{Done, Once};
 use crate::pool::{self, GUARD};
@@ -122,6 +123,7 @@ fn window_base(tables: NonNull<u8>, window: usize) -> usize {
 unsafe extern "C" fn forked() {
     pool::after_fork();
     space::after_fork();
+    huge::after_fork();
     purge::after_fork();
     arena::after_fork();
     threads::after_fork();

@@ -5,7 +5,7 @@ use core::ptr::{self, NonNull};
 
 use crate::lock::Lock;
 use crate::order;
-use crate::sync::{AtomicUsize, Guarded};
+use crate::sync::{self, AtomicUsize, Guarded};
 use crate::sys;
 
 const SMALLEST: usize = 64;
@@ -92,6 +92,7 @@ pub(crate) unsafe fn put(at: NonNull<u8>, size: usize) {
         unsafe {
             let list = &mut (*slots).free[index(slot)];
             at.cast::<*mut u8>().write(*list);
+            sync::in_order();
             *list = at.as_ptr();
         }
     });
@@ -112,8 +113,10 @@ impl Slots {
             return None;
         }
         let at = self.next.wrapping_add(skip);
-        self.next = at.wrapping_add(slot);
+        // Less is left first: the rest is whole after every single store.
         self.left -= slot + skip;
+        sync::in_order();
+        self.next = at.wrapping_add(slot);
         NonNull::new(at)
     }
 }
@@ -130,7 +133,10 @@ fn grow() -> Option<()> {
     POOL.slots.with(|slots| {
         // SAFETY: [POOL-LOCKED].
         let slots = unsafe { &mut *slots };
+        slots.left = 0;
+        sync::in_order();
         slots.next = at.as_ptr();
+        sync::in_order();
         slots.left = size;
     });
     Some(())

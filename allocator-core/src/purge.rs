@@ -5,6 +5,7 @@
 use crate::arena;
 use crate::class::GRANULE;
 use crate::granules;
+use crate::huge;
 use crate::map::{self, CHUNK, MAP};
 use crate::order;
 use crate::space;
@@ -44,7 +45,7 @@ pub(crate) fn purge(want: usize) -> Option<usize> {
         return None;
     }
     let chunks = MAP.opened_chunks();
-    let mut done = 0;
+    let mut done = if want == 0 { 0 } else { huge::purge() };
     let mut at = CURSOR.load(order::hint()).min(chunks);
     for _ in 0..chunks {
         if done >= want {

@@ -70,6 +70,13 @@ mod door {
         core::hint::spin_loop();
     }
 
+    /// Keeps the compiler from moving stores across: the child of a fork may
+    /// find any number of a vanished thread's stores done, in this order.
+    #[inline(always)]
+    pub(crate) fn in_order() {
+        core::sync::atomic::compiler_fence(Ordering::SeqCst);
+    }
+
     /// Names the calling thread among the living ones; never 0, 31 bits.
     #[inline]
     pub(crate) fn thread_token() -> u32 {
@@ -136,6 +143,8 @@ mod door {
     pub(crate) fn relax() {
         loom::thread::yield_now();
     }
+
+    pub(crate) fn in_order() {}
 
     pub(crate) fn thread_token() -> u32 {
         crate::twin::thread_token()

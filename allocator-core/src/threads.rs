@@ -17,7 +17,7 @@ use crate::order;
 use crate::pool;
 use crate::purge;
 use crate::span::Span;
-use crate::sync::{AtomicU8, AtomicU32, Guarded};
+use crate::sync::{self, AtomicU8, AtomicU32, Guarded};
 use crate::sys;
 use crate::table::Place;
 use crate::tls;
@@ -176,6 +176,7 @@ pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
         // SAFETY: [RECORDS-LOCKED]
         unsafe {
             record.next.with(|next| *next = *free);
+            sync::in_order();
             *free = ptr::from_ref(record).cast_mut();
         }
     });
