@@ -127,14 +127,15 @@ fn kept<R>(f: impl FnOnce(&mut [usize; KEPT]) -> R) -> Option<R> {
     Some(KEPT_ONES.places.with(|places| f(unsafe { &mut *places })))
 }
 
-/// Keeps a mapping, if there is a place for it.
+/// Keeps a mapping, if there is a place for it, and addresses are plenty.
 fn keep(index: usize, bytes: usize) -> bool {
     let place = |places: &mut [usize; KEPT]| {
         let place = places.iter_mut().find(|place| **place == 0)?;
         *place = index + 1;
         Some(())
     };
-    bytes <= KEPT_BYTES && kept(place).flatten().is_some()
+    // Where addresses are limited, others in the process may need them.
+    bytes <= KEPT_BYTES && sys::address_limit().is_none() && kept(place).flatten().is_some()
 }
 
 /// A kept mapping of just this size, if there is one.
