@@ -397,13 +397,13 @@ impl Cache {
     pub(crate) unsafe fn take_back(&self, block: *mut u8, owner: u32, class: usize) {
         // SAFETY: [OWNER-ONLY] by the caller, here and below.
         unsafe {
-            self.count_call(class);
             if owner != self.id() {
                 self.home.count_back(class, 1);
                 self.owner().trials[class].see(block);
                 self.send(block, class);
                 return;
             }
+            self.count_call(class);
             self.view.set(MAP.view());
             let bin = &self.bins[class];
             if bin.push(block) {

@@ -28,15 +28,36 @@ pub(crate) unsafe fn free(ptr: *mut u8, size: usize, align: usize) {
         }
     }
     // SAFETY: by the caller.
-    unsafe { free_slow(ptr, size, align) }
+    unsafe { free_slow(ptr, size, class) }
 }
 
+/// A block of a layout of `size` bytes and of `class`, which the magazine did
+/// not take: another owner's as a rule.
+///
 /// # Safety
 /// As for [`free`].
 #[cold]
 #[inline(never)]
-unsafe fn free_slow(ptr: *mut u8, size: usize, align: usize) {
+unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
     let entry = MAP.entry(ptr);
+    let owner = map::owner(entry);
+    if map::kind(entry) as usize == class && owner != NO_HOME {
+        // SAFETY: by the caller; [OWNER-ONLY] it is the thread's cache.
+        unsafe {
+            match threads::present() {
+                Some(cache) => cache.take_back(ptr, owner, class),
+                None => threads::free_without_cache(ptr, class),
+            }
+        }
+    } else {
+        free_odd(ptr, entry, size);
+    }
+    helper::attend();
+}
+
+/// A block that is not small, or is not what its layout says.
+#[inline(never)]
+fn free_odd(ptr: *mut u8, entry: u32, size: usize) {
     let owner = map::owner(entry);
     match map::kind(entry) {
         _ if owner == NO_HOME => {
@@ -44,21 +65,8 @@ unsafe fn free_slow(ptr: *mut u8, size: usize, align: usize) {
         }
         map::MEDIUM => free_run(ptr, owner, size),
         map::HUGE => huge::put(ptr, size),
-        class => {
-            let class = class as usize;
-            if class::of(size, align) != class {
-                wrong_layout(ptr, class, size);
-            }
-            // SAFETY: by the caller; [OWNER-ONLY] it is the thread's cache.
-            unsafe {
-                match threads::present() {
-                    Some(cache) => cache.take_back(ptr, owner, class),
-                    None => threads::free_without_cache(ptr, owner, class),
-                }
-            }
-        }
+        class => wrong_layout(ptr, class as usize, size),
     }
-    helper::attend();
 }
 
 fn free_run(ptr: *mut u8, owner: u32, size: usize) {

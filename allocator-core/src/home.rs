@@ -145,16 +145,19 @@ impl Home {
         self.pulse.load(order::hint())
     }
 
-    /// Counts blocks that went out to users or magazines.
+    /// Counts blocks that went out to users or magazines. Called by the thread
+    /// whose home it is, or, for an arena's, by the holder of its lock.
     #[inline]
     pub(crate) fn count_out(&self, class: usize, blocks: usize) {
-        self.out[class].fetch_add(blocks as u32, order::count());
+        let out = self.out[class].load(order::owner());
+        self.out[class].store(out.wrapping_add(blocks as u32), order::owner());
     }
 
-    /// Counts blocks that came back from there.
+    /// Counts blocks that came back from there. Called as [`count_out`](Self::count_out).
     #[inline]
     pub(crate) fn count_back(&self, class: usize, blocks: usize) {
-        self.out[class].fetch_sub(blocks as u32, order::count());
+        let out = self.out[class].load(order::owner());
+        self.out[class].store(out.wrapping_sub(blocks as u32), order::owner());
     }
 
     /// Blocks of a class that went out, less those that came back, modulo 2^32.

@@ -58,7 +58,8 @@ pub(crate) fn read() -> Stats {
             .iter()
             .map(|arena| arena.home.out(class))
             .chain(threads::caches().map(|cache| cache.home.out(class)))
-            .fold(0, u32::wrapping_add);
+            .fold(0, u32::wrapping_add)
+            .wrapping_sub(threads::returned(class));
         ClassStats {
             block_bytes: class::size(class),
             live_blocks: out.wrapping_sub(cached as u32) as usize,

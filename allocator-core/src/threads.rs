@@ -245,16 +245,22 @@ pub(crate) fn alloc_without_cache(class: usize) -> *mut u8 {
     slot
 }
 
+/// Blocks of each class that threads without a cache gave back.
+static RETURNED: [AtomicU32; CLASSES] = [const { AtomicU32::new(0) }; CLASSES];
+
+/// Blocks of a class that threads without a cache gave back, modulo 2^32.
+pub(crate) fn returned(class: usize) -> u32 {
+    RETURNED[class].load(order::count())
+}
+
 /// Takes back a block from a thread without a cache. It makes none for that:
 /// threads that only free need none.
 ///
 /// # Safety
-/// The block is free, and its entry says `owner` and `class`.
+/// The block is free, and its entry says `class`.
 #[cold]
-pub(crate) unsafe fn free_without_cache(block: *mut u8, owner: u32, class: usize) {
-    if let Some(home) = homes::get(owner) {
-        home.count_back(class, 1);
-    }
+pub(crate) unsafe fn free_without_cache(block: *mut u8, class: usize) {
+    RETURNED[class].fetch_add(1, order::count());
     // SAFETY: [LIVE-PINS-SPAN] by the caller.
     unsafe { mail::send_one(block) };
 }
