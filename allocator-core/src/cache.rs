@@ -19,7 +19,7 @@ use crate::arena;
 use crate::bin::{Bin, NO_KEY, Slot};
 use crate::class::{self, CLASSES};
 use crate::home::Home;
-use crate::mail::Boxes;
+use crate::mail::{self, Boxes};
 use crate::map::{self, MAP, View};
 use crate::moves;
 use crate::pool;
@@ -257,7 +257,9 @@ impl Cache {
         unsafe { self.owner() }.shard
     }
 
-    fn id(&self) -> u32 {
+    /// The id of the cache's home.
+    #[inline]
+    pub(crate) fn id(&self) -> u32 {
         self.home.id()
     }
 
@@ -386,23 +388,32 @@ impl Cache {
         }
     }
 
-    /// Takes back a block of `class`, which is not in the magazine: that is
-    /// full, or the block is another owner's.
+    /// Takes a block of `class` that another owner has, to send it there.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; the block is free, a small one, and its entry says
-    /// `owner` and `class`.
+    /// `class` and another owner.
+    #[inline]
+    pub(crate) unsafe fn pass_on(&self, block: *mut u8, class: usize) {
+        self.home.count_back(class, 1);
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            self.owner().trials[class].see(block);
+            self.send(block, class);
+        }
+    }
+
+    /// Takes back a block of `class` of our own, for which there was no room
+    /// in the magazine.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; the block is free, a small one, and its entry says us
+    /// and `class`.
     #[cold]
     #[inline(never)]
-    pub(crate) unsafe fn take_back(&self, block: *mut u8, owner: u32, class: usize) {
+    pub(crate) unsafe fn take_back(&self, block: *mut u8, class: usize) {
         // SAFETY: [OWNER-ONLY] by the caller, here and below.
         unsafe {
-            if owner != self.id() {
-                self.home.count_back(class, 1);
-                self.owner().trials[class].see(block);
-                self.send(block, class);
-                return;
-            }
             self.count_call(class);
             self.view.set(MAP.view());
             let bin = &self.bins[class];
@@ -482,15 +493,13 @@ impl Cache {
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; \[LIVE-PINS-SPAN\]
+    #[inline]
     unsafe fn send(&self, block: *mut u8, class: usize) {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             let owner = self.owner();
-            if owner.outbox.is_null() {
-                match pool::get(OUTBOX_BLOCKS * size_of::<Slot>()) {
-                    Some(outbox) => owner.outbox = outbox.as_ptr().cast(),
-                    None => return owner.boxes.send(&mut [block]),
-                }
+            if owner.outbox.is_null() && !self.get_outbox() {
+                return mail::send_one(block);
             }
             owner.outbox.add(owner.outbox_len).write(block);
             owner.outbox_len += 1;
@@ -501,10 +510,26 @@ impl Cache {
         }
     }
 
+    /// Gets the array of the outbox; false if there is no memory for it.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    #[cold]
+    unsafe fn get_outbox(&self) -> bool {
+        let outbox = pool::get(OUTBOX_BLOCKS * size_of::<Slot>());
+        if let Some(outbox) = outbox {
+            // SAFETY: [OWNER-ONLY] by the caller.
+            unsafe { self.owner() }.outbox = outbox.as_ptr().cast();
+        }
+        outbox.is_some()
+    }
+
     /// Sends off what is in the outbox.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
+    #[cold]
+    #[inline(never)]
     unsafe fn empty_outbox(&self) {
         // SAFETY: [OWNER-ONLY] by the caller; [LIVE-PINS-SPAN] for the blocks.
         unsafe {

@@ -45,7 +45,8 @@ unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
         // SAFETY: by the caller; [OWNER-ONLY] it is the thread's cache.
         unsafe {
             match threads::present() {
-                Some(cache) => cache.take_back(ptr, owner, class),
+                Some(cache) if owner == cache.id() => cache.take_back(ptr, class),
+                Some(cache) => cache.pass_on(ptr, class),
                 None => threads::free_without_cache(ptr, class),
             }
         }

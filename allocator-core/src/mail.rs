@@ -23,7 +23,7 @@ const BOX_WORTHWHILE: usize = 2;
 /// Boxes that wait in an inbox before a sender puts their contents away for
 /// the owner, who seems to be asleep.
 #[cfg(not(strata_loom))]
-const DEEP: u32 = 16;
+const DEEP: u32 = 4;
 /// Small, for the models.
 #[cfg(strata_loom)]
 const DEEP: u32 = 2;
