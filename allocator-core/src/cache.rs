@@ -24,8 +24,8 @@ use crate::map::{self, MAP, View};
 use crate::moves;
 use crate::pool;
 use crate::span::Hand;
+use crate::supply;
 use crate::sync::Guarded;
-use crate::threads;
 
 /// Bytes of blocks that the magazines of a thread may hold together.
 const BUDGET: usize = 48 << 10;
@@ -340,7 +340,7 @@ impl Cache {
         // SAFETY: [OWNER-ONLY]
         let shard = unsafe { self.owner() }.shard;
         // SAFETY: the slots are the caller's.
-        unsafe { threads::take_shared(shard, class, end, want) }
+        unsafe { supply::take_shared(shard, class, end, want) }
     }
 
     /// Gives a class its first magazine, as large as may be. False if there
@@ -376,7 +376,7 @@ impl Cache {
         unsafe {
             let mut got = self.take_own(class, end, want);
             if got == 0
-                && let Some(span) = threads::find_span(self.shard(), class, self.id())
+                && let Some(span) = supply::find_span(self.shard(), class, self.id())
                 && let Some(mut open) = self.home.open()
             {
                 open.adopt(span);

@@ -11,6 +11,7 @@ use core::ptr;
 
 use crate::arena;
 use crate::home::Home;
+use crate::homes;
 use crate::mail::Boxes;
 use crate::order;
 use crate::purge;
@@ -88,8 +89,8 @@ fn pause() {
 /// Puts the mail of threads away that did nothing since the last look.
 fn relieve_sleepers() {
     let mut boxes = Boxes::new();
-    for home in threads::sleeping() {
-        if home.has_mail() {
+    for home in homes::thread_ids().filter_map(homes::get) {
+        if home.sleeps() && home.has_mail() {
             boxes.relieve(home);
         }
     }

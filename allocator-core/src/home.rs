@@ -33,6 +33,8 @@ pub(crate) struct Home {
     id: AtomicU32,
     /// Counts what the owner does; one who counts no further is asleep.
     pulse: AtomicU32,
+    /// The pulse when somebody last felt it.
+    felt: AtomicU32,
     lock: Lock,
     inbox: Inbox,
     shelves: Guarded<Shelves>,
@@ -72,6 +74,7 @@ impl Home {
         Home {
             id: AtomicU32::new(id),
             pulse: AtomicU32::new(0),
+            felt: AtomicU32::new(0),
             lock: Lock::new(),
             inbox: Inbox::new(),
             shelves: Guarded::new(Shelves {
@@ -87,6 +90,7 @@ impl Home {
         Home {
             id: AtomicU32::new(id),
             pulse: AtomicU32::new(0),
+            felt: AtomicU32::new(0),
             lock: Lock::new(),
             inbox: Inbox::new(),
             shelves: Guarded::new(Shelves {
@@ -140,9 +144,10 @@ impl Home {
         self.pulse.store(beats.wrapping_add(1), order::owner());
     }
 
-    /// How often the owner was seen awake.
-    pub(crate) fn beats(&self) -> u32 {
-        self.pulse.load(order::hint())
+    /// Whether the owner did nothing since this was last asked.
+    pub(crate) fn sleeps(&self) -> bool {
+        let pulse = self.pulse.load(order::hint());
+        self.felt.swap(pulse, order::hint()) == pulse
     }
 
     /// Counts blocks that went out to users or magazines. Called by the thread

@@ -2,7 +2,11 @@
 //! arenas have the first ones, thread caches the rest. A home, once here,
 //! stays for ever, so an old id leads to a home that answers for it.
 
+use core::ops::Range;
+
 use crate::home::Home;
+use crate::order;
+use crate::sync::AtomicU32;
 use crate::table::Place;
 
 /// Ids of arenas: 1 up to and including this one.
@@ -13,6 +17,25 @@ pub(crate) const IDS: usize = 32 << 10;
 pub(crate) const NOBODY: u32 = (1 << 24) - 1;
 
 static HOMES: [Place<Home>; IDS] = [const { Place::new() }; IDS];
+
+/// The next id of a thread.
+static NEXT: AtomicU32 = AtomicU32::new(ARENA_IDS + 1);
+
+/// An id for one more thread, if there is one left.
+pub(crate) fn new_id() -> Option<u32> {
+    let id = NEXT.fetch_add(1, order::hint());
+    if id as usize >= IDS {
+        NEXT.fetch_sub(1, order::hint());
+        return None;
+    }
+    Some(id)
+}
+
+/// The ids of all threads there ever were. (Of those being born, the home may
+/// not be here yet.)
+pub(crate) fn thread_ids() -> Range<u32> {
+    ARENA_IDS + 1..NEXT.load(order::hint()).min(IDS as u32)
+}
 
 /// The home of an id, if there is one.
 #[inline]

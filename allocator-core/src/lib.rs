@@ -64,6 +64,8 @@ mod mail;
 
 mod moves;
 
+mod supply;
+
 mod bin;
 
 mod cache;

@@ -2,21 +2,18 @@
 //! threads do without a cache.
 
 use core::ffi::c_void;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use crate::arena;
 use crate::bin::Slot;
 use crate::cache::{Cache, ENDED, NO_CACHE};
 use crate::class::CLASSES;
-use crate::home::Home;
 use crate::homes;
 use crate::lock::Lock;
 use crate::mail;
-use crate::moves;
 use crate::order;
 use crate::pool;
-use crate::purge;
-use crate::span::Span;
+use crate::supply;
 use crate::sync::{self, AtomicU8, AtomicU32, Guarded};
 use crate::sys;
 use crate::table::Place;
@@ -24,8 +21,6 @@ use crate::tls;
 
 /// Rounds in which thread-exit hooks run: we want the last but one.
 const ROUNDS: u8 = 3;
-/// Sleeping threads looked at before fresh memory is taken.
-const LOOKS: u32 = 8;
 
 /// A cache and what the registry knows of it. Never freed.
 #[repr(C)]
@@ -33,8 +28,6 @@ struct Record {
     cache: Cache,
     /// The next free one \[RECORDS-LOCKED\].
     next: Guarded<*mut Record>,
-    /// The owner's beats when a thief last came by.
-    beats: AtomicU32,
     /// Exit hooks that ran for the thread.
     rounds: AtomicU8,
 }
@@ -45,45 +38,23 @@ struct Records {
     lock: Lock,
     /// Records without a thread \[RECORDS-LOCKED\].
     free: Guarded<*mut Record>,
-    /// Ids handed out.
-    next_id: AtomicU32,
-    /// Where the next thief looks.
-    thief: AtomicU32,
 }
 
 // SAFETY: [RECORDS-LOCKED] the list is touched only under the lock.
 unsafe impl Sync for Records {}
 
-static RECORDS: Records = Records {
-    lock: Lock::new(),
-    free: Guarded::new(ptr::null_mut()),
-    next_id: AtomicU32::new(homes::ARENA_IDS + 1),
-    thief: AtomicU32::new(0),
-};
+static RECORDS: Records = Records { lock: Lock::new(), free: Guarded::new(ptr::null_mut()) };
 
-/// Records by id, for thieves and statistics.
+/// Records by id, for statistics and forks.
 static TABLE: [Place<Record>; homes::IDS] = [const { Place::new() }; homes::IDS];
 
 fn record(id: u32) -> Option<&'static Record> {
     TABLE.get(id as usize)?.get()
 }
 
-fn records() -> impl Iterator<Item = &'static Record> {
-    let end = RECORDS.next_id.load(order::hint()).min(homes::IDS as u32);
-    (homes::ARENA_IDS + 1..end).filter_map(record)
-}
-
 /// Every cache there ever was.
 pub(crate) fn caches() -> impl Iterator<Item = &'static Cache> {
-    records().map(|record| &record.cache)
-}
-
-impl Record {
-    /// Whether the owner did nothing since this was last asked.
-    fn sleeps(&self) -> bool {
-        let beats = self.cache.home.beats();
-        self.beats.swap(beats, order::hint()) == beats
-    }
+    homes::thread_ids().filter_map(|id| Some(&record(id)?.cache))
 }
 
 /// The calling thread's cache, if it has one now.
@@ -133,19 +104,16 @@ fn take_record() -> Option<&'static Record> {
 
 fn new_record() -> Option<&'static Record> {
     let memory = pool::get(size_of::<Record>())?.cast::<Record>();
-    let id = RECORDS.next_id.fetch_add(1, order::hint());
-    if id as usize >= homes::IDS {
-        RECORDS.next_id.fetch_sub(1, order::hint());
+    let Some(id) = homes::new_id() else {
         // SAFETY: just got, and not used.
         unsafe { pool::put(memory.cast(), size_of::<Record>()) };
         return None;
-    }
+    };
     // SAFETY: the slot is ours, large enough, and aligned to its size.
     let record = unsafe {
         memory.write(Record {
             cache: Cache::with_id(id),
             next: Guarded::new(ptr::null_mut()),
-            beats: AtomicU32::new(0),
             rounds: AtomicU8::new(0),
         });
         memory.as_ref()
@@ -182,66 +150,12 @@ pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
     });
 }
 
-/// A span of `class` that names the home `to`, in the caller's hands: one that
-/// the arena has, or another arena; else one of a thread that sleeps; else a
-/// fresh one.
-pub(crate) fn find_span(shard: usize, class: usize, to: u32) -> Option<NonNull<Span>> {
-    let shards = arena::count();
-    let lend = |i| moves::lend(&arena::get((shard + i) % shards).home, class, to);
-    let fresh = || arena::claim_span(shard, class, to);
-    (0..shards)
-        .find_map(lend)
-        .or_else(|| steal(shard, class, to).then(|| lend(0))?)
-        .or_else(fresh)
-        .or_else(|| purge::make_room().then(fresh)?)
-}
-
-/// Takes blocks from the arena's spans, from one that it finds if need be.
-///
-/// # Safety
-/// `want` slots below `end` are the caller's.
-pub(crate) unsafe fn take_shared(shard: usize, class: usize, end: *mut Slot, want: usize) -> usize {
-    let home = &arena::get(shard).home;
-    // SAFETY: by the caller.
-    let mut got = unsafe { moves::take(home, None, class, end, want) };
-    if got == 0
-        && let Some(span) = find_span(shard, class, home.id())
-    {
-        // SAFETY: by the caller; the span names the home.
-        got = unsafe { moves::take(home, Some(span), class, end, want) };
-    }
-    got
-}
-
-/// Homes of threads that did nothing on their slow paths since somebody last
-/// looked.
-pub(crate) fn sleeping() -> impl Iterator<Item = &'static Home> {
-    records().filter(|record| record.sleeps()).map(|record| &record.cache.home)
-}
-
-/// Looks at a few threads: what one that sleeps has in spans of `class` with
-/// free blocks goes to the arena. Says whether there was something.
-pub(crate) fn steal(shard: usize, class: usize, me: u32) -> bool {
-    let first = homes::ARENA_IDS + 1;
-    let ids = RECORDS.next_id.load(order::hint()).min(homes::IDS as u32) - first;
-    let mut stolen = false;
-    for _ in 0..LOOKS.min(ids.saturating_sub(1)) {
-        let id = first + RECORDS.thief.fetch_add(1, order::hint()) % ids;
-        let Some(record) = record(id).filter(|_| id != me) else { continue };
-        if !record.sleeps() {
-            continue;
-        }
-        stolen |= moves::rob(&record.cache.home, &arena::get(shard).home, class);
-    }
-    stolen
-}
-
 /// A block of `class` for a thread without a cache.
 #[cold]
 pub(crate) fn alloc_without_cache(class: usize) -> *mut u8 {
     let mut slot: Slot = ptr::null_mut();
     // SAFETY: there is one slot below the end of `slot`.
-    unsafe { take_shared(arena::nearest(), class, (&raw mut slot).wrapping_add(1), 1) };
+    unsafe { supply::take_shared(arena::nearest(), class, (&raw mut slot).wrapping_add(1), 1) };
     slot
 }
 

@@ -38,6 +38,7 @@ modules! {
     "../src/purge.rs" purge
     "../src/mail.rs" mail
     "../src/moves.rs" moves
+    "../src/supply.rs" supply
     "../src/bin.rs" bin
     "../src/cache.rs" cache
     "../src/tls.rs" tls
