@@ -3,9 +3,9 @@
 //! memory is not touched.
 //!
 //! ```text
-//!  ├──────── 64 B ────────┼──────── 64 B ────────┤   one span, to scale
-//!  home│class…│base│links │ 512 bits of free blocks
-//!                           (classes under 64 B: up to 2048 bits elsewhere)
+//!  ├────── 48 B ──────┼───────── 64 B ─────────┼ 16 B ┤   one span, to scale
+//!  home│class…│base│…  │ 512 bits of free blocks │ spare
+//!                        (classes under 64 B: up to 2048 bits elsewhere)
 //! ```
 
 use core::ptr::{self, NonNull};
@@ -274,23 +274,34 @@ impl Body {
 /// opposite one; and the lowest of them. `index` is the first one's number.
 fn run(blocks: &[*mut u8], index: usize, shape: &Shape) -> (usize, usize) {
     let size = shape.size as usize;
-    let first = blocks[0];
-    let count = |most: usize, step: usize| {
-        let mut expected = first.wrapping_add(step);
-        let rest = blocks[1..].iter().take(most);
-        let more = rest.take_while(|&&block| {
-            let next = block == expected;
-            expected = expected.wrapping_add(step);
-            next
-        });
-        more.count()
-    };
-    let up = count(shape.blocks as usize - 1 - index, size);
+    let up = follow(blocks, shape.blocks as usize - 1 - index, size);
     if up != 0 {
         return (index, up + 1);
     }
-    let down = count(index, size.wrapping_neg());
+    let down = follow(blocks, index, size.wrapping_neg());
     (index - down, down + 1)
+}
+
+/// How many blocks, `most` at most, come behind the first at one `step` each.
+/// Four at a time: the counting would cost as much as the comparing.
+fn follow(blocks: &[*mut u8], most: usize, step: usize) -> usize {
+    let rest = &blocks[1..blocks.len().min(most + 1)];
+    let mut next = blocks[0].wrapping_add(step);
+    let mut count = 0;
+    let (fours, _) = rest.as_chunks::<4>();
+    for four in fours {
+        let steps = [0, 1, 2, 3].map(|i| next.wrapping_add(step.wrapping_mul(i)));
+        if *four != steps {
+            break;
+        }
+        next = steps[3].wrapping_add(step);
+        count += 4;
+    }
+    while rest.get(count) == Some(&next) {
+        next = next.wrapping_add(step);
+        count += 1;
+    }
+    count
 }
 
 /// A doubly linked list of spans of one home \[HOME-LOCKED\].
