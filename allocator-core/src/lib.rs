@@ -68,6 +68,8 @@ mod supply;
 
 mod bin;
 
+mod trial;
+
 mod cache;
 
 mod tls;

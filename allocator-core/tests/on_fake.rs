@@ -40,6 +40,7 @@ modules! {
     "../src/moves.rs" moves
     "../src/supply.rs" supply
     "../src/bin.rs" bin
+    "../src/trial.rs" trial
     "../src/cache.rs" cache
     "../src/tls.rs" tls
     "../src/threads.rs" threads
