@@ -65,13 +65,8 @@ fn in_the_child(n: usize, inherited: Vec<Block>) -> i32 {
     if n.is_multiple_of(4) {
         Strata::purge();
     }
-    let threads: Vec<_> =
-        (0..2).map(|t| thread::spawn(move || blocks_up_to(50 << 10, n + t))).collect();
-    for thread in threads {
-        match thread.join() {
-            Ok(0) => {}
-            _ => return 2,
-        }
+    if !two_threads(n) {
+        return 2;
     }
     let stats = Strata::stats();
     if stats.mapped_bytes == 0 {
@@ -89,6 +84,31 @@ fn in_the_child(n: usize, inherited: Vec<Block>) -> i32 {
         return if ended(pid) == 0 { 0 } else { 4 };
     }
     0
+}
+
+/// Starts two threads that allocate; whether both did well. Not by the
+/// standard library: it takes a lock of its own when a thread is born, and the
+/// child may find that held by a thread that it does not have.
+fn two_threads(n: usize) -> bool {
+    extern "C" fn body(n: *mut libc::c_void) -> *mut libc::c_void {
+        std::ptr::without_provenance_mut(blocks_up_to(50 << 10, n.addr()))
+    }
+    let threads = [n, n + 1].map(|n| {
+        let mut thread = std::mem::MaybeUninit::uninit();
+        let n = std::ptr::without_provenance_mut(n);
+        // SAFETY: `thread` is there to be written, and null stands for the
+        // usual attributes.
+        let failed =
+            unsafe { libc::pthread_create(thread.as_mut_ptr(), std::ptr::null(), body, n) };
+        // SAFETY: written where the call did not fail.
+        (failed == 0).then(|| unsafe { thread.assume_init() })
+    });
+    threads.into_iter().all(|thread| {
+        let mut code = std::ptr::dangling_mut();
+        // SAFETY: the thread was started, and is joined once.
+        thread.is_some_and(|t| unsafe { libc::pthread_join(t, &raw mut code) } == 0)
+            && code.is_null()
+    })
 }
 
 /// Waits for a child; its exit code, or else the negative of the signal that
