@@ -51,6 +51,12 @@ struct Shelves {
     full: SpanList,
 }
 
+impl Shelves {
+    const fn new() -> Self {
+        Shelves { partial: [const { SpanList::new() }; CLASSES], full: SpanList::new() }
+    }
+}
+
 // SAFETY: [HOME-LOCKED] the shelves are touched only under the lock.
 unsafe impl Sync for Home {}
 // SAFETY: nothing in it belongs to one thread.
@@ -77,10 +83,7 @@ impl Home {
             felt: AtomicU32::new(0),
             lock: Lock::new(),
             inbox: Inbox::new(),
-            shelves: Guarded::new(Shelves {
-                partial: [const { SpanList::new() }; CLASSES],
-                full: SpanList::new(),
-            }),
+            shelves: Guarded::new(Shelves::new()),
             out: [const { AtomicU32::new(0) }; CLASSES],
         }
     }
@@ -93,10 +96,7 @@ impl Home {
             felt: AtomicU32::new(0),
             lock: Lock::new(),
             inbox: Inbox::new(),
-            shelves: Guarded::new(Shelves {
-                partial: [const { SpanList::new() }; CLASSES],
-                full: SpanList::new(),
-            }),
+            shelves: Guarded::new(Shelves::new()),
             out: core::array::from_fn(|_| AtomicU32::new(0)),
         }
     }
