@@ -156,6 +156,22 @@ impl Cache {
         }
     }
 
+    /// As [`push`](Self::push), for whichever class the map says.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub(crate) unsafe fn push_any(&self, block: *mut u8) -> bool {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        let view = unsafe { &*self.view.as_ptr() };
+        let Some(entry) = view.entry(block) else { return false };
+        match self.bins.get(map::kind(entry) as usize) {
+            // SAFETY: by the caller.
+            Some(bin) if bin.is_for(entry) => unsafe { bin.push(block) },
+            _ => false,
+        }
+    }
+
     /// Begins a thread's use of the cache.
     pub(crate) fn begin(&self) {
         self.view.set(MAP.view());

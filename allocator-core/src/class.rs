@@ -114,6 +114,34 @@ pub(crate) const fn of(size: usize, align: usize) -> usize {
     of_aligned(size, align)
 }
 
+/// Alignment of every block that a program gets without naming one.
+pub(crate) const ANY: usize = 16;
+
+const fn by_sixteenths() -> [u8; TABLE_MAX / ANY + 1] {
+    let mut table = [0; TABLE_MAX / ANY + 1];
+    let mut i = 0;
+    while i < table.len() {
+        table[i] = of_aligned(i * ANY, ANY) as u8;
+        i += 1;
+    }
+    table
+}
+
+static BY_SIXTEENTHS: [u8; TABLE_MAX / ANY + 1] = by_sixteenths();
+
+/// As [`of`] with an alignment of [`ANY`], for sizes that only the running
+/// program knows; `None` above [`TABLE_MAX`].
+#[inline(always)]
+pub(crate) fn of_any(size: usize) -> Option<usize> {
+    if size > TABLE_MAX {
+        return None;
+    }
+    let class = BY_SIXTEENTHS[(size + 15) >> 4] as usize;
+    // SAFETY: all sizes in the table are small, and so have a class.
+    unsafe { core::hint::assert_unchecked(class < CLASSES) };
+    Some(class)
+}
+
 #[inline(always)]
 const fn of_aligned(size: usize, align: usize) -> usize {
     // The step between classes near a size is at most an eighth of it: where
@@ -194,6 +222,15 @@ mod tests {
         assert_eq!(of(SMALL_MAX + 1, 1), CLASSES);
         assert_eq!(of(1, SMALL_MAX * 2), CLASSES);
         assert_eq!(of(usize::MAX, 16), CLASSES);
+    }
+
+    #[test]
+    fn the_short_way_to_a_class_leads_to_the_same() {
+        for size in 0..=TABLE_MAX {
+            assert_eq!(of_any(size), Some(of(size, ANY)), "size {size}");
+        }
+        assert_eq!(of_any(TABLE_MAX + 1), None);
+        assert_eq!(of_any(usize::MAX), None);
     }
 
     #[test]

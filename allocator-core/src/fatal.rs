@@ -16,17 +16,39 @@ pub(crate) enum Misuse {
     Layout,
 }
 
-struct Line {
+/// A line for standard error, cut off where it gets too long.
+pub(crate) struct Line {
     text: [u8; 256],
     len: usize,
 }
 
-impl Write for Line {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        let room = self.text.len() - self.len;
-        let n = s.len().min(room);
-        self.text[self.len..self.len + n].copy_from_slice(&s.as_bytes()[..n]);
+const START: &[u8] = b"strata: ";
+
+impl Line {
+    /// A line that names the allocator.
+    pub(crate) fn new() -> Self {
+        let mut line = Line { text: [0; 256], len: 0 };
+        line.push(START);
+        line
+    }
+
+    /// Adds text, leaving room for the end of the line.
+    pub(crate) fn push(&mut self, text: &[u8]) {
+        let n = text.len().min(self.text.len() - 1 - self.len);
+        self.text[self.len..self.len + n].copy_from_slice(&text[..n]);
         self.len += n;
+    }
+
+    /// Writes it out.
+    pub(crate) fn print(&mut self) {
+        self.text[self.len] = b'\n';
+        crate::sys::write_stderr(&self.text[..=self.len]);
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text.as_bytes());
         Ok(())
     }
 }
@@ -43,21 +65,20 @@ pub(crate) struct Place {
 #[cold]
 #[inline(never)]
 pub(crate) fn misuse(what: Misuse, ptr: *mut u8, place: &Place, size: usize) -> ! {
-    let mut line = Line { text: [0; 256], len: 0 };
+    let mut line = Line::new();
     let text = match what {
         Misuse::Foreign => "freed a pointer that is not from this allocator, or was given back",
         Misuse::Interior => "freed a pointer into the middle of a block",
         Misuse::DoubleFree => "freed a block twice",
         Misuse::Layout => "freed a block with a layout that it was not made with",
     };
-    let _ = write!(line, "strata: {text}: pointer {ptr:p}");
+    let _ = write!(line, "{text}: pointer {ptr:p}");
     if place.span != 0 {
         let _ = write!(line, ", span {:#x}, class of {} bytes", place.span, place.block);
     }
     if size != 0 {
         let _ = write!(line, ", layout of {size} bytes");
     }
-    let _ = line.write_str("\n");
-    crate::sys::write_stderr(&line.text[..line.len]);
+    line.print();
     crate::sys::abort()
 }

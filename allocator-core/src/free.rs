@@ -38,7 +38,7 @@ pub(crate) unsafe fn free(ptr: *mut u8, size: usize, align: usize) {
 /// As for [`free`].
 #[cold]
 #[inline(never)]
-unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
+pub(crate) unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
     let entry = MAP.entry(ptr);
     let owner = map::owner(entry);
     if map::kind(entry) as usize == class && owner != NO_HOME {

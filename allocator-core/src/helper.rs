@@ -15,7 +15,7 @@ use crate::homes;
 use crate::mail::Boxes;
 use crate::order;
 use crate::purge;
-use crate::sync::AtomicU32;
+use crate::sync::{AtomicBool, AtomicU32};
 use crate::sys;
 use crate::threads;
 use crate::usage;
@@ -24,6 +24,19 @@ const NONE: u32 = 0;
 const RUNNING: u32 = 1;
 
 static STATE: AtomicU32 = AtomicU32::new(NONE);
+
+/// Whether there may be one.
+static ALLOWED: AtomicBool = AtomicBool::new(true);
+
+/// Says whether there may be one, from the next that is needed.
+pub(crate) fn allow(allowed: bool) {
+    ALLOWED.store(allowed, order::hint());
+}
+
+/// Whether there may be one.
+pub(crate) fn is_allowed() -> bool {
+    ALLOWED.load(order::hint())
+}
 
 /// Between two looks, in milliseconds: free memory goes back within two.
 const TICK: u32 = 400;
@@ -45,7 +58,7 @@ fn start() {
     if STATE.compare_exchange(NONE, RUNNING, order::hint(), order::hint()).is_err() {
         return;
     }
-    if !sys::start_thread(help) {
+    if !is_allowed() || !sys::start_thread(help) {
         // Then whoever is here does it, at once.
         STATE.store(NONE, order::hint());
         purge::purge(usage::excess());

@@ -15,24 +15,38 @@ use crate::lock::Lock;
 use crate::map::{self, CHUNK, Chunk, MAP};
 use crate::order;
 use crate::space;
-use crate::sync::{AtomicBool, Guarded};
+use crate::sync::{AtomicBool, AtomicUsize, Guarded};
 use crate::sys;
 use crate::usage;
 
 /// Whether an unmapped chunk of addresses follows each huge block.
 static GUARDS: AtomicBool = AtomicBool::new(false);
 
-/// Huge blocks made from now on are followed by addresses that fault.
-pub(crate) fn guard_from_now_on() {
-    GUARDS.store(true, order::hint());
+/// Whether huge blocks made from now on are followed by addresses that fault.
+pub(crate) fn guard_from_now_on(guard: bool) {
+    GUARDS.store(guard, order::hint());
+}
+
+/// Whether they are now.
+pub(crate) fn is_guarded() -> bool {
+    GUARDS.load(order::hint())
+}
+
+/// Huge blocks that the program holds, and their bytes.
+static BLOCKS: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Huge blocks that the program holds: how many, and their bytes.
+pub(crate) fn held() -> (usize, usize) {
+    (BLOCKS.load(order::count()), BYTES.load(order::count()))
 }
 
 fn guards() -> usize {
-    usize::from(GUARDS.load(order::hint()))
+    usize::from(is_guarded())
 }
 
 /// Bytes mapped for a block of `size`, or `None` where that cannot be.
-fn bytes_for(size: usize) -> Option<usize> {
+pub(crate) fn bytes_for(size: usize) -> Option<usize> {
     size.max(1).checked_next_multiple_of(sys::page_size())
 }
 
@@ -41,7 +55,7 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
     let bytes = bytes_for(size)?;
     let chunks = bytes.div_ceil(CHUNK) + guards();
     if let Some(index) = take_kept(bytes, chunks, (align / CHUNK).max(1)) {
-        usage::took_large(bytes, bytes);
+        took(bytes, bytes);
         let ptr = settle(index, bytes, chunks);
         if zeroed {
             clear(ptr, bytes);
@@ -49,8 +63,22 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
         return Some(ptr);
     }
     let index = space::map(chunks, (align / CHUNK).max(1), bytes)?;
-    usage::took_large(bytes, 0);
+    took(bytes, 0);
     Some(settle(index, bytes, chunks))
+}
+
+/// Notes a block more, of which `dirty` bytes were free memory.
+fn took(bytes: usize, dirty: usize) {
+    BLOCKS.fetch_add(1, order::count());
+    BYTES.fetch_add(bytes, order::count());
+    usage::took_large(bytes, dirty);
+}
+
+/// Notes a block less, of which `dirty` bytes are kept.
+fn gave(bytes: usize, dirty: usize) {
+    BLOCKS.fetch_sub(1, order::count());
+    BYTES.fetch_sub(bytes, order::count());
+    usage::gave_large(bytes, dirty);
 }
 
 /// Makes a kept mapping zero: by giving its memory back, if that works.
@@ -89,16 +117,27 @@ fn check(ptr: *mut u8, size: usize) -> (&'static Chunk, usize, usize) {
     (chunk, index, bytes)
 }
 
+/// Bytes of the huge block at `ptr`, whose entry says that there is one.
+pub(crate) fn bytes_at(ptr: *mut u8) -> usize {
+    let index = MAP.chunk_index(ptr);
+    let bytes = MAP.chunk(index).huge_bytes.load(order::through_block());
+    let place = Place { span: MAP.chunk_base(index).addr(), block: bytes };
+    if !ptr.addr().is_multiple_of(CHUNK) {
+        fatal::misuse(Misuse::Interior, ptr, &place, 0);
+    }
+    bytes
+}
+
 /// Unmaps a block.
 pub(crate) fn put(ptr: *mut u8, size: usize) {
     let (chunk, index, bytes) = check(ptr, size);
     let chunks = chunk.huge_chunks.load(order::through_block());
     MAP.set(ptr, 1, 0);
     if keep(index, bytes) {
-        usage::gave_large(bytes, bytes);
+        gave(bytes, bytes);
         return;
     }
-    usage::gave_large(bytes, 0);
+    gave(bytes, 0);
     // SAFETY: the block was given back, and no entry leads there any more.
     unsafe { space::unmap(index, chunks, bytes) };
 }
@@ -208,6 +247,7 @@ pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Opti
 
 fn note(old: usize, new: usize) {
     space::resized(old, new);
+    BYTES.fetch_add(new.wrapping_sub(old), order::count());
     if new > old {
         usage::took_large(new - old, 0);
     } else {

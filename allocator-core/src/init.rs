@@ -10,6 +10,7 @@
 use core::ptr::NonNull;
 
 use crate::arena::{self, MAX_ARENAS};
+use crate::conf;
 use crate::helper;
 use crate::huge;
 use crate::map::{self, CHUNK_SHIFT, MAP};
@@ -44,9 +45,9 @@ pub(crate) fn ready() -> bool {
 fn set_up() -> bool {
     let done = ONCE.run(place);
     if done == Done::ByUs {
-        // These may allocate, and then find everything set up.
-        sys::on_thread_exit(threads::ended);
+        // It may allocate, and then finds everything set up.
         sys::on_fork(forked);
+        conf::read();
     }
     done != Done::Not
 }
@@ -104,6 +105,7 @@ fn place_window(window: usize) -> bool {
         *shard = unsafe { hints.add(i * whole(rooms::table_bytes(chunks))) };
     }
     arena::place(&shards[..arenas], chunks);
+    sys::on_thread_exit(threads::ended);
     true
 }
 

@@ -78,6 +78,8 @@ mod threads;
 
 mod helper;
 
+mod conf;
+
 mod init;
 
 mod alloc;
@@ -85,6 +87,8 @@ mod alloc;
 mod free;
 
 mod realloc;
+
+pub mod bare;
 
 mod stats;
 

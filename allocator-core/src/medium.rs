@@ -16,7 +16,7 @@ use crate::map::{self, CHUNK, MAP};
 use crate::order;
 use crate::pool;
 use crate::space;
-use crate::sync::Guarded;
+use crate::sync::{AtomicU16, Guarded};
 use crate::usage;
 
 /// Bytes of the unit of runs (the system's pages may be larger).
@@ -61,8 +61,34 @@ struct Runs {
     free: Bits,
     /// Free units that are known to be zero.
     clean: Bits,
-    /// At the first unit of a run in use: its units; elsewhere 0.
-    len: [u16; UNITS],
+}
+
+/// At the first unit of a run in use: its units; elsewhere 0. Changed under
+/// the lock, and read without it by whoever has the run.
+type Lens = [AtomicU16; UNITS];
+
+/// A record as it stands in memory.
+#[repr(C)]
+struct Record {
+    runs: Runs,
+    lens: Lens,
+}
+
+const _: () = assert!(core::mem::offset_of!(Record, lens) == size_of::<Runs>());
+
+/// The lengths of the runs on a record.
+fn lens(record: NonNull<Runs>) -> &'static Lens {
+    // SAFETY: [RUNS-LOCKED] a record in use has them behind it; they consist
+    // of atomics, and nothing else refers to them.
+    unsafe { record.byte_add(size_of::<Runs>()).cast::<Lens>().as_ref() }
+}
+
+fn len(record: NonNull<Runs>, first: usize) -> usize {
+    lens(record)[first].load(order::through_block()).into()
+}
+
+fn set_len(record: NonNull<Runs>, first: usize, units: usize) {
+    lens(record)[first].store(units as u16, order::through_block());
 }
 
 /// A run handed out, and which of its units are not known to be zero.
@@ -117,24 +143,23 @@ impl Medium {
     /// Maps another chunk for runs.
     #[cold]
     fn grow(&self) -> Option<()> {
-        let record = pool::get(size_of::<Runs>())?.cast::<Runs>();
+        let record = pool::get(size_of::<Record>())?.cast::<Record>();
         let Some(chunk) = space::map(1, 1, CHUNK) else {
             // SAFETY: just got, and not used.
-            unsafe { pool::put(record.cast(), size_of::<Runs>()) };
+            unsafe { pool::put(record.cast(), size_of::<Record>()) };
             return None;
         };
+        let runs = Runs {
+            next: ptr::null_mut(),
+            prev: ptr::null_mut(),
+            chunk,
+            longest: UNITS,
+            free: [u64::MAX; WORDS],
+            clean: [u64::MAX; WORDS],
+        };
         // SAFETY: the slot is ours and large enough.
-        unsafe {
-            record.write(Runs {
-                next: ptr::null_mut(),
-                prev: ptr::null_mut(),
-                chunk,
-                longest: UNITS,
-                free: [u64::MAX; WORDS],
-                clean: [u64::MAX; WORDS],
-                len: [0; UNITS],
-            });
-        }
+        unsafe { record.write(Record { runs, lens: [const { AtomicU16::new(0) }; UNITS] }) };
+        let record = record.cast::<Runs>();
         MAP.set(MAP.chunk_base(chunk), CHUNK / GRANULE, map::entry_of(self.id, map::MEDIUM));
         self.locked(|lists| {
             // A purge may look for the record as soon as the entries are there.
@@ -151,8 +176,8 @@ impl Medium {
         self.locked(|lists| {
             // SAFETY: [RUNS-LOCKED] the entry led to this arena's record.
             let runs = unsafe { &mut *record.as_ptr() };
-            check(runs, ptr, first, units, size);
-            runs.len[first] = 0;
+            check(runs, ptr, len(record, first), units, size);
+            set_len(record, first, 0);
             // SAFETY: [RUNS-LOCKED] the record is on our lists.
             unsafe { lists.release(record, first, units, false) };
         });
@@ -165,9 +190,9 @@ impl Medium {
         let grown = self.locked(|lists| {
             // SAFETY: [RUNS-LOCKED] as above.
             let runs = unsafe { &mut *record.as_ptr() };
-            check(runs, ptr, first, old, size);
+            check(runs, ptr, len(record, first), old, size);
             if new < old {
-                runs.len[first] = new as u16;
+                set_len(record, first, new);
                 // SAFETY: [RUNS-LOCKED] as above.
                 unsafe { lists.release(record, first + new, old - new, false) };
                 return Some(0);
@@ -175,7 +200,7 @@ impl Medium {
             if first + new > UNITS || !all(&runs.free, first + old, new - old) {
                 return None;
             }
-            runs.len[first] = new as u16;
+            set_len(record, first, new);
             // SAFETY: [RUNS-LOCKED] as above.
             let clean = unsafe { lists.occupy(record, first + old, new - old) };
             Some((new - old - count(&clean, first + old, new - old)) * UNIT)
@@ -206,7 +231,7 @@ impl Medium {
                 // SAFETY: the chunk is off the lists and all free.
                 unsafe {
                     space::unmap(chunk, 1, CHUNK);
-                    pool::put(record.cast(), size_of::<Runs>());
+                    pool::put(record.cast(), size_of::<Record>());
                 }
                 bytes
             }
@@ -242,12 +267,12 @@ fn record_of(ptr: *mut u8) -> NonNull<Runs> {
         .unwrap_or_else(|| fatal::misuse(Misuse::Foreign, ptr, &Place { span: 0, block: 0 }, 0))
 }
 
-fn check(runs: &Runs, ptr: *mut u8, first: usize, units: usize, size: usize) {
-    let len = runs.len[first] as usize;
+/// Checks that a run of `len` units, one of `units`, starts at `ptr`.
+fn check(runs: &Runs, ptr: *mut u8, len: usize, units: usize, size: usize) {
     if len != 0 && ptr.addr().is_multiple_of(UNIT) && len == units {
         return;
     }
-    let what = if bit(&runs.free, first) {
+    let what = if bit(&runs.free, (ptr.addr() % CHUNK) / UNIT) {
         Misuse::DoubleFree
     } else if len == 0 || !ptr.addr().is_multiple_of(UNIT) {
         Misuse::Interior
@@ -256,6 +281,17 @@ fn check(runs: &Runs, ptr: *mut u8, first: usize, units: usize, size: usize) {
     };
     let place = Place { span: MAP.chunk_base(runs.chunk).addr(), block: len * UNIT };
     fatal::misuse(what, ptr, &place, size)
+}
+
+/// Bytes of the run at `ptr`, whose entry says that there is one.
+pub(crate) fn bytes_at(ptr: *mut u8) -> usize {
+    let units = len(record_of(ptr), (ptr.addr() % CHUNK) / UNIT);
+    if units == 0 || !ptr.addr().is_multiple_of(UNIT) {
+        let what = if units == 0 { Misuse::DoubleFree } else { Misuse::Interior };
+        let place = Place { span: MAP.chunk_base(MAP.chunk_index(ptr)).addr(), block: 0 };
+        fatal::misuse(what, ptr, &place, 0);
+    }
+    units * UNIT
 }
 
 impl Lists {
@@ -302,7 +338,7 @@ impl Lists {
                     let ptr = MAP.chunk_base(runs.chunk).wrapping_add(first * UNIT);
                     // SAFETY: [RUNS-LOCKED] as above.
                     let clean = unsafe {
-                        (*record.as_ptr()).len[first] = units as u16;
+                        set_len(record, first, units);
                         self.occupy(record, first, units)
                     };
                     return Some(Run { ptr, units, first, clean });

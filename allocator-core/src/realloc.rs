@@ -55,7 +55,7 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
     }
 }
 
-fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
+pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
     let Some(arena) = arena::by_id(map::owner(MAP.entry(ptr))) else { return false };
     let (from, to) = (medium::units(old.max(1)), medium::units(new));
     arena.medium.resize(ptr, from, to, old)

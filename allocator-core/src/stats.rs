@@ -3,6 +3,7 @@
 
 use crate::arena;
 use crate::class::{self, CLASSES};
+use crate::huge;
 use crate::pool;
 use crate::space;
 use crate::threads;
@@ -27,6 +28,10 @@ pub struct Stats {
     pub classes: [ClassStats; CLASSES],
     /// Bytes of blocks above 32 KiB that the program holds.
     pub large_bytes: usize,
+    /// Blocks above 1 MiB, or aligned to more, that the program holds.
+    pub huge_blocks: usize,
+    /// Their bytes, which `large_bytes` contains.
+    pub huge_bytes: usize,
     /// Bytes of free blocks in the magazines of threads.
     pub cached_bytes: usize,
     /// Bytes of addresses mapped for blocks.
@@ -68,9 +73,12 @@ pub(crate) fn read() -> Stats {
     });
     let cached_bytes = classes.iter().map(|c: &ClassStats| c.cached_blocks * c.block_bytes).sum();
     let live = usage::live();
+    let (huge_blocks, huge_bytes) = huge::held();
     Stats {
         classes,
         large_bytes: usage::large(),
+        huge_blocks,
+        huge_bytes,
         cached_bytes,
         mapped_bytes: space::mapped(),
         committed_bytes: live + usage::dirty(),

@@ -51,7 +51,7 @@ impl Strata {
     #[inline]
     fn prepare(self, size: usize) {
         if self.guards && size > crate::medium::MEDIUM_MAX {
-            huge::guard_from_now_on();
+            huge::guard_from_now_on(true);
         }
     }
 }

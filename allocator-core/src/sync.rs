@@ -7,7 +7,7 @@
 #[cfg(not(strata_loom))]
 mod door {
     pub(crate) use core::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
     };
 
     use core::sync::atomic::Ordering;
@@ -87,7 +87,7 @@ mod door {
 #[cfg(strata_loom)]
 mod door {
     pub(crate) use loom::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
     };
 
     use core::sync::atomic::Ordering;

@@ -84,8 +84,12 @@ pub(crate) fn cache() -> Option<&'static Cache> {
     record.rounds.store(0, order::owner());
     tls::set(&record.cache);
     // Last: it may allocate, and then finds the cache.
-    sys::arm_thread_exit(ptr::from_ref(record).cast_mut().cast());
-    Some(&record.cache)
+    if sys::arm_thread_exit(ptr::from_ref(record).cast_mut().cast()) {
+        return Some(&record.cache);
+    }
+    // Nobody will say when the thread ends: what it kept would be lost.
+    retire(record);
+    None
 }
 
 fn take_record() -> Option<&'static Record> {
@@ -136,6 +140,11 @@ pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
     if rounds < ROUNDS && sys::arm_thread_exit(value) {
         return;
     }
+    retire(record);
+}
+
+/// Ends the calling thread's use of its cache; it gets none again.
+fn retire(record: &'static Record) {
     tls::set(&ENDED);
     // SAFETY: [OWNER-ONLY] this is the cache's thread, which has left it.
     unsafe { record.cache.end() };

@@ -48,7 +48,8 @@ fn with_extension(directory: &Path, extension: &str) -> Vec<PathBuf> {
 fn modules() -> Vec<(String, String)> {
     let source = root().join("allocator-core/src");
     let names = read(&source.join("lib.rs"));
-    let names = names.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+    let names = names.lines().map(|line| line.strip_prefix("pub ").unwrap_or(line));
+    let names = names.filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
     let text = |name: &str| {
         let text = read(&source.join(name).with_extension("rs"));
         let end = text.find("\n#[cfg(test)]").unwrap_or(text.len());

@@ -45,6 +45,7 @@ modules! {
     "../src/tls.rs" tls
     "../src/threads.rs" threads
     "../src/helper.rs" helper
+    "../src/conf.rs" conf
     "../src/init.rs" init
     "../src/alloc.rs" alloc
     "../src/free.rs" free

@@ -30,7 +30,7 @@ mod misuse;
 mod table;
 mod thread;
 
-pub use crate::linux::MapError;
+pub use crate::linux::{MapError, with_environment};
 pub use answer::{
     address_limit, cpu_count, current_cpu, monotonic_ms, page_size, set_address_limit,
     set_cpu_count, set_current_cpu, set_monotonic_ms, set_page_size,

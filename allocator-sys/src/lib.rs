@@ -58,6 +58,7 @@
 //! |---|---|
 //! | [`cpu_count`] | CPUs the process may use, at least 1; always the same |
 //! | [`current_cpu`] | the CPU of this moment, from 0: a hint |
+//! | [`with_environment`] | the value of a variable, if the process may be told |
 //! | [`prefetch`] | none: perhaps the line is in the cache soon |
 //! | [`monotonic_ms`] | milliseconds since some moment; never goes back |
 //! | [`random`] | 64 bits that cannot be guessed |

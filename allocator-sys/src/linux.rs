@@ -1,6 +1,7 @@
 //! Linux on x86-64 and AArch64, under glibc or musl.
 
 mod cpu;
+mod environment;
 mod errno;
 mod fork;
 mod futex;
@@ -18,6 +19,7 @@ mod arch;
 mod arch;
 
 pub use cpu::{cpu_count, current_cpu, prefetch};
+pub use environment::with_environment;
 #[cfg(feature = "fake")]
 pub(crate) use fork::around_fork;
 pub use fork::on_fork;

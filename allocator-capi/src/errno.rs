@@ -1,0 +1,25 @@
+//! The calling thread's `errno`, set where C's functions set it.
+
+use core::ffi::{c_int, c_void};
+use core::ptr;
+
+/// Sets `errno`.
+#[cold]
+pub(crate) fn set(error: c_int) {
+    // SAFETY: the address is the calling thread's own `errno`.
+    unsafe { *libc::__errno_location() = error };
+}
+
+/// No block, for want of memory: null, with `errno`.
+#[cold]
+pub(crate) fn no_memory() -> *mut c_void {
+    set(libc::ENOMEM);
+    ptr::null_mut()
+}
+
+/// No block, for a wrong argument: null, with `errno`.
+#[cold]
+pub(crate) fn invalid() -> *mut c_void {
+    set(libc::EINVAL);
+    ptr::null_mut()
+}

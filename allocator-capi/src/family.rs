@@ -1,0 +1,201 @@
+//! The family of C's `malloc`. At the edges, glibc's behaviour: what programs
+//! were written against.
+
+use core::ffi::{c_int, c_void};
+use core::ptr;
+
+use allocator_core::bare;
+
+use crate::errno;
+use crate::foreign;
+
+/// Alignment of `valloc`'s blocks, and the unit of `pvalloc`.
+fn page() -> usize {
+    allocator_sys::page_size()
+}
+
+/// A block of `size` bytes. Null, with `ENOMEM`: there is no memory, or `size`
+/// is above `PTRDIFF_MAX`. `malloc(0)` is a block of its own.
+#[unsafe(no_mangle)]
+pub extern "C" fn malloc(size: usize) -> *mut c_void {
+    let block = bare::at_hand(size);
+    if !block.is_null() {
+        return block.cast();
+    }
+    malloc_slow(size)
+}
+
+#[cold]
+#[inline(never)]
+extern "C" fn malloc_slow(size: usize) -> *mut c_void {
+    aligned(size, 1)
+}
+
+/// A block of `size` bytes, aligned to a power of two.
+fn aligned(size: usize, align: usize) -> *mut c_void {
+    or_no_memory(bare::alloc(size, align))
+}
+
+fn or_no_memory(block: *mut u8) -> *mut c_void {
+    if block.is_null() {
+        return errno::no_memory();
+    }
+    block.cast()
+}
+
+/// Takes back a block; null is none. `errno` stays.
+///
+/// # Safety
+/// The block is not used any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn free(ptr: *mut c_void) {
+    // SAFETY: by the caller.
+    unsafe {
+        if !bare::keep(ptr.cast()) {
+            free_slow(ptr);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn free_slow(ptr: *mut c_void) {
+    // SAFETY: by the caller.
+    unsafe {
+        if !ptr.is_null() && !bare::free(ptr.cast()) {
+            foreign::free(ptr);
+        }
+    }
+}
+
+/// A block for `count` elements of `size` bytes, all zero. Null, with
+/// `ENOMEM`, as for [`malloc`], and where the product does not fit.
+#[unsafe(no_mangle)]
+pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
+    let Some(bytes) = count.checked_mul(size) else { return errno::no_memory() };
+    let block = bare::at_hand(bytes);
+    if block.is_null() {
+        return or_no_memory(bare::alloc_zeroed(bytes));
+    }
+    // SAFETY: the block has so many bytes.
+    unsafe { block.write_bytes(0, bytes) };
+    block.cast()
+}
+
+/// Makes a block one of `size` bytes, elsewhere perhaps. `realloc(p, 0)` frees
+/// it and returns null; `realloc(NULL, size)` is [`malloc`]. Null, with
+/// `ENOMEM`: the block is as it was.
+///
+/// # Safety
+/// The block is the caller's, who uses what is returned from now on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
+    if ptr.is_null() {
+        return malloc(size);
+    }
+    // SAFETY: by the caller.
+    unsafe {
+        if size == 0 {
+            free(ptr);
+            return ptr::null_mut();
+        }
+        match bare::realloc(ptr.cast(), size) {
+            Some(block) => or_no_memory(block),
+            None => foreign::realloc(ptr, size),
+        }
+    }
+}
+
+/// As [`realloc`], for `count` elements of `size` bytes.
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn reallocarray(ptr: *mut c_void, count: usize, size: usize) -> *mut c_void {
+    match count.checked_mul(size) {
+        // SAFETY: by the caller.
+        Some(bytes) => unsafe { realloc(ptr, bytes) },
+        None => errno::no_memory(),
+    }
+}
+
+/// Puts a block of `size` bytes, aligned to `align`, into `*out`. Returns
+/// `EINVAL` for an alignment that is not a power of two or not a multiple of
+/// a pointer's size, `ENOMEM` where there is no memory; then `*out` stays.
+/// `errno` stays.
+///
+/// # Safety
+/// `out` can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, size: usize) -> c_int {
+    if !align.is_power_of_two() || align < size_of::<*mut c_void>() {
+        return libc::EINVAL;
+    }
+    let block = bare::alloc(size, align);
+    if block.is_null() {
+        return libc::ENOMEM;
+    }
+    // SAFETY: by the caller.
+    unsafe { out.write(block.cast()) };
+    0
+}
+
+/// A block of `size` bytes, aligned to `align`, or to the next power of two.
+/// Null, with `EINVAL` where there is none, and as for [`malloc`].
+#[unsafe(no_mangle)]
+pub extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
+    match align.checked_next_power_of_two() {
+        Some(align) => aligned(size, align),
+        None => errno::invalid(),
+    }
+}
+
+/// As [`memalign`].
+#[unsafe(no_mangle)]
+pub extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
+    memalign(align, size)
+}
+
+/// A block of `size` bytes, aligned to a page.
+#[unsafe(no_mangle)]
+pub extern "C" fn valloc(size: usize) -> *mut c_void {
+    aligned(size, page())
+}
+
+/// A block of whole pages for `size` bytes, aligned to a page.
+#[unsafe(no_mangle)]
+pub extern "C" fn pvalloc(size: usize) -> *mut c_void {
+    match size.checked_next_multiple_of(page()) {
+        Some(size) => aligned(size, page()),
+        None => errno::no_memory(),
+    }
+}
+
+/// Bytes that may be used of a block; 0 for null.
+///
+/// # Safety
+/// The block is the caller's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn malloc_usable_size(ptr: *mut c_void) -> usize {
+    if ptr.is_null() {
+        return 0;
+    }
+    // SAFETY: by the caller.
+    bare::usable(ptr.cast()).unwrap_or_else(|| unsafe { foreign::usable(ptr) })
+}
+
+/// Bytes that a block for `size` bytes has; 0 if there is none so large.
+#[unsafe(no_mangle)]
+pub extern "C" fn malloc_good_size(size: usize) -> usize {
+    bare::good_size(size, 1).unwrap_or(0)
+}
+
+/// As [`free`].
+///
+/// # Safety
+/// As there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cfree(ptr: *mut c_void) {
+    // SAFETY: by the caller.
+    unsafe { free(ptr) }
+}

@@ -1,0 +1,70 @@
+//! Pointers that are not ours. Where the process has another allocator, and
+//! this library was loaded later, they are that one's, and go there.
+//! Elsewhere nobody made them: the process ends with one line.
+
+use core::ffi::{CStr, c_void};
+use core::mem;
+
+use allocator_core::bare;
+
+use crate::family;
+use crate::weak;
+
+/// A function of the process's own allocator; `None` if that is this one.
+fn elsewhere(name: &CStr) -> Option<*const c_void> {
+    // Who serves the C library serves the process. (To compare addresses of
+    // functions would not do: a program may have one of its own for them.)
+    // SAFETY: copies an empty string.
+    let asked: *mut c_void = unsafe { libc::strdup(c"".as_ptr()) }.cast();
+    if asked.is_null() || bare::usable(asked.cast()).is_some() {
+        // SAFETY: nobody else knows of it.
+        unsafe { family::free(asked) };
+        return None;
+    }
+    let free = weak::look_up(c"free");
+    if free.is_null() {
+        return None;
+    }
+    // SAFETY: it is the `free` of the allocator that made the block.
+    unsafe { mem::transmute::<*const c_void, unsafe extern "C" fn(*mut c_void)>(free)(asked) };
+    Some(weak::look_up(name)).filter(|function| !function.is_null())
+}
+
+fn refuse(ptr: *mut c_void) -> ! {
+    bare::refuse(ptr.cast())
+}
+
+/// See [`family::free`].
+///
+/// # Safety
+/// As there.
+#[cold]
+pub(crate) unsafe fn free(ptr: *mut c_void) {
+    let Some(function) = elsewhere(c"free") else { refuse(ptr) };
+    // SAFETY: it is that function; by the caller.
+    unsafe { mem::transmute::<*const c_void, unsafe extern "C" fn(*mut c_void)>(function)(ptr) }
+}
+
+/// See [`family::realloc`].
+///
+/// # Safety
+/// As there.
+#[cold]
+pub(crate) unsafe fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
+    type Realloc = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
+    let Some(function) = elsewhere(c"realloc") else { refuse(ptr) };
+    // SAFETY: it is that function; by the caller.
+    unsafe { mem::transmute::<*const c_void, Realloc>(function)(ptr, size) }
+}
+
+/// See [`family::malloc_usable_size`].
+///
+/// # Safety
+/// As there.
+#[cold]
+pub(crate) unsafe fn usable(ptr: *mut c_void) -> usize {
+    type Usable = unsafe extern "C" fn(*mut c_void) -> usize;
+    let Some(function) = elsewhere(c"malloc_usable_size") else { refuse(ptr) };
+    // SAFETY: it is that function; by the caller.
+    unsafe { mem::transmute::<*const c_void, Usable>(function)(ptr) }
+}

@@ -1,0 +1,36 @@
+//! Strata as a C library: `malloc` and its family for any program on Linux.
+//!
+//! The crate is the table of symbols and the rules of C: what each function
+//! does at its edges, and with `errno`. Blocks come from `allocator-core`.
+//!
+//! Nothing here needs Rust's standard library, so the library needs the C
+//! library alone.
+
+#![no_std]
+
+use core::fmt::Write;
+
+mod errno;
+
+mod weak;
+
+mod foreign;
+
+pub mod family;
+
+pub mod sized;
+
+pub mod aliases;
+
+pub mod numbers;
+
+pub mod operators;
+
+mod start;
+
+/// Ends the process. The allocator does not panic: this is for the compiler.
+#[panic_handler]
+fn panicked(info: &core::panic::PanicInfo) -> ! {
+    let _ = writeln!(numbers::Stderr, "strata: internal error: {info}");
+    allocator_sys::abort()
+}

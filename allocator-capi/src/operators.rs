@@ -1,0 +1,301 @@
+//! C++'s operators `new` and `delete`, all twenty, without a C++ runtime of
+//! our own: what they need of one (the new-handler, the exception), they take
+//! from the one that the program has.
+//!
+//! An allocation that fails asks the new-handler for help until there is none,
+//! and then throws. Exceptions cannot pass through frames of Rust, so this
+//! loop is a few lines of assembly, and the operators end in a jump to it.
+
+use core::arch::global_asm;
+use core::ffi::{CStr, c_void};
+use core::mem;
+use core::ptr;
+
+use allocator_core::bare;
+
+use crate::family;
+use crate::sized;
+use crate::weak;
+
+/// C++'s `std::nothrow_t`: a tag, never read.
+type Nothrow = *const c_void;
+
+unsafe extern "C" {
+    /// Allocates with the new-handler's help, or throws.
+    fn strata_new_slow(size: usize, align: usize) -> *mut c_void;
+}
+
+#[cfg(target_arch = "x86_64")]
+global_asm!(
+    ".pushsection .text.strata_new_slow,\"ax\",@progbits",
+    ".p2align 4",
+    ".globl strata_new_slow",
+    ".hidden strata_new_slow",
+    ".type strata_new_slow,@function",
+    "strata_new_slow:",
+    ".cfi_startproc",
+    "push rbx",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset rbx, -16",
+    "push r12",
+    ".cfi_def_cfa_offset 24",
+    ".cfi_offset r12, -24",
+    "sub rsp, 8",
+    ".cfi_def_cfa_offset 32",
+    "mov rbx, rdi",
+    "mov r12, rsi",
+    "2:",
+    "call {handler}",
+    "test rax, rax",
+    "je 3f",
+    "call rax",
+    "mov rdi, rbx",
+    "mov rsi, r12",
+    "call {alloc}",
+    "test rax, rax",
+    "je 2b",
+    "jmp 4f",
+    "3:",
+    "call {thrower}",
+    "call rax",
+    "4:",
+    "add rsp, 8",
+    ".cfi_def_cfa_offset 24",
+    "pop r12",
+    ".cfi_def_cfa_offset 16",
+    "pop rbx",
+    ".cfi_def_cfa_offset 8",
+    "ret",
+    ".cfi_endproc",
+    ".size strata_new_slow, . - strata_new_slow",
+    ".popsection",
+    handler = sym new_handler,
+    alloc = sym try_again,
+    thrower = sym thrower,
+);
+
+#[cfg(target_arch = "aarch64")]
+global_asm!(
+    ".pushsection .text.strata_new_slow,\"ax\",@progbits",
+    ".p2align 4",
+    ".globl strata_new_slow",
+    ".hidden strata_new_slow",
+    ".type strata_new_slow,@function",
+    "strata_new_slow:",
+    ".cfi_startproc",
+    "stp x29, x30, [sp, #-32]!",
+    ".cfi_def_cfa_offset 32",
+    ".cfi_offset x29, -32",
+    ".cfi_offset x30, -24",
+    "stp x19, x20, [sp, #16]",
+    ".cfi_offset x19, -16",
+    ".cfi_offset x20, -8",
+    "mov x19, x0",
+    "mov x20, x1",
+    "2:",
+    "bl {handler}",
+    "cbz x0, 3f",
+    "blr x0",
+    "mov x0, x19",
+    "mov x1, x20",
+    "bl {alloc}",
+    "cbz x0, 2b",
+    "b 4f",
+    "3:",
+    "bl {thrower}",
+    "blr x0",
+    "4:",
+    "ldp x19, x20, [sp, #16]",
+    "ldp x29, x30, [sp], #32",
+    "ret",
+    ".cfi_endproc",
+    ".size strata_new_slow, . - strata_new_slow",
+    ".popsection",
+    handler = sym new_handler,
+    alloc = sym try_again,
+    thrower = sym thrower,
+);
+
+extern "C" fn try_again(size: usize, align: usize) -> *mut c_void {
+    bare::alloc(size, align).cast()
+}
+
+/// The C++ runtimes, by the names that they are loaded under.
+const RUNTIMES: [&CStr; 3] = [c"libstdc++.so.6", c"libc++.so.1", c"libc++abi.so.1"];
+
+/// Where a runtime that is loaded has a function; null if there is none.
+fn in_runtime(name: &CStr) -> *const c_void {
+    let found = |library| weak::look_up_loaded(library, name);
+    RUNTIMES.into_iter().map(found).find(|at| !at.is_null()).unwrap_or(ptr::null())
+}
+
+/// The new-handler; null if there is none.
+extern "C" fn new_handler() -> *const c_void {
+    let mut get = weak::address!("_ZSt15get_new_handlerv");
+    if get.is_null() {
+        get = in_runtime(c"_ZSt15get_new_handlerv");
+    }
+    if get.is_null() {
+        return get;
+    }
+    // SAFETY: this is `std::get_new_handler`.
+    unsafe { mem::transmute::<*const c_void, extern "C" fn() -> *const c_void>(get)() }
+}
+
+/// The function that throws `std::bad_alloc`.
+extern "C" fn thrower() -> *const c_void {
+    let mut throw = weak::address!("_ZSt17__throw_bad_allocv");
+    if throw.is_null() {
+        throw = in_runtime(c"_ZSt17__throw_bad_allocv");
+    }
+    if throw.is_null() {
+        allocator_sys::write_stderr(
+            b"strata: operator new: no memory, and no C++ runtime to throw\n",
+        );
+        allocator_sys::abort();
+    }
+    throw
+}
+
+#[inline(always)]
+fn new(size: usize) -> *mut c_void {
+    let block = bare::at_hand(size);
+    if !block.is_null() {
+        return block.cast();
+    }
+    new_aligned(size, 1)
+}
+
+/// Ends in a jump where there is no memory: what is thrown there does not come
+/// through here.
+#[inline(never)]
+extern "C" fn new_aligned(size: usize, align: usize) -> *mut c_void {
+    let block = bare::alloc(size, align);
+    if !block.is_null() {
+        return block.cast();
+    }
+    // SAFETY: nothing is left to do after it, whether it returns or throws.
+    unsafe { strata_new_slow(size, align) }
+}
+
+/// Without a new-handler, null where there is no memory; with one, what the
+/// runtime's own operator of this name makes of it: that one calls ours, and
+/// catches what it throws.
+#[inline(always)]
+fn new_nothrow(size: usize, align: usize, ask: impl FnOnce() -> *mut c_void) -> *mut c_void {
+    let block = bare::alloc(size, align);
+    if block.is_null() && !new_handler().is_null() {
+        return ask();
+    }
+    block.cast()
+}
+
+#[cold]
+fn ask_runtime(name: &CStr, size: usize, tag: Nothrow) -> *mut c_void {
+    type New = unsafe extern "C" fn(usize, Nothrow) -> *mut c_void;
+    let at = in_runtime(name);
+    if at.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: this is the runtime's operator of that name.
+    unsafe { mem::transmute::<*const c_void, New>(at)(size, tag) }
+}
+
+#[cold]
+fn ask_runtime_aligned(name: &CStr, size: usize, align: usize, tag: Nothrow) -> *mut c_void {
+    type New = unsafe extern "C" fn(usize, usize, Nothrow) -> *mut c_void;
+    let at = in_runtime(name);
+    if at.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: this is the runtime's operator of that name.
+    unsafe { mem::transmute::<*const c_void, New>(at)(size, align, tag) }
+}
+
+/// `operator new(size_t)`
+#[unsafe(export_name = "_Znwm")]
+pub extern "C" fn new_one(size: usize) -> *mut c_void {
+    new(size)
+}
+
+/// `operator new[](size_t)`
+#[unsafe(export_name = "_Znam")]
+pub extern "C" fn new_array(size: usize) -> *mut c_void {
+    new(size)
+}
+
+/// `operator new(size_t, align_val_t)`
+#[unsafe(export_name = "_ZnwmSt11align_val_t")]
+pub extern "C" fn new_one_aligned(size: usize, align: usize) -> *mut c_void {
+    new_aligned(size, align)
+}
+
+/// `operator new[](size_t, align_val_t)`
+#[unsafe(export_name = "_ZnamSt11align_val_t")]
+pub extern "C" fn new_array_aligned(size: usize, align: usize) -> *mut c_void {
+    new_aligned(size, align)
+}
+
+/// `operator new(size_t, const nothrow_t&)`
+#[unsafe(export_name = "_ZnwmRKSt9nothrow_t")]
+pub extern "C" fn new_one_nothrow(size: usize, tag: Nothrow) -> *mut c_void {
+    new_nothrow(size, 1, || ask_runtime(c"_ZnwmRKSt9nothrow_t", size, tag))
+}
+
+/// `operator new[](size_t, const nothrow_t&)`
+#[unsafe(export_name = "_ZnamRKSt9nothrow_t")]
+pub extern "C" fn new_array_nothrow(size: usize, tag: Nothrow) -> *mut c_void {
+    new_nothrow(size, 1, || ask_runtime(c"_ZnamRKSt9nothrow_t", size, tag))
+}
+
+/// `operator new(size_t, align_val_t, const nothrow_t&)`
+#[unsafe(export_name = "_ZnwmSt11align_val_tRKSt9nothrow_t")]
+pub extern "C" fn new_one_aligned_nothrow(size: usize, align: usize, tag: Nothrow) -> *mut c_void {
+    let name = c"_ZnwmSt11align_val_tRKSt9nothrow_t";
+    new_nothrow(size, align, || ask_runtime_aligned(name, size, align, tag))
+}
+
+/// `operator new[](size_t, align_val_t, const nothrow_t&)`
+#[unsafe(export_name = "_ZnamSt11align_val_tRKSt9nothrow_t")]
+pub extern "C" fn new_array_aligned_nothrow(
+    size: usize,
+    align: usize,
+    tag: Nothrow,
+) -> *mut c_void {
+    let name = c"_ZnamSt11align_val_tRKSt9nothrow_t";
+    new_nothrow(size, align, || ask_runtime_aligned(name, size, align, tag))
+}
+
+/// Defines operators `delete` by their mangled names.
+macro_rules! deletes {
+    ($($name:literal $function:ident ($ptr:ident $(, $argument:ident: $type:ty)*) $body:expr;)*) => {$(
+        #[doc = concat!("`operator delete`, ", $name)]
+        ///
+        /// # Safety
+        /// The block is not used any more.
+        #[unsafe(export_name = $name)]
+        pub unsafe extern "C" fn $function($ptr: *mut c_void $(, $argument: $type)*) {
+            // SAFETY: by the caller.
+            unsafe { $body }
+        }
+    )*};
+}
+
+deletes! {
+    "_ZdlPv" delete(ptr) family::free(ptr);
+    "_ZdaPv" delete_array(ptr) family::free(ptr);
+    "_ZdlPvRKSt9nothrow_t" delete_nothrow(ptr, _tag: Nothrow) family::free(ptr);
+    "_ZdaPvRKSt9nothrow_t" delete_array_nothrow(ptr, _tag: Nothrow) family::free(ptr);
+    "_ZdlPvSt11align_val_t" delete_aligned(ptr, _align: usize) family::free(ptr);
+    "_ZdaPvSt11align_val_t" delete_array_aligned(ptr, _align: usize) family::free(ptr);
+    "_ZdlPvSt11align_val_tRKSt9nothrow_t" delete_aligned_nothrow(ptr, _align: usize, _tag: Nothrow)
+        family::free(ptr);
+    "_ZdaPvSt11align_val_tRKSt9nothrow_t" delete_array_aligned_nothrow(ptr, _align: usize, _tag: Nothrow)
+        family::free(ptr);
+    "_ZdlPvm" delete_sized(ptr, size: usize) sized::free(ptr, size, 1);
+    "_ZdaPvm" delete_array_sized(ptr, size: usize) sized::free(ptr, size, 1);
+    "_ZdlPvmSt11align_val_t" delete_sized_aligned(ptr, size: usize, align: usize)
+        sized::free(ptr, size, align);
+    "_ZdaPvmSt11align_val_t" delete_array_sized_aligned(ptr, size: usize, align: usize)
+        sized::free(ptr, size, align);
+}

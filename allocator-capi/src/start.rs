@@ -1,0 +1,27 @@
+//! What happens when the library is loaded, and when the process ends.
+
+use allocator_core::bare;
+
+use crate::numbers;
+
+/// The linker's tables of what to run, and when.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static START: extern "C" fn() = started;
+
+/// See [`START`].
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static END: extern "C" fn() = ending;
+
+/// Before this, blocks may have been made: the C library's own environment may
+/// not have been there to read then.
+extern "C" fn started() {
+    bare::start();
+}
+
+extern "C" fn ending() {
+    if bare::stats_at_exit() {
+        numbers::malloc_stats();
+    }
+}

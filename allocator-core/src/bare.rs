@@ -1,0 +1,229 @@
+//! Blocks without layouts, as C has them: the size is told when a block is
+//! made, and the map knows it from then on. A crate that exports `malloc`
+//! needs no more than this.
+//!
+//! All blocks are aligned to 16 bytes at least. Where a function says that a
+//! pointer is *not ours*, nothing was done. A pointer that is ours and wrong
+//! (into the middle of a block, freed twice) ends the process with one line on
+//! standard error.
+
+use core::ptr;
+
+use crate::alloc::{self, is_medium};
+use crate::class::{self, CLASSES};
+use crate::conf;
+use crate::fatal::{self, Misuse, Place};
+use crate::free;
+use crate::huge;
+use crate::init;
+use crate::map::{self, MAP};
+use crate::medium::{self, UNIT};
+use crate::realloc;
+use crate::span::NO_HOME;
+use crate::tls;
+
+/// No block is larger: differences of pointers into it must be numbers.
+const MOST: usize = isize::MAX as usize;
+
+/// A block of `size` bytes from the thread's magazine; null if there is none,
+/// or `size` is above 1 KiB: then [`alloc`] is the way.
+#[inline(always)]
+#[must_use]
+pub fn at_hand(size: usize) -> *mut u8 {
+    let Some(class) = class::of_any(size) else { return ptr::null_mut() };
+    // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
+    unsafe { (*tls::get()).pop(class) }
+}
+
+/// A block of `size` bytes, aligned to `align`, a power of two; null when
+/// there is no memory, or `size` is above `isize::MAX`.
+#[inline]
+#[must_use]
+pub fn alloc(size: usize, align: usize) -> *mut u8 {
+    if size > MOST {
+        return ptr::null_mut();
+    }
+    // SAFETY: a valid layout, or one too large, for which there is no block.
+    unsafe { alloc::alloc(size, align.max(class::ANY)) }
+}
+
+/// As [`alloc`], all zero.
+#[inline]
+#[must_use]
+pub fn alloc_zeroed(size: usize) -> *mut u8 {
+    if size > MOST {
+        return ptr::null_mut();
+    }
+    // SAFETY: as above.
+    unsafe { alloc::alloc_zeroed(size, class::ANY) }
+}
+
+/// Keeps a block in the thread's magazine, if it is this thread's and there is
+/// room; else [`free`] is the way.
+///
+/// # Safety
+/// The block is not used any more.
+#[inline(always)]
+pub unsafe fn keep(ptr: *mut u8) -> bool {
+    // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
+    unsafe { (*tls::get()).push_any(ptr) }
+}
+
+/// Takes a block back. False: it is not ours.
+///
+/// # Safety
+/// The block is not used any more.
+pub unsafe fn free(ptr: *mut u8) -> bool {
+    let entry = MAP.entry(ptr);
+    if map::owner(entry) == NO_HOME {
+        return false;
+    }
+    let class = CLASSES.min(map::kind(entry) as usize);
+    let size = if class < CLASSES { 0 } else { large_bytes(ptr, entry) };
+    // SAFETY: by the caller; the class is the block's.
+    unsafe { free::free_slow(ptr, size, class) };
+    true
+}
+
+/// Takes a block back that was made for `size` bytes and `align`. False: it is
+/// not ours. A block that cannot have been made so ends the process.
+///
+/// # Safety
+/// The block is not used any more.
+#[inline]
+pub unsafe fn free_sized(ptr: *mut u8, size: usize, align: usize) -> bool {
+    let class = class::of(size, align.max(class::ANY));
+    // SAFETY: [OWNER-ONLY] as above; by the caller.
+    if class != CLASSES && unsafe { (*tls::get()).push(class, ptr) } {
+        return true;
+    }
+    // SAFETY: by the caller.
+    unsafe { free_checked(ptr, size, align) }
+}
+
+/// # Safety
+/// As for [`free_sized`].
+#[cold]
+unsafe fn free_checked(ptr: *mut u8, size: usize, align: usize) -> bool {
+    let Some(block) = usable(ptr) else { return false };
+    if good_size(size, align) != Some(block) && !fits(size, block) {
+        let place = Place { span: 0, block };
+        fatal::misuse(Misuse::Layout, ptr, &place, size);
+    }
+    // SAFETY: by the caller.
+    unsafe { free(ptr) }
+}
+
+/// Gives a block another size, where it stands or elsewhere. `Some(null)`:
+/// there is no memory, the block is as it was. `None`: it is not ours.
+///
+/// # Safety
+/// The block is the caller's, who uses what is returned from now on.
+pub unsafe fn realloc(ptr: *mut u8, new: usize) -> Option<*mut u8> {
+    let old = usable(ptr)?;
+    if fits(new, old) {
+        return Some(ptr);
+    }
+    if new > MOST {
+        return Some(ptr::null_mut());
+    }
+    let small = class::of(new, class::ANY) != CLASSES;
+    match map::kind(MAP.entry(ptr)) {
+        map::MEDIUM if !small && is_medium(new, 1) && realloc::resize_run(ptr, old, new) => {
+            return Some(ptr);
+        }
+        map::HUGE if !is_medium(new, 1) => {
+            if let Some(moved) = huge::resize(ptr, old, new, 1) {
+                return Some(moved);
+            }
+        }
+        _ => {}
+    }
+    // SAFETY: by the caller; both blocks have so many bytes.
+    unsafe {
+        let to = match alloc(with_room(old, new), class::ANY) {
+            to if to.is_null() => alloc(new, class::ANY),
+            to => to,
+        };
+        if !to.is_null() {
+            ptr::copy_nonoverlapping(ptr, to, old.min(new));
+            free(ptr);
+        }
+        Some(to)
+    }
+}
+
+/// What to ask for when a block of `old` bytes has to move to be one of `new`:
+/// what grows once grows again, and page runs come as exact as they are asked
+/// for, so that each step would copy all.
+fn with_room(old: usize, new: usize) -> usize {
+    if new > old && old > class::SMALL_MAX && is_medium(new, 1) {
+        return new.max(old + old / 8).min(medium::MEDIUM_MAX);
+    }
+    new
+}
+
+/// Whether a block of `block` bytes may stay for `size`: nothing smaller would
+/// do much better.
+fn fits(size: usize, block: usize) -> bool {
+    size <= block && size > block - block / 4
+}
+
+/// Bytes of the block at `ptr`, all of which may be used. `None`: it is not
+/// ours.
+#[must_use]
+pub fn usable(ptr: *mut u8) -> Option<usize> {
+    let entry = MAP.entry(ptr);
+    if map::owner(entry) == NO_HOME {
+        return None;
+    }
+    let Some(shape) = class::SHAPES.get(map::kind(entry) as usize) else {
+        return Some(large_bytes(ptr, entry));
+    };
+    let span = map::span_base(ptr);
+    let block = shape.size as usize;
+    if shape.block_at(ptr.addr() - span).is_none() {
+        fatal::misuse(Misuse::Interior, ptr, &Place { span, block }, 0);
+    }
+    Some(block)
+}
+
+/// Bytes of a block that is not small and has this entry.
+fn large_bytes(ptr: *mut u8, entry: u32) -> usize {
+    if map::kind(entry) == map::HUGE {
+        return huge::bytes_at(ptr);
+    }
+    medium::bytes_at(ptr)
+}
+
+/// Ends the process because of a pointer that is not ours.
+pub fn refuse(ptr: *mut u8) -> ! {
+    fatal::misuse(Misuse::Foreign, ptr, &Place { span: 0, block: 0 }, 0)
+}
+
+/// Sets the allocator up, if no allocation did, and reads the options from the
+/// environment, if no allocation could.
+pub fn start() {
+    if init::ready() {
+        conf::read();
+    }
+}
+
+/// Whether the options want numbers at the end of the process.
+#[must_use]
+pub fn stats_at_exit() -> bool {
+    conf::stats_at_exit()
+}
+
+/// Bytes that a block for `size` bytes and `align` has. `None`: there is none
+/// so large.
+#[must_use]
+pub fn good_size(size: usize, align: usize) -> Option<usize> {
+    let align = align.max(class::ANY);
+    match class::of(size, align) {
+        CLASSES if size > MOST => None,
+        CLASSES if is_medium(size, align) => Some(medium::units(size.max(1)) * UNIT),
+        CLASSES => huge::bytes_for(size),
+        class => Some(class::size(class)),
+    }
+}
