@@ -159,12 +159,12 @@ pub fn have(program: &str) -> bool {
 }
 
 /// Makes a test of each case of a program: `both` kinds run under the library
-/// and under glibc, `ours` only under the library. One more test sees that no
-/// case is forgotten.
+/// and under glibc, `ours` only under the library; those `by_hand` are written
+/// out beside this. One more test sees that no case is forgotten.
 #[macro_export]
 macro_rules! cases {
     ($source:literal $flags:tt, $seconds:literal seconds;
-     both: $($both:ident)*; ours: $($ours:ident)*;) => {
+     both: $($both:ident)*; ours: $($ours:ident)*; $(by_hand: $($hand:ident)*;)?) => {
         fn program() -> &'static std::path::Path {
             static PROGRAM: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
             PROGRAM.get_or_init(|| $crate::compile($source, "", &$flags))
@@ -184,7 +184,9 @@ macro_rules! cases {
         )*
         #[test]
         fn no_case_is_forgotten() {
-            let mut run = vec![$(stringify!($both),)* $(stringify!($ours),)*];
+            let mut run = vec![
+                $(stringify!($both),)* $(stringify!($ours),)* $($(stringify!($hand),)*)?
+            ];
             run.sort_unstable();
             let list = $crate::succeed(&mut $crate::plain(program(), 10));
             let mut list: Vec<_> = list.lines().collect();

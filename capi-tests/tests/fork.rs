@@ -1,0 +1,9 @@
+//! Forks of a busy process, ten thousand of them; forks within forks, from
+//! handlers, and other programs started.
+
+capi_tests::cases! {
+    "fork.c" [], 300 seconds;
+    both: ten_thousand several_fork_at_once generations handlers_allocate in_a_handler
+        on_from_a_handler vfork_and_exec spawned;
+    ours:;
+}

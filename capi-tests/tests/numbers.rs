@@ -1,0 +1,9 @@
+//! What the library says of itself is so: `mallinfo`, `malloc_info`,
+//! `malloc_stats`, `malloc_trim`, sizes foretold.
+
+capi_tests::cases! {
+    "numbers.c" [], 120 seconds;
+    both: info_is_xml info_refuses parameters trimming;
+    ours: live_bytes blocks_of_other_threads old_numbers_are_clamped statistics trimming_tells
+        sizes_foretold;
+}
