@@ -1,14 +1,19 @@
 //! What the benchmark programs share: the HTTP server that every allocator
 //! serves, the load that drives it, and the counting allocator that says how
-//! much and how remotely that server allocates.
+//! much and how remotely that server allocates; building and running programs,
+//! and what makes the figures comparable.
 //!
 //! `cargo run --release -p benches` is the way in; see `src/main.rs`.
 
+pub mod cargo;
 pub mod counting;
 pub mod load;
 pub mod order;
+pub mod process;
 pub mod procfs;
+pub mod progress;
 pub mod server;
+pub mod stats;
 
 /// Defines a server program: the global allocator and a `main` that serves.
 ///

@@ -6,14 +6,13 @@
 //! both counts. It needs objdump and valgrind.
 
 mod callgrind;
-#[path = "../cargo.rs"]
-mod cargo;
 mod disasm;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
+use benches::cargo;
 use clap::Parser;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;

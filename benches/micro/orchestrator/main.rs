@@ -5,13 +5,10 @@
 //! per allocator, runs them, and prints medians, memory, and the ratio of
 //! Strata to the best peer with its interval.
 
-#[path = "../cargo.rs"]
-mod cargo;
 mod programs;
 mod report;
 #[path = "../workloads/rows.rs"]
 mod rows;
-mod stats;
 mod table;
 
 use std::io::IsTerminal;

@@ -6,10 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use benches::cargo;
 use serde::Serialize;
 use wait_timeout::ChildExt;
-
-use crate::cargo;
 
 /// What one run of a measuring program printed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

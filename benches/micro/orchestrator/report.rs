@@ -1,10 +1,10 @@
 //! The figures of a run, as printed and as written to JSON.
 
+use benches::stats::{self, Comparison, Estimate, Rounds, Verdict};
 use serde::Serialize;
 
 use crate::programs::Sample;
 use crate::rows::{Row, Set};
-use crate::stats::{self, Comparison, Estimate, Rounds, Verdict};
 
 /// The allocator that the others are compared with.
 pub(crate) const OURS: &str = "strata";

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
+use benches::stats::{Verdict, median};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Table};
 
 use crate::report::{Judged, Report, Series};
-use crate::stats::{Verdict, median};
 
 /// Nanoseconds in three digits and a fitting unit.
 fn time(ns: f64) -> String {

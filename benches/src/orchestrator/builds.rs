@@ -6,10 +6,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use benches::process::Leashed;
+use benches::progress::Progress;
 
 use crate::orchestrator::figures::Contender;
-use crate::orchestrator::process::Leashed;
-use crate::orchestrator::progress::Progress;
 
 /// The longest that cargo may take.
 const LIMIT: Duration = Duration::from_secs(1200);

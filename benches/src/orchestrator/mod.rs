@@ -6,8 +6,6 @@ mod cli;
 mod figures;
 mod json;
 mod page;
-mod process;
-mod progress;
 mod rounds;
 mod stats;
 mod table;
@@ -19,11 +17,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use benches::load::{self, Plan};
 use benches::procfs;
+use benches::progress::Progress;
 use clap::Parser;
 
 use cli::{Arguments, Command};
 use figures::{Contender, Footprint, Report};
-use progress::Progress;
 
 /// The allocator that the others are compared with.
 pub(crate) const OURS: &str = "strata";

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use benches::load::Outcome;
+use benches::process::Leashed;
+use benches::progress::Progress;
 use benches::{procfs, server};
 
 use crate::orchestrator::cli::Settings;
 use crate::orchestrator::figures::{Contender, Footprint, Sample};
-use crate::orchestrator::process::Leashed;
-use crate::orchestrator::progress::Progress;
 
 /// How long a server may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(20);

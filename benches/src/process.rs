@@ -17,7 +17,7 @@ const KEPT: usize = 200;
 const ENDING: Duration = Duration::from_secs(5);
 
 /// A running child that dies with this value.
-pub(crate) struct Leashed {
+pub struct Leashed {
     what: String,
     child: Child,
     /// Held so that the child does not see the end of its input.
@@ -29,7 +29,7 @@ pub(crate) struct Leashed {
 
 impl Leashed {
     /// Starts `command`, which messages call `what`.
-    pub(crate) fn start(command: &mut Command, what: &str) -> Result<Self> {
+    pub fn start(command: &mut Command, what: &str) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -56,12 +56,13 @@ impl Leashed {
         Ok(Self { what: what.to_owned(), child, _input: input, lines, errors, error_reader })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The next line of its output; an error that says how it ended if it has.
-    pub(crate) fn line(&mut self, limit: Duration) -> Result<String> {
+    pub fn line(&mut self, limit: Duration) -> Result<String> {
         match self.lines.recv_timeout(limit) {
             Ok(line) => Ok(line),
             Err(RecvTimeoutError::Timeout) => {
@@ -72,7 +73,7 @@ impl Leashed {
     }
 
     /// Whether it still runs; else an error that says how it ended.
-    pub(crate) fn check(&mut self) -> Result<()> {
+    pub fn check(&mut self) -> Result<()> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             _ => Err(self.obituary()),
@@ -80,7 +81,7 @@ impl Leashed {
     }
 
     /// Reads all of its output and waits for its end.
-    pub(crate) fn run(&mut self, limit: Duration) -> Result<(ExitStatus, Vec<String>)> {
+    pub fn run(&mut self, limit: Duration) -> Result<(ExitStatus, Vec<String>)> {
         let deadline = Instant::now() + limit;
         let mut lines = Vec::new();
         loop {
@@ -97,7 +98,7 @@ impl Leashed {
     }
 
     /// What it has written to standard error, the last lines of it.
-    pub(crate) fn errors(&mut self) -> Vec<String> {
+    pub fn errors(&mut self) -> Vec<String> {
         if self.ended().is_some() {
             // The rest is in the pipe: let the reader finish.
             if let Some(reader) = self.error_reader.take() {

@@ -11,19 +11,19 @@ const SEED: u64 = 0x5eed;
 
 /// A value with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Estimate {
+pub struct Estimate {
     /// The value.
-    pub(crate) value: f64,
+    pub value: f64,
     /// The lower end of the interval.
-    pub(crate) low: f64,
+    pub low: f64,
     /// The upper end.
-    pub(crate) high: f64,
+    pub high: f64,
 }
 
 /// What an estimate says about its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// The interval lies at or below the bound.
     Met,
     /// The bound lies within the interval.
@@ -34,7 +34,7 @@ pub(crate) enum Verdict {
 
 impl Estimate {
     /// Compares the interval with `bound`.
-    pub(crate) fn verdict(&self, bound: f64) -> Verdict {
+    pub fn verdict(&self, bound: f64) -> Verdict {
         if self.low > bound {
             Verdict::Lost
         } else if self.high <= bound {
@@ -46,7 +46,7 @@ impl Estimate {
 }
 
 /// The middle of `values`, or between the two middles; `NaN` for none.
-pub(crate) fn median(values: &[f64]) -> f64 {
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {
@@ -57,7 +57,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 }
 
 /// The geometric mean of positive `values`; `NaN` for none.
-pub(crate) fn geomean(values: &[f64]) -> f64 {
+pub fn geomean(values: &[f64]) -> f64 {
     let logs: f64 = values.iter().map(|v| v.ln()).sum();
     (logs / values.len() as f64).exp()
 }
@@ -65,7 +65,7 @@ pub(crate) fn geomean(values: &[f64]) -> f64 {
 /// The geometric mean, over rows, of the median of each row's ratios, with the
 /// bootstrap interval (percentiles, each row's ratios resampled by themselves).
 /// One row alone gives the estimate of that row.
-pub(crate) fn estimate(rows: &[&[f64]]) -> Option<Estimate> {
+pub fn estimate(rows: &[&[f64]]) -> Option<Estimate> {
     if rows.is_empty() || rows.iter().any(|row| row.is_empty()) {
         return None;
     }
@@ -90,11 +90,11 @@ pub(crate) fn estimate(rows: &[&[f64]]) -> Option<Estimate> {
 }
 
 /// The nanoseconds that an allocator took, by round; `None` where it has none.
-pub(crate) type Rounds = Vec<Option<f64>>;
+pub type Rounds = Vec<Option<f64>>;
 
 /// The index of the peer with the lowest median over the rounds that `which`
 /// admits.
-pub(crate) fn best_peer(peers: &[&Rounds], which: impl Fn(usize) -> bool) -> Option<usize> {
+pub fn best_peer(peers: &[&Rounds], which: impl Fn(usize) -> bool) -> Option<usize> {
     let over = |rounds: &Rounds| {
         let admitted = rounds.iter().enumerate().filter(|(n, _)| which(*n));
         median(&admitted.filter_map(|(_, ns)| *ns).collect::<Vec<_>>())
@@ -105,17 +105,17 @@ pub(crate) fn best_peer(peers: &[&Rounds], which: impl Fn(usize) -> bool) -> Opt
 
 /// A row's ratios to its best peer.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Comparison {
+pub struct Comparison {
     /// The peers chosen for the even and for the odd rounds, by index.
-    pub(crate) peers: Vec<usize>,
+    pub peers: Vec<usize>,
     /// `ours / theirs`, one for each round that both have.
-    pub(crate) ratios: Vec<f64>,
+    pub ratios: Vec<f64>,
 }
 
 /// Compares round by round with the best peer, which for the even rounds is the
 /// one that was best in the odd ones, and the other way about. So no peer is
 /// compared on the rounds whose luck it was chosen for.
-pub(crate) fn compare(ours: &Rounds, peers: &[&Rounds]) -> Comparison {
+pub fn compare(ours: &Rounds, peers: &[&Rounds]) -> Comparison {
     let mut comparison = Comparison::default();
     for parity in 0..2 {
         let Some(best) = best_peer(peers, |n| n % 2 != parity) else {

@@ -6,12 +6,14 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Where progress goes.
-pub(crate) struct Progress {
+pub struct Progress {
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
+    /// A bar on a terminal, lines elsewhere.
+    #[expect(clippy::new_without_default, reason = "it opens the terminal")]
+    pub fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.enable_steady_tick(Duration::from_millis(200));
@@ -21,7 +23,7 @@ impl Progress {
     }
 
     /// Prints a line that stays.
-    pub(crate) fn say(&self, line: &str) {
+    pub fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{line}")),
             None => eprintln!("{line}"),
@@ -29,7 +31,7 @@ impl Progress {
     }
 
     /// Says what goes on now.
-    pub(crate) fn now(&self, what: &str) {
+    pub fn now(&self, what: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(what.to_owned()),
             None => eprintln!("{what}"),
@@ -37,7 +39,7 @@ impl Progress {
     }
 
     /// Starts a count of `steps`.
-    pub(crate) fn steps(&self, steps: u64) {
+    pub fn steps(&self, steps: u64) {
         if let Some(bar) = &self.bar {
             let template = "{bar:30} {pos}/{len} {msg} ({elapsed}, about {eta} left)";
             if let Ok(style) = ProgressStyle::with_template(template) {
@@ -49,14 +51,14 @@ impl Progress {
     }
 
     /// Counts a step.
-    pub(crate) fn step(&self) {
+    pub fn step(&self) {
         if let Some(bar) = &self.bar {
             bar.inc(1);
         }
     }
 
     /// Takes the bar away.
-    pub(crate) fn finish(&self) {
+    pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -1,0 +1,136 @@
+//! The allocators: the library that is preloaded, and what goes with it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use benches::cargo;
+use serde::Serialize;
+
+/// The allocator that the others are compared with.
+pub(crate) const OURS: &str = "strata";
+/// The allocator whose memory ours is compared with.
+pub(crate) const MEMORY: &str = "jemalloc";
+
+/// Where a library comes from.
+enum Source {
+    /// Built here.
+    Built,
+    /// A file of a Debian package.
+    Debian { file: &'static str, package: &'static str },
+}
+
+struct Known {
+    name: &'static str,
+    source: Source,
+    variables: &'static [(&'static str, &'static str)],
+}
+
+const fn debian(
+    name: &'static str,
+    file: &'static str,
+    package: &'static str,
+    variables: &'static [(&'static str, &'static str)],
+) -> Known {
+    Known { name, source: Source::Debian { file, package }, variables }
+}
+
+/// glibc is preloaded, too: for most programs this changes nothing, but one
+/// that comes with another allocator would not use glibc's otherwise.
+const KNOWN: [Known; 6] = [
+    Known { name: OURS, source: Source::Built, variables: &[] },
+    debian("glibc", "libc.so.6", "libc6", &[]),
+    debian(MEMORY, "libjemalloc.so.2", "libjemalloc2", &[]),
+    debian(
+        "jemalloc-bg",
+        "libjemalloc.so.2",
+        "libjemalloc2",
+        &[("MALLOC_CONF", "background_thread:true")],
+    ),
+    debian("mimalloc", "libmimalloc.so.2", "libmimalloc2.0", &[]),
+    // As TCMalloc's authors advise; gperftools', which Debian has, does without
+    // restartable sequences anyway.
+    debian(
+        "tcmalloc",
+        "libtcmalloc_minimal.so.4",
+        "libtcmalloc-minimal4",
+        &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")],
+    ),
+];
+
+/// The names of all allocators.
+pub(crate) fn names() -> Vec<&'static str> {
+    KNOWN.iter().map(|known| known.name).collect()
+}
+
+/// An allocator that can be preloaded.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Allocator {
+    pub(crate) name: &'static str,
+    /// The package's version; none for ours.
+    pub(crate) version: Option<String>,
+    pub(crate) library: PathBuf,
+    /// Set beside `LD_PRELOAD`.
+    pub(crate) variables: Vec<(&'static str, &'static str)>,
+}
+
+impl Allocator {
+    /// Finds the allocator of this name, or builds it.
+    pub(crate) fn find(name: &str) -> Result<Allocator> {
+        let known = KNOWN.iter().find(|known| known.name == name).context("unknown")?;
+        let (library, version) = match known.source {
+            Source::Built => (cargo::library("allocator-capi", "libstrata.so")?, None),
+            Source::Debian { file, package } => {
+                let path = PathBuf::from(format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH));
+                let path = path.join(file);
+                if !path.exists() {
+                    bail!("no {}; {}", path.display(), install(package));
+                }
+                (path, version(package))
+            }
+        };
+        Ok(Allocator { name: known.name, version, library, variables: known.variables.to_vec() })
+    }
+
+    /// The variables that make a program use it.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let preload = ("LD_PRELOAD", self.library.display().to_string());
+        let others = self.variables.iter().map(|(name, value)| (*name, value.to_string()));
+        std::iter::once(preload).chain(others).collect()
+    }
+}
+
+/// How to get a package.
+pub(crate) fn install(package: &str) -> String {
+    format!("install it: apt-get install --no-install-recommends {package}")
+}
+
+fn version(package: &str) -> Option<String> {
+    let query = Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]).output();
+    let said = query.ok().filter(|output| output.status.success())?.stdout;
+    Some(String::from_utf8_lossy(&said).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn glibc_is_found_and_preloaded_like_the_others() {
+        let glibc = Allocator::find("glibc").unwrap();
+        let environment = glibc.environment();
+        assert_eq!(environment.len(), 1);
+        assert_eq!(environment[0].0, "LD_PRELOAD");
+        assert!(environment[0].1.ends_with("/libc.so.6"), "{environment:?}");
+        assert!(Allocator::find("nothing").is_err());
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names = names();
+        for (n, name) in names.iter().enumerate() {
+            assert!(!names[n + 1..].contains(name));
+        }
+        assert!(names.contains(&MEMORY) && names[0] == OURS);
+    }
+}

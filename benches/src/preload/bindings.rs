@@ -1,0 +1,102 @@
+//! Checks that a program's `malloc` is the one that was preloaded.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// What must all come from the same library, where it is used.
+const FAMILY: [&str; 8] = [
+    "malloc",
+    "free",
+    "calloc",
+    "realloc",
+    "memalign",
+    "aligned_alloc",
+    "posix_memalign",
+    "malloc_usable_size",
+];
+
+/// Runs `command` with all its symbols bound at its start, and looks where the
+/// dynamic linker found `malloc` and its family, for the program and for every
+/// library that it comes with. How the command ends does not matter.
+pub(crate) fn check(command: &mut Command, library: &Path) -> Result<()> {
+    let program = command.get_program().to_owned();
+    let output = command
+        .env("LD_DEBUG", "bindings")
+        .env("LD_BIND_NOW", "1")
+        .output()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    judge(&text, &real(library))
+}
+
+/// The same path for all names of a file.
+fn real(path: &Path) -> String {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+fn judge(text: &str, library: &str) -> Result<()> {
+    let mut bound = BTreeSet::new();
+    for (symbol, to) in text.lines().filter_map(binding) {
+        if !FAMILY.contains(&symbol) {
+            continue;
+        }
+        if real(Path::new(to)) != library {
+            bail!("its {symbol} is that of {to}");
+        }
+        bound.insert(symbol);
+    }
+    if !(bound.contains("malloc") && bound.contains("free")) {
+        bail!("nothing of it calls malloc and free");
+    }
+    Ok(())
+}
+
+/// The symbol, and the file that it was found in, of a line such as
+/// `7: binding file A [0] to B [0]: normal symbol 'malloc' [VERSION]`, in which
+/// the opening quote is a backtick.
+fn binding(line: &str) -> Option<(&str, &str)> {
+    let (_, line) = line.split_once("binding file ")?;
+    let (_, line) = line.split_once("] to ")?;
+    let (to, line) = line.split_once(" [")?;
+    let (_, line) = line.split_once("symbol `")?;
+    Some((line.split_once('\'')?.0, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str =
+        " 7:\tbinding file /bin/x [0] to /lib/y.so [0]: normal symbol `malloc' [GLIBC_2.2.5]";
+
+    #[test]
+    fn a_line_names_the_symbol_and_its_file() {
+        assert_eq!(binding(LINE), Some(("malloc", "/lib/y.so")));
+        assert_eq!(binding(" 7:\tcalling init: /lib/y.so"), None);
+    }
+
+    #[test]
+    fn the_whole_family_must_come_from_one_library() {
+        let free = LINE.replace("malloc", "free");
+        let both = format!("{LINE}\n{free}\n");
+        judge(&both, "/lib/y.so").unwrap();
+        let error = judge(&both, "/lib/z.so").unwrap_err().to_string();
+        assert_eq!(error, "its malloc is that of /lib/y.so");
+        let split = format!("{LINE}\n{}", free.replace("y.so", "z.so"));
+        assert_eq!(
+            judge(&split, "/lib/y.so").unwrap_err().to_string(),
+            "its free is that of /lib/z.so"
+        );
+        assert!(judge(LINE, "/lib/y.so").is_err(), "no free");
+    }
+
+    #[test]
+    fn a_program_that_is_run_is_judged() {
+        let libc = crate::allocators::Allocator::find("glibc").unwrap().library;
+        check(&mut Command::new("/bin/true"), &libc).unwrap();
+        assert!(check(&mut Command::new("/bin/true"), Path::new("/bin/true")).is_err());
+    }
+}

@@ -1,0 +1,144 @@
+//! The report on the terminal.
+
+use std::fmt::Write as _;
+
+use benches::stats::Estimate;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{Cell, CellAlignment, Table};
+
+use crate::allocators::{MEMORY, OURS};
+use crate::report::{Report, RowReport, Series, peak, seconds};
+
+fn table(headings: impl IntoIterator<Item = String>) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(headings);
+    table
+}
+
+fn right(text: impl Into<String>) -> Cell {
+    Cell::new(text.into()).set_alignment(CellAlignment::Right)
+}
+
+fn number(value: f64, digits: usize) -> String {
+    if value.is_finite() { format!("{value:.digits$}") } else { String::from("–") }
+}
+
+fn interval(estimate: Option<Estimate>) -> String {
+    estimate
+        .map_or(String::from("–"), |e| format!("{:.3} [{:.3}, {:.3}]", e.value, e.low, e.high))
+}
+
+fn verdict(row: &RowReport) -> &'static str {
+    match (row.lost(), row.marked()) {
+        (true, true) => "LOST, above 1.10",
+        (true, false) => "LOST",
+        (false, true) => "above 1.10",
+        (false, false) => "",
+    }
+}
+
+/// The median time, and under it our time as a multiple of it.
+fn time(row: &RowReport, series: &Series) -> String {
+    if series.error.is_some() {
+        return String::from("failed");
+    }
+    let mut text = number(series.median(seconds), 3);
+    if let Some(ratio) = row.against(series.allocator) {
+        let _ = write!(text, "\n{ratio:.2}");
+    }
+    text
+}
+
+fn times(report: &Report) -> Table {
+    let names = report.allocators.iter().map(|allocator| allocator.name.to_owned());
+    let ours = ["best peer", "strata / best peer", ""].map(String::from);
+    let mut table = table(std::iter::once(String::from("row")).chain(names).chain(ours));
+    for row in &report.rows {
+        let mut cells = vec![Cell::new(row.row)];
+        cells.extend(row.series.iter().map(|series| right(time(row, series))));
+        cells.push(Cell::new(row.peers.join(", ")));
+        cells.push(right(interval(row.ratio)));
+        cells.push(Cell::new(verdict(row)));
+        table.add_row(cells);
+    }
+    table
+}
+
+fn peaks(report: &Report) -> Table {
+    let names = report.allocators.iter().map(|allocator| allocator.name.to_owned());
+    let ours = format!("{OURS} / {MEMORY}");
+    let mut table = table(std::iter::once(String::from("row")).chain(names).chain([ours]));
+    for row in &report.rows {
+        let mut cells = vec![Cell::new(row.row)];
+        let mib = row.series.iter().map(|series| series.median(peak) / 1024.0);
+        cells.extend(mib.map(|mib| right(number(mib, 1))));
+        cells.push(right(interval(row.memory)));
+        table.add_row(cells);
+    }
+    table
+}
+
+/// Everything that is printed at the end of a run.
+pub(crate) fn render(report: &Report) -> String {
+    let mut text =
+        format!("\n{}\nscale {}, {} rounds\n", report.machine, report.scale, report.rounds);
+    for allocator in &report.allocators {
+        let version = allocator.version.as_deref().unwrap_or("built from here");
+        let _ = writeln!(text, "{}: {version}, {}", allocator.name, allocator.library.display());
+    }
+    let _ = writeln!(
+        text,
+        "\nseconds, medians (redis: processor time of the server); under a peer's: strata's\n\
+         time as a multiple of it, paired by round. Peers for the last ratio were chosen on\n\
+         other rounds; LOST: its whole 95 % interval lies above 1\n{}",
+        times(report)
+    );
+    let _ = writeln!(text, "\npeak resident memory, MiB, medians\n{}", peaks(report));
+    let _ = writeln!(
+        text,
+        "\ngeometric mean of time to the best peer's: {}\n\
+         geometric mean of peak memory to {MEMORY}'s: {}",
+        interval(report.time),
+        interval(report.memory),
+    );
+    for missing in &report.missing {
+        let _ = writeln!(text, "MISSING: {}: {}", missing.name, missing.error);
+    }
+    for failure in report.failures() {
+        let _ = writeln!(text, "FAILED: {failure}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::example;
+    use crate::report::{Missing, means};
+
+    #[test]
+    fn the_report_has_ratios_marks_and_what_is_missing() {
+        let mut rows = vec![example("slow", [1.2; 4]), example("fast", [0.8; 4])];
+        rows[1].series[2].error = Some(String::from("died"));
+        let (time, memory) = means(&rows);
+        let missing = vec![Missing { name: "gs".into(), error: "apt-get it".into() }];
+        let text = render(&Report {
+            machine: String::from("a machine"),
+            scale: 1.0,
+            rounds: 4,
+            allocators: Vec::new(),
+            missing,
+            rows,
+            time,
+            memory,
+        });
+        assert!(
+            text.contains("1.200 [1.200, 1.200]") && text.contains("LOST, above 1.10"),
+            "{text}"
+        );
+        assert!(text.contains("0.800 [0.800, 0.800]") && text.contains("1.5"), "{text}");
+        assert!(text.contains("MISSING: gs: apt-get it"), "{text}");
+        assert!(text.contains("FAILED: fast on other: died"), "{text}");
+        assert!(text.contains("time to the best peer's: 0.980 ["), "{text}");
+    }
+}

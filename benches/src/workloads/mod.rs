@@ -1,0 +1,150 @@
+//! The usual workloads for allocators, in forms of our own, through `malloc`
+//! and its family.
+//!
+//! Each is a fixed amount of work from fixed seeds, whatever the allocator and
+//! however the threads are scheduled: it returns the sum over all blocks that
+//! were freed, which must be the same everywhere. Vectors and threads come from
+//! the same `malloc`, as a Rust program without an allocator of its own uses
+//! that of the process.
+
+mod alloc_test;
+mod block;
+mod cache;
+mod fixed;
+mod larson;
+mod mstress;
+mod rptest;
+mod shbench;
+mod threadtest;
+mod xmalloc;
+
+use std::sync::Barrier;
+use std::thread;
+
+/// A workload with the number of threads that it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Workload {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it does.
+    pub what: &'static str,
+    work: fn(f64) -> u64,
+}
+
+impl Workload {
+    /// Does the work, `scale` times as much as usual: the sum over its blocks.
+    pub fn run(&self, scale: f64) -> u64 {
+        (self.work)(scale)
+    }
+}
+
+const fn row(name: &'static str, what: &'static str, work: fn(f64) -> u64) -> Workload {
+    Workload { name, what, work }
+}
+
+/// Every workload.
+pub const WORKLOADS: &[Workload] = &[
+    row("larson2", "random blocks replaced, array to a new thread; 2 at once", |s| {
+        larson::run(2, s)
+    }),
+    row("larson8", "the same, 8 at once", |s| larson::run(8, s)),
+    row("xmalloc4", "2 threads make batches, 2 others free them", |s| xmalloc::run(2, s)),
+    row("mstress2", "short-lived threads, trees of objects, some swapped; 2 at once", |s| {
+        mstress::run(2, s)
+    }),
+    row("mstress8", "the same, 8 at once", |s| mstress::run(8, s)),
+    row("rptest4", "sizes 16..=8000, batches to the next of 4 threads", |s| rptest::run(4, s)),
+    row("cache-scratch2", "inherited block freed, own ones written; 2 threads", |s| {
+        cache::scratch(2, s)
+    }),
+    row("cache-thrash2", "own small blocks made, written, freed; 2 threads", |s| {
+        cache::thrash(2, s)
+    }),
+    row("threadtest2", "10,000 blocks made, then freed; 2 threads", |s| threadtest::run(2, s)),
+    row("threadtest4", "the same, 4 threads", |s| threadtest::run(4, s)),
+    row("shbench1", "bursts of mixed sizes, a third lives on; 1 thread", |s| shbench::run(1, s)),
+    row("shbench4", "the same, 4 threads", |s| shbench::run(4, s)),
+    row("alloc-test1", "random replacement, power-law sizes; 1 thread", |s| alloc_test::run(1, s)),
+    row("alloc-test4", "the same, 4 threads", |s| alloc_test::run(4, s)),
+    row("glibc-simple", "runs of 1 to 1,600 blocks of one size; 1 thread", |s| fixed::run(1, s)),
+    row("glibc-thread4", "the same, 4 threads", |s| fixed::run(4, s)),
+];
+
+/// The workload of this name.
+pub fn find(name: &str) -> Option<&'static Workload> {
+    WORKLOADS.iter().find(|workload| workload.name == name)
+}
+
+/// `n` at scale 1, and at least 1.
+fn scaled(n: u64, scale: f64) -> u64 {
+    ((n as f64 * scale).round() as u64).max(1)
+}
+
+/// Joins a value to a sum so that both count.
+#[inline]
+fn fold(sum: u64, value: u64) -> u64 {
+    (sum.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// A part of `n`, proportional to 32 random bits. Unlike a generator's own
+/// method it never draws again, so the draws that follow do not depend on `n`.
+#[inline]
+fn share(random: u32, n: usize) -> usize {
+    ((u64::from(random) * n as u64) >> 32) as usize
+}
+
+/// The product of two fractions of 32 bits.
+#[inline]
+fn product(a: u32, b: u32) -> u32 {
+    ((u64::from(a) * u64::from(b)) >> 32) as u32
+}
+
+/// Runs `work` on threads that start together: the sum of what they return.
+fn team(threads: usize, work: impl Fn(usize) -> u64 + Sync) -> u64 {
+    let gate = Barrier::new(threads);
+    let member = |thread: usize| {
+        gate.wait();
+        work(thread)
+    };
+    thread::scope(|scope| {
+        let member = &member;
+        let running: Vec<_> =
+            (0..threads).map(|thread| scope.spawn(move || member(thread))).collect();
+        running.into_iter().map(|t| t.join().unwrap()).fold(0, u64::wrapping_add)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sum_is_the_same_in_every_run_and_another_for_other_work() {
+        for workload in WORKLOADS {
+            let sum = workload.run(0.01);
+            assert_eq!(workload.run(0.01), sum, "{}", workload.name);
+            assert_ne!(workload.run(0.05), sum, "{}", workload.name);
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (n, workload) in WORKLOADS.iter().enumerate() {
+            assert!(WORKLOADS[n + 1..].iter().all(|other| other.name != workload.name));
+            assert!(find(workload.name).is_some());
+        }
+        assert!(find("nothing").is_none());
+    }
+
+    #[test]
+    fn a_share_stays_below_the_whole() {
+        assert_eq!(share(0, 10), 0);
+        assert_eq!(share(u32::MAX, 10), 9);
+        assert_eq!(share(1 << 31, 10), 5);
+    }
+
+    #[test]
+    fn a_team_runs_each_member_once() {
+        assert_eq!(team(4, |thread| 1 << (8 * thread)), 0x0101_0101);
+    }
+}
