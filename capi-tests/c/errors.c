@@ -288,6 +288,34 @@ static void wrong_sizes(void)
     }
 }
 
+// C++'s operators in a program without C++: nobody is there to throw.
+static void do_new(void *p, size_t n) { (void)p; sink = ((void *(*)(size_t))function("_Znwm"))(n); }
+static void do_news(void *p, size_t n) { (void)p; sink = ((void *(*)(size_t))function("_Znam"))(n); }
+
+static void do_aligned_new(void *p, size_t n)
+{
+    (void)p;
+    sink = ((void *(*)(size_t, size_t))function("_ZnwmSt11align_val_t"))(n, 64);
+}
+
+static void quiet_new(void *p, size_t n)
+{
+    void *none = ((void *(*)(size_t, void *))function("_ZnwmRKSt9nothrow_t"))(n, &p);
+    CHECK(none == NULL, "%p", none);
+}
+
+static void new_without_a_runtime(void)
+{
+    lives("operator new", do_new, NULL, 1000);
+    size_t impossible[] = {(size_t)PTRDIFF_MAX + 1, SIZE_MAX};
+    for (int i = 0; i < 2; i++) {
+        dies("operator new", do_new, NULL, impossible[i]);
+        dies("operator new[]", do_news, NULL, impossible[i]);
+        dies("aligned operator new", do_aligned_new, NULL, impossible[i]);
+        lives("operator new that does not throw", quiet_new, NULL, impossible[i]);
+    }
+}
+
 MAIN(CASE(foreign_pointers), CASE(impossible_pointers), CASE(before_anything_else),
      CASE(first_in_a_thread), CASE(interior_pointers), CASE(double_frees), CASE(right_sizes),
-     CASE(right_sizes_in_other_threads), CASE(wrong_sizes))
+     CASE(right_sizes_in_other_threads), CASE(wrong_sizes), CASE(new_without_a_runtime))

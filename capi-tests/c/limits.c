@@ -1,0 +1,265 @@
+// Little memory, few addresses, few mappings: what is refused is refused
+// cleanly, and what is given back can be had again.
+
+#include "exercise.h"
+
+// Blocks that hang together, so that nothing else is needed to hold them.
+struct link {
+    struct link *next;
+};
+
+// Allocates blocks of `size` until `most` bytes are there, or it is refused;
+// the bytes. Some of each block is written.
+static size_t take(struct link **list, size_t size, size_t most)
+{
+    size_t taken = 0;
+    while (taken < most) {
+        errno = 4242;
+        struct link *p = malloc(size);
+        if (p == NULL) {
+            CHECK(errno == ENOMEM, "%zu: errno %d", size, errno);
+            return taken;
+        }
+        // (glibc's may leave traces of what it tried.)
+        CHECK(errno == 4242 || !ours, "%zu: errno %d", size, errno);
+        p->next = *list;
+        ((char *)p)[size - 1] = 1;
+        *list = p;
+        taken += size;
+    }
+    return taken;
+}
+
+static void drop(struct link **list)
+{
+    while (*list != NULL) {
+        struct link *next = (*list)->next;
+        errno = 4242;
+        free(*list);
+        CHECK(errno == 4242, "errno %d", errno);
+        *list = next;
+    }
+}
+
+// The limit on addresses that the program was started under.
+static size_t limit(void)
+{
+    struct rlimit addresses;
+    CHECK(getrlimit(RLIMIT_AS, &addresses) == 0 && addresses.rlim_cur != RLIM_INFINITY,
+          "the program is to be started under a limit");
+    return addresses.rlim_cur;
+}
+
+// `share` percent of the limit can be had, then it ends, and a quarter of the
+// limit can be had again.
+static void fill_the_limit(size_t size, size_t share)
+{
+    size_t all = limit();
+    struct link *list = NULL;
+    for (int round = 0; round < 3; round++) {
+        size_t taken = take(&list, size, all);
+        CHECK(taken >= all / 100 * share && taken < all, "%zu of %zu in blocks of %zu", taken, all,
+              size);
+        // It is refused again and again, in all ways.
+        size_t more = all / 2;
+        for (int i = 0; i < 100; i++) {
+            errno = 4242;
+            CHECK(malloc(more) == NULL && errno == ENOMEM, "%d", errno);
+            CHECK(calloc(1, more) == NULL && memalign(4096, more) == NULL, "%d", errno);
+            CHECK(realloc(list, more) == NULL && ((char *)list)[size - 1] == 1, "%zu", size);
+        }
+        drop(&list);
+        for (size_t other = 64; other <= all / 16; other *= 16) {
+            taken = take(&list, other, all / 4);
+            CHECK(taken >= all / 4, "%zu of %zu in blocks of %zu", taken, all, other);
+            drop(&list);
+        }
+    }
+}
+
+static void small_blocks(void) { fill_the_limit(112, 80); }
+static void smallest_blocks(void) { fill_the_limit(16, ours ? 80 : 40); }
+static void medium_blocks(void) { fill_the_limit(28 * KIB, 80); }
+static void page_runs(void) { fill_the_limit(120 * KIB, 80); }
+static void large_blocks(void) { fill_the_limit(MIB - 8 * KIB, 80); }
+static void huge_blocks(void) { fill_the_limit(4 * MIB - 8 * KIB, 80); }
+
+static void mixed_blocks(void)
+{
+    size_t all = limit(), sizes[] = {100, 2000, 30000, 100000, 700000, 3 * MIB};
+    struct link *list = NULL;
+    for (int round = 0; round < 5; round++) {
+        size_t taken = 0;
+        for (int i = 0; i < 6; i++)
+            taken += take(&list, sizes[i], all / 8);
+        CHECK(taken >= all / 100 * 70, "%zu of %zu", taken, all);
+        for (int i = 5; i >= 0; i--)
+            taken += take(&list, sizes[i], all);
+        CHECK(taken < all, "%zu of %zu", taken, all);
+        drop(&list);
+    }
+}
+
+// With so few addresses that little can be had at all.
+static void hardly_any(void)
+{
+    size_t all = limit(), sizes[] = {16, 100, 2000, 30000, 100000, 700000, 3 * MIB};
+    struct link *list = NULL;
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < 7; i++) {
+            size_t taken = take(&list, sizes[i], all);
+            CHECK(taken < all, "%zu of %zu", taken, all);
+            CHECK(taken >= all / 4, "%zu of %zu in blocks of %zu", taken, all, sizes[i]);
+            drop(&list);
+        }
+    }
+}
+
+// Threads until there are no more.
+static bool ending;
+
+static void *allocate_and_wait(void *argument)
+{
+    for (size_t n = 1; n <= 4 * MIB; n *= 3) {
+        char *p = malloc(n);
+        if (p != NULL)
+            p[n - 1] = 1;
+        free(p);
+    }
+    void *last = malloc(100);
+    while (!__atomic_load_n(&ending, __ATOMIC_RELAXED))
+        usleep(1000);
+    free(last);
+    return argument;
+}
+
+static void threads_until_failure(void)
+{
+    (void)limit();
+    static pthread_t threads[5000];
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    for (int round = 0; round < 3; round++) {
+        __atomic_store_n(&ending, false, __ATOMIC_RELAXED);
+        size_t stack = round == 0 ? 8 * MIB : round == 1 ? MIB : 128 * KIB;
+        CHECK(pthread_attr_setstacksize(&attributes, stack) == 0, "%zu", stack);
+        int count = 0;
+        while (count < 5000 &&
+               pthread_create(&threads[count], &attributes, allocate_and_wait, NULL) == 0)
+            count++;
+        CHECK(count >= 5 && count < 5000, "%d threads with stacks of %zu", count, stack);
+        struct link *list = NULL;
+        take(&list, 100, limit());
+        drop(&list);
+        __atomic_store_n(&ending, true, __ATOMIC_RELAXED);
+        for (int i = 0; i < count; i++)
+            join(threads[i]);
+        exercise();
+    }
+}
+
+// A limit that comes when memory is already there.
+static void later_limit(void)
+{
+    exercise();
+    char text[64] = {0};
+    int fd = open("/proc/self/statm", O_RDONLY);
+    CHECK(fd >= 0 && read(fd, text, sizeof text - 1) > 0, "%d", errno);
+    close(fd);
+    size_t now = strtoul(text, NULL, 10) * 4096;
+    struct rlimit few = {now + 64 * MIB, RLIM_INFINITY};
+    CHECK(setrlimit(RLIMIT_AS, &few) == 0, "%d", errno);
+    struct link *list = NULL;
+    for (size_t size = 64; size < 16 * MIB; size *= 8) {
+        size_t taken = take(&list, size, few.rlim_cur);
+        CHECK(taken >= 32 * MIB && taken < few.rlim_cur, "%zu in blocks of %zu", taken, size);
+        drop(&list);
+    }
+    // And is lifted: what fitted before fits now.
+    few.rlim_cur = RLIM_INFINITY;
+    CHECK(setrlimit(RLIMIT_AS, &few) == 0, "%d", errno);
+    CHECK(take(&list, 3 * MIB, 32 * MIB) >= 32 * MIB, "after the limit");
+    drop(&list);
+    CHECK(take(&list, 3000, 32 * MIB) >= 32 * MIB, "after the limit");
+    drop(&list);
+}
+
+// Bytes that may be written limited (RLIMIT_DATA).
+static void limited_data(void)
+{
+    struct rlimit few = {100 * MIB, 100 * MIB};
+    CHECK(setrlimit(RLIMIT_DATA, &few) == 0, "%d", errno);
+    struct link *list = NULL;
+    for (size_t size = 64; size < 16 * MIB; size *= 8) {
+        size_t taken = take(&list, size, few.rlim_cur);
+        CHECK(taken >= 50 * MIB && taken < few.rlim_cur, "%zu in blocks of %zu", taken, size);
+        drop(&list);
+    }
+}
+
+// All mappings that a process may have are used up.
+static void mappings_used_up(void)
+{
+    struct link *small = NULL, *medium = NULL, *huge = NULL;
+    take(&small, 500, 20 * MIB);
+    take(&medium, 100 * KIB, 40 * MIB);
+    take(&huge, 3 * MIB, 60 * MIB);
+    size_t size = 70000 * 2 * (size_t)4096;
+    char *all = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(all != MAP_FAILED, "%d", errno);
+    size_t at = 0;
+    while (at < size && mprotect(all + at, 4096, PROT_NONE) == 0)
+        at += 2 * 4096;
+    CHECK(at < size && errno == ENOMEM, "there may be more mappings than this test makes");
+    // What is there can be freed, and had again.
+    struct link *again = NULL;
+    for (int round = 0; round < 3; round++) {
+        drop(&small);
+        drop(&medium);
+        CHECK(take(&small, 500, 10 * MIB) >= 10 * MIB, "small, %d", round);
+        CHECK(take(&medium, 100 * KIB, 10 * MIB) >= 10 * MIB, "medium, %d", round);
+        take(&again, 40000, 100 * MIB);
+        drop(&again);
+        malloc_trim(0);
+        errno = 4242;
+        free(malloc(20 * MIB));
+        CHECK(errno == 4242 || errno == ENOMEM, "%d", errno);
+    }
+    drop(&huge);
+    CHECK(take(&small, 500, 10 * MIB) >= 10 * MIB, "small");
+    CHECK(munmap(all, size) == 0, "%d", errno);
+    // Now all is as ever.
+    CHECK(take(&huge, 3 * MIB, 300 * MIB) >= 300 * MIB, "huge");
+    CHECK(take(&medium, 100 * KIB, 200 * MIB) >= 200 * MIB, "medium");
+    drop(&huge);
+    drop(&medium);
+    drop(&small);
+    exercise();
+}
+
+// Memory that the system would account for in a process that only starts, in
+// KiB. Printed: it is compared with that of another process.
+static void accounted(void)
+{
+    static char text[1 << 20];
+    int fd = open("/proc/self/smaps", O_RDONLY);
+    size_t got = 0;
+    ssize_t more;
+    while ((more = read(fd, text + got, sizeof text - 1 - got)) > 0)
+        got += (size_t)more;
+    close(fd);
+    size_t total = 0, size = 0;
+    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        if (strncmp(line, "Size:", 5) == 0)
+            size = strtoul(line + 5, NULL, 10);
+        if (strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " ac") != NULL)
+            total += size;
+    }
+    CHECK(total > 0, "no mapping is accounted for");
+    printf("%zu KiB\n", total);
+}
+
+MAIN(CASE(small_blocks), CASE(smallest_blocks), CASE(medium_blocks), CASE(page_runs),
+     CASE(large_blocks), CASE(huge_blocks), CASE(mixed_blocks), CASE(hardly_any),
+     CASE(threads_until_failure), CASE(later_limit), CASE(limited_data), CASE(mappings_used_up),
+     CASE(accounted))

@@ -1,0 +1,123 @@
+// What is set by STRATA_CONF.
+
+#include "exercise.h"
+
+#include <dirent.h>
+#include <sys/auxv.h>
+
+static int threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    CHECK(tasks != NULL, "%d", errno);
+    int count = -2;
+    while (readdir(tasks) != NULL)
+        count++;
+    closedir(tasks);
+    return count;
+}
+
+// Runs on as ever.
+static void goes_on(void)
+{
+    exercise();
+    for (int i = 0; i < 4; i++)
+        join(start(exercise_in_thread, NULL));
+}
+
+// Whether the byte behind the block can be written.
+static bool faults(char *p, size_t at)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct rlimit none = {0, 0};
+        setrlimit(RLIMIT_CORE, &none);
+        *(volatile char *)(p + at) = 1;
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid, "%d", errno);
+    CHECK(WIFEXITED(status) || WTERMSIG(status) == SIGSEGV, "%x", status);
+    return WIFSIGNALED(status);
+}
+
+static void guarded(void)
+{
+    enum { COUNT = 12 };
+    size_t sizes[] = {MIB + 1, MIB + 4096, 2 * MIB - 4096, 2 * MIB, 4 * MIB, 10 * MIB + 100};
+    char *blocks[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        blocks[i] = malloc(sizes[i / 2]);
+        CHECK(blocks[i] != NULL, "%zu", sizes[i / 2]);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        size_t usable = malloc_usable_size(blocks[i]);
+        CHECK(!faults(blocks[i], usable - 1), "%zu", usable);
+        CHECK(faults(blocks[i], usable) && faults(blocks[i], usable + 4095), "%zu", usable);
+        blocks[i] = realloc(blocks[i], sizes[i / 2] + 2 * MIB);
+        usable = malloc_usable_size(blocks[i]);
+        CHECK(blocks[i] != NULL && !faults(blocks[i], usable - 1), "%zu", usable);
+        CHECK(faults(blocks[i], usable), "%zu", usable);
+        blocks[i] = realloc(blocks[i], MIB + 5000);
+        usable = malloc_usable_size(blocks[i]);
+        CHECK(blocks[i] != NULL && faults(blocks[i], usable), "%zu", usable);
+    }
+    for (int i = 0; i < COUNT; i++)
+        free(blocks[i]);
+    goes_on();
+}
+
+// Written, freed, and after a while not in memory any more: at most `left`
+// bytes of it. The number of threads is never more than `most`; the greatest.
+static int given_back(int most)
+{
+    enum { COUNT = 1500 };
+    static char *blocks[COUNT];
+    size_t before = resident();
+    for (int i = 0; i < COUNT; i++) {
+        blocks[i] = malloc(100 * KIB);
+        memset(blocks[i], 1, 100 * KIB);
+    }
+    CHECK(resident() > before + 140 * MIB, "%zu", resident());
+    for (int i = 0; i < COUNT; i++)
+        free(blocks[i]);
+    int seen = 0;
+    for (int i = 0; i < 200; i++) {
+        int now = threads();
+        seen = now > seen ? now : seen;
+        CHECK(now <= most, "%d threads", now);
+        if (resident() < before + 30 * MIB && i >= 20)
+            return seen;
+        usleep(50000);
+        // What has to be done by whoever calls.
+        free(malloc(100 * KIB));
+    }
+    CHECK(false, "%zu resident, then %zu", before, resident());
+    return seen;
+}
+
+static void by_the_helper(void)
+{
+    CHECK(given_back(2) == 2, "there was no helper");
+}
+
+static void without_helper(void)
+{
+    CHECK(given_back(1) == 1, "there was a helper");
+}
+
+// The process runs with the rights of another user than that who started it.
+static void more_rights(void)
+{
+    CHECK(getauxval(AT_SECURE) == 1, "no more rights");
+    goes_on();
+}
+
+static void ends_at_once(void)
+{
+    goes_on();
+    if (write(1, "ok\n", 3) == 3)
+        _exit(0);
+}
+
+MAIN(CASE(goes_on), CASE(guarded), CASE(by_the_helper), CASE(without_helper), CASE(more_rights),
+     CASE(ends_at_once))

@@ -1,0 +1,76 @@
+//! Little memory: few addresses (`ulimit -v`), few mappings, other layouts of
+//! the process.
+
+use capi_tests::{cases, have, library, plain, preloaded, succeed, well};
+use std::process::Command;
+
+cases! {
+    "limits.c" [], 120 seconds;
+    both: later_limit limited_data mappings_used_up;
+    ours:;
+    by_hand: small_blocks smallest_blocks medium_blocks page_runs large_blocks huge_blocks
+        mixed_blocks hardly_any threads_until_failure accounted;
+}
+
+/// A run of a case after shell commands that set limits, under the library.
+fn after(setting: &str, case: &str) -> Command {
+    let script = format!("{setting}; LD_PRELOAD=\"$1\" exec \"$0\" \"$2\" ours");
+    let mut command = plain("sh", 120);
+    command.args(["-c", &script]).arg(program()).arg(library()).arg(case);
+    command
+}
+
+/// The same with glibc's allocator.
+fn glibc_after(setting: &str, case: &str) -> Command {
+    let mut command = plain("sh", 120);
+    command.args(["-c", &format!("{setting}; exec \"$0\" \"$1\" glibc")]).arg(program()).arg(case);
+    command
+}
+
+/// Tests of cases under a limit.
+macro_rules! limited {
+    ($($setting:literal: $($case:ident)*;)*) => {$($(
+        #[test]
+        fn $case() {
+            well(&mut glibc_after($setting, stringify!($case)));
+            well(&mut after($setting, stringify!($case)));
+        }
+    )*)*};
+}
+
+limited! {
+    "ulimit -v 262144": small_blocks smallest_blocks medium_blocks page_runs large_blocks
+        huge_blocks mixed_blocks;
+    "ulimit -v 65536": hardly_any;
+    "ulimit -v 204800": threads_until_failure;
+}
+
+#[test]
+fn little_is_accounted_for() {
+    let kib = |command: &mut Command| -> i64 {
+        let said = succeed(command);
+        let number = said.lines().next().and_then(|line| line.strip_suffix(" KiB"));
+        number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("said {said}"))
+    };
+    let without = kib(plain(program(), 10).args(["accounted", "glibc"]));
+    let with = kib(preloaded(program(), 10).args(["accounted", "ours"]));
+    assert!(with - without < 16 << 10, "{without} KiB without the library, {with} KiB with it");
+}
+
+#[test]
+fn stacks_without_limit() {
+    // The system then maps from low addresses upwards.
+    for case in ["later_limit", "mappings_used_up"] {
+        well(&mut after("ulimit -s unlimited || exit 1", case));
+    }
+}
+
+#[test]
+fn addresses_as_they_come() {
+    if !have("setarch") {
+        return;
+    }
+    let mut command = plain("setarch", 120);
+    command.arg("-R").arg("env").arg(format!("LD_PRELOAD={}", library().display()));
+    well(command.arg(program()).args(["later_limit", "ours"]));
+}

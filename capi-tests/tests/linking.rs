@@ -1,0 +1,47 @@
+//! Programs that the library is linked into: shared, as an archive, and with
+//! everything in the program.
+
+use capi_tests::{compile, libraries, plain, succeed, well};
+use std::process::Command;
+
+fn folder() -> String {
+    libraries().to_str().expect("a name in UTF-8").to_owned()
+}
+
+/// Links both programs so, and runs them.
+fn linked(name: &str, flags: &[&str]) {
+    for source in ["linking.c", "linking.cc"] {
+        let program = compile(source, name, flags);
+        well(&mut plain(&program, 60));
+        // The library's own is in it, or beside it.
+        let dynamic = succeed(Command::new("readelf").arg("-dW").arg(&program));
+        assert_eq!(dynamic.contains("libstrata.so"), name == ".shared", "{dynamic}");
+        assert_eq!(dynamic.contains("libc.so.6"), !name.starts_with(".static"), "{dynamic}");
+    }
+}
+
+#[test]
+fn shared() {
+    let folder = folder();
+    linked(".shared", &["-L", &folder, "-lstrata", &format!("-Wl,-rpath,{folder}")]);
+}
+
+#[test]
+fn archive() {
+    linked(".archive", &["-L", &folder(), "-l:libstrata.a"]);
+}
+
+#[test]
+fn archive_at_a_fixed_address() {
+    linked(".fixed", &["-no-pie", "-L", &folder(), "-l:libstrata.a"]);
+}
+
+#[test]
+fn everything_static() {
+    linked(".static", &["-static", "-L", &folder(), "-l:libstrata.a"]);
+}
+
+#[test]
+fn everything_static_at_any_address() {
+    linked(".static-pie", &["-static-pie", "-fPIE", "-L", &folder(), "-l:libstrata.a"]);
+}

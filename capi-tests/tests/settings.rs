@@ -1,0 +1,188 @@
+//! `STRATA_CONF`: what can be set, what is said about mistakes, and who is not
+//! listened to.
+
+use capi_tests::{cases, compile, have, libraries, plain, preloaded, told, well};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::process::Command;
+
+cases! {
+    "settings.c" [], 60 seconds;
+    both:; ours: by_the_helper;
+    by_hand: goes_on guarded without_helper more_rights ends_at_once;
+}
+
+const KEYS: [&str; 4] = ["help", "helper", "huge_guards", "stats"];
+
+/// A run of a case with options.
+fn set(options: &str, case: &str) -> Command {
+    let mut command = preloaded(program(), 60);
+    command.args([case, "ours"]).env("STRATA_CONF", options);
+    command
+}
+
+/// What such a run, which is to go well, says on standard error.
+fn said(command: &mut Command) -> String {
+    let output = command.output().expect("`timeout` of the coreutils starts");
+    assert!(output.status.success() && output.stdout == b"ok\n", "{command:?}\n{}", told(&output));
+    String::from_utf8(output.stderr).expect("text")
+}
+
+/// The line of the list that is about a key.
+fn line_of<'a>(list: &'a str, key: &str) -> &'a str {
+    let named = |line: &&str| line.split_whitespace().nth(1) == Some(key);
+    let line = list.lines().find(named);
+    line.unwrap_or_else(|| panic!("no {key} in\n{list}"))
+}
+
+#[test]
+fn goes_on() {
+    for nothing in ["", ",", ",,,"] {
+        well(&mut set(nothing, "goes_on"));
+    }
+    well(preloaded(program(), 60).args(["goes_on", "ours"]).env_remove("STRATA_CONF"));
+    well(&mut set("help:false,helper:true,huge_guards:false,stats:never", "goes_on"));
+}
+
+#[test]
+fn help_lists_all_keys() {
+    let list = said(&mut set("help:true", "goes_on"));
+    for key in KEYS {
+        let line = line_of(&list, key);
+        let default = match key {
+            "helper" => "true",
+            "stats" => "never",
+            _ => "false",
+        };
+        let now = if key == "help" { "true" } else { default };
+        assert!(line.contains(&format!("default {default}")), "{line}");
+        assert!(line.contains(&format!("now {now}")), "{line}");
+    }
+    assert_eq!(list.lines().count(), KEYS.len() + 1, "{list}");
+}
+
+#[test]
+fn help_tells_what_is_in_force() {
+    for options in
+        ["huge_guards:true,help:true,helper:false", "help:true,huge_guards:true,helper:false"]
+    {
+        let list = said(&mut set(options, "goes_on"));
+        assert!(line_of(&list, "huge_guards").contains("now true"), "{list}");
+        assert!(line_of(&list, "helper").contains("now false"), "{list}");
+    }
+}
+
+#[test]
+fn unknown_keys() {
+    for (wrong, nearest) in [
+        ("huge_gards", "huge_guards"),
+        ("hugeguards", "huge_guards"),
+        ("helpr", "help"),
+        ("helpers", "helper"),
+        ("status", "stats"),
+    ] {
+        for value in [":true", ":", "", ":a:b"] {
+            let warning = said(&mut set(&format!("{wrong}{value}"), "goes_on"));
+            assert_eq!(warning.lines().count(), 1, "{warning}");
+            assert!(warning.contains(wrong) && warning.contains(nearest), "{warning}");
+            assert!(
+                warning.starts_with("strata: ") || warning.contains("STRATA_CONF"),
+                "{warning}"
+            );
+        }
+    }
+    let long = "x".repeat(10_000);
+    let warning = said(&mut set(&format!("{long}:true"), "goes_on"));
+    assert!(warning.lines().count() == 1 && warning.len() < 1000, "{warning}");
+    let many = said(&mut set("abc:true,huge_guards:true,def:1,help:true", "goes_on"));
+    assert_eq!(many.lines().filter(|line| line.contains("nearest")).count(), 2, "{many}");
+    assert!(line_of(&many, "huge_guards").contains("now true"), "{many}");
+}
+
+#[test]
+fn wrong_values() {
+    for wrong in ["yes", "1", "TRUE", "", "true ", "truefalse", "true:false"] {
+        let warning = said(&mut set(&format!("huge_guards:{wrong}"), "goes_on"));
+        assert_eq!(warning.lines().count(), 1, "{warning}");
+        assert!(warning.contains("huge_guards") && warning.contains(wrong), "{warning}");
+    }
+    let warning = said(&mut set("stats:true", "goes_on"));
+    assert!(warning.lines().count() == 1 && warning.contains("exit"), "{warning}");
+    // Bytes that are no text do no harm.
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = std::ffi::OsStr::from_bytes(b"\xff\xfe:\xfd");
+    let mut command = set("", "goes_on");
+    let output = command.env("STRATA_CONF", bytes).output().expect("it starts");
+    assert!(output.status.success() && output.stdout == b"ok\n", "{}", told(&output));
+    assert_eq!(output.stderr.iter().filter(|byte| **byte == b'\n').count(), 1, "{}", told(&output));
+}
+
+#[test]
+fn guarded() {
+    well(&mut set("huge_guards:true", "guarded"));
+}
+
+#[test]
+fn without_helper() {
+    well(&mut set("helper:false", "without_helper"));
+}
+
+#[test]
+fn numbers_at_exit() {
+    let numbers = said(&mut set("stats:exit", "goes_on"));
+    assert!(numbers.contains("live") && numbers.contains("bytes"), "{numbers}");
+}
+
+#[test]
+fn ends_at_once() {
+    // Then there is no exit to print at.
+    well(&mut set("stats:exit", "ends_at_once"));
+}
+
+/// A program that has the library in it, where anybody can run it.
+fn for_anybody(folder: &Path) -> std::path::PathBuf {
+    let archive = libraries().join("libstrata.a");
+    let flags = [archive.to_str().expect("a name in UTF-8"), "-rdynamic"];
+    let built = compile("settings.c", ".linked", &flags);
+    let program = folder.join("settings");
+    fs::copy(built, &program).expect("it can be copied");
+    program
+}
+
+#[test]
+fn more_rights() {
+    if !have("setpriv") {
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("strata-rights-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("the folder can be made");
+    let program = for_anybody(&folder);
+    if chown(&program, Some(65_533), Some(65_533)).is_err() {
+        eprintln!("SKIPPED: only root can make a program that runs as another user");
+        return;
+    }
+    let run = |case: &str| {
+        let mut command = plain("setpriv", 60);
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+        command.args([case, "ours"]).env("STRATA_CONF", "help:true,nonsense:true,stats:exit");
+        command
+    };
+    let everybody = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(&folder, everybody.clone()).expect("modes can be set");
+    fs::set_permissions(&program, everybody).expect("modes can be set");
+    // As it is, it listens.
+    let heard = said(&mut run("goes_on"));
+    assert!(heard.contains("huge_guards") && heard.contains("nonsense"), "{heard}");
+    // With the rights of its owner, another user, it does not.
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o6755)).expect("modes can be set");
+    let output = run("more_rights").output().expect("it starts");
+    let answer = told(&output);
+    fs::remove_dir_all(&folder).expect("it is ours");
+    if answer.contains("no more rights") {
+        eprintln!("SKIPPED: the folder for temporary files lends no rights (nosuid)");
+        return;
+    }
+    assert!(output.status.success() && output.stdout == b"ok\n", "{answer}");
+    assert!(output.stderr.is_empty(), "{answer}");
+}

@@ -1,0 +1,155 @@
+//! What the shared library exports, needs, and says of itself.
+
+use capi_tests::{library, succeed};
+use std::collections::BTreeSet;
+use std::process::Command;
+
+/// All that it exports, and nothing else.
+const EXPORTS: &[&str] = &[
+    // C's, and those that come with glibc.
+    "malloc",
+    "calloc",
+    "realloc",
+    "free",
+    "cfree",
+    "reallocarray",
+    "posix_memalign",
+    "aligned_alloc",
+    "memalign",
+    "valloc",
+    "pvalloc",
+    "malloc_usable_size",
+    "free_sized",
+    "free_aligned_sized",
+    "malloc_trim",
+    "mallinfo",
+    "mallinfo2",
+    "mallopt",
+    "malloc_stats",
+    "malloc_info",
+    // The names under which glibc exports its own once more.
+    "__libc_malloc",
+    "__libc_calloc",
+    "__libc_realloc",
+    "__libc_free",
+    "__libc_memalign",
+    "__libc_valloc",
+    "__libc_pvalloc",
+    // Those of other allocators that programs look for.
+    "nallocx",
+    "sdallocx",
+    "malloc_good_size",
+    // C++'s operators.
+    "_Znwm",
+    "_Znam",
+    "_ZnwmRKSt9nothrow_t",
+    "_ZnamRKSt9nothrow_t",
+    "_ZnwmSt11align_val_t",
+    "_ZnamSt11align_val_t",
+    "_ZnwmSt11align_val_tRKSt9nothrow_t",
+    "_ZnamSt11align_val_tRKSt9nothrow_t",
+    "_ZdlPv",
+    "_ZdaPv",
+    "_ZdlPvm",
+    "_ZdaPvm",
+    "_ZdlPvRKSt9nothrow_t",
+    "_ZdaPvRKSt9nothrow_t",
+    "_ZdlPvSt11align_val_t",
+    "_ZdaPvSt11align_val_t",
+    "_ZdlPvmSt11align_val_t",
+    "_ZdaPvmSt11align_val_t",
+    "_ZdlPvSt11align_val_tRKSt9nothrow_t",
+    "_ZdaPvSt11align_val_tRKSt9nothrow_t",
+];
+
+/// What a tool of the binutils says of the library.
+fn said(tool: &str, arguments: &[&str]) -> String {
+    succeed(Command::new(tool).env("LC_ALL", "C").args(arguments).arg(library()))
+}
+
+#[test]
+fn exports_are_these() {
+    let said = said("nm", &["-D", "--defined-only", "--format=posix"]);
+    let names = said.lines().filter_map(|line| line.split(' ').next());
+    // A version may follow the name.
+    let names: BTreeSet<_> = names.map(|name| name.split('@').next().unwrap_or(name)).collect();
+    let wanted: BTreeSet<_> = EXPORTS.iter().copied().collect();
+    let missing: Vec<_> = wanted.difference(&names).collect();
+    let more: Vec<_> = names.difference(&wanted).collect();
+    assert!(missing.is_empty() && more.is_empty(), "missing: {missing:?}; too many: {more:?}");
+}
+
+#[test]
+fn exports_are_functions() {
+    for line in said("nm", &["-D", "--defined-only", "--format=posix"]).lines() {
+        let kind = line.split(' ').nth(1);
+        assert!(matches!(kind, Some("T" | "W")), "{line}");
+    }
+}
+
+#[test]
+fn needs_the_c_library_alone() {
+    let dynamic = said("readelf", &["-dW"]);
+    let needed = dynamic.lines().filter(|line| line.contains("(NEEDED)"));
+    let mut count = 0;
+    for line in needed {
+        assert!(line.contains("[libc.so.6]") || line.contains("[ld-linux"), "{line}");
+        count += 1;
+    }
+    assert!(count > 0, "{dynamic}");
+}
+
+#[test]
+fn flags() {
+    let dynamic = said("readelf", &["-dW"]);
+    let line = |tag: &str| {
+        let line = dynamic.lines().find(|line| line.contains(tag));
+        line.unwrap_or_else(|| panic!("no {tag} in\n{dynamic}"))
+    };
+    assert!(line("(FLAGS)").contains("STATIC_TLS"), "{dynamic}");
+    assert!(line("(FLAGS_1)").contains("NODELETE"), "{dynamic}");
+    assert!(line("(SONAME)").contains("[libstrata.so"), "{dynamic}");
+    assert!(!dynamic.contains("TEXTREL"), "{dynamic}");
+}
+
+#[test]
+fn variables_of_threads_are_few_and_near() {
+    let headers = said("readelf", &["-lW"]);
+    let line = headers.lines().find(|line| line.trim_start().starts_with("TLS "));
+    let line = line.unwrap_or_else(|| panic!("no TLS in\n{headers}"));
+    // Type, offset, two addresses, size in the file, size in memory.
+    let size = line.split_whitespace().nth(5).and_then(|size| size.strip_prefix("0x"));
+    let size = size.and_then(|size| usize::from_str_radix(size, 16).ok());
+    assert!(size.is_some_and(|size| size <= 64), "{line}");
+    // Nobody has to be asked where they are.
+    let imports = said("nm", &["-D", "--undefined-only"]);
+    assert!(!imports.contains("__tls_get_addr"), "{imports}");
+}
+
+#[test]
+fn nothing_is_writable_and_executable() {
+    let headers = said("readelf", &["-lW"]);
+    let mut stack = false;
+    for line in headers.lines().filter(|line| line.contains("0x0")) {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let flags: String =
+            words.iter().skip(6).take(words.len().saturating_sub(7)).copied().collect();
+        assert!(!(flags.contains('W') && flags.contains('E')), "{line}");
+        stack |= words[0] == "GNU_STACK";
+    }
+    assert!(stack, "{headers}");
+}
+
+#[test]
+fn runs_with_old_c_libraries() {
+    // None of its imports is younger than glibc 2.34.
+    let imports = said("nm", &["-D", "--undefined-only", "--with-symbol-versions"]);
+    let versions = imports.lines().filter_map(|line| line.split_once("@GLIBC_2."));
+    let mut count = 0;
+    for (name, version) in versions {
+        let minor = version.split('.').next().and_then(|minor| minor.parse::<u32>().ok());
+        assert!(minor.is_some_and(|minor| minor <= 34), "{name} needs glibc 2.{version}");
+        count += 1;
+    }
+    assert!(count > 0, "{imports}");
+}
