@@ -1,6 +1,7 @@
 //! What the benchmark programs share: the HTTP server that every allocator
 //! serves, the load that drives it, and the counting allocator that says how
-//! much and how remotely that server allocates; building and running programs,
+//! much and how remotely that server allocates; the workloads in C's terms that
+//! run under a preloaded allocator; building, running and measuring programs,
 //! and what makes the figures comparable.
 //!
 //! `cargo run --release -p benches` is the way in; see `src/main.rs`.
@@ -8,12 +9,14 @@
 pub mod cargo;
 pub mod counting;
 pub mod load;
+pub mod measured;
 pub mod order;
 pub mod process;
 pub mod procfs;
 pub mod progress;
 pub mod server;
 pub mod stats;
+pub mod workloads;
 
 /// Defines a server program: the global allocator and a `main` that serves.
 ///
