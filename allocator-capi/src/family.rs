@@ -8,6 +8,7 @@ use allocator_core::bare;
 
 use crate::errno;
 use crate::foreign;
+use crate::replaced;
 
 /// Alignment of `valloc`'s blocks, and the unit of `pvalloc`.
 fn page() -> usize {
@@ -33,6 +34,7 @@ extern "C" fn malloc_slow(size: usize) -> *mut c_void {
 
 /// A block of `size` bytes, aligned to a power of two.
 fn aligned(size: usize, align: usize) -> *mut c_void {
+    replaced::look();
     or_no_memory(bare::alloc(size, align))
 }
 
@@ -75,6 +77,7 @@ pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else { return errno::no_memory() };
     let block = bare::at_hand(bytes);
     if block.is_null() {
+        replaced::look();
         return or_no_memory(bare::alloc_zeroed(bytes));
     }
     // SAFETY: the block has so many bytes.
@@ -131,6 +134,7 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, siz
     if !align.is_power_of_two() || align < size_of::<*mut c_void>() {
         return libc::EINVAL;
     }
+    replaced::look();
     let block = bare::alloc(size, align);
     if block.is_null() {
         return libc::ENOMEM;

@@ -16,6 +16,8 @@ mod weak;
 
 mod foreign;
 
+mod replaced;
+
 pub mod family;
 
 pub mod sized;

@@ -84,21 +84,15 @@ pub extern "C" fn malloc_trim(_pad: usize) -> c_int {
     c_int::from(Strata::purge() != 0)
 }
 
-/// glibc's parameters that have limits, and these.
+/// glibc's parameter that has a limit, and this.
 const M_MXFAST: c_int = 1;
 const MXFAST_MAX: c_int = 160;
-const M_MMAP_THRESHOLD: c_int = -3;
-const MMAP_THRESHOLD_MAX: c_int = 32 << 20;
 
 /// Changes nothing: glibc's parameters have no meaning here. Returns what
 /// glibc does: 0 for a value that it refuses, else 1.
 #[unsafe(no_mangle)]
 pub extern "C" fn mallopt(parameter: c_int, value: c_int) -> c_int {
-    c_int::from(match parameter {
-        M_MXFAST => (0..=MXFAST_MAX).contains(&value),
-        M_MMAP_THRESHOLD => (0..=MMAP_THRESHOLD_MAX).contains(&value),
-        _ => true,
-    })
+    c_int::from(parameter != M_MXFAST || (0..=MXFAST_MAX).contains(&value))
 }
 
 /// Writes text to standard error, unbuffered.

@@ -14,6 +14,7 @@ use core::ptr;
 use allocator_core::bare;
 
 use crate::family;
+use crate::replaced;
 use crate::sized;
 use crate::weak;
 
@@ -170,6 +171,7 @@ fn new(size: usize) -> *mut c_void {
 /// through here.
 #[inline(never)]
 extern "C" fn new_aligned(size: usize, align: usize) -> *mut c_void {
+    replaced::look();
     let block = bare::alloc(size, align);
     if !block.is_null() {
         return block.cast();
@@ -178,11 +180,15 @@ extern "C" fn new_aligned(size: usize, align: usize) -> *mut c_void {
     unsafe { strata_new_slow(size, align) }
 }
 
-/// Without a new-handler, null where there is no memory; with one, what the
-/// runtime's own operator of this name makes of it: that one calls ours, and
-/// catches what it throws.
+/// Without a new-handler, null where there is no memory; with one, or with
+/// operators of the program's own, what the runtime's operator of this name
+/// makes of it: that one calls the basic form, and catches what it throws.
 #[inline(always)]
 fn new_nothrow(size: usize, align: usize, ask: impl FnOnce() -> *mut c_void) -> *mut c_void {
+    replaced::look();
+    if replaced::operators() {
+        return ask();
+    }
     let block = bare::alloc(size, align);
     if block.is_null() && !new_handler().is_null() {
         return ask();
@@ -212,6 +218,26 @@ fn ask_runtime_aligned(name: &CStr, size: usize, align: usize, tag: Nothrow) -> 
     unsafe { mem::transmute::<*const c_void, New>(at)(size, align, tag) }
 }
 
+/// As the basic form makes it; one without an alignment does not see that.
+#[cold]
+extern "C" fn by_basic(basic: *const c_void, size: usize, align: usize) -> *mut c_void {
+    type New = unsafe extern "C" fn(usize, usize) -> *mut c_void;
+    // SAFETY: this is that operator; what it throws does not come through
+    // here, for nothing is left to do after it.
+    unsafe { mem::transmute::<*const c_void, New>(basic)(size, align) }
+}
+
+/// Gives a block to the basic form; one without an alignment does not see that.
+///
+/// # Safety
+/// The block is not used any more.
+#[cold]
+unsafe extern "C" fn delete_by_basic(basic: *const c_void, ptr: *mut c_void, align: usize) {
+    type Delete = unsafe extern "C" fn(*mut c_void, usize);
+    // SAFETY: this is that operator; by the caller.
+    unsafe { mem::transmute::<*const c_void, Delete>(basic)(ptr, align) }
+}
+
 /// `operator new(size_t)`
 #[unsafe(export_name = "_Znwm")]
 pub extern "C" fn new_one(size: usize) -> *mut c_void {
@@ -221,6 +247,9 @@ pub extern "C" fn new_one(size: usize) -> *mut c_void {
 /// `operator new[](size_t)`
 #[unsafe(export_name = "_Znam")]
 pub extern "C" fn new_array(size: usize) -> *mut c_void {
+    if replaced::operators() {
+        return by_basic(weak::exported!("_Znwm"), size, 1);
+    }
     new(size)
 }
 
@@ -233,6 +262,9 @@ pub extern "C" fn new_one_aligned(size: usize, align: usize) -> *mut c_void {
 /// `operator new[](size_t, align_val_t)`
 #[unsafe(export_name = "_ZnamSt11align_val_t")]
 pub extern "C" fn new_array_aligned(size: usize, align: usize) -> *mut c_void {
+    if replaced::operators() {
+        return by_basic(weak::exported!("_ZnwmSt11align_val_t"), size, align);
+    }
     new_aligned(size, align)
 }
 
@@ -266,15 +298,42 @@ pub extern "C" fn new_array_aligned_nothrow(
     new_nothrow(size, align, || ask_runtime_aligned(name, size, align, tag))
 }
 
-/// Defines operators `delete` by their mangled names.
+/// `operator delete(void*)`
+///
+/// # Safety
+/// The block is not used any more.
+#[unsafe(export_name = "_ZdlPv")]
+pub unsafe extern "C" fn delete(ptr: *mut c_void) {
+    // SAFETY: by the caller.
+    unsafe { family::free(ptr) }
+}
+
+/// `operator delete(void*, align_val_t)`
+///
+/// # Safety
+/// The block is not used any more.
+#[unsafe(export_name = "_ZdlPvSt11align_val_t")]
+pub unsafe extern "C" fn delete_aligned(ptr: *mut c_void, _align: usize) {
+    // SAFETY: by the caller.
+    unsafe { family::free(ptr) }
+}
+
+/// Defines the other forms of `delete`: by the basic form given after `=>` if
+/// the program has its own operators, else as the rest says.
 macro_rules! deletes {
-    ($($name:literal $function:ident ($ptr:ident $(, $argument:ident: $type:ty)*) $body:expr;)*) => {$(
-        #[doc = concat!("`operator delete`, ", $name)]
+    ($($name:literal $function:ident ($ptr:ident $(, $argument:ident: $type:ty)*)
+        => $basic:literal $align:expr, $body:expr;)*) => {$(
+        #[doc = concat!("`operator delete`, as ", $name)]
         ///
         /// # Safety
         /// The block is not used any more.
         #[unsafe(export_name = $name)]
         pub unsafe extern "C" fn $function($ptr: *mut c_void $(, $argument: $type)*) {
+            if replaced::operators() {
+                let basic = weak::exported!($basic);
+                // SAFETY: by the caller.
+                return unsafe { delete_by_basic(basic, $ptr, $align) };
+            }
             // SAFETY: by the caller.
             unsafe { $body }
         }
@@ -282,20 +341,21 @@ macro_rules! deletes {
 }
 
 deletes! {
-    "_ZdlPv" delete(ptr) family::free(ptr);
-    "_ZdaPv" delete_array(ptr) family::free(ptr);
-    "_ZdlPvRKSt9nothrow_t" delete_nothrow(ptr, _tag: Nothrow) family::free(ptr);
-    "_ZdaPvRKSt9nothrow_t" delete_array_nothrow(ptr, _tag: Nothrow) family::free(ptr);
-    "_ZdlPvSt11align_val_t" delete_aligned(ptr, _align: usize) family::free(ptr);
-    "_ZdaPvSt11align_val_t" delete_array_aligned(ptr, _align: usize) family::free(ptr);
-    "_ZdlPvSt11align_val_tRKSt9nothrow_t" delete_aligned_nothrow(ptr, _align: usize, _tag: Nothrow)
-        family::free(ptr);
-    "_ZdaPvSt11align_val_tRKSt9nothrow_t" delete_array_aligned_nothrow(ptr, _align: usize, _tag: Nothrow)
-        family::free(ptr);
-    "_ZdlPvm" delete_sized(ptr, size: usize) sized::free(ptr, size, 1);
-    "_ZdaPvm" delete_array_sized(ptr, size: usize) sized::free(ptr, size, 1);
+    "_ZdaPv" delete_array(ptr) => "_ZdlPv" 0, family::free(ptr);
+    "_ZdlPvRKSt9nothrow_t" delete_nothrow(ptr, _tag: Nothrow) => "_ZdlPv" 0, family::free(ptr);
+    "_ZdaPvRKSt9nothrow_t" delete_array_nothrow(ptr, _tag: Nothrow)
+        => "_ZdaPv" 0, family::free(ptr);
+    "_ZdlPvm" delete_sized(ptr, size: usize) => "_ZdlPv" 0, sized::free(ptr, size);
+    "_ZdaPvm" delete_array_sized(ptr, size: usize) => "_ZdaPv" 0, sized::free(ptr, size);
+    "_ZdaPvSt11align_val_t" delete_array_aligned(ptr, align: usize)
+        => "_ZdlPvSt11align_val_t" align, family::free(ptr);
+    "_ZdlPvSt11align_val_tRKSt9nothrow_t" delete_aligned_nothrow(ptr, align: usize, _tag: Nothrow)
+        => "_ZdlPvSt11align_val_t" align, family::free(ptr);
+    "_ZdaPvSt11align_val_tRKSt9nothrow_t"
+        delete_array_aligned_nothrow(ptr, align: usize, _tag: Nothrow)
+        => "_ZdaPvSt11align_val_t" align, family::free(ptr);
     "_ZdlPvmSt11align_val_t" delete_sized_aligned(ptr, size: usize, align: usize)
-        sized::free(ptr, size, align);
+        => "_ZdlPvSt11align_val_t" align, sized::free_aligned(ptr, size, align);
     "_ZdaPvmSt11align_val_t" delete_array_sized_aligned(ptr, size: usize, align: usize)
-        sized::free(ptr, size, align);
+        => "_ZdaPvSt11align_val_t" align, sized::free_aligned(ptr, size, align);
 }

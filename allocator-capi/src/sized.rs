@@ -8,26 +8,31 @@ use allocator_core::bare;
 
 use crate::foreign;
 
-/// Takes back a block that was made for `size` bytes and `align`; null is none.
+/// Takes back a block that was made for `size` bytes; null is none.
 ///
 /// # Safety
 /// The block is not used any more.
 #[inline(always)]
-pub(crate) unsafe fn free(ptr: *mut c_void, size: usize, align: usize) {
+pub(crate) unsafe fn free(ptr: *mut c_void, size: usize) {
     // SAFETY: by the caller.
     unsafe {
-        if !bare::free_sized(ptr.cast(), size, align) {
-            not_ours(ptr);
+        if !bare::keep_sized(ptr.cast(), size) {
+            free_aligned(ptr, size, 1);
         }
     }
 }
 
-#[cold]
+/// Takes back a block that was made for `size` bytes and `align`; null is none.
+///
+/// # Safety
+/// The block is not used any more.
 #[inline(never)]
-unsafe extern "C" fn not_ours(ptr: *mut c_void) {
-    if !ptr.is_null() {
-        // SAFETY: by the caller.
-        unsafe { foreign::free(ptr) }
+pub(crate) unsafe extern "C" fn free_aligned(ptr: *mut c_void, size: usize, align: usize) {
+    // SAFETY: by the caller.
+    unsafe {
+        if !ptr.is_null() && !bare::free_sized(ptr.cast(), size, align) {
+            foreign::free(ptr);
+        }
     }
 }
 
@@ -38,7 +43,7 @@ unsafe extern "C" fn not_ours(ptr: *mut c_void) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free_sized(ptr: *mut c_void, size: usize) {
     // SAFETY: by the caller.
-    unsafe { free(ptr, size, 1) }
+    unsafe { free(ptr, size) }
 }
 
 /// Takes back a block that was asked for with `size` bytes and `align` (C23);
@@ -49,7 +54,7 @@ pub unsafe extern "C" fn free_sized(ptr: *mut c_void, size: usize) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free_aligned_sized(ptr: *mut c_void, align: usize, size: usize) {
     // SAFETY: by the caller.
-    unsafe { free(ptr, size, align.checked_next_power_of_two().unwrap_or(align)) }
+    unsafe { free_aligned(ptr, size, align.checked_next_power_of_two().unwrap_or(align)) }
 }
 
 /// The alignment in jemalloc's flags: its logarithm in the low six bits.
@@ -65,7 +70,7 @@ fn align_of(flags: c_int) -> usize {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sdallocx(ptr: *mut c_void, size: usize, flags: c_int) {
     // SAFETY: by the caller.
-    unsafe { free(ptr, size, align_of(flags)) }
+    unsafe { free_aligned(ptr, size, align_of(flags)) }
 }
 
 /// Bytes that a block for `size` bytes has, aligned as the low six bits of

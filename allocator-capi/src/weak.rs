@@ -2,15 +2,23 @@
 //! do not have, and of the dynamic linker, which static ones do not have.
 
 /// Where the function of this name is; null if the process has none.
-#[cfg(target_arch = "x86_64")]
 macro_rules! address {
-    ($name:literal) => {{
+    ($name:literal) => {
+        $crate::weak::exported!($name, concat!(".weak ", $name))
+    };
+}
+
+/// Where the process's function of this name is, which this library has too;
+/// the rest is a line of assembly to go before.
+#[cfg(target_arch = "x86_64")]
+macro_rules! exported {
+    ($name:literal $(, $line:expr)?) => {{
         let place: *const core::ffi::c_void;
         // SAFETY: reads one entry of the global offset table, which is
         // constant once the library is loaded.
         unsafe {
             core::arch::asm!(
-                concat!(".weak ", $name),
+                $($line,)?
                 concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"),
                 out(reg) place,
                 options(pure, readonly, nostack, preserves_flags),
@@ -20,16 +28,17 @@ macro_rules! address {
     }};
 }
 
-/// Where the function of this name is; null if the process has none.
+/// Where the process's function of this name is, which this library has too;
+/// the rest is a line of assembly to go before.
 #[cfg(target_arch = "aarch64")]
-macro_rules! address {
-    ($name:literal) => {{
+macro_rules! exported {
+    ($name:literal $(, $line:expr)?) => {{
         let place: *const core::ffi::c_void;
         // SAFETY: reads one entry of the global offset table, which is
         // constant once the library is loaded.
         unsafe {
             core::arch::asm!(
-                concat!(".weak ", $name),
+                $($line,)?
                 concat!("adrp {0}, :got:", $name),
                 concat!("ldr {0}, [{0}, :got_lo12:", $name, "]"),
                 out(reg) place,
@@ -40,7 +49,44 @@ macro_rules! address {
     }};
 }
 
-pub(crate) use address;
+/// Where the linker put a mark that only this library sees.
+#[cfg(target_arch = "x86_64")]
+macro_rules! hidden {
+    ($name:literal) => {{
+        let place: *const core::ffi::c_void;
+        // SAFETY: computes an address.
+        unsafe {
+            core::arch::asm!(
+                concat!(".hidden ", $name),
+                concat!("lea {}, [rip + ", $name, "]"),
+                out(reg) place,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        place
+    }};
+}
+
+/// Where the linker put a mark that only this library sees.
+#[cfg(target_arch = "aarch64")]
+macro_rules! hidden {
+    ($name:literal) => {{
+        let place: *const core::ffi::c_void;
+        // SAFETY: computes an address.
+        unsafe {
+            core::arch::asm!(
+                concat!(".hidden ", $name),
+                concat!("adrp {0}, ", $name),
+                concat!("add {0}, {0}, :lo12:", $name),
+                out(reg) place,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        place
+    }};
+}
+
+pub(crate) use {address, exported, hidden};
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem;
@@ -49,33 +95,35 @@ use core::ptr;
 type Dlsym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *const c_void;
 type Dlopen = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;
 
-/// Where a function is, as the whole process sees it.
+/// Where a function is, as the program sees it; null if it is nowhere.
 pub(crate) fn look_up(name: &CStr) -> *const c_void {
-    look_up_in(ptr::null_mut(), name)
+    look_up_in(handle(ptr::null()), name)
 }
 
 /// Where a function of a library is that is loaded, wherever it was loaded.
 pub(crate) fn look_up_loaded(library: &CStr, name: &CStr) -> *const c_void {
+    look_up_in(handle(library.as_ptr()), name)
+}
+
+/// What is loaded under a name; null names the program with all that it was
+/// started with.
+fn handle(name: *const c_char) -> *mut c_void {
     let dlopen = address!("dlopen");
     if dlopen.is_null() {
-        return ptr::null();
+        return ptr::null_mut();
     }
     // SAFETY: this is what `dlopen` takes; nothing is loaded.
-    let handle = unsafe {
+    unsafe {
         let dlopen = mem::transmute::<*const c_void, Dlopen>(dlopen);
-        dlopen(library.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD)
-    };
-    if handle.is_null() {
-        return ptr::null();
+        dlopen(name, libc::RTLD_LAZY | libc::RTLD_NOLOAD)
     }
-    look_up_in(handle, name)
 }
 
 fn look_up_in(handle: *mut c_void, name: &CStr) -> *const c_void {
     let dlsym = address!("dlsym");
-    if dlsym.is_null() {
+    if dlsym.is_null() || handle.is_null() {
         return ptr::null();
     }
-    // SAFETY: this is what `dlsym` takes; null means the default order.
+    // SAFETY: this is what `dlsym` takes.
     unsafe { mem::transmute::<*const c_void, Dlsym>(dlsym)(handle, name.as_ptr()) }
 }

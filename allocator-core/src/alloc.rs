@@ -5,6 +5,7 @@ use crate::cache::Cache;
 use crate::class::{self, CLASSES};
 use crate::helper;
 use crate::init;
+use crate::map::WINDOW_ALIGN;
 use crate::medium::{self, MEDIUM_MAX};
 use crate::purge;
 use crate::threads;
@@ -84,7 +85,7 @@ fn large_zeroed(size: usize, align: usize) -> *mut u8 {
 /// A page run or a mapping; when there is none, all free memory goes back to
 /// the system, and there is one more try.
 fn get_large(size: usize, align: usize, zeroed: bool) -> *mut u8 {
-    if !init::ready() {
+    if !init::ready() || align > WINDOW_ALIGN {
         return core::ptr::null_mut();
     }
     let get = || {

@@ -85,26 +85,29 @@ pub unsafe fn free(ptr: *mut u8) -> bool {
     true
 }
 
+/// As [`keep`], if the block is of the class for `size` bytes; for sizes up to
+/// 1 KiB; else [`free_sized`] is the way.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub unsafe fn keep_sized(ptr: *mut u8, size: usize) -> bool {
+    let Some(class) = class::of_any(size) else { return false };
+    // SAFETY: [OWNER-ONLY] as above; by the caller.
+    unsafe { (*tls::get()).push(class, ptr) }
+}
+
 /// Takes a block back that was made for `size` bytes and `align`. False: it is
 /// not ours. A block that cannot have been made so ends the process.
 ///
 /// # Safety
 /// The block is not used any more.
-#[inline]
 pub unsafe fn free_sized(ptr: *mut u8, size: usize, align: usize) -> bool {
     let class = class::of(size, align.max(class::ANY));
     // SAFETY: [OWNER-ONLY] as above; by the caller.
     if class != CLASSES && unsafe { (*tls::get()).push(class, ptr) } {
         return true;
     }
-    // SAFETY: by the caller.
-    unsafe { free_checked(ptr, size, align) }
-}
-
-/// # Safety
-/// As for [`free_sized`].
-#[cold]
-unsafe fn free_checked(ptr: *mut u8, size: usize, align: usize) -> bool {
     let Some(block) = usable(ptr) else { return false };
     if good_size(size, align) != Some(block) && !fits(size, block) {
         let place = Place { span: 0, block };

@@ -13,7 +13,7 @@ use crate::arena::{self, MAX_ARENAS};
 use crate::conf;
 use crate::helper;
 use crate::huge;
-use crate::map::{self, CHUNK_SHIFT, MAP};
+use crate::map::{self, CHUNK_SHIFT, MAP, WINDOW_ALIGN};
 use crate::once::{Done, Once};
 use crate::pool::{self, GUARD};
 use crate::purge;
@@ -28,9 +28,6 @@ const WINDOW: usize = 1 << 40;
 const WINDOW_MIN: usize = 1 << 28;
 /// Between the window's end and what the system maps by itself, in bytes.
 const GAP: usize = 64 << 30;
-/// The window starts at a multiple of this, and so does its first block of
-/// the largest alignment.
-const WINDOW_ALIGN: usize = 1 << 30;
 
 static ONCE: Once = Once::new();
 

@@ -27,6 +27,9 @@ pub(crate) const CHUNK_SHIFT: u32 = 21;
 /// Bytes of a chunk.
 pub(crate) const CHUNK: usize = 1 << CHUNK_SHIFT;
 
+/// The window starts at a multiple of this: the largest alignment of blocks.
+pub(crate) const WINDOW_ALIGN: usize = 1 << 30;
+
 const _: () = assert!(PER_CHUNK * GRANULE == CHUNK);
 
 /// In the class byte of an entry: a run of pages in a chunk of such.

@@ -46,6 +46,7 @@ pub(crate) fn purge(want: usize) -> Option<usize> {
     }
     let chunks = MAP.opened_chunks();
     let mut done = if want == 0 { 0 } else { huge::purge() };
+    space::unmap_spares();
     let mut at = CURSOR.load(order::hint()).min(chunks);
     for _ in 0..chunks {
         if done >= want {

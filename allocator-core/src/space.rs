@@ -1,5 +1,9 @@
 //! The addresses of the window, chunk by chunk: which are taken. Only
 //! addresses: whoever takes some maps memory there, without the lock.
+//!
+//! Where the system refuses to unmap (a process may have only so many
+//! mappings, and a hole makes one of them two), a chunk is *spare*: taken, its
+//! memory given back, and the first to be used again.
 
 use core::ptr;
 
@@ -23,6 +27,10 @@ struct Taken {
     chunks: usize,
     /// All chunks below this one are taken.
     low: usize,
+    /// One bit a chunk: set, it is spare.
+    spares: *mut u64,
+    /// Chunks that are spare.
+    spare: usize,
 }
 
 // SAFETY: [SPACE-LOCKED] the bits are touched only under the lock.
@@ -30,13 +38,13 @@ unsafe impl Sync for Space {}
 
 static SPACE: Space = Space {
     lock: Lock::new(),
-    taken: Guarded::new(Taken { words: ptr::null_mut(), chunks: 0, low: 0 }),
+    taken: Guarded::new(Taken::new(ptr::null_mut(), 0)),
     mapped: AtomicUsize::new(0),
 };
 
-/// Bytes of the table for a window of `chunks`.
+/// Bytes of the tables for a window of `chunks`.
 pub(crate) const fn table_bytes(chunks: usize) -> usize {
-    chunks / 8
+    2 * chunks / 8
 }
 
 /// Attempts before a window full of other people's mappings counts as full.
@@ -46,7 +54,7 @@ const ATTEMPTS: usize = 64;
 pub(crate) fn place(words: *mut u64, chunks: usize) {
     SPACE.taken.with(|taken| {
         // SAFETY: nobody else runs yet.
-        unsafe { taken.write(Taken { words, chunks, low: 0 }) }
+        unsafe { taken.write(Taken::new(words, chunks)) }
     });
 }
 
@@ -84,6 +92,16 @@ pub(crate) fn give_back(at: usize, count: usize) {
 /// Takes `count` chunks of addresses and maps the first `bytes` there: fresh
 /// zeroed memory. Returns the first chunk. The caller holds no lock.
 pub(crate) fn map(count: usize, align: usize, bytes: usize) -> Option<usize> {
+    if (count, align, bytes) == (1, 1, CHUNK)
+        && let Some(at) = locked(Taken::take_spare)?
+    {
+        // SAFETY: it was spare, and is ours now.
+        if unsafe { sys::commit(MAP.chunk_base(at), bytes) } {
+            SPACE.mapped.fetch_add(bytes, order::count());
+            return Some(at);
+        }
+        locked(|taken| taken.set_spare(at, true));
+    }
     for _ in 0..ATTEMPTS {
         let at = take(count, align)?;
         if !MAP.open(at + bytes.div_ceil(CHUNK)) {
@@ -107,8 +125,8 @@ pub(crate) fn map(count: usize, align: usize, bytes: usize) -> Option<usize> {
     None
 }
 
-/// Unmaps what [`map`] mapped. If the system refuses, the memory is purged
-/// and its addresses stay taken.
+/// Unmaps what [`map`] mapped. If the system refuses, the memory is purged,
+/// and the chunks are spare.
 ///
 /// # Safety
 /// Nobody uses the memory any more.
@@ -118,9 +136,26 @@ pub(crate) unsafe fn unmap(at: usize, count: usize, bytes: usize) {
     // SAFETY: by the caller.
     if unsafe { sys::release(base, bytes) } {
         give_back(at, count);
-    } else {
-        // SAFETY: likewise.
-        unsafe { sys::purge(base, bytes) };
+        return;
+    }
+    // SAFETY: likewise.
+    if unsafe { sys::purge(base, bytes) } {
+        // A chunk that is mapped in part stays taken.
+        let whole = bytes / CHUNK;
+        locked(|taken| (at..at + whole).for_each(|chunk| taken.set_spare(chunk, true)));
+        give_back(at + bytes.div_ceil(CHUNK), count - bytes.div_ceil(CHUNK));
+    }
+}
+
+/// Unmaps spare chunks, as far as the system allows by now.
+pub(crate) fn unmap_spares() {
+    while let Some(Some(at)) = locked(Taken::take_spare) {
+        // SAFETY: it was spare, and is ours now.
+        if !unsafe { sys::release(MAP.chunk_base(at), CHUNK) } {
+            locked(|taken| taken.set_spare(at, true));
+            return;
+        }
+        give_back(at, 1);
     }
 }
 
@@ -159,6 +194,39 @@ pub(crate) fn after_fork() {
 }
 
 impl Taken {
+    const fn new(words: *mut u64, chunks: usize) -> Self {
+        Taken { words, chunks, low: 0, spares: words.wrapping_add(chunks / 64), spare: 0 }
+    }
+
+    /// Takes a spare chunk, if there is one.
+    #[inline]
+    fn take_spare(&mut self) -> Option<usize> {
+        if self.spare == 0 {
+            return None;
+        }
+        self.find_spare()
+    }
+
+    #[cold]
+    fn find_spare(&mut self) -> Option<usize> {
+        for i in 0..self.chunks / 64 {
+            // SAFETY: [SPACE-LOCKED] the table covers the window.
+            let word = unsafe { self.spares.add(i).read() };
+            if word != 0 {
+                let at = i * 64 + word.trailing_zeros() as usize;
+                self.set_spare(at, false);
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    fn set_spare(&mut self, at: usize, spare: bool) {
+        // SAFETY: [SPACE-LOCKED] the table covers the window.
+        unsafe { set(self.spares, at, spare) };
+        self.spare = if spare { self.spare + 1 } else { self.spare - 1 };
+    }
+
     /// Ends the window behind the chunks below `opened` and those that are
     /// taken. Returns where it ended before, and ends now.
     fn end(&mut self, opened: usize) -> (usize, usize) {
@@ -222,9 +290,16 @@ impl Taken {
     fn mark(&mut self, at: usize, count: usize, taken: bool) {
         for chunk in at..at + count {
             // SAFETY: [SPACE-LOCKED] the table covers the window.
-            let word = unsafe { &mut *self.words.add(chunk / 64) };
-            let bit = 1 << (chunk % 64);
-            *word = if taken { *word | bit } else { *word & !bit };
+            unsafe { set(self.words, chunk, taken) };
         }
     }
+}
+
+/// # Safety
+/// \[SPACE-LOCKED\] The table covers the window.
+unsafe fn set(words: *mut u64, at: usize, value: bool) {
+    // SAFETY: by the caller.
+    let word = unsafe { &mut *words.add(at / 64) };
+    let bit = 1 << (at % 64);
+    *word = if value { *word | bit } else { *word & !bit };
 }

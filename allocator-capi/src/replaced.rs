@@ -1,0 +1,50 @@
+//! Whether the program has operators `new` and `delete` of its own. C++ says
+//! that the other forms (arrays, `nothrow`, sizes told) end in these then.
+
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::weak;
+
+/// Whether the basic forms are somebody else's.
+static REPLACED: AtomicBool = AtomicBool::new(false);
+
+/// Whether that is known.
+static KNOWN: AtomicBool = AtomicBool::new(false);
+
+/// Whether the basic forms are the program's. Known since the first block was
+/// made; before, there is none to delete. (Relaxed: a thread that has a block
+/// got it after that, and nothing else is read on this word.)
+#[inline(always)]
+pub(crate) fn operators() -> bool {
+    REPLACED.load(Ordering::Relaxed)
+}
+
+/// Looks, once. Called where blocks are made without the magazine, as the
+/// first of the process is. (Relaxed: looking twice does no harm.)
+#[inline]
+pub(crate) fn look() {
+    if !KNOWN.load(Ordering::Relaxed) {
+        look_now();
+    }
+}
+
+#[cold]
+fn look_now() {
+    let basic = [
+        weak::exported!("_Znwm"),
+        weak::exported!("_ZdlPv"),
+        weak::exported!("_ZnwmSt11align_val_t"),
+        weak::exported!("_ZdlPvSt11align_val_t"),
+        weak::exported!("_Znam"),
+        weak::exported!("_ZdaPv"),
+    ];
+    REPLACED.store(!basic.into_iter().all(is_here), Ordering::Relaxed);
+    KNOWN.store(true, Ordering::Relaxed);
+}
+
+/// Whether code is this library's: the linker says where that begins, and
+/// where its data do.
+fn is_here(code: *const c_void) -> bool {
+    (weak::hidden!("__ehdr_start")..weak::hidden!("_DYNAMIC")).contains(&code)
+}
