@@ -8,7 +8,7 @@
 // Blocks of every kind, made, grown and freed.
 HELPER void exercise(void)
 {
-    static const size_t sizes[] = {0, 1, 40, 500, 3000, 20000, 100000, 700000, 2 * MIB, 9 * MIB};
+    static const size_t sizes[] = {0, 1, 40, 500, 3000, 20000, 100000, 300000, 2 * MIB};
     enum { COUNT = sizeof sizes / sizeof sizes[0] };
     char *blocks[3 * COUNT];
     for (size_t i = 0; i < COUNT; i++) {
@@ -26,7 +26,7 @@ HELPER void exercise(void)
         size_t n = sizes[j / 3];
         CHECK(filled(blocks[j], n < 5000 ? n : 5000, j), "%zu", n);
         if (j % 2 == 0)
-            blocks[j] = (char *)realloc(blocks[j], 2 * n + 1);
+            blocks[j] = (char *)realloc(blocks[j], n + n / 4 + 1);
         CHECK(blocks[j] != NULL && filled(blocks[j], (n < 5000 ? n : 5000) / 8 * 8, j), "%zu", n);
         free(blocks[j]);
     }

@@ -115,8 +115,8 @@ static void hardly_any(void)
     }
 }
 
-// Threads until there are no more.
-static bool ending;
+// Threads until there are no more. They end when the gate opens.
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 
 static void *allocate_and_wait(void *argument)
 {
@@ -127,8 +127,8 @@ static void *allocate_and_wait(void *argument)
         free(p);
     }
     void *last = malloc(100);
-    while (!__atomic_load_n(&ending, __ATOMIC_RELAXED))
-        usleep(1000);
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
     free(last);
     return argument;
 }
@@ -140,7 +140,7 @@ static void threads_until_failure(void)
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     for (int round = 0; round < 3; round++) {
-        __atomic_store_n(&ending, false, __ATOMIC_RELAXED);
+        pthread_mutex_lock(&gate);
         size_t stack = round == 0 ? 8 * MIB : round == 1 ? MIB : 128 * KIB;
         CHECK(pthread_attr_setstacksize(&attributes, stack) == 0, "%zu", stack);
         int count = 0;
@@ -151,7 +151,7 @@ static void threads_until_failure(void)
         struct link *list = NULL;
         take(&list, 100, limit());
         drop(&list);
-        __atomic_store_n(&ending, true, __ATOMIC_RELAXED);
+        pthread_mutex_unlock(&gate);
         for (int i = 0; i < count; i++)
             join(threads[i]);
         exercise();

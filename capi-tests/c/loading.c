@@ -112,7 +112,8 @@ static void go_home(int flags)
         for (int i = 0; i < 5; i++) {
             size_t n = sizes[i];
             char *p = malloc(n), *q = malloc(n), *r = malloc(n), *s = malloc(n);
-            CHECK(p && q && r && s && live_in_glibc() > before, "%zu", n);
+            CHECK(p && q && r && s, "%zu", n);
+            CHECK(n < 5000 || live_in_glibc() >= before + 4 * n, "%zu", n);
             fill(p, n, 1);
             errno = 4242;
             CHECK(own_usable(p) == malloc_usable_size(p), "%zu", n);
@@ -127,7 +128,8 @@ static void go_home(int flags)
             CHECK(errno == 4242, "%zu: errno %d", n, errno);
         }
         size_t after = live_in_glibc();
-        CHECK(round == 0 || after == before, "%zu, then %zu live", before, after);
+        // (Small ones stay in its thread's cache, and count.)
+        CHECK(after < before + 4000, "%zu, then %zu live", before, after);
     }
 }
 

@@ -93,6 +93,54 @@ static void blocks_of_other_threads(void)
     }
 }
 
+static void *allocate_for_a_while(void *argument)
+{
+    uint64_t random = (uintptr_t)argument + 1;
+    void *blocks[100] = {0};
+    for (int i = 0; i < 200000; i++) {
+        size_t at = below(&random, 100);
+        free(blocks[at]);
+        blocks[at] = malloc(any_size(&random, below(&random, 100) == 0 ? 21 : 12));
+    }
+    for (int i = 0; i < 100; i++)
+        free(blocks[i]);
+    return NULL;
+}
+
+static bool stop;
+
+static void *watch(void *argument)
+{
+    FILE *out = argument;
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+        struct mallinfo2 info = now();
+        // Nothing has run backwards.
+        CHECK(info.uordblks < 4 * GIB && info.hblkhd < 4 * GIB && info.arena < 4 * GIB,
+              "%zu, %zu, %zu", info.uordblks, info.hblkhd, info.arena);
+        CHECK(malloc_info(0, out) == 0, "%d", errno);
+        malloc_trim(0);
+    }
+    return NULL;
+}
+
+static void while_others_allocate(void)
+{
+    FILE *out = fopen("/dev/null", "w");
+    size_t before = live();
+    pthread_t watcher = start(watch, out), threads[4];
+    for (int round = 0; round < 3; round++) {
+        for (uintptr_t i = 0; i < 4; i++)
+            threads[i] = start(allocate_for_a_while, (void *)i);
+        for (int i = 0; i < 4; i++)
+            join(threads[i]);
+    }
+    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+    join(watcher);
+    fclose(out);
+    // Nor drifted.
+    CHECK(live() <= before + 64 * KIB, "%zu, then %zu", before, live());
+}
+
 static void old_numbers_are_clamped(void)
 {
     // Numbers of type int, for more than they can hold.
@@ -363,6 +411,6 @@ static void sizes_foretold(void)
         CHECK(nallocx(impossible[i], 0) == 0, "%zx", impossible[i]);
 }
 
-MAIN(CASE(live_bytes), CASE(blocks_of_other_threads), CASE(old_numbers_are_clamped),
+MAIN(CASE(live_bytes), CASE(blocks_of_other_threads), CASE(while_others_allocate), CASE(old_numbers_are_clamped),
      CASE(info_is_xml), CASE(info_refuses), CASE(statistics), CASE(trimming),
      CASE(trimming_tells), CASE(parameters), CASE(sizes_foretold))

@@ -2,6 +2,7 @@
 
 #include "case.h"
 
+#include <algorithm>
 #include <new>
 #include <string>
 #include <vector>
@@ -10,6 +11,8 @@ static size_t made, gone;
 
 void *operator new(size_t n)
 {
+    if (n >= GIB)
+        throw std::bad_alloc();
     made++;
     size_t *p = (size_t *)malloc(n + 16);
     if (p == NULL)
@@ -48,4 +51,54 @@ static void own_operators()
     CHECK(made >= 1012 && made == gone, "%zu made, %zu gone", made, gone);
 }
 
-MAIN(CASE(own_operators))
+// The temporary memory of algorithms comes by another form than it goes by.
+static void own_operators_in_algorithms()
+{
+    std::vector<int> numbers;
+    for (int i = 0; i < 100000; i++)
+        numbers.push_back(i * 7919 % 100003);
+    size_t before = made;
+    std::stable_sort(numbers.begin(), numbers.end());
+    CHECK(std::is_sorted(numbers.begin(), numbers.end()) && made > before, "%zu made", made);
+}
+
+// What they throw, those that do not throw catch; others let it through.
+static void own_operators_throw()
+{
+    size_t n = unknown(2 * GIB);
+    for (int i = 0; i < 100; i++) {
+        CHECK(::operator new(n, std::nothrow) == NULL, "%zu", n);
+        CHECK(::operator new[](n, std::nothrow) == NULL, "%zu", n);
+        int caught = 0;
+        try {
+            ::operator delete(::operator new(n));
+        } catch (const std::bad_alloc &) {
+            caught++;
+        }
+        try {
+            ::operator delete[](::operator new[](n));
+        } catch (const std::bad_alloc &) {
+            caught++;
+        }
+        CHECK(caught == 2, "%d", caught);
+    }
+    CHECK(made == gone, "%zu made, %zu gone", made, gone);
+}
+
+struct alignas(128) wide {
+    char bytes[1000];
+};
+
+// The forms with an alignment are not theirs.
+static void others_are_as_ever()
+{
+    size_t before = made;
+    wide *one = new wide, *many = new wide[5];
+    CHECK((uintptr_t)one % 128 == 0 && (uintptr_t)many % 128 == 0, "%p, %p", one, many);
+    delete one;
+    delete[] many;
+    CHECK(made == before && gone == before, "%zu made, %zu gone", made, gone);
+}
+
+MAIN(CASE(own_operators), CASE(own_operators_in_algorithms), CASE(own_operators_throw),
+     CASE(others_are_as_ever))

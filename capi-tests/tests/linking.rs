@@ -32,6 +32,16 @@ fn archive() {
 }
 
 #[test]
+fn own_operators_kept() {
+    let folder = folder();
+    let program =
+        compile("replaced.cc", ".archive", &["-rdynamic", "-L", &folder, "-l:libstrata.a"]);
+    for case in succeed(&mut plain(&program, 10)).lines() {
+        well(plain(&program, 60).args([case, "ours"]));
+    }
+}
+
+#[test]
 fn archive_at_a_fixed_address() {
     linked(".fixed", &["-no-pie", "-L", &folder(), "-l:libstrata.a"]);
 }
