@@ -43,8 +43,7 @@ fn look_now() {
     KNOWN.store(true, Ordering::Relaxed);
 }
 
-/// Whether code is this library's: the linker says where that begins, and
-/// where its data do.
+/// Whether code is this library's: the linker says where that begins and ends.
 fn is_here(code: *const c_void) -> bool {
-    (weak::hidden!("__ehdr_start")..weak::hidden!("_DYNAMIC")).contains(&code)
+    (weak::hidden!("__ehdr_start")..weak::hidden!("_etext")).contains(&code)
 }
