@@ -57,7 +57,7 @@ impl Job {
         let some = |n: f64| (n * scale).round().max(1.0);
         let (path, arguments, probe) = match row.name {
             "z3" => {
-                let input = put("problems.smt2", &problems(some(15.0) as u32))?;
+                let input = put("problems.smt2", &problems(some(10.0) as u32))?;
                 (find("z3", "z3")?, vec![input], "--version")
             }
             "gs" => {
@@ -77,7 +77,7 @@ impl Job {
                     server: find("redis-server", "redis-server")?,
                     load: find("redis-benchmark", "redis-tools")?,
                     dir: dir.to_owned(),
-                    requests: some(400_000.0) as u64,
+                    requests: some(200_000.0) as u64,
                 }));
             }
             _ => {

@@ -24,7 +24,7 @@ use clap::Parser;
 
 use allocators::Allocator;
 use jobs::{Job, Row};
-use report::{Missing, Report, RowReport, Sample, Series};
+use report::{Means, Missing, Report, RowReport, Sample, Series};
 
 /// Seeds the orders of the allocators.
 const ORDER: u64 = 800;
@@ -182,7 +182,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let (rounds, scale) = if arguments.quick { (1, 0.05) } else { (10, 1.0) };
     let rounds = arguments.rounds.unwrap_or(rounds) as usize;
     let scale = arguments.scale.unwrap_or(scale);
-    let limit = Duration::from_secs_f64(60.0 * scale.max(1.0));
+    let limit = Duration::from_secs_f64(180.0 * scale.max(1.0));
 
     let progress = Progress::new();
     let (runner, scratch) = (runner()?, Scratch::new()?);
@@ -202,9 +202,8 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         bail!("nothing to run");
     }
     let rows = measure(&jobs, &allocators, &runner, rounds, limit, &progress);
-    let (time, memory) = report::means(&rows);
-    let machine = procfs::machine();
-    let report = Report { machine, scale, rounds, allocators, missing, rows, time, memory };
+    let (machine, means) = (procfs::machine(), Means::of(&rows));
+    let report = Report { machine, scale, rounds, allocators, missing, rows, means };
     println!("{}", table::render(&report));
     if let Some(path) = arguments.json {
         let text = serde_json::to_string_pretty(&report)?;

@@ -46,6 +46,10 @@ pub(crate) fn seconds(sample: &Sample) -> f64 {
     sample.seconds
 }
 
+pub(crate) fn processor(sample: &Sample) -> f64 {
+    sample.measured.cpu_s
+}
+
 pub(crate) fn peak(sample: &Sample) -> f64 {
     sample.measured.peak_kib as f64
 }
@@ -69,6 +73,10 @@ pub(crate) struct RowReport {
     /// Our time to the best peer's.
     pub(crate) ratio: Option<Estimate>,
     #[serde(skip)]
+    processor_ratios: Vec<f64>,
+    /// Our processor time to that of the peer that needs the least.
+    pub(crate) processor: Option<Estimate>,
+    #[serde(skip)]
     memory_ratios: Vec<f64>,
     /// Our peak to jemalloc's.
     pub(crate) memory: Option<Estimate>,
@@ -81,10 +89,13 @@ impl RowReport {
         dissent(&mut series);
         let ours = series.iter().find(|s| s.allocator == OURS);
         let others: Vec<&Series> = series.iter().filter(|s| s.allocator != OURS).collect();
-        let rounds: Vec<Rounds> = others.iter().map(|s| s.rounds(seconds)).collect();
-        let rounds: Vec<&Rounds> = rounds.iter().collect();
-        let compared = ours.map(|ours| stats::compare(&ours.rounds(seconds), &rounds));
-        let Comparison { peers, ratios } = compared.unwrap_or_default();
+        let best = |figure: fn(&Sample) -> f64| {
+            let rounds: Vec<Rounds> = others.iter().map(|s| s.rounds(figure)).collect();
+            let rounds: Vec<&Rounds> = rounds.iter().collect();
+            ours.map_or(Comparison::default(), |o| stats::compare(&o.rounds(figure), &rounds))
+        };
+        let Comparison { peers, ratios } = best(seconds);
+        let processor_ratios = best(processor).ratios;
         let memory = others.iter().find(|s| s.allocator == MEMORY);
         let memory_ratios =
             ours.zip(memory).map_or(Vec::new(), |(ours, memory)| paired(ours, memory, peak));
@@ -94,6 +105,8 @@ impl RowReport {
             peers: peers.iter().map(|n| others[*n].allocator).collect(),
             ratio: stats::estimate(&[&ratios]),
             ratios,
+            processor: stats::estimate(&[&processor_ratios]),
+            processor_ratios,
             memory: stats::estimate(&[&memory_ratios]),
             memory_ratios,
             series,
@@ -160,10 +173,33 @@ pub(crate) struct Report {
     pub(crate) allocators: Vec<Allocator>,
     pub(crate) missing: Vec<Missing>,
     pub(crate) rows: Vec<RowReport>,
-    /// Geometric mean, over the rows, of our time to the best peer's.
+    pub(crate) means: Means,
+}
+
+/// Geometric means over the rows.
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct Means {
+    /// Of our time to the best peer's.
     pub(crate) time: Option<Estimate>,
-    /// Geometric mean, over the rows, of our peak to jemalloc's.
+    /// Of our processor time to that of the peer that needs the least.
+    pub(crate) processor: Option<Estimate>,
+    /// Of our peak to jemalloc's.
     pub(crate) memory: Option<Estimate>,
+}
+
+impl Means {
+    /// Over the rows that have a ratio.
+    pub(crate) fn of(rows: &[RowReport]) -> Means {
+        let join = |ratios: fn(&RowReport) -> &[f64]| {
+            let all: Vec<&[f64]> = rows.iter().map(ratios).filter(|r| !r.is_empty()).collect();
+            stats::estimate(&all)
+        };
+        Means {
+            time: join(|row| &row.ratios),
+            processor: join(|row| &row.processor_ratios),
+            memory: join(|row| &row.memory_ratios),
+        }
+    }
 }
 
 impl Report {
@@ -178,22 +214,13 @@ impl Report {
     }
 }
 
-/// The geometric means over the rows that have a ratio: time, and memory.
-pub(crate) fn means(rows: &[RowReport]) -> (Option<Estimate>, Option<Estimate>) {
-    let join = |ratios: &dyn Fn(&RowReport) -> &[f64]| {
-        let all: Vec<&[f64]> = rows.iter().map(ratios).filter(|r| !r.is_empty()).collect();
-        stats::estimate(&all)
-    };
-    (join(&|row| &row.ratios), join(&|row| &row.memory_ratios))
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
     fn sample(seconds: f64, peak_kib: u64, output: &str) -> Sample {
         let measured =
-            Measured { wall_s: seconds, cpu_s: seconds, peak_kib, output: output.to_owned() };
+            Measured { wall_s: seconds, cpu_s: seconds / 2.0, peak_kib, output: output.to_owned() };
         Sample { seconds, measured }
     }
 
@@ -232,10 +259,11 @@ pub(crate) mod tests {
     #[test]
     fn means_are_over_the_rows_that_have_a_ratio() {
         let rows = [example("a", [0.5; 4]), example("b", [2.0; 4]), example("c", [f64::NAN; 4])];
-        let (time, memory) = means(&rows);
-        assert!((time.unwrap().value - 1.0).abs() < 1e-9);
-        assert!((memory.unwrap().value - 1.5).abs() < 1e-9);
-        assert_eq!(means(&rows[2..]), (None, None));
+        let means = Means::of(&rows);
+        assert!((means.time.unwrap().value - 1.0).abs() < 1e-9);
+        assert!((means.processor.unwrap().value - 1.0).abs() < 1e-9);
+        assert!((means.memory.unwrap().value - 1.5).abs() < 1e-9);
+        assert_eq!(Means::of(&rows[2..]), Means { time: None, processor: None, memory: None });
     }
 
     #[test]

@@ -7,7 +7,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Table};
 
 use crate::allocators::{MEMORY, OURS};
-use crate::report::{Report, RowReport, Series, peak, seconds};
+use crate::report::{Report, RowReport, Series, peak, processor, seconds};
 
 fn table(headings: impl IntoIterator<Item = String>) -> Table {
     let mut table = Table::new();
@@ -64,15 +64,19 @@ fn times(report: &Report) -> Table {
     table
 }
 
-fn peaks(report: &Report) -> Table {
+/// The medians of a figure, and our ratio.
+fn medians(
+    report: &Report,
+    figure: impl Fn(&Series) -> String,
+    heading: String,
+    ratio: impl Fn(&RowReport) -> Option<Estimate>,
+) -> Table {
     let names = report.allocators.iter().map(|allocator| allocator.name.to_owned());
-    let ours = format!("{OURS} / {MEMORY}");
-    let mut table = table(std::iter::once(String::from("row")).chain(names).chain([ours]));
+    let mut table = table(std::iter::once(String::from("row")).chain(names).chain([heading]));
     for row in &report.rows {
         let mut cells = vec![Cell::new(row.row)];
-        let mib = row.series.iter().map(|series| series.median(peak) / 1024.0);
-        cells.extend(mib.map(|mib| right(number(mib, 1))));
-        cells.push(right(interval(row.memory)));
+        cells.extend(row.series.iter().map(|series| right(figure(series))));
+        cells.push(right(interval(ratio(row))));
         table.add_row(cells);
     }
     table
@@ -93,13 +97,22 @@ pub(crate) fn render(report: &Report) -> String {
          other rounds; LOST: its whole 95 % interval lies above 1\n{}",
         times(report)
     );
-    let _ = writeln!(text, "\npeak resident memory, MiB, medians\n{}", peaks(report));
+    let cpu = |series: &Series| number(series.median(processor), 3);
+    let heading = format!("{OURS} / least of the peers");
+    let table = medians(report, cpu, heading, |row| row.processor);
+    let _ = writeln!(text, "\nprocessor seconds, user and system, medians\n{table}");
+    let mib = |series: &Series| number(series.median(peak) / 1024.0, 1);
+    let table = medians(report, mib, format!("{OURS} / {MEMORY}"), |row| row.memory);
+    let _ = writeln!(text, "\npeak resident memory, MiB, medians\n{table}");
+    let means = &report.means;
     let _ = writeln!(
         text,
         "\ngeometric mean of time to the best peer's: {}\n\
+         geometric mean of processor time to the best peer's: {}\n\
          geometric mean of peak memory to {MEMORY}'s: {}",
-        interval(report.time),
-        interval(report.memory),
+        interval(means.time),
+        interval(means.processor),
+        interval(means.memory),
     );
     for missing in &report.missing {
         let _ = writeln!(text, "MISSING: {}: {}", missing.name, missing.error);
@@ -114,13 +127,13 @@ pub(crate) fn render(report: &Report) -> String {
 mod tests {
     use super::*;
     use crate::report::tests::example;
-    use crate::report::{Missing, means};
+    use crate::report::{Means, Missing};
 
     #[test]
     fn the_report_has_ratios_marks_and_what_is_missing() {
         let mut rows = vec![example("slow", [1.2; 4]), example("fast", [0.8; 4])];
         rows[1].series[2].error = Some(String::from("died"));
-        let (time, memory) = means(&rows);
+        let means = Means::of(&rows);
         let missing = vec![Missing { name: "gs".into(), error: "apt-get it".into() }];
         let text = render(&Report {
             machine: String::from("a machine"),
@@ -129,8 +142,7 @@ mod tests {
             allocators: Vec::new(),
             missing,
             rows,
-            time,
-            memory,
+            means,
         });
         assert!(
             text.contains("1.200 [1.200, 1.200]") && text.contains("LOST, above 1.10"),
