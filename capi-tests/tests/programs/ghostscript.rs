@@ -1,0 +1,42 @@
+//! Ghostscript: pages of text, curves, patterns and pictures, rendered to the
+//! same bytes; and once more by way of PDF.
+
+use std::path::{Path, PathBuf};
+
+use crate::folder::Folder;
+use crate::installed::installed;
+use crate::twice::{Under, alike, contents, given, printed};
+
+const PAGES: usize = 5;
+
+fn run(under: Under, program: &Path, folder: &Folder, arguments: &[&str], from: &Path) {
+    let mut command = under.command(program);
+    command.args(["-q", "-dBATCH", "-dNOPAUSE", "-dSAFER"]).args(arguments).arg(from);
+    printed(command.current_dir(folder.path()));
+}
+
+fn pages(folder: &Folder, name: &str) -> Vec<PathBuf> {
+    (1..=PAGES).map(|page| folder.at(&format!("{name}{page}.png"))).collect()
+}
+
+#[test]
+fn pages_are_the_same() {
+    let Some(program) = installed("gs", "ghostscript", "--version") else { return };
+    alike(|under| {
+        let folder = Folder::new("ghostscript");
+        let png = ["-sDEVICE=png16m", "-r100", "-dTextAlphaBits=4", "-dGraphicsAlphaBits=2"];
+        let from = given("pages.ps");
+        let (ps, pdf) = ("-sOutputFile=ps%d.png", "-sOutputFile=pdf%d.png");
+        run(under, &program, &folder, &[&png[..], &[ps]].concat(), &from);
+        run(under, &program, &folder, &["-sDEVICE=pdfwrite", "-sOutputFile=pages.pdf"], &from);
+        let threads = ["-dNumRenderingThreads=2", "-dBandHeight=100", "-dMaxBitmap=0"];
+        run(
+            under,
+            &program,
+            &folder,
+            &[&png[..], &threads, &[pdf]].concat(),
+            &folder.at("pages.pdf"),
+        );
+        contents(&[pages(&folder, "ps"), pages(&folder, "pdf")].concat())
+    });
+}

@@ -1,0 +1,27 @@
+//! git: a repository made of many commits, packed hard, is the same object for
+//! object.
+
+use crate::folder::Folder;
+use crate::installed::installed;
+use crate::twice::{alike, given, printed};
+
+#[test]
+fn a_repository_is_the_same() {
+    let Some(git) = installed("git", "git", "--version") else { return };
+    alike(|under| {
+        let folder = Folder::new("git");
+        let mut command = under.command("bash");
+        command.arg(given("history.sh")).arg(&git).current_dir(folder.path());
+        // Nothing from outside: no configuration, no names, no clock.
+        command.env("HOME", folder.path()).env("GIT_CONFIG_NOSYSTEM", "1");
+        for who in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{who}_NAME"), "Nobody");
+            command.env(format!("GIT_{who}_EMAIL"), "nobody@localhost");
+            command.env(format!("GIT_{who}_DATE"), "1600000000 +0000");
+        }
+        let printed = printed(&mut command);
+        let text = String::from_utf8_lossy(&printed);
+        assert!(text.contains("\nwell\ncommits: 626\n"), "{text:.3000}");
+        printed
+    });
+}

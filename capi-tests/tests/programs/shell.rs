@@ -1,0 +1,34 @@
+//! The shell and the small programs of every system, in pipelines.
+
+use crate::folder::Folder;
+use crate::installed::installed;
+use crate::twice::{Under, alike, given, printed};
+
+#[test]
+fn pipelines_print_the_same() {
+    let Some(bash) = installed("bash", "bash", "--version") else { return };
+    for program in ["sort", "ls", "tr", "cut", "join", "sha256sum"] {
+        assert!(installed(program, "coreutils", "--version").is_some());
+    }
+    alike(|under| {
+        let folder = Folder::new("shell");
+        printed(under.command(&bash).arg(given("pipelines.sh")).current_dir(folder.path()))
+    });
+}
+
+/// What all tests here stand on: a program under the library has it, and so
+/// has what it starts; without, neither has.
+#[test]
+fn the_library_is_there_when_asked_for() {
+    let library = capi_tests::library();
+    let name = library.file_name().expect("a library has a name");
+    // The maps of the shell, then those of the program that looks.
+    let script = "for maps in /proc/$$/maps /proc/self/maps; do
+        if grep -q \"/$0\\$\" $maps; then echo yes; else echo no; fi
+    done";
+    for (under, expected) in [(Under::Nothing, "no\nno\n"), (Under::Library, "yes\nyes\n")] {
+        let mut command = under.command("bash");
+        let said = capi_tests::succeed(command.args(["-c", script]).arg(name));
+        assert_eq!(said, expected, "{under:?}");
+    }
+}
