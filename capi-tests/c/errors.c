@@ -289,8 +289,17 @@ static void wrong_sizes(void)
 }
 
 // C++'s operators in a program without C++: nobody is there to throw.
-static void do_new(void *p, size_t n) { (void)p; sink = ((void *(*)(size_t))function("_Znwm"))(n); }
-static void do_news(void *p, size_t n) { (void)p; sink = ((void *(*)(size_t))function("_Znam"))(n); }
+static void do_new(void *p, size_t n)
+{
+    (void)p;
+    sink = ((void *(*)(size_t))function("_Znwm"))(n);
+}
+
+static void do_new_array(void *p, size_t n)
+{
+    (void)p;
+    sink = ((void *(*)(size_t))function("_Znam"))(n);
+}
 
 static void do_aligned_new(void *p, size_t n)
 {
@@ -310,7 +319,7 @@ static void new_without_a_runtime(void)
     size_t impossible[] = {(size_t)PTRDIFF_MAX + 1, SIZE_MAX};
     for (int i = 0; i < 2; i++) {
         dies("operator new", do_new, NULL, impossible[i]);
-        dies("operator new[]", do_news, NULL, impossible[i]);
+        dies("operator new[]", do_new_array, NULL, impossible[i]);
         dies("aligned operator new", do_aligned_new, NULL, impossible[i]);
         lives("operator new that does not throw", quiet_new, NULL, impossible[i]);
     }

@@ -7,9 +7,10 @@
 // One block of each size, written, looked at, grown, freed.
 static void every_size(uint64_t seed, size_t most)
 {
-    static const size_t sizes[] = {1,    16,   24,   48,    64,    100,   200,        300,     500,
-                                   700,  1000, 1500, 2000,  3000,  5000,  7000,       10000,   14000,
-                                   20000, 30000, 33000, 70000, 200000, 600000, MIB + 1, 3 * MIB};
+    static const size_t sizes[] = {1,     16,    24,    48,    64,     100,    200,
+                                   300,   500,   700,   1000,  1500,   2000,   3000,
+                                   5000,  7000,  10000, 14000, 20000,  30000,  33000,
+                                   70000, 200000, 600000, MIB + 1, 3 * MIB};
     enum { COUNT = sizeof sizes / sizeof sizes[0] };
     char *blocks[COUNT];
     for (size_t i = 0; i < COUNT && sizes[i] <= most; i++) {
@@ -237,7 +238,7 @@ static void generation(int level)
 
 static void generations(void)
 {
-    for (int i = 0; i < 60; i++)
+    for (int i = 0; i < 40; i++)
         generation(0);
 }
 

@@ -104,9 +104,9 @@ static size_t live_in_glibc(void)
 // glibc's blocks, handed to the library's functions, are glibc's.
 static void go_home(int flags)
 {
-    load(flags);
+    void *handle = load(flags);
     size_t sizes[] = {1, 100, 5000, 100000, 3 * MIB};
-    void (*own_free_sized)(void *, size_t) = look_up(dlopen(getenv("STRATA"), RTLD_NOW), "free_sized");
+    void (*own_free_sized)(void *, size_t) = look_up(handle, "free_sized");
     for (int round = 0; round < 3; round++) {
         size_t before = live_in_glibc();
         for (int i = 0; i < 5; i++) {
@@ -120,7 +120,8 @@ static void go_home(int flags)
             p = own_realloc(p, 2 * n);
             CHECK(p != NULL && filled(p, n / 8 * 8, 1), "%zu", n);
             // It stayed with glibc: glibc can free it.
-            CHECK(malloc_usable_size(p) >= 2 * n && own_usable(p) == malloc_usable_size(p), "%zu", n);
+            size_t usable = malloc_usable_size(p);
+            CHECK(usable >= 2 * n && own_usable(p) == usable, "%zu", n);
             free(p);
             own_free(q);
             own_free_sized(r, n);
@@ -271,5 +272,6 @@ static void then_forked(void)
 }
 
 MAIN(CASE(local), CASE(global), CASE(deeply_bound), CASE(lazy), CASE(glibcs_blocks),
-     CASE(glibcs_blocks_global), CASE(glibcs_blocks_deeply_bound), CASE(blocks_of_the_c_library), CASE(older_threads), CASE(closed),
-     CASE(after_thread_variables), CASE(after_static_variables), CASE(no_keys), CASE(then_forked))
+     CASE(glibcs_blocks_global), CASE(glibcs_blocks_deeply_bound), CASE(blocks_of_the_c_library),
+     CASE(older_threads), CASE(closed), CASE(after_thread_variables),
+     CASE(after_static_variables), CASE(no_keys), CASE(then_forked))

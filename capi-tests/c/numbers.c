@@ -411,6 +411,6 @@ static void sizes_foretold(void)
         CHECK(nallocx(impossible[i], 0) == 0, "%zx", impossible[i]);
 }
 
-MAIN(CASE(live_bytes), CASE(blocks_of_other_threads), CASE(while_others_allocate), CASE(old_numbers_are_clamped),
-     CASE(info_is_xml), CASE(info_refuses), CASE(statistics), CASE(trimming),
+MAIN(CASE(live_bytes), CASE(blocks_of_other_threads), CASE(while_others_allocate),
+     CASE(old_numbers_are_clamped), CASE(info_is_xml), CASE(info_refuses), CASE(statistics), CASE(trimming),
      CASE(trimming_tells), CASE(parameters), CASE(sizes_foretold))

@@ -81,7 +81,8 @@ static void every_form()
                     errno = 4242;
                     void *p = maker.make(n, align), *q = maker.make(n, align);
                     CHECK(p != NULL && q != NULL && p != q, "%s, %zu", maker.name, n);
-                    CHECK((uintptr_t)p % (maker.aligned ? align : 16) == 0, "%s, %zu", maker.name, n);
+                    size_t least = maker.aligned ? align : 16;
+                    CHECK((uintptr_t)p % least == 0, "%s, %zu", maker.name, n);
                     size_t usable = malloc_usable_size(p);
                     CHECK(usable >= n, "%s, %zu: %zu", maker.name, n, usable);
                     fill(p, usable, n);

@@ -398,7 +398,7 @@ static void handlers_at_exit(void)
         atexit(at_the_end);
 }
 
-MAIN(CASE(come_and_go), CASE(detached_threads),
-     CASE(many_at_a_time), CASE(exit_amid_threads), CASE(key_destructors), CASE(cancelled_threads), CASE(never_cancelled_inside),
+MAIN(CASE(come_and_go), CASE(detached_threads), CASE(many_at_a_time), CASE(exit_amid_threads),
+     CASE(key_destructors), CASE(cancelled_threads), CASE(never_cancelled_inside),
      CASE(interrupted_threads), CASE(blocks_that_travel), CASE(main_ends_first),
      CASE(handlers_at_exit))

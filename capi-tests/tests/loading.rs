@@ -23,8 +23,8 @@ macro_rules! loaded {
 }
 
 loaded! {
-    local global deeply_bound lazy glibcs_blocks glibcs_blocks_global glibcs_blocks_deeply_bound blocks_of_the_c_library
-    older_threads closed no_keys then_forked
+    local global deeply_bound lazy glibcs_blocks glibcs_blocks_global glibcs_blocks_deeply_bound
+    blocks_of_the_c_library older_threads closed no_keys then_forked
 }
 
 fn case(name: &str) -> Command {

@@ -10,7 +10,8 @@ capi_tests::cases! {
 mod replaced {
     capi_tests::cases! {
         "replaced.cc" [], 60 seconds;
-        both: own_operators own_operators_in_algorithms own_operators_throw others_are_as_ever;
+        both: own_operators own_operators_in_algorithms own_operators_throw
+            others_are_as_ever;
         ours:;
     }
 }
