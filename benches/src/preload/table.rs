@@ -87,7 +87,8 @@ pub(crate) fn render(report: &Report) -> String {
     let mut text =
         format!("\n{}\nscale {}, {} rounds\n", report.machine, report.scale, report.rounds);
     for allocator in &report.allocators {
-        let version = allocator.version.as_deref().unwrap_or("built from here");
+        let unnamed = if allocator.name == OURS { "built from here" } else { "version unknown" };
+        let version = allocator.version.as_deref().unwrap_or(unnamed);
         let _ = writeln!(text, "{}: {version}, {}", allocator.name, allocator.library.display());
     }
     let _ = writeln!(
