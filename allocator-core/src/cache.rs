@@ -17,6 +17,7 @@ use core::slice;
 
 use crate::arena;
 use crate::bin::{Bin, NO_KEY, Slot};
+use crate::budget::Budget;
 use crate::class::{self, CLASSES};
 use crate::home::Home;
 use crate::mail::{self, Boxes};
@@ -28,8 +29,6 @@ use crate::supply;
 use crate::sync::Guarded;
 use crate::trial::Trial;
 
-/// Bytes of blocks that the magazines of a thread may hold together.
-const BUDGET: usize = 48 << 10;
 /// Bytes of other owners' blocks that a thread may hold back.
 const OUTBOX_BYTES: usize = 16 << 10;
 /// Blocks of other owners that a thread may hold back.
@@ -69,10 +68,12 @@ pub(crate) struct Cache {
 struct Owner {
     /// The shard that the thread draws from.
     shard: usize,
-    /// Bytes that full magazines would hold.
-    charged: usize,
-    /// The next class to be looked at when bytes are short.
+    /// What full magazines may hold.
+    budget: Budget,
+    /// The next class to be looked at for being idle.
     clock: usize,
+    /// The next class to be looked at when bytes are short.
+    victim: usize,
     /// How full each bin was when the clock came by, modulo [`ACTIVE`].
     seen: [u8; CLASSES],
     /// Whether leases are worth while.
@@ -95,6 +96,17 @@ pub(crate) static NO_CACHE: Cache = Cache::new(0, NO_KEY);
 /// As [`NO_CACHE`], for threads that will have none again: theirs has ended.
 pub(crate) static ENDED: Cache = Cache::new(0, NO_KEY);
 
+/// Where the room for a larger magazine may come from.
+#[derive(Clone, Copy)]
+enum Room {
+    /// What is left of the budget.
+    Left,
+    /// More of a budget: for threads that free as well as allocate.
+    Lent,
+    /// Others' larger magazines.
+    Made,
+}
+
 impl Cache {
     const fn new(id: u32, key: u32) -> Self {
         let mut bins = [const { Bin::new(NO_KEY) }; CLASSES];
@@ -111,8 +123,9 @@ impl Cache {
             home: Home::new(id),
             owner: Guarded::new(Owner {
                 shard: 0,
-                charged: 0,
+                budget: Budget::new(),
                 clock: 0,
+                victim: 0,
                 seen: [0; CLASSES],
                 trials: [const { Trial::new() }; CLASSES],
                 calls: 0,
@@ -218,7 +231,7 @@ impl Cache {
             } else {
                 let doubled = (bin.capacity() * 2).min(refill_capacity(class));
                 if doubled > bin.capacity() {
-                    self.resize(class, doubled, false);
+                    self.resize(class, doubled, Room::Left);
                 }
             }
             let want = bin.capacity().min(REFILL);
@@ -286,7 +299,10 @@ impl Cache {
     /// \[OWNER-ONLY\]
     unsafe fn start(&self, class: usize) -> bool {
         // SAFETY: [OWNER-ONLY] by the caller.
-        unsafe { self.resize(class, first_capacity(class), false) || self.resize(class, 1, true) }
+        unsafe {
+            self.resize(class, first_capacity(class), Room::Left)
+                || self.resize(class, 1, Room::Made)
+        }
     }
 
     /// One block for a class without a magazine.
@@ -379,7 +395,7 @@ impl Cache {
                 return;
             }
             let more = (capacity * 2 + 1).min(most(class));
-            if more > capacity && self.resize(class, more, false) {
+            if more > capacity && self.resize(class, more, Room::Lent) {
                 return;
             }
             self.flush(class, capacity.div_ceil(2));
@@ -494,25 +510,30 @@ impl Cache {
                 self.age();
             }
             if owner.calls.is_multiple_of(TIDY) {
+                self.owner().budget.settle();
                 self.empty_outbox();
             }
         }
     }
 
     /// Gives a magazine more capacity, keeping its blocks. False if the budget
-    /// or the memory does not allow it; `must`: larger magazines make way.
+    /// or the memory does not allow it.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
-    unsafe fn resize(&self, class: usize, capacity: usize, must: bool) -> bool {
+    unsafe fn resize(&self, class: usize, capacity: usize, room: Room) -> bool {
         let bin = &self.bins[class];
         let old = bin.capacity();
         let size = class::size(class);
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             let more = (capacity - old) * size;
-            let fits = self.owner().charged + more <= BUDGET;
-            if !(fits || must && self.charge(class, more)) {
+            let fits = match room {
+                Room::Left => self.owner().budget.fits(more),
+                Room::Lent => self.owner().budget.fits_or_borrows(more),
+                Room::Made => self.squeeze(class, more),
+            };
+            if !fits {
                 return false;
             }
             let (array, bytes) = bin.array();
@@ -529,28 +550,31 @@ impl Cache {
                 }
             }
             bin.set_capacity(capacity);
-            self.owner().charged += more;
+            self.owner().budget.charge(more);
             true
         }
     }
 
-    /// Makes so many bytes of the budget free for a class, if others' large
+    /// Makes so many bytes of the budget free for a class, if others' larger
     /// magazines can do with half. Says whether it could.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
-    unsafe fn charge(&self, class: usize, bytes: usize) -> bool {
+    unsafe fn squeeze(&self, class: usize, bytes: usize) -> bool {
         // SAFETY: [OWNER-ONLY] by the caller, here and below.
         unsafe {
-            while self.owner().charged + bytes > BUDGET {
-                let bytes_of = |class: &usize| self.bins[*class].capacity() * class::size(*class);
-                let largest = (0..CLASSES).filter(|c| *c != class).max_by_key(bytes_of);
-                let Some(other) = largest.filter(|other| bytes_of(other) > 2 * bytes) else {
-                    return false;
-                };
-                self.halve(other);
+            for _ in 0..CLASSES {
+                if self.owner().budget.fits(bytes) {
+                    return true;
+                }
+                let other = self.owner().victim;
+                self.owner().victim = (other + 1) % CLASSES;
+                let held = self.bins[other].capacity() * class::size(other);
+                if other != class && held > 2 * bytes {
+                    self.halve(other);
+                }
             }
-            true
+            self.owner().budget.fits(bytes)
         }
     }
 
@@ -569,7 +593,7 @@ impl Cache {
             }
             self.flush(class, bin.len().saturating_sub(half));
             bin.set_capacity(half);
-            self.owner().charged -= (capacity - half) * class::size(class);
+            self.owner().budget.credit((capacity - half) * class::size(class));
         }
     }
 
@@ -609,7 +633,7 @@ impl Cache {
             if let Some(array) = NonNull::new(array).filter(|_| bytes != 0) {
                 pool::put(array.cast(), bytes);
             }
-            self.owner().charged -= capacity * class::size(class);
+            self.owner().budget.credit(capacity * class::size(class));
         }
     }
 
@@ -624,6 +648,7 @@ impl Cache {
             for class in 0..CLASSES {
                 self.discard(class);
             }
+            self.owner().budget.settle();
             self.empty_outbox();
             let owner = self.owner();
             if let Some(outbox) =

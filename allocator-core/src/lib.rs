@@ -70,6 +70,8 @@ mod bin;
 
 mod trial;
 
+mod budget;
+
 mod cache;
 
 mod tls;

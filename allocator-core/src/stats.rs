@@ -55,6 +55,13 @@ impl Stats {
     }
 }
 
+/// A number of blocks, counted modulo 2^32. Counts that change while they are
+/// read may come out a little below 0.
+fn not_below_0(blocks: u32) -> usize {
+    const LITTLE: u32 = 1 << 24;
+    if blocks > u32::MAX - LITTLE { 0 } else { blocks as usize }
+}
+
 /// Reads all numbers.
 pub(crate) fn read() -> Stats {
     let classes = core::array::from_fn(|class| {
@@ -67,7 +74,7 @@ pub(crate) fn read() -> Stats {
             .wrapping_sub(threads::returned(class));
         ClassStats {
             block_bytes: class::size(class),
-            live_blocks: out.wrapping_sub(cached as u32) as usize,
+            live_blocks: not_below_0(out.wrapping_sub(cached as u32)),
             cached_blocks: cached,
         }
     });

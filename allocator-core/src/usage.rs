@@ -17,6 +17,8 @@ struct Usage {
     low: AtomicUsize,
     /// Bytes given back to the system by purging, since the start.
     purged: AtomicUsize,
+    /// Bytes that busy threads may keep in magazines beside their own.
+    lent: AtomicUsize,
 }
 
 static USAGE: CachePadded<Usage> = CachePadded::new(Usage {
@@ -25,6 +27,7 @@ static USAGE: CachePadded<Usage> = CachePadded::new(Usage {
     dirty: AtomicUsize::new(0),
     low: AtomicUsize::new(0),
     purged: AtomicUsize::new(0),
+    lent: AtomicUsize::new(0),
 });
 
 /// Whether there seems to be more free memory than there should be. On a line
@@ -102,9 +105,30 @@ pub(crate) fn unwanted() -> usize {
     low.saturating_sub(bound())
 }
 
-/// Free memory that may be held: an eighth of what is live, at least 4 MiB.
+/// Free memory that may be held: an eighth of what is live, at least 4 MiB;
+/// what is lent to threads is held there.
 fn bound() -> usize {
-    FLOOR.max(live() / 8)
+    FLOOR.max(live() / 8).saturating_sub(lent())
+}
+
+fn lent() -> usize {
+    USAGE.lent.load(order::count())
+}
+
+/// Lends `bytes` to a thread: at most a 32nd of what is live goes to threads,
+/// or half of the least that may be held.
+pub(crate) fn lend(bytes: usize) -> bool {
+    let lent = USAGE.lent.fetch_add(bytes, order::count()) + bytes;
+    let may = lent <= (FLOOR / 2).max(live() / 32);
+    if !may {
+        repay(bytes);
+    }
+    may
+}
+
+/// Takes back what was lent.
+pub(crate) fn repay(bytes: usize) {
+    USAGE.lent.fetch_sub(bytes, order::count());
 }
 
 /// Free bytes above the bound.

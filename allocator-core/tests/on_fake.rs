@@ -41,6 +41,7 @@ modules! {
     "../src/supply.rs" supply
     "../src/bin.rs" bin
     "../src/trial.rs" trial
+    "../src/budget.rs" budget
     "../src/cache.rs" cache
     "../src/tls.rs" tls
     "../src/threads.rs" threads
