@@ -11,7 +11,6 @@
 //! \[OWNER-ONLY\] Bins and the owner's part belong to one thread; of the bins
 //! others read numbers, for statistics. The home is anybody's who takes its lock.
 
-use core::cell::Cell;
 use core::ptr::{self, NonNull};
 use core::slice;
 
@@ -21,7 +20,7 @@ use crate::budget::Budget;
 use crate::class::{self, CLASSES};
 use crate::home::Home;
 use crate::mail::{self, Boxes};
-use crate::map::{self, MAP, View};
+use crate::map::{self, MAP, OwnView};
 use crate::moves;
 use crate::pool;
 use crate::span::Hand;
@@ -35,9 +34,9 @@ const OUTBOX_BYTES: usize = 16 << 10;
 const OUTBOX_BLOCKS: usize = 256;
 
 /// Most blocks in a magazine.
-const MOST: usize = 1023;
+const MOST: usize = 8191;
 /// Most bytes of blocks in one magazine.
-const MOST_BYTES: usize = 32 << 10;
+const MOST_BYTES: usize = 512 << 10;
 /// A magazine grows to at most so many blocks because it ran empty; beyond
 /// that only because it ran over.
 const REFILL: usize = 127;
@@ -58,7 +57,7 @@ const ACTIVE: u8 = u8::MAX;
 #[repr(C, align(64))]
 pub(crate) struct Cache {
     /// Where the map is, as the thread knows it \[OWNER-ONLY\].
-    view: Cell<View>,
+    view: OwnView,
     bins: [Bin; CLASSES],
     pub(crate) home: Home,
     owner: Guarded<Owner>,
@@ -118,7 +117,7 @@ impl Cache {
             }
         }
         Cache {
-            view: Cell::new(View::NOTHING),
+            view: OwnView::nothing(),
             bins,
             home: Home::new(id),
             owner: Guarded::new(Owner {
@@ -160,9 +159,7 @@ impl Cache {
     #[inline(always)]
     pub(crate) unsafe fn push(&self, class: usize, block: *mut u8) -> bool {
         let bin = &self.bins[class];
-        // SAFETY: [OWNER-ONLY] by the caller.
-        let view = unsafe { &*self.view.as_ptr() };
-        match view.entry(block) {
+        match self.view.entry(block) {
             // SAFETY: by the caller.
             Some(entry) if bin.is_for(entry) => unsafe { bin.push(block) },
             _ => false,
@@ -175,9 +172,7 @@ impl Cache {
     /// As there.
     #[inline(always)]
     pub(crate) unsafe fn push_any(&self, block: *mut u8) -> bool {
-        // SAFETY: [OWNER-ONLY] by the caller.
-        let view = unsafe { &*self.view.as_ptr() };
-        let Some(entry) = view.entry(block) else { return false };
+        let Some(entry) = self.view.entry(block) else { return false };
         match self.bins.get(map::kind(entry) as usize) {
             // SAFETY: by the caller.
             Some(bin) if bin.is_for(entry) => unsafe { bin.push(block) },
@@ -187,7 +182,7 @@ impl Cache {
 
     /// Begins a thread's use of the cache.
     pub(crate) fn begin(&self) {
-        self.view.set(MAP.view());
+        self.view.look();
         // SAFETY: [OWNER-ONLY] the caller just got the cache for its thread.
         unsafe { self.owner() }.shard = arena::nearest();
     }
@@ -367,7 +362,10 @@ impl Cache {
         // SAFETY: [OWNER-ONLY] by the caller, here and below.
         unsafe {
             self.count_call(class);
-            self.view.set(MAP.view());
+            if self.view.is_forgotten() {
+                self.tidy();
+            }
+            self.view.look();
             let bin = &self.bins[class];
             if bin.push(block) {
                 return;
@@ -637,6 +635,27 @@ impl Cache {
         }
     }
 
+    /// Asks the thread to put away what it keeps, at its next free. Anybody may.
+    pub(crate) fn ask_to_tidy(&self) {
+        self.view.forget();
+    }
+
+    /// Puts away all that the thread keeps.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    #[cold]
+    pub(crate) unsafe fn tidy(&self) {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            for class in 0..CLASSES {
+                self.discard(class);
+            }
+            self.owner().budget.settle();
+            self.empty_outbox();
+        }
+    }
+
     /// Ends a thread's use of the cache: everything goes where others find
     /// it, the spans to the arena. The thread allocates without it from now on.
     ///
@@ -645,11 +664,7 @@ impl Cache {
     pub(crate) unsafe fn end(&self) {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
-            for class in 0..CLASSES {
-                self.discard(class);
-            }
-            self.owner().budget.settle();
-            self.empty_outbox();
+            self.tidy();
             let owner = self.owner();
             if let Some(outbox) =
                 NonNull::new(core::mem::replace(&mut owner.outbox, ptr::null_mut()))

@@ -10,8 +10,8 @@ use core::ffi::c_void;
 use core::ptr;
 
 use crate::arena;
+use crate::cache::Cache;
 use crate::home::Home;
-use crate::homes;
 use crate::mail::Boxes;
 use crate::order;
 use crate::purge;
@@ -99,20 +99,29 @@ fn pause() {
     sys::futex_wait_for(&never, 0, TICK);
 }
 
-/// Puts the mail of threads away that did nothing since the last look.
+/// Puts the mail of threads away that did nothing since the last look, or
+/// nothing but what their magazines could do, and asks these to put away what
+/// they keep: a block in a magazine holds its span.
 fn relieve_sleepers() {
     let mut boxes = Boxes::new();
-    for home in homes::thread_ids().filter_map(homes::get) {
-        if home.sleeps() && home.has_mail() {
-            boxes.relieve(home);
+    for cache in threads::caches().filter(|cache| cache.home.sleeps()) {
+        cache.ask_to_tidy();
+        if cache.home.has_mail() {
+            boxes.relieve(&cache.home);
         }
     }
     boxes.empty();
 }
 
 /// Gives back all free memory now, after putting away all mail: a block that
-/// waits there holds its span. Returns how many bytes.
+/// waits there holds its span, as does one that a thread keeps. Returns how
+/// many bytes.
 pub(crate) fn give_back_all() -> usize {
+    if let Some(cache) = threads::present() {
+        // SAFETY: [OWNER-ONLY] it is the calling thread's.
+        unsafe { cache.tidy() };
+    }
+    threads::caches().for_each(Cache::ask_to_tidy);
     let mut boxes = Boxes::new();
     let arenas = arena::all().iter().map(|arena| &arena.home);
     for home in arenas.chain(threads::caches().map(|cache| -> &Home { &cache.home })) {

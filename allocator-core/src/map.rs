@@ -13,6 +13,7 @@
 //!  chunks   │256 B   │256 B   │ …   one record a chunk
 //! ```
 
+use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
 use crate::class::{GRANULE, GRANULE_SHIFT};
@@ -91,8 +92,7 @@ pub(crate) struct Map {
     chunks: AtomicPtr<Chunk>,
 }
 
-/// A thread's own copy of where the map is, for its fast path: no word of it
-/// is shared, and `opened` may be out of date, which the slow path mends.
+/// Where the map is, and how far it can be read.
 #[derive(Clone, Copy)]
 pub(crate) struct View {
     base: usize,
@@ -100,10 +100,49 @@ pub(crate) struct View {
     entries: *const AtomicU32,
 }
 
-impl View {
-    /// Sees nothing: every pointer seems not to be ours.
-    pub(crate) const NOTHING: View = View { base: 0, opened: 0, entries: ptr::null() };
+/// A thread's own view, for its fast path: it may be out of date, which the
+/// slow path mends.
+pub(crate) struct OwnView {
+    base: Cell<usize>,
+    /// Others write this word, too: see [`forget`](Self::forget).
+    opened: AtomicUsize,
+    entries: Cell<*const AtomicU32>,
+}
 
+impl OwnView {
+    /// Sees nothing: every pointer seems not to be ours.
+    pub(crate) const fn nothing() -> Self {
+        OwnView { base: Cell::new(0), opened: AtomicUsize::new(0), entries: Cell::new(ptr::null()) }
+    }
+
+    /// Brings the view up to date. Called by its thread.
+    pub(crate) fn look(&self) {
+        let now = MAP.view();
+        self.base.set(now.base);
+        self.entries.set(now.entries);
+        self.opened.store(now.opened, order::hint());
+    }
+
+    /// Makes the thread see nothing, so that its next free takes the slow way.
+    /// Anybody may; the thread may look just then, and the wish is lost.
+    pub(crate) fn forget(&self) {
+        self.opened.store(0, order::hint());
+    }
+
+    /// Whether somebody made the thread see nothing.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.opened.load(order::hint()) == 0
+    }
+
+    /// The entry of the granule that `ptr` is in, if the view goes so far.
+    #[inline(always)]
+    pub(crate) fn entry(&self, ptr: *mut u8) -> Option<u32> {
+        let (base, entries) = (self.base.get(), self.entries.get());
+        View { base, opened: self.opened.load(order::hint()), entries }.entry(ptr)
+    }
+}
+
+impl View {
     /// The entry of the granule that `ptr` is in, if the view goes so far.
     #[inline(always)]
     pub(crate) fn entry(&self, ptr: *mut u8) -> Option<u32> {

@@ -9,7 +9,7 @@ use crate::sync::{self, AtomicUsize, Guarded};
 use crate::sys;
 
 const SMALLEST: usize = 64;
-const LARGEST: usize = 16 << 10;
+const LARGEST: usize = 64 << 10;
 const SIZES: usize = LARGEST.trailing_zeros() as usize - SMALLEST.trailing_zeros() as usize + 1;
 
 /// No access: around every segment. Also the largest page size there is.

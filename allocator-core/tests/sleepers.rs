@@ -85,12 +85,33 @@ fn goes_back() {
     assert!(stats.cached_bytes <= (SLEEPERS + 3) * (64 << 10), "{}", stats.cached_bytes);
 }
 
+/// A thread that freed much, and does little from then on, puts away what it
+/// kept, although its magazines serve it.
+fn is_asked() {
+    let mut made = blocks(100_000, 1);
+    let mut random = Random(2);
+    for i in (1..made.len()).rev() {
+        made.swap(i, random.below(i + 1));
+    }
+    free(made);
+    assert!(Strata::stats().cached_bytes > 128 << 10);
+    for _ in 0..3000 {
+        free(blocks(1, 3));
+        if Strata::stats().cached_bytes < 32 << 10 {
+            return;
+        }
+        thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("{} bytes are kept still", Strata::stats().cached_bytes);
+}
+
 #[test]
 fn child() {
     let Some(case) = common::case() else { return };
     match case.as_str() {
         "used-again" => is_used_again(),
         "goes-back" => goes_back(),
+        "is-asked" => is_asked(),
         _ => panic!("{case}?"),
     }
     common::at_end();
@@ -104,4 +125,9 @@ fn what_a_sleeping_thread_had_is_used_again() {
 #[test]
 fn what_a_sleeping_thread_had_goes_back() {
     common::succeeds("goes-back");
+}
+
+#[test]
+fn what_a_thread_that_does_little_had_goes_back() {
+    common::succeeds("is-asked");
 }

@@ -21,14 +21,6 @@ mod objects {
     }
 }
 
-mod resolver {
-    capi_tests::cases! {
-        "resolver.c" [], 10 seconds;
-        both: in_a_resolver;
-        ours:;
-    }
-}
-
 /// A library of `c/`.
 fn shared(source: &str) -> PathBuf {
     compile(source, ".so", &["-shared", "-fPIC"])

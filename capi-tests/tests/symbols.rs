@@ -153,3 +153,43 @@ fn runs_with_old_c_libraries() {
     }
     assert!(count > 0, "{imports}");
 }
+
+/// The instructions of a function up to its first return, which is not counted:
+/// what a hit executes, as the slow ways are jumps out of it.
+fn fast_path(name: &str) -> Vec<String> {
+    let library = library();
+    let listing = said(
+        "objdump",
+        &[
+            "-d",
+            "--no-show-raw-insn",
+            "-Mintel",
+            "--start-address",
+            &address(name),
+            library.to_str().unwrap(),
+        ],
+    );
+    let code =
+        listing.lines().filter_map(|line| line.split_once(":\t")).map(|(_, code)| code.trim());
+    code.take_while(|code| !code.starts_with("ret")).map(str::to_owned).collect()
+}
+
+/// Where a function is, as `objdump` takes it.
+fn address(name: &str) -> String {
+    let library = library();
+    let listing = said("nm", &["-D", "--defined-only", library.to_str().unwrap()]);
+    let line = listing.lines().find(|line| line.split_whitespace().nth(2) == Some(name));
+    format!("0x{}", line.expect("it is exported").split_whitespace().next().unwrap())
+}
+
+/// The budgets of the fast paths, on x86-64.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn fast_paths_are_short() {
+    for (name, most) in [("malloc", 16), ("free", 22), ("_Znwm", 16), ("_ZdlPv", 22)] {
+        let path = fast_path(name);
+        assert!(path.len() <= most, "{name}: {} instructions\n{}", path.len(), path.join("\n"));
+        let calls = path.iter().any(|code| code.starts_with("call") || code.starts_with("lock"));
+        assert!(!calls, "{name}:\n{}", path.join("\n"));
+    }
+}
