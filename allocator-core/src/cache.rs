@@ -56,9 +56,10 @@ const ACTIVE: u8 = u8::MAX;
 
 #[repr(C, align(64))]
 pub(crate) struct Cache {
+    /// First, so that a bin's place is one addition away.
+    bins: [Bin; CLASSES],
     /// Where the map is, as the thread knows it \[OWNER-ONLY\].
     view: OwnView,
-    bins: [Bin; CLASSES],
     pub(crate) home: Home,
     owner: Guarded<Owner>,
 }

@@ -103,49 +103,62 @@ pub(crate) struct View {
 /// A thread's own view, for its fast path: it may be out of date, which the
 /// slow path mends.
 pub(crate) struct OwnView {
-    base: Cell<usize>,
-    /// Others write this word, too: see [`forget`](Self::forget).
-    opened: AtomicUsize,
+    /// What to add to an address for its offset in the window. Others write
+    /// this word, too: see [`forget`](Self::forget).
+    minus_base: AtomicUsize,
+    opened: Cell<usize>,
     entries: Cell<*const AtomicU32>,
 }
+
+/// With this for `minus_base`, all addresses lie beyond any window.
+const FORGOTTEN: usize = 1 << 62;
 
 impl OwnView {
     /// Sees nothing: every pointer seems not to be ours.
     pub(crate) const fn nothing() -> Self {
-        OwnView { base: Cell::new(0), opened: AtomicUsize::new(0), entries: Cell::new(ptr::null()) }
+        OwnView {
+            minus_base: AtomicUsize::new(0),
+            opened: Cell::new(0),
+            entries: Cell::new(ptr::null()),
+        }
     }
 
     /// Brings the view up to date. Called by its thread.
     pub(crate) fn look(&self) {
         let now = MAP.view();
-        self.base.set(now.base);
+        self.opened.set(now.opened);
         self.entries.set(now.entries);
-        self.opened.store(now.opened, order::hint());
+        self.minus_base.store(now.base.wrapping_neg(), order::hint());
     }
 
     /// Makes the thread see nothing, so that its next free takes the slow way.
     /// Anybody may; the thread may look just then, and the wish is lost.
     pub(crate) fn forget(&self) {
-        self.opened.store(0, order::hint());
+        self.minus_base.store(FORGOTTEN, order::hint());
     }
 
     /// Whether somebody made the thread see nothing.
     pub(crate) fn is_forgotten(&self) -> bool {
-        self.opened.load(order::hint()) == 0
+        self.minus_base.load(order::hint()) == FORGOTTEN
     }
 
     /// The entry of the granule that `ptr` is in, if the view goes so far.
     #[inline(always)]
     pub(crate) fn entry(&self, ptr: *mut u8) -> Option<u32> {
-        let (base, entries) = (self.base.get(), self.entries.get());
-        View { base, opened: self.opened.load(order::hint()), entries }.entry(ptr)
+        let offset = self.minus_base.load(order::hint()).wrapping_add(ptr.addr());
+        let granule = offset >> GRANULE_SHIFT;
+        if granule >= self.opened.get() {
+            return None;
+        }
+        // SAFETY: [MAP-OPENED] entries below `opened` are readable for ever.
+        Some(unsafe { (*self.entries.get().add(granule)).load(order::through_block()) })
     }
 }
 
 impl View {
     /// The entry of the granule that `ptr` is in, if the view goes so far.
     #[inline(always)]
-    pub(crate) fn entry(&self, ptr: *mut u8) -> Option<u32> {
+    fn entry(&self, ptr: *mut u8) -> Option<u32> {
         let granule = ptr.addr().wrapping_sub(self.base) >> GRANULE_SHIFT;
         if granule >= self.opened {
             return None;
