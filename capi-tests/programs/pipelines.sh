@@ -17,9 +17,9 @@ sort -u -t $'\t' -k3,3V -k4,4 data | sha256sum
 sort -R --random-source=data -S 20M data | sort | cmp - <(sort data) && echo "the same lines"
 sort -m <(head -n 90000 data | sort) <(tail -n +90001 data | sort) | cmp - <(sort data) && echo merged
 
-cut -f 3 data | sort | uniq -c | sort -k1,1nr -k2 | head -n 20
+cut -f 3 data | sort | uniq -c | sort -k1,1nr -k2 | sed -n 1,20p
 join -t $'\t' <(cut -f 1,2 data | sort -u -k1,1) <(cut -f 1,4 data | sort -u -k1,1) | sha256sum
-comm -12 <(cut -f 2 data | head -n 100000 | sort -u) <(cut -f 2 data | tail -n 100001 | sort -u) | sha256sum
+comm -12 <(cut -f 2 data | sed -n 1,100000p | sort -u) <(cut -f 2 data | tail -n 100001 | sort -u) | sha256sum
 paste -d, <(cut -f 1 data) <(tac data | cut -f 2) <(cut -f 3 data) | sha256sum
 tr a-z A-Z <data | sed -E 's/WORD([0-9]+)/\1-\1/; /^1/d; s/(.)(.)$/\2\1/' | sha256sum
 grep -cE '(word7+)|([0-9a-f])\2\2' data
