@@ -6,6 +6,7 @@ use core::ptr;
 
 use allocator_core::bare;
 
+use crate::callers;
 use crate::errno;
 use crate::foreign;
 use crate::replaced;
@@ -59,14 +60,33 @@ pub unsafe extern "C" fn free(ptr: *mut c_void) {
     }
 }
 
+/// Goes on with the address that `free` returns to: `free` ends in a jump here.
+#[cfg(target_arch = "x86_64")]
 #[cold]
-#[inline(never)]
+#[unsafe(naked)]
 unsafe extern "C" fn free_slow(ptr: *mut c_void) {
+    core::arch::naked_asm!("mov rsi, [rsp]", "jmp {free}", free = sym free_for)
+}
+
+/// Goes on with the address that `free` returns to: `free` ends in a jump here.
+#[cfg(target_arch = "aarch64")]
+#[cold]
+#[unsafe(naked)]
+unsafe extern "C" fn free_slow(ptr: *mut c_void) {
+    core::arch::naked_asm!("mov x1, x30", "b {free}", free = sym free_for)
+}
+
+/// Takes back a block for whoever called from `caller`.
+#[cold]
+unsafe extern "C" fn free_for(ptr: *mut c_void, caller: usize) {
     // SAFETY: by the caller.
     unsafe {
         if !ptr.is_null() && !bare::free(ptr.cast()) {
             foreign::free(ptr);
         }
+    }
+    if callers::hold_no_locks(caller) {
+        bare::attend();
     }
 }
 

@@ -12,6 +12,8 @@ use core::fmt::Write;
 
 mod errno;
 
+mod callers;
+
 mod weak;
 
 mod foreign;

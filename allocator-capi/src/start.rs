@@ -2,6 +2,7 @@
 
 use allocator_core::bare;
 
+use crate::callers;
 use crate::numbers;
 
 /// The linker's tables of what to run, and when.
@@ -18,6 +19,7 @@ static END: extern "C" fn() = ending;
 /// not have been there to read then.
 extern "C" fn started() {
     bare::start();
+    callers::look();
 }
 
 extern "C" fn ending() {

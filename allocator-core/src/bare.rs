@@ -14,6 +14,7 @@ use crate::class::{self, CLASSES};
 use crate::conf;
 use crate::fatal::{self, Misuse, Place};
 use crate::free;
+use crate::helper;
 use crate::huge;
 use crate::init;
 use crate::map::{self, MAP};
@@ -206,10 +207,21 @@ pub fn refuse(ptr: *mut u8) -> ! {
 
 /// Sets the allocator up, if no allocation did, and reads the options from the
 /// environment, if no allocation could.
+///
+/// From now on, the thread that gives memory back is started by [`attend`]
+/// only: the C library frees under locks of its own.
 pub fn start() {
+    helper::start_when_asked();
     if init::ready() {
         conf::read();
     }
+}
+
+/// Where threads may be started: sees that somebody gives memory back, if
+/// there is too much.
+#[inline]
+pub fn attend() {
+    helper::attend_here();
 }
 
 /// Whether the options want numbers at the end of the process.

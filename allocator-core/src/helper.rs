@@ -44,13 +44,40 @@ const TICK: u32 = 400;
 /// Looks without anything to do before the helper ends.
 const PATIENCE: u32 = 5;
 
+/// Whether a thread may be started where it is asked for only. The C library
+/// calls `free` under locks that it needs to start a thread.
+static ASKED_ONLY: AtomicBool = AtomicBool::new(false);
+
+/// From now on, threads are started by [`attend_here`] only.
+pub(crate) fn start_when_asked() {
+    ASKED_ONLY.store(true, order::hint());
+}
+
 /// At the end of slow paths, where no lock is held: sees that somebody gives
 /// memory back, if there is too much.
 #[inline]
 pub(crate) fn attend() {
     if usage::in_excess() && STATE.load(order::hint()) == NONE {
+        if ASKED_ONLY.load(order::hint()) {
+            usage::excess_is_large().then(give_back_here);
+        } else {
+            start()
+        }
+    }
+}
+
+/// As [`attend`], where threads may be started.
+#[inline]
+pub(crate) fn attend_here() {
+    if usage::in_excess() && STATE.load(order::hint()) == NONE {
         start();
     }
+}
+
+/// Gives the excess back at once.
+fn give_back_here() {
+    purge::purge(usage::excess());
+    usage::look_again();
 }
 
 #[cold]
@@ -61,8 +88,7 @@ fn start() {
     if !is_allowed() || !sys::start_thread(help) {
         // Then whoever is here does it, at once.
         STATE.store(NONE, order::hint());
-        purge::purge(usage::excess());
-        usage::look_again();
+        give_back_here();
     }
 }
 

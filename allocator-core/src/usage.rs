@@ -136,6 +136,11 @@ pub(crate) fn excess() -> usize {
     dirty().saturating_sub(bound())
 }
 
+/// Whether there is twice the free memory that may be held.
+pub(crate) fn excess_is_large() -> bool {
+    excess() > bound()
+}
+
 /// Bytes of spans, page runs and mappings in use.
 pub(crate) fn live() -> usize {
     USAGE.spans.load(order::count()) + large()
