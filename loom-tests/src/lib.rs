@@ -40,3 +40,29 @@ pub use twins::{EQUIVALENT, Equivalent, TWINS, Twin};
 pub fn labels() -> impl Iterator<Item = (&'static str, core::sync::atomic::Ordering)> {
     order::ALL.iter().copied()
 }
+
+/// Runs one model: `NAME`, or with a twin: `NAME LABEL [ORDERING]`, where the
+/// ordering is the weaker one; `step`: the step is left out; `deleted`: the
+/// function is.
+///
+/// # Panics
+/// If the model fails.
+pub fn run_named(words: &[&str]) {
+    let name = words.first().expect("a model's name");
+    let model = model(name).expect("a model of this name");
+    let twin = words.get(1).map(|label| {
+        let weakness = match words.get(2).copied() {
+            Some("Acquire") => Weakness::Order(std::sync::atomic::Ordering::Acquire),
+            Some("Release") => Weakness::Order(std::sync::atomic::Ordering::Release),
+            Some("step") => Weakness::Step,
+            Some("deleted") => Weakness::Deleted,
+            _ => Weakness::Order(std::sync::atomic::Ordering::Relaxed),
+        };
+        (*label, weakness)
+    });
+    let start = std::time::Instant::now();
+    let report = run(model, twin);
+    println!("{name}: {} executions, {:.1?}", report.executions, start.elapsed());
+    println!("outcomes: {:?}", report.outcomes);
+    model.check(&report);
+}

@@ -44,9 +44,23 @@ fn every_model_is_tested() {
     }
 }
 
-/// Runs a model in a process of its own: some twins end it.
+/// What a process is to run, if it is one of those below.
+const MODEL: &str = "STRATA_MODEL";
+
+/// Runs a model in a process of its own: some twins end it. It is this program
+/// once more, as loom needs panics that unwind, which only tests have.
 fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_model")).args(arguments).output().unwrap()
+    let this = std::env::current_exe().unwrap();
+    let mut command = Command::new(this);
+    command.args(["--exact", "child", "--nocapture"]).env(MODEL, arguments.join(" "));
+    command.output().unwrap()
+}
+
+#[test]
+fn child() {
+    if let Ok(words) = std::env::var(MODEL) {
+        loom_tests::run_named(&words.split(' ').collect::<Vec<_>>());
+    }
 }
 
 fn passes(name: &str) {

@@ -175,6 +175,8 @@ fn build(copy: &Path) -> PathBuf {
     let target = std::env::current_exe().unwrap().parent().unwrap().join("deletion-target");
     let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
         .args(["build", "--release", "--quiet", "-p", "loom-tests", "--bin", "model"])
+        // loom needs panics that unwind.
+        .args(["--config", "profile.release.panic='unwind'"])
         .current_dir(root)
         .env("CARGO_TARGET_DIR", &target)
         .env("STRATA_SOURCE", copy)
