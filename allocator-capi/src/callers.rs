@@ -2,28 +2,32 @@
 //! that they need to start a thread: nobody starts one for them there.
 
 use core::ffi::{c_int, c_void};
+use core::ptr;
 use core::slice;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// From where to where the code of the C library and of the linker is. Written
-/// once, at the start; until then, all code is theirs. (Relaxed: each word is
-/// read for itself, and a mixture only names too few callers, as long as
-/// the ends are written last.)
+use crate::weak;
+
+/// From where to where the C library is, and the linker. Written once, at the
+/// start; until then, and in static programs, all code is theirs. (Relaxed: any
+/// mixture of the old words and the new contains what the new do.)
 static RANGES: [[AtomicUsize; 2]; 2] =
     [const { [AtomicUsize::new(0), AtomicUsize::new(usize::MAX)] }; 2];
 
-/// Whether whoever calls from this address cannot be the C library.
+/// Whether whoever calls from this address is neither of them, nor this
+/// library, which may have been called by them.
 #[inline]
 pub(crate) fn hold_no_locks(caller: usize) -> bool {
-    RANGES.iter().all(|[start, end]| {
-        !(start.load(Ordering::Relaxed)..end.load(Ordering::Relaxed)).contains(&caller)
-    })
+    let theirs = RANGES.iter().any(|[start, end]| {
+        (start.load(Ordering::Relaxed)..end.load(Ordering::Relaxed)).contains(&caller)
+    });
+    !theirs && !weak::is_here(ptr::without_provenance(caller))
 }
 
 /// Finds out where the C library and the linker are.
 pub(crate) fn look() {
     // SAFETY: the function is one that this takes; it keeps nothing.
-    unsafe { libc::dl_iterate_phdr(Some(look_at), core::ptr::null_mut()) };
+    unsafe { libc::dl_iterate_phdr(Some(look_at), ptr::null_mut()) };
 }
 
 unsafe extern "C" fn look_at(
@@ -42,14 +46,14 @@ unsafe extern "C" fn look_at(
     let loaded = || headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
     let start = loaded().map(|header| base + header.p_vaddr as usize).min().unwrap_or(0);
     let end = loaded().map(|header| base + (header.p_vaddr + header.p_memsz) as usize).max();
-    let of = |address: usize| (start..end.unwrap_or(0)).contains(&address);
-    // SAFETY: takes a number.
-    let linker = unsafe { libc::getauxval(libc::AT_BASE) } as usize;
-    let c_library = libc::abort as *const () as usize;
-    for (range, mark) in RANGES.iter().zip([c_library, linker]) {
-        if of(mark) || mark == 0 {
+    let end = end.unwrap_or(0);
+    // One thing of each: programs call this function, but do not take its
+    // address, which could then be elsewhere.
+    let marks = [libc::__errno_location as *const (), weak::address!("_r_debug").cast()];
+    for (range, mark) in RANGES.iter().zip(marks) {
+        if (start..end).contains(&mark.addr()) {
             range[0].store(start, Ordering::Relaxed);
-            range[1].store(end.unwrap_or(usize::MAX), Ordering::Relaxed);
+            range[1].store(end, Ordering::Relaxed);
         }
     }
     0

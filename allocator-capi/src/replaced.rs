@@ -1,7 +1,6 @@
 //! Whether the program has operators `new` and `delete` of its own. C++ says
 //! that the other forms (arrays, `nothrow`, sizes told) end in these then.
 
-use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::weak;
@@ -39,11 +38,6 @@ fn look_now() {
         weak::exported!("_Znam"),
         weak::exported!("_ZdaPv"),
     ];
-    REPLACED.store(!basic.into_iter().all(is_here), Ordering::Relaxed);
+    REPLACED.store(!basic.into_iter().all(weak::is_here), Ordering::Relaxed);
     KNOWN.store(true, Ordering::Relaxed);
-}
-
-/// Whether code is this library's: the linker says where that begins and ends.
-fn is_here(code: *const c_void) -> bool {
-    (weak::hidden!("__ehdr_start")..weak::hidden!("_etext")).contains(&code)
 }

@@ -86,7 +86,7 @@ macro_rules! hidden {
     }};
 }
 
-pub(crate) use {address, exported, hidden};
+pub(crate) use {address, exported};
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem;
@@ -126,4 +126,9 @@ fn look_up_in(handle: *mut c_void, name: &CStr) -> *const c_void {
     }
     // SAFETY: this is what `dlsym` takes.
     unsafe { mem::transmute::<*const c_void, Dlsym>(dlsym)(handle, name.as_ptr()) }
+}
+
+/// Whether code is this library's: the linker says where that begins and ends.
+pub(crate) fn is_here(code: *const c_void) -> bool {
+    (hidden!("__ehdr_start")..hidden!("_etext")).contains(&code)
 }

@@ -145,10 +145,11 @@ pub unsafe fn realloc(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     }
     // SAFETY: by the caller; both blocks have so many bytes.
     unsafe {
-        let to = match alloc(with_room(old, new), class::ANY) {
-            to if to.is_null() => alloc(new, class::ANY),
-            to => to,
-        };
+        let more = with_room(old, new);
+        let mut to = alloc(more, class::ANY);
+        if to.is_null() && more != new {
+            to = alloc(new, class::ANY);
+        }
         if !to.is_null() {
             ptr::copy_nonoverlapping(ptr, to, old.min(new));
             free(ptr);
@@ -195,7 +196,7 @@ pub fn usable(ptr: *mut u8) -> Option<usize> {
 /// Bytes of a block that is not small and has this entry.
 fn large_bytes(ptr: *mut u8, entry: u32) -> usize {
     if map::kind(entry) == map::HUGE {
-        return huge::bytes_at(ptr);
+        return huge::bytes_at(ptr, 0);
     }
     medium::bytes_at(ptr)
 }

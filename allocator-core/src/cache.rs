@@ -20,7 +20,7 @@ use crate::budget::Budget;
 use crate::class::{self, CLASSES};
 use crate::home::Home;
 use crate::mail::{self, Boxes};
-use crate::map::{self, MAP, OwnView};
+use crate::map::{self, MAP, View};
 use crate::moves;
 use crate::pool;
 use crate::span::Hand;
@@ -59,7 +59,7 @@ pub(crate) struct Cache {
     /// First, so that a bin's place is one addition away.
     bins: [Bin; CLASSES],
     /// Where the map is, as the thread knows it \[OWNER-ONLY\].
-    view: OwnView,
+    view: View,
     pub(crate) home: Home,
     owner: Guarded<Owner>,
 }
@@ -118,7 +118,7 @@ impl Cache {
             }
         }
         Cache {
-            view: OwnView::nothing(),
+            view: View::nothing(),
             bins,
             home: Home::new(id),
             owner: Guarded::new(Owner {

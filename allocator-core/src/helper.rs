@@ -57,11 +57,11 @@ pub(crate) fn start_when_asked() {
 /// memory back, if there is too much.
 #[inline]
 pub(crate) fn attend() {
-    if usage::in_excess() && STATE.load(order::hint()) == NONE {
-        if ASKED_ONLY.load(order::hint()) {
-            usage::excess_is_large().then(give_back_here);
-        } else {
-            start()
+    if usage::in_excess() {
+        if !ASKED_ONLY.load(order::hint()) {
+            attend_here();
+        } else if STATE.load(order::hint()) == NONE && usage::excess_is_large() {
+            give_back_here();
         }
     }
 }

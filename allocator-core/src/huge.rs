@@ -105,25 +105,22 @@ fn settle(index: usize, bytes: usize, chunks: usize) -> *mut u8 {
 /// and its bytes.
 fn check(ptr: *mut u8, size: usize) -> (&'static Chunk, usize, usize) {
     let index = MAP.chunk_index(ptr);
-    let chunk = MAP.chunk(index);
-    let bytes = chunk.huge_bytes.load(order::through_block());
-    let place = Place { span: MAP.chunk_base(index).addr(), block: bytes };
-    if !ptr.addr().is_multiple_of(CHUNK) {
-        fatal::misuse(Misuse::Interior, ptr, &place, size);
-    }
+    let bytes = bytes_at(ptr, size);
     if bytes_for(size) != Some(bytes) {
+        let place = Place { span: ptr.addr(), block: bytes };
         fatal::misuse(Misuse::Layout, ptr, &place, size);
     }
-    (chunk, index, bytes)
+    (MAP.chunk(index), index, bytes)
 }
 
-/// Bytes of the huge block at `ptr`, whose entry says that there is one.
-pub(crate) fn bytes_at(ptr: *mut u8) -> usize {
+/// Bytes of the huge block at `ptr`, whose entry says that there is one; it is
+/// said to have `size`.
+pub(crate) fn bytes_at(ptr: *mut u8, size: usize) -> usize {
     let index = MAP.chunk_index(ptr);
     let bytes = MAP.chunk(index).huge_bytes.load(order::through_block());
     let place = Place { span: MAP.chunk_base(index).addr(), block: bytes };
     if !ptr.addr().is_multiple_of(CHUNK) {
-        fatal::misuse(Misuse::Interior, ptr, &place, 0);
+        fatal::misuse(Misuse::Interior, ptr, &place, size);
     }
     bytes
 }

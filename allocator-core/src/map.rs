@@ -92,17 +92,9 @@ pub(crate) struct Map {
     chunks: AtomicPtr<Chunk>,
 }
 
-/// Where the map is, and how far it can be read.
-#[derive(Clone, Copy)]
+/// A thread's own view of the map, for its fast path: it may be out of date,
+/// which the slow path mends.
 pub(crate) struct View {
-    base: usize,
-    opened: usize,
-    entries: *const AtomicU32,
-}
-
-/// A thread's own view, for its fast path: it may be out of date, which the
-/// slow path mends.
-pub(crate) struct OwnView {
     /// What to add to an address for its offset in the window. Others write
     /// this word, too: see [`forget`](Self::forget).
     minus_base: AtomicUsize,
@@ -113,10 +105,10 @@ pub(crate) struct OwnView {
 /// With this for `minus_base`, all addresses lie beyond any window.
 const FORGOTTEN: usize = 1 << 62;
 
-impl OwnView {
+impl View {
     /// Sees nothing: every pointer seems not to be ours.
     pub(crate) const fn nothing() -> Self {
-        OwnView {
+        View {
             minus_base: AtomicUsize::new(0),
             opened: Cell::new(0),
             entries: Cell::new(ptr::null()),
@@ -125,10 +117,10 @@ impl OwnView {
 
     /// Brings the view up to date. Called by its thread.
     pub(crate) fn look(&self) {
-        let now = MAP.view();
-        self.opened.set(now.opened);
-        self.entries.set(now.entries);
-        self.minus_base.store(now.base.wrapping_neg(), order::hint());
+        self.opened.set(MAP.opened.load(order::through_block()));
+        self.entries.set(MAP.entries.load(order::through_block()));
+        let base = MAP.base.load(order::through_block());
+        self.minus_base.store(base.wrapping_neg(), order::hint());
     }
 
     /// Makes the thread see nothing, so that its next free takes the slow way.
@@ -152,19 +144,6 @@ impl OwnView {
         }
         // SAFETY: [MAP-OPENED] entries below `opened` are readable for ever.
         Some(unsafe { (*self.entries.get().add(granule)).load(order::through_block()) })
-    }
-}
-
-impl View {
-    /// The entry of the granule that `ptr` is in, if the view goes so far.
-    #[inline(always)]
-    fn entry(&self, ptr: *mut u8) -> Option<u32> {
-        let granule = ptr.addr().wrapping_sub(self.base) >> GRANULE_SHIFT;
-        if granule >= self.opened {
-            return None;
-        }
-        // SAFETY: [MAP-OPENED] entries below `opened` are readable for ever.
-        Some(unsafe { (*self.entries.add(granule)).load(order::through_block()) })
     }
 }
 
@@ -193,22 +172,20 @@ impl Map {
         self.chunks.store(chunks.as_ptr().cast(), order::hint());
     }
 
-    /// What there is to see now.
-    pub(crate) fn view(&self) -> View {
-        View {
-            base: self.base.load(order::through_block()),
-            opened: self.opened.load(order::through_block()),
-            entries: self.entries.load(order::through_block()),
-        }
-    }
-
     /// The entry of the granule that `ptr` is in; 0 for every pointer that
     /// is not ours.
     pub(crate) fn entry(&self, ptr: *mut u8) -> u32 {
-        self.view().entry(ptr).unwrap_or(0)
+        let granule = self.granule(ptr);
+        if granule >= self.opened.load(order::through_block()) {
+            return 0;
+        }
+        let entries = self.entries.load(order::through_block());
+        // SAFETY: [MAP-OPENED] entries below `opened` are readable for ever.
+        unsafe { (*entries.add(granule)).load(order::through_block()) }
     }
 
-    /// Which granule of the window `ptr` is in. It is one of ours.
+    /// Which granule of the window `ptr` is in; if it is not ours, it may be
+    /// one beyond the end.
     #[inline]
     fn granule(&self, ptr: *mut u8) -> usize {
         ptr.addr().wrapping_sub(self.base.load(order::through_block())) >> GRANULE_SHIFT
