@@ -117,10 +117,24 @@ fn parent(pid: u32) -> Option<u32> {
 
 /// Expects of a process that it has the library loaded.
 pub(crate) fn has_the_library(pid: u32) {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("its mappings can be read");
+    assert!(names_the_library(&maps), "{pid}:\n{maps}");
+}
+
+/// Expects that of the children of a process, and says how many they are:
+/// those that are still there when they are looked at.
+pub(crate) fn children_that_have_the_library(pid: u32) -> usize {
+    let mappings = |id: &u32| fs::read_to_string(format!("/proc/{id}/maps")).ok();
+    let all: Vec<String> = children(pid).iter().filter_map(mappings).collect();
+    // Those of a process that is just ending can be read, and are none.
+    let all = all.into_iter().filter(|maps| !maps.is_empty());
+    all.inspect(|maps| assert!(names_the_library(maps), "{maps}")).count()
+}
+
+fn names_the_library(maps: &str) -> bool {
     let library = library();
     let name = library.file_name().expect("a library has a name").to_string_lossy();
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("its mappings can be read");
-    assert!(maps.lines().any(|line| line.ends_with(&format!("/{name}"))), "{pid}:\n{maps}");
+    maps.lines().any(|line| line.ends_with(&format!("/{name}")))
 }
 
 /// The memory that a process has from the system, in MiB.
