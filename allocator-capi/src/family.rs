@@ -76,18 +76,28 @@ unsafe extern "C" fn free_slow(ptr: *mut c_void) {
     core::arch::naked_asm!("mov x1, x30", "b {free}", free = sym free_for)
 }
 
-/// Takes back a block for whoever called from `caller`.
+/// Takes back a block for whoever called from `caller`: as a rule one of
+/// another thread's.
 #[cold]
 unsafe extern "C" fn free_for(ptr: *mut c_void, caller: usize) {
+    // SAFETY: by the caller.
+    unsafe {
+        if !bare::hold_back(ptr.cast()) {
+            free_other(ptr, caller);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn free_other(ptr: *mut c_void, caller: usize) {
     // SAFETY: by the caller.
     unsafe {
         if !ptr.is_null() && !bare::free(ptr.cast()) {
             foreign::free(ptr);
         }
     }
-    if callers::hold_no_locks(caller) {
-        bare::attend();
-    }
+    bare::attend(|| callers::hold_no_locks(caller));
 }
 
 /// A block for `count` elements of `size` bytes, all zero. Null, with

@@ -35,7 +35,7 @@ pub(crate) unsafe extern "C" fn free_aligned(ptr: *mut c_void, size: usize, alig
         }
     }
     // The C library, which calls under its locks, does not free this way.
-    bare::attend();
+    bare::attend(|| true);
 }
 
 /// Takes back a block that was asked for with `size` bytes (C23); null is none.

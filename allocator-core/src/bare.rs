@@ -70,6 +70,19 @@ pub unsafe fn keep(ptr: *mut u8) -> bool {
     unsafe { (*tls::get()).push_any(ptr) }
 }
 
+/// As [`keep`], for a block of another thread's, which is held back to be sent
+/// there with others.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub unsafe fn hold_back(ptr: *mut u8) -> bool {
+    let entry = MAP.entry(ptr);
+    let small = (map::kind(entry) as usize) < CLASSES && map::owner(entry) != NO_HOME;
+    // SAFETY: by the caller.
+    small && unsafe { free::hold_back(ptr, entry) }
+}
+
 /// Takes a block back. False: it is not ours.
 ///
 /// # Safety
@@ -79,10 +92,13 @@ pub unsafe fn free(ptr: *mut u8) -> bool {
     if map::owner(entry) == NO_HOME {
         return false;
     }
-    let class = CLASSES.min(map::kind(entry) as usize);
-    let size = if class < CLASSES { 0 } else { large_bytes(ptr, entry) };
-    // SAFETY: by the caller; the class is the block's.
-    unsafe { free::free_slow(ptr, size, class) };
+    if (map::kind(entry) as usize) < CLASSES {
+        // SAFETY: by the caller.
+        unsafe { free::free_small(ptr, entry) };
+    } else {
+        free::free_odd(ptr, entry, large_bytes(ptr, entry));
+        helper::attend();
+    }
     true
 }
 
@@ -123,7 +139,33 @@ pub unsafe fn free_sized(ptr: *mut u8, size: usize, align: usize) -> bool {
 ///
 /// # Safety
 /// The block is the caller's, who uses what is returned from now on.
+#[inline]
 pub unsafe fn realloc(ptr: *mut u8, new: usize) -> Option<*mut u8> {
+    let entry = MAP.entry(ptr);
+    let class = map::kind(entry) as usize;
+    if class >= CLASSES || map::owner(entry) == NO_HOME {
+        // SAFETY: by the caller.
+        return unsafe { realloc_large(ptr, new) };
+    }
+    let old = class::size(class);
+    if fits(new, old) {
+        return Some(ptr);
+    }
+    let to = match at_hand(new) {
+        block if block.is_null() => alloc(new, 1),
+        block => block,
+    };
+    // SAFETY: by the caller.
+    unsafe { move_to(to, ptr, old.min(new)) };
+    Some(to)
+}
+
+/// As [`realloc`], for a block that is not small, or not ours.
+///
+/// # Safety
+/// As there.
+#[inline(never)]
+unsafe fn realloc_large(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     let old = usable(ptr)?;
     if fits(new, old) {
         return Some(ptr);
@@ -143,18 +185,32 @@ pub unsafe fn realloc(ptr: *mut u8, new: usize) -> Option<*mut u8> {
         }
         _ => {}
     }
-    // SAFETY: by the caller; both blocks have so many bytes.
+    let more = with_room(old, new);
+    let mut to = alloc(more, class::ANY);
+    if to.is_null() && more != new {
+        to = alloc(new, class::ANY);
+    }
+    // SAFETY: by the caller.
+    unsafe { move_to(to, ptr, old.min(new)) };
+    Some(to)
+}
+
+/// Copies so many bytes from one block to another, if there is one, and frees
+/// the first.
+///
+/// # Safety
+/// Both blocks have so many bytes, and the first is not used any more.
+#[inline(always)]
+unsafe fn move_to(to: *mut u8, from: *mut u8, bytes: usize) {
+    if to.is_null() {
+        return;
+    }
+    // SAFETY: by the caller.
     unsafe {
-        let more = with_room(old, new);
-        let mut to = alloc(more, class::ANY);
-        if to.is_null() && more != new {
-            to = alloc(new, class::ANY);
+        ptr::copy_nonoverlapping(from, to, bytes);
+        if !keep(from) {
+            free(from);
         }
-        if !to.is_null() {
-            ptr::copy_nonoverlapping(ptr, to, old.min(new));
-            free(ptr);
-        }
-        Some(to)
     }
 }
 
@@ -218,11 +274,11 @@ pub fn start() {
     }
 }
 
-/// Where threads may be started: sees that somebody gives memory back, if
-/// there is too much.
+/// Sees that somebody gives memory back, if there is too much. Then only is it
+/// asked whether a thread may be started here.
 #[inline]
-pub fn attend() {
-    helper::attend_here();
+pub fn attend(may_start: impl FnOnce() -> bool) {
+    helper::attend_where(may_start);
 }
 
 /// Whether the options want numbers at the end of the process.

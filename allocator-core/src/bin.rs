@@ -11,7 +11,7 @@
 //! The null at the bottom is the end of the stack: empty needs no count.
 
 use core::cell::Cell;
-use core::ptr;
+use core::{ptr, slice};
 
 use crate::order;
 use crate::sync::AtomicPtr;
@@ -116,9 +116,30 @@ impl Bin {
         (limit.addr() - base.addr()) / size_of::<Slot>() - 1
     }
 
+    /// Blocks that fit still.
+    pub(crate) fn unused(&self) -> usize {
+        let top = self.top.load(order::owner());
+        (self.limit.get().addr() - top.addr()) / size_of::<Slot>()
+    }
+
+    /// Says that so many blocks less fit: not more than are unused.
+    pub(crate) fn lower_capacity(&self, blocks: usize) {
+        self.limit.set(self.limit.get().wrapping_sub(blocks));
+    }
+
     /// The bottom of the stack: the first block's slot.
     pub(crate) fn first(&self) -> *mut Slot {
         self.base.load(order::owner()).wrapping_add(1)
+    }
+
+    /// The blocks in it, the oldest first.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; nothing is taken or kept meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "one thread has the bin")]
+    pub(crate) unsafe fn blocks(&self) -> &mut [*mut u8] {
+        // SAFETY: the slots below the top are filled.
+        unsafe { slice::from_raw_parts_mut(self.first(), self.len()) }
     }
 
     /// Says how many blocks are in the magazine now.

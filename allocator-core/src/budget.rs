@@ -3,7 +3,7 @@
 //! them, within what the process may hold free at all.
 //!
 //! ```text
-//!  │ own: 48 KiB │ lent: up to 1 MiB, 64 KiB at a time │
+//!  │ own: 48 KiB │ lent: 64 KiB at a time              │
 //!  ├─ charged: full magazines would hold so much ─┤
 //! ```
 
@@ -13,8 +13,6 @@ use crate::usage;
 const OWN: usize = 48 << 10;
 /// Bytes lent at a time.
 const STEP: usize = 64 << 10;
-/// Bytes lent to one thread at most.
-const LENT_MOST: usize = 1 << 20;
 
 /// One thread's.
 pub(crate) struct Budget {
@@ -37,7 +35,7 @@ impl Budget {
     /// As [`fits`](Self::fits), borrowing for it if that can be.
     pub(crate) fn fits_or_borrows(&mut self, bytes: usize) -> bool {
         while !self.fits(bytes) {
-            if self.lent == LENT_MOST || !usage::lend(STEP) {
+            if !usage::lend(STEP, self.lent) {
                 return false;
             }
             self.lent += STEP;

@@ -19,11 +19,11 @@ use crate::bin::{Bin, NO_KEY, Slot};
 use crate::budget::Budget;
 use crate::class::{self, CLASSES};
 use crate::home::Home;
+use crate::inbox::MailBox;
 use crate::mail::{self, Boxes};
 use crate::map::{self, MAP, View};
-use crate::moves;
+use crate::moves::{self, Given};
 use crate::pool;
-use crate::span::Hand;
 use crate::supply;
 use crate::sync::Guarded;
 use crate::trial::Trial;
@@ -46,6 +46,10 @@ const REFILL_BYTES: usize = 8 << 10;
 /// is less.
 const FIRST: usize = 7;
 const FIRST_BYTES: usize = 2 << 10;
+
+/// Magazines looked at for unused room at a time.
+const SHIFTS: usize = 24;
+const FEW: usize = 4;
 
 /// Slow-path calls between two looks at one magazine.
 const AGE: u32 = 16;
@@ -74,6 +78,8 @@ struct Owner {
     clock: usize,
     /// The next class to be looked at when bytes are short.
     victim: usize,
+    /// The class that is being refilled: no room is taken from it.
+    filling: usize,
     /// How full each bin was when the clock came by, modulo [`ACTIVE`].
     seen: [u8; CLASSES],
     /// Whether leases are worth while.
@@ -99,12 +105,40 @@ pub(crate) static ENDED: Cache = Cache::new(0, NO_KEY);
 /// Where the room for a larger magazine may come from.
 #[derive(Clone, Copy)]
 enum Room {
-    /// What is left of the budget.
+    /// What is left of the budget, or not filled elsewhere.
     Left,
     /// More of a budget: for threads that free as well as allocate.
     Lent,
-    /// Others' larger magazines.
+    /// Others' larger magazines, the blocks above it put away.
     Made,
+}
+
+/// What became of a block that another owner has.
+#[derive(PartialEq)]
+pub(crate) enum Held {
+    /// Nothing: it is our own, or there is no outbox.
+    No,
+    /// It is in the outbox.
+    Yes,
+    /// It is, and that is full now: it must be sent off.
+    Full,
+}
+
+impl Owner {
+    /// Puts a block into the outbox, which is there and not full.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    #[inline(always)]
+    unsafe fn hold(&mut self, block: *mut u8, class: usize) -> Held {
+        let len = self.outbox_len;
+        // SAFETY: below the most blocks, it is ours to write.
+        unsafe { self.outbox.add(len).write(block) };
+        self.outbox_len = len + 1;
+        self.outbox_bytes += class::size(class);
+        let full = len + 1 == OUTBOX_BLOCKS || self.outbox_bytes >= OUTBOX_BYTES;
+        if full { Held::Full } else { Held::Yes }
+    }
 }
 
 impl Cache {
@@ -126,6 +160,7 @@ impl Cache {
                 budget: Budget::new(),
                 clock: 0,
                 victim: 0,
+                filling: CLASSES,
                 seen: [0; CLASSES],
                 trials: [const { Trial::new() }; CLASSES],
                 calls: 0,
@@ -232,60 +267,123 @@ impl Cache {
             }
             let want = bin.capacity().min(REFILL);
             let end = bin.first().wrapping_add(want);
-            let got = if self.owner().trials[class].leases(class) {
+            self.owner().filling = class;
+            let leases = self.owner().trials[class].leases(class);
+            let got = if leases {
                 self.take_leased(class, end, want)
             } else {
-                let got = self.take_shared(class, end, want);
-                if got != 0 {
-                    self.owner().trials[class].draw(got, end.wrapping_sub(1).read());
-                }
-                got
+                self.take_shared(class, end, want)
             };
-            if got == 0 {
-                return ptr::null_mut();
+            self.owner().filling = CLASSES;
+            debug_assert!(got <= bin.capacity());
+            if bin.len() == 0 {
+                if got == 0 {
+                    return ptr::null_mut();
+                }
+                if got < want {
+                    ptr::copy(end.wrapping_sub(got), bin.first(), got);
+                }
+                bin.set_len(got);
             }
-            if got < want {
-                let from = end.wrapping_sub(got);
-                ptr::copy(from, bin.first(), got);
+            if !leases {
+                self.owner().trials[class].draw(bin.blocks());
             }
-            bin.set_len(got);
             bin.pop()
         }
     }
 
-    /// Takes blocks from the thread's own spans, after putting its mail there.
+    /// Takes blocks of `class` from a home, ours or the arena's. Where there is
+    /// mail, that goes to the magazines: then there may be a block in this
+    /// one; else the blocks are below `end`, and it is returned how many.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; `want` slots below `end` are free.
-    unsafe fn take_own(&self, class: usize, end: *mut Slot, want: usize) -> usize {
-        let Some(mut open) = self.home.open() else { return 0 };
-        let mail = if self.home.has_mail() { open.drain() } else { ptr::null_mut() };
-        // SAFETY: the slots are the caller's.
-        let got = unsafe { open.take(class, end, want) };
-        let empty = open.close();
-        self.home.count_out(class, got);
-        self.after(empty, mail);
-        got
-    }
-
-    /// What is left to do when the home is closed again.
-    fn after(&self, empty: Hand, mail: *mut crate::inbox::MailBox) {
-        arena::retire(empty);
-        if !mail.is_null() {
-            // SAFETY: [OWNER-ONLY] called by the owner's paths.
-            unsafe { self.owner() }.boxes.unpack(mail);
+    unsafe fn take_from(&self, home: &Home, class: usize, end: *mut Slot, want: usize) -> usize {
+        // SAFETY: [OWNER-ONLY] by the caller, as for the slots.
+        unsafe {
+            loop {
+                match moves::take_or_letter(home, class, end, want) {
+                    Given::Blocks(got) => return got,
+                    Given::Letter(letter) => self.read(letter, home),
+                }
+                if self.bins[class].len() != 0 {
+                    return 0;
+                }
+            }
         }
     }
 
-    /// Takes blocks from spans that the arena shares out.
+    /// Fills magazines from a letter of a home's.
     ///
     /// # Safety
-    /// \[OWNER-ONLY\]; `want` slots below `end` are free.
+    /// \[OWNER-ONLY\]; the letter is in our hands.
+    unsafe fn read(&self, letter: NonNull<MailBox>, home: &Home) {
+        let (id, entries) = (home.id(), MAP.entries());
+        let mut grow = true;
+        let wants = |block| {
+            let entry = entries.of(block);
+            let class = map::kind(entry) as usize;
+            let Some(bin) = self.bins.get(class).filter(|_| map::owner(entry) == id) else {
+                return false;
+            };
+            // SAFETY: [OWNER-ONLY] by the caller; the block is free, and in no
+            // other place from now on.
+            let fits = unsafe { bin.push(block) || (grow && self.grow(class) && bin.push(block)) };
+            if fits {
+                self.home.count_out(class, 1);
+            } else {
+                grow = false;
+            }
+            fits
+        };
+        // SAFETY: [OWNER-ONLY] [BOX-ONE-PLACE] by the caller.
+        unsafe {
+            letter.as_ref().open(|contents| contents.offer(wants));
+            moves::finish(home, letter, &mut self.owner().boxes);
+        }
+    }
+
+    /// Takes blocks from spans that the arena shares out, as [`take_from`]
+    /// does.
+    ///
+    /// [`take_from`]: Self::take_from
+    ///
+    /// # Safety
+    /// As there.
     unsafe fn take_shared(&self, class: usize, end: *mut Slot, want: usize) -> usize {
-        // SAFETY: [OWNER-ONLY]
-        let shard = unsafe { self.owner() }.shard;
-        // SAFETY: the slots are the caller's.
-        unsafe { supply::take_shared(shard, class, end, want) }
+        // SAFETY: [OWNER-ONLY] by the caller, as for the slots.
+        unsafe {
+            let shard = self.owner().shard;
+            match self.take_from(&arena::get(shard).home, class, end, want) {
+                0 if self.bins[class].len() == 0 => supply::take_shared(shard, class, end, want),
+                got => got,
+            }
+        }
+    }
+
+    /// Takes blocks from the thread's spans, as [`take_from`] does, leasing
+    /// another span if these have none.
+    ///
+    /// [`take_from`]: Self::take_from
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn take_leased(&self, class: usize, end: *mut Slot, want: usize) -> usize {
+        // SAFETY: by the caller; the span names our home, and is in our hands.
+        unsafe {
+            let mut got = self.take_from(&self.home, class, end, want);
+            if got == 0
+                && self.bins[class].len() == 0
+                && let Some(span) = supply::find_span(self.shard(), class, self.id())
+                && let Some(mut open) = self.home.open()
+            {
+                open.adopt(span);
+                got = open.take(class, end, want);
+                self.home.count_out(class, got);
+                arena::retire(open.close());
+            }
+            got
+        }
     }
 
     /// Gives a class its first magazine, as large as may be. False if there
@@ -315,24 +413,23 @@ impl Cache {
         slot
     }
 
-    /// Takes blocks from the thread's spans, leasing another if these have none.
+    /// Holds back a small block with this entry, if another owner has it and
+    /// there is an outbox. Says whether it did.
     ///
     /// # Safety
-    /// \[OWNER-ONLY\]; `want` slots below `end` are free.
-    unsafe fn take_leased(&self, class: usize, end: *mut Slot, want: usize) -> usize {
-        // SAFETY: by the caller; the span names our home, and is in our hands.
+    /// \[OWNER-ONLY\], or a cache of nobody's; the block is free.
+    #[inline(always)]
+    pub(crate) unsafe fn hold_back(&self, block: *mut u8, entry: u32) -> Held {
+        // SAFETY: [OWNER-ONLY] by the caller; a cache of nobody's has no outbox.
         unsafe {
-            let mut got = self.take_own(class, end, want);
-            if got == 0
-                && let Some(span) = supply::find_span(self.shard(), class, self.id())
-                && let Some(mut open) = self.home.open()
-            {
-                open.adopt(span);
-                got = open.take(class, end, want);
-                self.home.count_out(class, got);
-                self.after(open.close(), ptr::null_mut());
+            let owner = self.owner();
+            if map::owner(entry) == self.id() || owner.outbox.is_null() {
+                return Held::No;
             }
-            got
+            let class = map::kind(entry) as usize;
+            self.home.count_back(class, 1);
+            owner.trials[class].see(block);
+            owner.hold(block, class)
         }
     }
 
@@ -341,7 +438,7 @@ impl Cache {
     /// # Safety
     /// \[OWNER-ONLY\]; the block is free, a small one, and its entry says
     /// `class` and another owner.
-    #[inline]
+    #[cold]
     pub(crate) unsafe fn pass_on(&self, block: *mut u8, class: usize) {
         self.home.count_back(class, 1);
         // SAFETY: [OWNER-ONLY] by the caller.
@@ -393,12 +490,21 @@ impl Cache {
                 self.start(class);
                 return;
             }
-            let more = (capacity * 2 + 1).min(most(class));
-            if more > capacity && self.resize(class, more, Room::Lent) {
-                return;
+            if !self.grow(class) {
+                self.flush(class, capacity.div_ceil(2));
             }
-            self.flush(class, capacity.div_ceil(2));
         }
+    }
+
+    /// Makes a magazine that ran over a larger one. Says whether it could.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn grow(&self, class: usize) -> bool {
+        let capacity = self.bins[class].capacity();
+        let more = (capacity * 2 + 1).min(most(class));
+        // SAFETY: [OWNER-ONLY] by the caller.
+        capacity != 0 && more > capacity && unsafe { self.resize(class, more, Room::Lent) }
     }
 
     /// Puts the `count` oldest blocks of a magazine into their spans.
@@ -428,8 +534,7 @@ impl Cache {
         let Some(mut open) = self.home.open() else { return };
         // SAFETY: [LIVE-PINS-SPAN] by the caller.
         let left = unsafe { open.put(blocks) };
-        let empty = open.close();
-        self.after(empty, ptr::null_mut());
+        arena::retire(open.close());
         for block in &blocks[..left] {
             // No class there any more: the block was freed twice, and whoever
             // it is sent to finds that out.
@@ -444,18 +549,13 @@ impl Cache {
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; \[LIVE-PINS-SPAN\]
-    #[inline]
     unsafe fn send(&self, block: *mut u8, class: usize) {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
-            let owner = self.owner();
-            if owner.outbox.is_null() && !self.get_outbox() {
+            if self.owner().outbox.is_null() && !self.get_outbox() {
                 return mail::send_one(block);
             }
-            owner.outbox.add(owner.outbox_len).write(block);
-            owner.outbox_len += 1;
-            owner.outbox_bytes += class::size(class);
-            if owner.outbox_len == OUTBOX_BLOCKS || owner.outbox_bytes >= OUTBOX_BYTES {
+            if self.owner().hold(block, class) == Held::Full {
                 self.empty_outbox();
             }
         }
@@ -481,7 +581,7 @@ impl Cache {
     /// \[OWNER-ONLY\]
     #[cold]
     #[inline(never)]
-    unsafe fn empty_outbox(&self) {
+    pub(crate) unsafe fn empty_outbox(&self) {
         // SAFETY: [OWNER-ONLY] by the caller; [LIVE-PINS-SPAN] for the blocks.
         unsafe {
             let owner = self.owner();
@@ -528,8 +628,10 @@ impl Cache {
         unsafe {
             let more = (capacity - old) * size;
             let fits = match room {
-                Room::Left => self.owner().budget.fits(more),
-                Room::Lent => self.owner().budget.fits_or_borrows(more),
+                Room::Left => self.shift(class, more, FEW),
+                Room::Lent => {
+                    self.owner().budget.fits_or_borrows(more) || self.shift(class, more, SHIFTS)
+                }
                 Room::Made => self.squeeze(class, more),
             };
             if !fits {
@@ -552,6 +654,31 @@ impl Cache {
             self.owner().budget.charge(more);
             true
         }
+    }
+
+    /// Makes so many bytes of the budget free for a class, if others' magazines
+    /// are not full. Says whether it could. What counts is then what magazines
+    /// hold, not what each once held.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn shift(&self, class: usize, bytes: usize, looks: usize) -> bool {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        let owner = unsafe { self.owner() };
+        for _ in 0..looks {
+            if owner.budget.fits(bytes) {
+                return true;
+            }
+            owner.victim = if owner.victim == 0 { CLASSES - 1 } else { owner.victim - 1 };
+            let bin = &self.bins[owner.victim];
+            // Half of it: there may be a burst under way.
+            let unused = bin.unused() / 2;
+            if unused != 0 && ![class, owner.filling].contains(&owner.victim) {
+                bin.lower_capacity(unused);
+                owner.budget.credit(unused * class::size(owner.victim));
+            }
+        }
+        owner.budget.fits(bytes)
     }
 
     /// Makes so many bytes of the budget free for a class, if others' larger

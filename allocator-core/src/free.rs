@@ -3,6 +3,7 @@
 //! layout.
 
 use crate::arena;
+use crate::cache::Held;
 use crate::class::{self, CLASSES};
 use crate::fatal::{self, Misuse, Place};
 use crate::helper;
@@ -40,25 +41,67 @@ pub(crate) unsafe fn free(ptr: *mut u8, size: usize, align: usize) {
 #[inline(never)]
 pub(crate) unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
     let entry = MAP.entry(ptr);
-    let owner = map::owner(entry);
-    if map::kind(entry) as usize == class && owner != NO_HOME {
-        // SAFETY: by the caller; [OWNER-ONLY] it is the thread's cache.
-        unsafe {
-            match threads::present() {
-                Some(cache) if owner == cache.id() => cache.take_back(ptr, class),
-                Some(cache) => cache.pass_on(ptr, class),
-                None => threads::free_without_cache(ptr, class),
-            }
-        }
-    } else {
+    if map::kind(entry) as usize != class || map::owner(entry) == NO_HOME {
         free_odd(ptr, entry, size);
+        helper::attend();
+        return;
+    }
+    // SAFETY: by the caller.
+    unsafe {
+        if !hold_back(ptr, entry) {
+            free_small(ptr, entry);
+        }
+    }
+}
+
+/// Holds a small block with this entry back for its owner, if that is another
+/// thread: so end most of the frees that the magazine does not take.
+///
+/// # Safety
+/// As for [`free`].
+#[inline(always)]
+pub(crate) unsafe fn hold_back(ptr: *mut u8, entry: u32) -> bool {
+    // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
+    let held = unsafe { (*tls::get()).hold_back(ptr, entry) };
+    if held == Held::Full {
+        send_off();
+    }
+    held != Held::No
+}
+
+/// Empties the thread's outbox.
+#[cold]
+#[inline(never)]
+fn send_off() {
+    if let Some(cache) = threads::present() {
+        // SAFETY: [OWNER-ONLY] it is the thread's cache.
+        unsafe { cache.empty_outbox() };
+    }
+    helper::attend();
+}
+
+/// A small block with this entry, which the magazine did not take.
+///
+/// # Safety
+/// As for [`free`].
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn free_small(ptr: *mut u8, entry: u32) {
+    let (owner, class) = (map::owner(entry), map::kind(entry) as usize);
+    // SAFETY: by the caller; [OWNER-ONLY] it is the thread's cache.
+    unsafe {
+        match threads::present() {
+            Some(cache) if owner != cache.id() => cache.pass_on(ptr, class),
+            Some(cache) => cache.take_back(ptr, class),
+            None => threads::free_without_cache(ptr, class),
+        }
     }
     helper::attend();
 }
 
 /// A block that is not small, or is not what its layout says.
 #[inline(never)]
-fn free_odd(ptr: *mut u8, entry: u32, size: usize) {
+pub(crate) fn free_odd(ptr: *mut u8, entry: u32, size: usize) {
     let owner = map::owner(entry);
     match map::kind(entry) {
         _ if owner == NO_HOME => {

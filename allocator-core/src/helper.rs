@@ -11,7 +11,7 @@ use core::ptr;
 
 use crate::arena;
 use crate::cache::Cache;
-use crate::home::Home;
+use crate::home::{Home, Millis};
 use crate::mail::Boxes;
 use crate::order;
 use crate::purge;
@@ -48,7 +48,7 @@ const PATIENCE: u32 = 5;
 /// calls `free` under locks that it needs to start a thread.
 static ASKED_ONLY: AtomicBool = AtomicBool::new(false);
 
-/// From now on, threads are started by [`attend_here`] only.
+/// From now on, threads are started by [`attend_where`] only.
 pub(crate) fn start_when_asked() {
     ASKED_ONLY.store(true, order::hint());
 }
@@ -59,17 +59,17 @@ pub(crate) fn start_when_asked() {
 pub(crate) fn attend() {
     if usage::in_excess() {
         if !ASKED_ONLY.load(order::hint()) {
-            attend_here();
+            attend_where(|| true);
         } else if STATE.load(order::hint()) == NONE && usage::excess_is_large() {
             give_back_here();
         }
     }
 }
 
-/// As [`attend`], where threads may be started.
+/// As [`attend`], where threads may be started, if they may.
 #[inline]
-pub(crate) fn attend_here() {
-    if usage::in_excess() && STATE.load(order::hint()) == NONE {
+pub(crate) fn attend_where(may_start: impl FnOnce() -> bool) {
+    if usage::in_excess() && STATE.load(order::hint()) == NONE && may_start() {
         start();
     }
 }
@@ -129,8 +129,9 @@ fn pause() {
 /// nothing but what their magazines could do, and asks these to put away what
 /// they keep: a block in a magazine holds its span.
 fn relieve_sleepers() {
+    let now = sys::monotonic_ms() as Millis;
     let mut boxes = Boxes::new();
-    for cache in threads::caches().filter(|cache| cache.home.sleeps()) {
+    for cache in threads::caches().filter(|cache| cache.home.sleeps(now)) {
         cache.ask_to_tidy();
         if cache.home.has_mail() {
             boxes.relieve(&cache.home);

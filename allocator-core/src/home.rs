@@ -14,7 +14,7 @@
 //! as the last thing done to it; so whoever holds a lock and finds its home in
 //! a span holds the span.
 
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use crate::class::{CLASSES, SHAPES};
 use crate::inbox::{Closed, Inbox, MailBox};
@@ -23,6 +23,7 @@ use crate::map;
 use crate::order;
 use crate::span::{Body, Hand, NO_HOME, Put, Shelf, Span, SpanList};
 use crate::sync::{self, AtomicU32, Guarded};
+use crate::sys;
 
 /// On cache lines of its own: what others touch is not what the owner's fast
 /// paths touch.
@@ -35,6 +36,8 @@ pub(crate) struct Home {
     pulse: AtomicU32,
     /// The pulse when somebody last felt it.
     felt: AtomicU32,
+    /// Since when it was felt to be just that, in milliseconds.
+    felt_at: AtomicU32,
     lock: Lock,
     inbox: Inbox,
     shelves: Guarded<Shelves>,
@@ -49,11 +52,17 @@ pub(crate) struct Home {
 struct Shelves {
     partial: [SpanList; CLASSES],
     full: SpanList,
+    /// Mail that was taken out of the inbox, to be read box by box.
+    letters: *mut MailBox,
 }
 
 impl Shelves {
     const fn new() -> Self {
-        Shelves { partial: [const { SpanList::new() }; CLASSES], full: SpanList::new() }
+        Shelves {
+            partial: [const { SpanList::new() }; CLASSES],
+            full: SpanList::new(),
+            letters: ptr::null_mut(),
+        }
     }
 }
 
@@ -61,6 +70,12 @@ impl Shelves {
 unsafe impl Sync for Home {}
 // SAFETY: nothing in it belongs to one thread.
 unsafe impl Send for Home {}
+
+/// A moment, modulo 2^32.
+pub(crate) type Millis = u32;
+
+/// Who does nothing for so long is asleep.
+const NAP: Millis = 20;
 
 /// For so many blocks that are put away, spans are fetched ahead.
 const AHEAD: usize = 8;
@@ -81,6 +96,7 @@ impl Home {
             id: AtomicU32::new(id),
             pulse: AtomicU32::new(0),
             felt: AtomicU32::new(0),
+            felt_at: AtomicU32::new(0),
             lock: Lock::new(),
             inbox: Inbox::new(),
             shelves: Guarded::new(Shelves::new()),
@@ -94,6 +110,7 @@ impl Home {
             id: AtomicU32::new(id),
             pulse: AtomicU32::new(0),
             felt: AtomicU32::new(0),
+            felt_at: AtomicU32::new(0),
             lock: Lock::new(),
             inbox: Inbox::new(),
             shelves: Guarded::new(Shelves::new()),
@@ -137,17 +154,23 @@ impl Home {
         self.inbox.reopen();
     }
 
-    /// Notes that the owner is awake.
+    /// Notes that the owner is awake; of an arena, that its mail is read.
     #[inline]
     pub(crate) fn beat(&self) {
         let beats = self.pulse.load(order::owner());
         self.pulse.store(beats.wrapping_add(1), order::owner());
     }
 
-    /// Whether the owner did nothing since this was last asked.
-    pub(crate) fn sleeps(&self) -> bool {
+    /// Whether the owner did nothing for a while, up to `now`. It counts from
+    /// when this was first asked: a thread that merely waits for a processor
+    /// is not asleep.
+    pub(crate) fn sleeps(&self, now: Millis) -> bool {
         let pulse = self.pulse.load(order::hint());
-        self.felt.swap(pulse, order::hint()) == pulse
+        if self.felt.swap(pulse, order::hint()) != pulse {
+            self.felt_at.store(now, order::hint());
+            return false;
+        }
+        now.wrapping_sub(self.felt_at.load(order::hint())) >= NAP
     }
 
     /// Counts blocks that went out to users or magazines. Called by the thread
@@ -277,22 +300,50 @@ impl Open<'_> {
         }
     }
 
-    /// Puts away what is in the inbox. Returns the boxes; what is left in
-    /// them belongs elsewhere by now.
+    /// Takes the next box of mail out, to be read by the caller.
+    #[inline]
+    pub(crate) fn letter(&mut self) -> Option<NonNull<MailBox>> {
+        let shelves = self.home.shelves();
+        if shelves.letters.is_null() {
+            shelves.letters = self.home.inbox.take_all();
+        }
+        let letter = NonNull::new(shelves.letters)?;
+        // SAFETY: [BOX-ONE-PLACE] boxes on a home's list are the lock holder's.
+        shelves.letters = unsafe { letter.as_ref().open(|contents| contents.next) };
+        sys::prefetch(shelves.letters.cast());
+        Some(letter)
+    }
+
+    /// Puts away all mail. Returns the boxes; what is left in them belongs
+    /// elsewhere by now.
     pub(crate) fn drain(&mut self) -> *mut MailBox {
-        let mail = self.home.inbox.take_all();
-        self.sort(mail);
-        mail
+        let new = self.home.inbox.take_all();
+        self.sort_all(new)
     }
 
     /// As [`drain`](Self::drain), and refuses mail from now on.
     pub(crate) fn close_inbox(&mut self) -> *mut MailBox {
-        let mail = self.home.inbox.close();
-        self.sort(mail);
-        mail
+        let new = self.home.inbox.close();
+        self.sort_all(new)
     }
 
-    fn sort(&mut self, mut mail: *mut MailBox) {
+    /// Puts away new mail, and what was to be read.
+    fn sort_all(&mut self, new: *mut MailBox) -> *mut MailBox {
+        let mut all = new;
+        while let Some(letter) = NonNull::new(self.home.shelves().letters) {
+            // SAFETY: [BOX-ONE-PLACE] as in `letter`.
+            self.home.shelves().letters = unsafe {
+                letter.as_ref().open(|contents| core::mem::replace(&mut contents.next, all))
+            };
+            all = letter.as_ptr();
+        }
+        self.sort(all);
+        all
+    }
+
+    /// Puts away what is in a list of boxes, in the caller's hands. What is
+    /// left in them belongs elsewhere by now.
+    pub(crate) fn sort(&mut self, mut mail: *mut MailBox) {
         while let Some(box_) = NonNull::new(mail) {
             // SAFETY: [BOX-ONE-PLACE] we took it. [LIVE-PINS-SPAN] blocks in
             // the mail are still out.

@@ -28,6 +28,22 @@ pub(crate) struct MailBox {
     contents: Guarded<Contents>,
 }
 
+impl Contents {
+    /// Takes the blocks that somebody wants out of the box.
+    #[inline]
+    pub(crate) fn offer(&mut self, mut wants: impl FnMut(*mut u8) -> bool) {
+        let mut left = 0;
+        for at in 0..self.len.min(BOX_BLOCKS) {
+            let block = self.blocks[at];
+            if !wants(block) {
+                self.blocks[left] = block;
+                left += 1;
+            }
+        }
+        self.len = left;
+    }
+}
+
 /// What is in a box.
 #[repr(C)]
 pub(crate) struct Contents {

@@ -5,12 +5,13 @@ use core::ptr::{self, NonNull};
 
 use crate::arena;
 use crate::fatal::{self, Misuse, Place};
-use crate::home::{Home, Open};
+use crate::home::{Home, Millis, Open};
 use crate::homes;
 use crate::inbox::{BOX_BLOCKS, Closed, MailBox};
 use crate::map::{self, MAP};
 use crate::pool;
 use crate::span::NO_HOME;
+use crate::sys;
 
 /// A group of at least so many blocks of one owner travels in boxes; the bits
 /// of smaller ones are set by the sender, if the owner's lock is free.
@@ -27,6 +28,10 @@ const DEEP: u32 = 4;
 /// Small, for the models.
 #[cfg(strata_loom)]
 const DEEP: u32 = 2;
+
+/// Boxes that wait in an inbox before a sender does so in any case: some
+/// thousands of blocks. The owner is awake, but does not allocate.
+const MUCH: u32 = 256;
 
 /// Blocks that are grouped by owner at once.
 const AT_ONCE: usize = 256;
@@ -96,26 +101,29 @@ impl Boxes {
     /// \[LIVE-PINS-SPAN\]
     unsafe fn send_grouped(&mut self, blocks: &mut [*mut u8]) {
         // Owners may change at any time: each is read once.
+        let entries = MAP.entries();
         let mut owners = [0; AT_ONCE];
         for (owner, block) in owners.iter_mut().zip(&*blocks) {
-            *owner = map::owner(MAP.entry(*block));
+            *owner = map::owner(entries.of(*block));
         }
-        let mut from = 0;
-        while from < blocks.len() {
-            let id = owners[from];
-            let mut to = from + 1;
-            let mut next = to;
-            while next < blocks.len() {
-                if owners[next] == id {
-                    blocks.swap(next, to);
-                    owners.swap(next, to);
-                    to += 1;
+        let mut group = [ptr::null_mut(); AT_ONCE];
+        let mut left = blocks.len().min(AT_ONCE);
+        while left != 0 {
+            let id = owners[0];
+            let (mut members, mut others) = (0, 0);
+            for at in 0..left {
+                let (owner, block) = (owners[at], blocks[at]);
+                if owner == id {
+                    group[members] = block;
+                    members += 1;
+                } else {
+                    (owners[others], blocks[others]) = (owner, block);
+                    others += 1;
                 }
-                next += 1;
             }
             // SAFETY: by the caller.
-            unsafe { self.send_group(id, &mut blocks[from..to]) };
-            from = to;
+            unsafe { self.send_group(id, &mut group[..members]) };
+            left = others;
         }
     }
 
@@ -166,7 +174,7 @@ impl Boxes {
         }
         match home.post(mail) {
             Ok(depth) => {
-                if depth >= DEEP {
+                if depth >= DEEP && (depth >= MUCH || home.sleeps(sys::monotonic_ms() as Millis)) {
                     self.relieve(home);
                 }
                 true

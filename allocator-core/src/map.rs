@@ -147,6 +147,28 @@ impl View {
     }
 }
 
+/// Where the entries are, and how far they could be read.
+#[derive(Clone, Copy)]
+pub(crate) struct Entries {
+    base: usize,
+    opened: usize,
+    start: *const AtomicU32,
+}
+
+impl Entries {
+    /// The entry of the granule that `ptr` is in; 0 for every pointer that
+    /// is not ours.
+    #[inline(always)]
+    pub(crate) fn of(&self, ptr: *mut u8) -> u32 {
+        let granule = ptr.addr().wrapping_sub(self.base) >> GRANULE_SHIFT;
+        if granule >= self.opened {
+            return 0;
+        }
+        // SAFETY: [MAP-OPENED] entries below `opened` are readable for ever.
+        unsafe { (*self.start.add(granule)).load(order::through_block()) }
+    }
+}
+
 pub(crate) static MAP: Map = Map {
     base: AtomicUsize::new(0),
     opened: AtomicUsize::new(0),
@@ -172,16 +194,22 @@ impl Map {
         self.chunks.store(chunks.as_ptr().cast(), order::hint());
     }
 
+    /// The entries as far as they go now: for many pointers, of blocks that
+    /// are here already.
+    #[inline(always)]
+    pub(crate) fn entries(&self) -> Entries {
+        Entries {
+            base: self.base.load(order::through_block()),
+            opened: self.opened.load(order::through_block()),
+            start: self.entries.load(order::through_block()),
+        }
+    }
+
     /// The entry of the granule that `ptr` is in; 0 for every pointer that
     /// is not ours.
+    #[inline]
     pub(crate) fn entry(&self, ptr: *mut u8) -> u32 {
-        let granule = self.granule(ptr);
-        if granule >= self.opened.load(order::through_block()) {
-            return 0;
-        }
-        let entries = self.entries.load(order::through_block());
-        // SAFETY: [MAP-OPENED] entries below `opened` are readable for ever.
-        unsafe { (*entries.add(granule)).load(order::through_block()) }
+        self.entries().of(ptr)
     }
 
     /// Which granule of the window `ptr` is in; if it is not ours, it may be

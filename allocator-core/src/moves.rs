@@ -84,6 +84,57 @@ pub(crate) unsafe fn take(
     got
 }
 
+/// What a home gives: blocks, or the next box of its mail, which is to be
+/// read first.
+pub(crate) enum Given {
+    /// So many blocks were taken out of the bitmaps.
+    Blocks(usize),
+    /// To be read, and then put back by [`finish`].
+    Letter(NonNull<MailBox>),
+}
+
+/// As [`take`], but where there is mail, it is not put away: whoever reads it
+/// takes what he needs, without a look at the blocks' spans.
+///
+/// # Safety
+/// `want` slots below `end` are the caller's.
+pub(crate) unsafe fn take_or_letter(
+    home: &Home,
+    class: usize,
+    end: *mut *mut u8,
+    want: usize,
+) -> Given {
+    let Some(mut open) = home.open() else { return Given::Blocks(0) };
+    if let Some(letter) = open.letter() {
+        home.beat();
+        arena::retire(open.close());
+        return Given::Letter(letter);
+    }
+    // SAFETY: by the caller.
+    let got = unsafe { open.take(class, end, want) };
+    home.count_out(class, got);
+    arena::retire(open.close());
+    Given::Blocks(got)
+}
+
+/// Puts away what is left in a letter of `home`'s.
+pub(crate) fn finish(home: &Home, letter: NonNull<MailBox>, boxes: &mut Boxes) {
+    // SAFETY: [BOX-ONE-PLACE] the letter is in our hands.
+    let left = unsafe {
+        letter.as_ref().open(|contents| {
+            contents.next = ptr::null_mut();
+            contents.len
+        })
+    };
+    if left != 0
+        && let Some(mut open) = home.open()
+    {
+        open.sort(letter.as_ptr());
+        arena::retire(open.close());
+    }
+    boxes.unpack(letter.as_ptr());
+}
+
 /// Moves a home's spans of a class with free blocks to another, if its lock
 /// is free. Says whether there were any.
 pub(crate) fn rob(home: &Home, to: &Home, class: usize) -> bool {

@@ -4,12 +4,14 @@
 use core::ptr::NonNull;
 
 use crate::arena;
+use crate::home::Millis;
 use crate::homes;
 use crate::moves;
 use crate::order;
 use crate::purge;
 use crate::span::Span;
 use crate::sync::AtomicU32;
+use crate::sys;
 
 /// Sleeping threads looked at before fresh memory is taken.
 const LOOKS: u32 = 8;
@@ -58,10 +60,11 @@ pub(crate) unsafe fn take_shared(
 fn steal(shard: usize, class: usize, me: u32) -> bool {
     let ids = homes::thread_ids();
     let count = ids.end - ids.start;
+    let now = sys::monotonic_ms() as Millis;
     let mut stolen = false;
     for _ in 0..LOOKS.min(count.saturating_sub(1)) {
         let id = ids.start + THIEF.fetch_add(1, order::hint()) % count;
-        if let Some(home) = homes::get(id).filter(|home| id != me && home.sleeps()) {
+        if let Some(home) = homes::get(id).filter(|home| id != me && home.sleeps(now)) {
             stolen |= moves::rob(home, &arena::get(shard).home, class);
         }
     }

@@ -65,10 +65,12 @@ impl Trial {
     }
 
     /// Counts blocks drawn from shared spans, the last of which is asked.
-    pub(crate) fn draw(&mut self, blocks: usize, last: *mut u8) {
-        let drawn = usize::from(self.drawn) + blocks;
+    pub(crate) fn draw(&mut self, blocks: &[*mut u8]) {
+        let drawn = usize::from(self.drawn) + blocks.len();
         self.drawn = drawn.min(usize::from(Self::LEASES) - 1) as u8;
-        if self.block == 0 {
+        if self.block == 0
+            && let Some(&last) = blocks.last()
+        {
             self.block = Self::name(last);
         }
     }
@@ -99,7 +101,7 @@ mod tests {
     fn who_only_allocates_leases() {
         let mut trial = Trial::new();
         assert!(!trial.leases(CLASS));
-        trial.draw(TRIAL, block(1));
+        trial.draw(&[block(1); TRIAL]);
         assert!(trial.leases(CLASS));
     }
 
@@ -107,7 +109,7 @@ mod tests {
     fn who_frees_its_own_leases() {
         let mut trial = Trial::new();
         for n in 0..TRIAL {
-            trial.draw(1, block(n));
+            trial.draw(&[block(n)]);
             trial.see(block(n));
         }
         assert!(trial.leases(CLASS));
@@ -118,7 +120,7 @@ mod tests {
         let mut trial = Trial::new();
         for n in 0..100 * TRIAL {
             assert!(!trial.leases(CLASS), "after {n}");
-            trial.draw(1, block(2 * n));
+            trial.draw(&[block(2 * n)]);
             trial.see(block(2 * n + 1));
         }
         // One block alone that comes back may be chance.

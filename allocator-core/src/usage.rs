@@ -105,25 +105,37 @@ pub(crate) fn unwanted() -> usize {
     low.saturating_sub(bound())
 }
 
-/// Free memory that may be held: an eighth of what is live, at least 4 MiB;
-/// what is lent to threads is held there.
+/// What may be held free in all: an eighth of what is live, at least 4 MiB.
+fn whole_bound() -> usize {
+    FLOOR.max(live() / 8)
+}
+
+/// Free memory that may be held; what is lent to threads is held there.
 fn bound() -> usize {
-    FLOOR.max(live() / 8).saturating_sub(lent())
+    whole_bound().saturating_sub(lent())
 }
 
 fn lent() -> usize {
     USAGE.lent.load(order::count())
 }
 
-/// Lends `bytes` to a thread: at most a 32nd of what is live goes to threads,
-/// or half of the least that may be held.
-pub(crate) fn lend(bytes: usize) -> bool {
-    let lent = USAGE.lent.fetch_add(bytes, order::count()) + bytes;
-    let may = lent <= (FLOOR / 2).max(live() / 32);
-    if !may {
-        repay(bytes);
+/// Lends `bytes` to a thread that has `already` some. Three quarters of what may
+/// be held free are for lending; and a thread gets no more than twice what it
+/// leaves to others, so that a few cannot take all, and one alone has two
+/// thirds. (Dynamic thresholds: Choudhury and Hahne, 1998, for the shared
+/// memory of switches.)
+pub(crate) fn lend(bytes: usize, already: usize) -> bool {
+    let most = whole_bound() / 4 * 3;
+    let may = |lent: usize| lent + (already + bytes) / 2 <= most;
+    // Looked at before it is written: whoever is refused comes again soon.
+    if !may(lent()) {
+        return false;
     }
-    may
+    if !may(USAGE.lent.fetch_add(bytes, order::count())) {
+        repay(bytes);
+        return false;
+    }
+    true
 }
 
 /// Takes back what was lent.
@@ -138,7 +150,7 @@ pub(crate) fn excess() -> usize {
 
 /// Whether there is twice the free memory that may be held.
 pub(crate) fn excess_is_large() -> bool {
-    excess() > bound()
+    excess() > whole_bound()
 }
 
 /// Bytes of spans, page runs and mappings in use.

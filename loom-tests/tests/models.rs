@@ -29,7 +29,7 @@ macro_rules! models {
 models! {
     lock init table inbox_take inbox_close
     moving stealing lending leaving relieving
-    granules release rooms rooms_find empties
+    granules release rooms rooms_find empties reading
 }
 
 #[test]

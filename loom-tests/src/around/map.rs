@@ -24,7 +24,17 @@ fn index(ptr: *mut u8) -> usize {
 }
 
 impl Map {
-    pub(crate) fn entry(&self, ptr: *mut u8) -> u32 {
+    pub(crate) fn entries(&self) -> Entries {
+        Entries
+    }
+}
+
+/// The same ones for all.
+#[derive(Clone, Copy)]
+pub(crate) struct Entries;
+
+impl Entries {
+    pub(crate) fn of(&self, ptr: *mut u8) -> u32 {
         world().entries[index(ptr)].load(order::through_block())
     }
 }

@@ -44,6 +44,14 @@ pub(crate) fn yield_now() {
     loom::thread::yield_now();
 }
 
+/// Nothing to fetch.
+pub(crate) fn prefetch(_line: *const u8) {}
+
+/// Late enough: whoever did nothing until now is asleep.
+pub(crate) fn monotonic_ms() -> u64 {
+    1_000
+}
+
 pub(crate) fn write_stderr(text: &[u8]) {
     eprint!("{}", String::from_utf8_lossy(text));
 }

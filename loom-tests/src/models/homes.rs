@@ -5,7 +5,7 @@
 use crate::inbox::MailBox;
 use crate::mail::Boxes;
 use crate::model::{Model, outcome};
-use crate::moves;
+use crate::moves::{self, Given};
 use crate::world::{self, Blocks, CLASS, World, put, spawn, take};
 
 /// A thief moves a span from home 1 to home 2, and whoever needs it from there
@@ -65,6 +65,24 @@ pub(super) static RELIEVING: Model = Model {
         "took [7, 0], mail: false",
     ],
     body: relieving,
+};
+
+/// As `relieving`, but the owner reads its mail: it keeps one block of each box,
+/// and puts the other away. Then a thread that ends closes the inbox.
+pub(super) static READING: Model = Model {
+    name: "reading",
+    preemptions: Some(3),
+    executions: 200,
+    outcomes: &[
+        "read [false, false], mail: false",
+        "read [false, false], mail: true",
+        "read [false, true], mail: false",
+        "read [false, true], mail: true",
+        "read [true, false], mail: false",
+        "read [true, false], mail: true",
+        "read [true, true], mail: false",
+    ],
+    body: reading,
 };
 
 /// Sends blocks of which we are the users.
@@ -211,5 +229,54 @@ fn relieving() {
         assert_eq!(world.settle([1 + count[0] + count[1], 0]), [1, 0]);
         outcome(format!("took {count:?}, mail: {mail}"));
         put(world.home(1), &mut [first, second, kept].concat());
+    });
+}
+
+/// What the owner of home 1 finds: one block of its next letter, the other put
+/// away; or a block of its spans. Says whether there was a letter.
+fn read_next(world: &World) -> (Blocks, bool) {
+    let home = world.home(1);
+    let mut slot: *mut u8 = core::ptr::null_mut();
+    let mut mine = vec![];
+    let mut letters = false;
+    // SAFETY: there is one slot below the end of `slot`.
+    match unsafe { moves::take_or_letter(home, CLASS, (&raw mut slot).wrapping_add(1), 1) } {
+        Given::Blocks(got) => mine.extend((got != 0).then_some(slot)),
+        Given::Letter(letter) => {
+            let mut wants = |block| {
+                let first = mine.is_empty();
+                first.then(|| mine.push(block));
+                first
+            };
+            // SAFETY: [BOX-ONE-PLACE] the letter came to our hands.
+            unsafe { letter.as_ref().open(|contents| contents.offer(&mut wants)) };
+            letters = !mine.is_empty();
+            moves::finish(home, letter, &mut Boxes::new());
+        }
+    }
+    for block in &mine {
+        world.touch(*block);
+    }
+    (mine, letters)
+}
+
+fn reading() {
+    world::with(0, |world| {
+        let mut blocks = world.furnish(0, 1, 5);
+        let kept = blocks.split_off(4);
+        let sender = spawn(move || {
+            for pair in blocks.chunks(2) {
+                send(world, pair);
+            }
+        });
+        let [first, second] = [read_next(world), read_next(world)];
+        let read = [first.1, second.1];
+        let mine = [first.0, second.0].concat();
+        sender.join().unwrap();
+        let mail = world.home(1).has_mail();
+        unpack(moves::leave(world.home(1), world.home(2)));
+        assert_eq!(world.settle([kept.len() + mine.len(), 0]), [2, 0]);
+        outcome(format!("read {read:?}, mail: {mail}"));
+        put(world.home(2), &mut [mine, kept].concat());
     });
 }

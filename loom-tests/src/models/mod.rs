@@ -21,6 +21,7 @@ pub static MODELS: &[&Model] = &[
     &homes::LENDING,
     &homes::LEAVING,
     &homes::RELIEVING,
+    &homes::READING,
     &chunk::GRANULES,
     &chunk::RELEASE,
     &chunk::ROOMS,
