@@ -50,6 +50,8 @@ const FIRST_BYTES: usize = 2 << 10;
 /// Magazines looked at for unused room at a time.
 const SHIFTS: usize = 24;
 const FEW: usize = 4;
+/// Flushes that follow upon a search for room that found none, before the next.
+const PATIENCE: u8 = 24;
 
 /// Slow-path calls between two looks at one magazine.
 const AGE: u32 = 16;
@@ -80,6 +82,8 @@ struct Owner {
     victim: usize,
     /// The class that is being refilled: no room is taken from it.
     filling: usize,
+    /// So many flushes are due before more room is looked for again.
+    patience: u8,
     /// How full each bin was when the clock came by, modulo [`ACTIVE`].
     seen: [u8; CLASSES],
     /// Whether leases are worth while.
@@ -161,6 +165,7 @@ impl Cache {
                 clock: 0,
                 victim: 0,
                 filling: CLASSES,
+                patience: 0,
                 seen: [0; CLASSES],
                 trials: [const { Trial::new() }; CLASSES],
                 calls: 0,
@@ -490,9 +495,15 @@ impl Cache {
                 self.start(class);
                 return;
             }
-            if !self.grow(class) {
-                self.flush(class, capacity.div_ceil(2));
+            let owner = self.owner();
+            if owner.patience != 0 {
+                owner.patience -= 1;
+            } else if self.grow(class) {
+                return;
+            } else if capacity < most(class) {
+                self.owner().patience = PATIENCE;
             }
+            self.flush(class, capacity.div_ceil(2));
         }
     }
 

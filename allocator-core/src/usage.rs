@@ -119,13 +119,13 @@ fn lent() -> usize {
     USAGE.lent.load(order::count())
 }
 
-/// Lends `bytes` to a thread that has `already` some. Three quarters of what may
+/// Lends `bytes` to a thread that has `already` some. Seven eighths of what may
 /// be held free are for lending; and a thread gets no more than twice what it
 /// leaves to others, so that a few cannot take all, and one alone has two
 /// thirds. (Dynamic thresholds: Choudhury and Hahne, 1998, for the shared
 /// memory of switches.)
 pub(crate) fn lend(bytes: usize, already: usize) -> bool {
-    let most = whole_bound() / 4 * 3;
+    let most = whole_bound() / 8 * 7;
     let may = |lent: usize| lent + (already + bytes) / 2 <= most;
     // Looked at before it is written: whoever is refused comes again soon.
     if !may(lent()) {
