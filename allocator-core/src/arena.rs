@@ -4,7 +4,7 @@
 
 use core::ptr::NonNull;
 
-use crate::class::{GRANULE, MAX_WORDS, SHAPES};
+use crate::class::{GRANULE, MAX_WORDS, SHAPES, UNIT};
 use crate::granules::{self, PER_CHUNK};
 use crate::home::{self, Home};
 use crate::homes;
@@ -91,6 +91,11 @@ pub(crate) fn nearest() -> usize {
 /// The arena of a shard.
 pub(crate) fn get(shard: usize) -> &'static Arena {
     &ARENAS[PRESENT[shard].load(order::table_read()) as usize]
+}
+
+/// The arena of the shard that a chunk of spans is in.
+pub(crate) fn of(chunk: &Chunk) -> &'static Arena {
+    get(chunk.arena.load(order::through_block()) as usize)
 }
 
 /// The arena that an entry names, if its owner is one.
@@ -189,15 +194,20 @@ fn furnish(chunk: &Chunk) -> bool {
 /// Gives the granules of emptied spans back to their chunks. The caller holds
 /// no lock.
 pub(crate) fn retire(mut empty: Hand) {
+    let mut filled = empty.filled();
     // SAFETY: the spans came out of a home that they left; they are ours alone.
     while let Some(span) = unsafe { empty.pop() } {
         // SAFETY: likewise.
-        let (base, bytes) = unsafe { home::retire(span) };
+        let (base, bytes, holes) = unsafe { home::retire(span) };
+        filled += holes;
         let index = MAP.chunk_index(base);
         let first = (base.addr() % CHUNK) / GRANULE;
         let bits = granules::mask(first, bytes / GRANULE);
         give_back(index, bits, bits);
         usage::gave_span(bytes);
+    }
+    if filled != 0 {
+        usage::filled(filled * UNIT);
     }
 }
 

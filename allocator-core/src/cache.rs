@@ -27,11 +27,12 @@ use crate::pool;
 use crate::supply;
 use crate::sync::Guarded;
 use crate::trial::Trial;
+use crate::usage;
 
 /// Bytes of other owners' blocks that a thread may hold back.
-const OUTBOX_BYTES: usize = 16 << 10;
+const OUTBOX_BYTES: u32 = 16 << 10;
 /// Blocks of other owners that a thread may hold back.
-const OUTBOX_BLOCKS: usize = 256;
+const OUTBOX_BLOCKS: u32 = 256;
 
 /// Most blocks in a magazine.
 const MOST: usize = 8191;
@@ -57,6 +58,8 @@ const PATIENCE: u8 = 24;
 const AGE: u32 = 16;
 /// Slow-path calls after which the outbox is sent off, however full.
 const TIDY: u32 = 256;
+/// Bytes that `flow` may come to before it is told.
+const FLOW: isize = 32 << 10;
 /// In `seen`: the class had a slow-path call since the clock came by.
 const ACTIVE: u8 = u8::MAX;
 
@@ -90,9 +93,15 @@ struct Owner {
     trials: [Trial; CLASSES],
     /// Slow-path calls.
     calls: u32,
+    /// Bytes of blocks that left spans for here, less those that went back, as
+    /// far as [`usage`] was not told.
+    flow: isize,
+    /// One bit a class: its magazine ran empty since it last grew because it ran
+    /// over.
+    emptied: [u64; CLASSES.div_ceil(64)],
     outbox: *mut Slot,
-    outbox_len: usize,
-    outbox_bytes: usize,
+    outbox_len: u32,
+    outbox_bytes: u32,
     boxes: Boxes,
 }
 
@@ -129,6 +138,30 @@ pub(crate) enum Held {
 }
 
 impl Owner {
+    /// Notes blocks that left spans (or, below 0, went back).
+    #[inline]
+    fn flows(&mut self, bytes: isize) {
+        self.flow += bytes;
+        if self.flow.unsigned_abs() >= FLOW.unsigned_abs() {
+            self.tell_flow();
+        }
+    }
+
+    /// Whether the magazine ran empty since it last grew.
+    fn has_emptied(&self, class: usize) -> bool {
+        self.emptied[class / 64] >> (class % 64) & 1 != 0
+    }
+
+    /// Tells what was noted.
+    fn tell_flow(&mut self) {
+        let flow = core::mem::take(&mut self.flow);
+        if flow >= 0 {
+            usage::went_out(flow.unsigned_abs());
+        } else {
+            usage::came_back(flow.unsigned_abs());
+        }
+    }
+
     /// Puts a block into the outbox, which is there and not full.
     ///
     /// # Safety
@@ -137,9 +170,9 @@ impl Owner {
     unsafe fn hold(&mut self, block: *mut u8, class: usize) -> Held {
         let len = self.outbox_len;
         // SAFETY: below the most blocks, it is ours to write.
-        unsafe { self.outbox.add(len).write(block) };
+        unsafe { self.outbox.add(len as usize).write(block) };
         self.outbox_len = len + 1;
-        self.outbox_bytes += class::size(class);
+        self.outbox_bytes += class::size(class) as u32;
         let full = len + 1 == OUTBOX_BLOCKS || self.outbox_bytes >= OUTBOX_BYTES;
         if full { Held::Full } else { Held::Yes }
     }
@@ -169,6 +202,8 @@ impl Cache {
                 seen: [0; CLASSES],
                 trials: [const { Trial::new() }; CLASSES],
                 calls: 0,
+                flow: 0,
+                emptied: [0; CLASSES.div_ceil(64)],
                 outbox: ptr::null_mut(),
                 outbox_len: 0,
                 outbox_bytes: 0,
@@ -279,7 +314,10 @@ impl Cache {
             } else {
                 self.take_shared(class, end, want)
             };
-            self.owner().filling = CLASSES;
+            let owner = self.owner();
+            owner.filling = CLASSES;
+            owner.emptied[class / 64] |= 1 << (class % 64);
+            owner.flows((got * class::size(class)).cast_signed());
             debug_assert!(got <= bin.capacity());
             if bin.len() == 0 {
                 if got == 0 {
@@ -324,7 +362,7 @@ impl Cache {
     /// \[OWNER-ONLY\]; the letter is in our hands.
     unsafe fn read(&self, letter: NonNull<MailBox>, home: &Home) {
         let (id, entries) = (home.id(), MAP.entries());
-        let mut grow = true;
+        let (mut grow, mut bytes) = (true, 0);
         let wants = |block| {
             let entry = entries.of(block);
             let class = map::kind(entry) as usize;
@@ -336,6 +374,7 @@ impl Cache {
             let fits = unsafe { bin.push(block) || (grow && self.grow(class) && bin.push(block)) };
             if fits {
                 self.home.count_out(class, 1);
+                bytes += class::size(class);
             } else {
                 grow = false;
             }
@@ -344,6 +383,7 @@ impl Cache {
         // SAFETY: [OWNER-ONLY] [BOX-ONE-PLACE] by the caller.
         unsafe {
             letter.as_ref().open(|contents| contents.offer(wants));
+            self.owner().flows(bytes.cast_signed());
             moves::finish(home, letter, &mut self.owner().boxes);
         }
     }
@@ -413,7 +453,8 @@ impl Cache {
         let end = (&raw mut slot).wrapping_add(1);
         // SAFETY: [OWNER-ONLY]; there is one slot below `end`.
         unsafe {
-            self.take_leased(class, end, 1);
+            let got = self.take_leased(class, end, 1);
+            self.owner().flows((got * class::size(class)).cast_signed());
         }
         slot
     }
@@ -477,6 +518,7 @@ impl Cache {
             if !bin.push(block) {
                 let mut block = block;
                 self.home.count_back(class, 1);
+                self.owner().flows(-class::size(class).cast_signed());
                 self.put_away(slice::from_mut(&mut block));
             }
         }
@@ -500,14 +542,16 @@ impl Cache {
                 owner.patience -= 1;
             } else if self.grow(class) {
                 return;
-            } else if capacity < most(class) {
+            } else if capacity < most(class) && self.owner().has_emptied(class) {
                 self.owner().patience = PATIENCE;
             }
             self.flush(class, capacity.div_ceil(2));
         }
     }
 
-    /// Makes a magazine that ran over a larger one. Says whether it could.
+    /// Makes a magazine that ran over a larger one, if it ran empty since that
+    /// last happened: what only ever comes is not wanted back. Says whether it
+    /// could.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
@@ -515,7 +559,15 @@ impl Cache {
         let capacity = self.bins[class].capacity();
         let more = (capacity * 2 + 1).min(most(class));
         // SAFETY: [OWNER-ONLY] by the caller.
-        capacity != 0 && more > capacity && unsafe { self.resize(class, more, Room::Lent) }
+        unsafe {
+            let wanted = self.owner().has_emptied(class);
+            let grows =
+                wanted && capacity != 0 && more > capacity && self.resize(class, more, Room::Lent);
+            if grows {
+                self.owner().emptied[class / 64] &= !(1 << (class % 64));
+            }
+            grows
+        }
     }
 
     /// Puts the `count` oldest blocks of a magazine into their spans.
@@ -531,6 +583,7 @@ impl Cache {
         self.home.count_back(class, count);
         // SAFETY: [OWNER-ONLY] the slots below the top are filled.
         unsafe {
+            self.owner().flows(-(count * class::size(class)).cast_signed());
             self.put_away(slice::from_raw_parts_mut(bin.first(), count));
             ptr::copy(bin.first().wrapping_add(count), bin.first(), len - count);
         }
@@ -578,7 +631,7 @@ impl Cache {
     /// \[OWNER-ONLY\]
     #[cold]
     unsafe fn get_outbox(&self) -> bool {
-        let outbox = pool::get(OUTBOX_BLOCKS * size_of::<Slot>());
+        let outbox = pool::get(outbox_array());
         if let Some(outbox) = outbox {
             // SAFETY: [OWNER-ONLY] by the caller.
             unsafe { self.owner() }.outbox = outbox.as_ptr().cast();
@@ -597,9 +650,10 @@ impl Cache {
         unsafe {
             let owner = self.owner();
             let len = core::mem::take(&mut owner.outbox_len);
-            owner.outbox_bytes = 0;
+            let bytes = core::mem::take(&mut owner.outbox_bytes);
+            owner.flows(-(bytes as isize));
             if len != 0 {
-                owner.boxes.send(slice::from_raw_parts_mut(owner.outbox, len));
+                owner.boxes.send(slice::from_raw_parts_mut(owner.outbox, len as usize));
             }
         }
     }
@@ -792,6 +846,7 @@ impl Cache {
             }
             self.owner().budget.settle();
             self.empty_outbox();
+            self.owner().tell_flow();
         }
     }
 
@@ -808,7 +863,7 @@ impl Cache {
             if let Some(outbox) =
                 NonNull::new(core::mem::replace(&mut owner.outbox, ptr::null_mut()))
             {
-                pool::put(outbox.cast(), OUTBOX_BLOCKS * size_of::<Slot>());
+                pool::put(outbox.cast(), outbox_array());
             }
             let mail = moves::leave(&self.home, &arena::get(owner.shard).home);
             owner.boxes.unpack(mail);
@@ -820,6 +875,11 @@ impl Cache {
     pub(crate) fn cached(&self, class: usize) -> usize {
         self.bins[class].len().min(MOST)
     }
+}
+
+/// Bytes of the array of an outbox.
+const fn outbox_array() -> usize {
+    OUTBOX_BLOCKS as usize * size_of::<Slot>()
 }
 
 fn first_capacity(class: usize) -> usize {

@@ -17,6 +17,10 @@ pub(crate) const GRANULE_SHIFT: u32 = 15;
 /// Bytes of a granule.
 pub(crate) const GRANULE: usize = 1 << GRANULE_SHIFT;
 
+/// Bytes of the unit in which memory goes back and page runs are counted (the
+/// system's pages may be larger).
+pub(crate) const UNIT: usize = 4 << 10;
+
 /// Most words that the bitmap of a span can have (the 16-byte class).
 pub(crate) const MAX_WORDS: usize = GRANULE / 16 / 64;
 

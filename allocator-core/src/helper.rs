@@ -11,6 +11,7 @@ use core::ptr;
 
 use crate::arena;
 use crate::cache::Cache;
+use crate::holes;
 use crate::home::{Home, Millis};
 use crate::mail::Boxes;
 use crate::order;
@@ -102,10 +103,19 @@ unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
         if unwanted != 0 {
             purge::purge(unwanted);
         }
+        give_holes_back();
         calm = if usage::look_again() { 0 } else { calm + 1 };
         if calm >= PATIENCE && retire() {
             return ptr::null_mut();
         }
+    }
+}
+
+/// Gives pages back that are free within spans, if there is too much free memory.
+fn give_holes_back() {
+    let unwanted = usage::unwanted_loose();
+    if unwanted != 0 && !holes::search(unwanted).more {
+        usage::searched();
     }
 }
 

@@ -80,6 +80,17 @@ const NAP: Millis = 20;
 /// For so many blocks that are put away, spans are fetched ahead.
 const AHEAD: usize = 8;
 
+/// What of a span can go back to the system.
+pub(crate) enum Hollow {
+    /// Nothing.
+    No,
+    /// Something, but blocks of the span were taken lately: if none are until
+    /// this is asked again.
+    Later,
+    /// These units, counted from `base`. The span is in the caller's hand.
+    Units { base: *mut u8, units: u64 },
+}
+
 /// A home whose lock is held.
 pub(crate) struct Open<'a> {
     home: &'a Home,
@@ -227,7 +238,11 @@ impl Open<'_> {
             // the caller's.
             unsafe {
                 let full = span.as_ref().body(|body| {
+                    let holes = body.holes();
                     got += body.take(end.sub(got), want - got);
+                    if holes != body.holes() {
+                        self.empty.note_filled(holes & !body.holes());
+                    }
                     body.free == 0
                 });
                 if full {
@@ -393,6 +408,52 @@ impl Open<'_> {
         }
     }
 
+    /// Takes a span in hand that has memory to give back: whole pages, of `page`
+    /// units each, without a live block.
+    pub(crate) fn take_hollow(&mut self, span: NonNull<Span>, page: usize) -> Hollow {
+        // SAFETY: spans are never freed.
+        let span_ref = unsafe { span.as_ref() };
+        if span_ref.home() != self.id && sync::step("hollow_checks_home") {
+            return Hollow::No;
+        }
+        // SAFETY: [HOME-LOCKED] the span names this home.
+        let hollow = unsafe {
+            span_ref.body(|body| match body.shelf {
+                Shelf::Partial => match body.hollow(page) {
+                    0 => Hollow::No,
+                    _ if !body.rests() => Hollow::Later,
+                    units => Hollow::Units { base: body.base, units },
+                },
+                _ => Hollow::No,
+            })
+        };
+        if matches!(hollow, Hollow::Units { .. }) && sync::step("hollow_in_hand") {
+            self.unshelve(span);
+        }
+        hollow
+    }
+
+    /// Puts a span of [`take_hollow`](Self::take_hollow) back, of which `units`
+    /// are holes now. If the home was closed meanwhile, the span gets the home
+    /// `to`, and is in the caller's hand still.
+    ///
+    /// # Safety
+    /// The span is in the caller's hand, and names this home.
+    pub(crate) unsafe fn put_hollow(&mut self, span: NonNull<Span>, units: u64, to: u32) -> Hand {
+        let mut hand = Hand::new();
+        // SAFETY: [HOME-LOCKED] by the caller.
+        unsafe {
+            span.as_ref().body(|body| body.note_holes(units));
+            if self.home.inbox.is_closed() {
+                hand.push(span);
+                rehome(span, to);
+            } else {
+                self.adopt_or_retire(span);
+            }
+        }
+        hand
+    }
+
     /// Takes one span with free blocks of a class off the shelf and gives it
     /// the home `to`. It is in the caller's hands until adopted there.
     pub(crate) fn lend(&mut self, class: usize, to: u32) -> Option<NonNull<Span>> {
@@ -482,16 +543,16 @@ pub(crate) unsafe fn found(
 }
 
 /// Takes a span that was emptied out of use; its granules may be given back
-/// after this.
+/// after this. Returns where it is, its bytes, and how many units are holes.
 ///
 /// # Safety
 /// The span came out of [`Open::close`].
-pub(crate) unsafe fn retire(span: NonNull<Span>) -> (*mut u8, usize) {
+pub(crate) unsafe fn retire(span: NonNull<Span>) -> (*mut u8, usize, usize) {
     // SAFETY: the span is in our hands alone, all its blocks are free.
     unsafe {
         let place = span.as_ref().body(|body| {
             map::publish_owner(body, NO_HOME);
-            (body.base, body.bytes())
+            (body.base, body.bytes(), body.holes().count_ones() as usize)
         });
         span.as_ref().set_home(NO_HOME);
         place

@@ -136,6 +136,12 @@ impl Inbox {
         !head.is_null() && head != closed()
     }
 
+    /// Whether mail is refused. Asked under the owner's lock, under which alone
+    /// an inbox is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        sync::peek(&self.head, order::hint()) == closed()
+    }
+
     /// Takes all boxes, as a list, newest first; null if there are none. The
     /// caller holds the owner's lock, so that the inbox is not closed meanwhile.
     pub(crate) fn take_all(&self) -> *mut MailBox {

@@ -64,6 +64,8 @@ mod mail;
 
 mod moves;
 
+mod holes;
+
 mod supply;
 
 mod bin;

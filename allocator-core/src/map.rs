@@ -302,6 +302,13 @@ impl Chunk {
         unsafe { NonNull::new_unchecked(spans.add(head)) }
     }
 
+    /// The span that starts at granule `granule`, if one seems to.
+    pub(crate) fn span_from(&self, granule: usize) -> Option<NonNull<Span>> {
+        let head = self.heads[granule].load(order::through_block());
+        let spans = self.spans.load(order::through_block());
+        (usize::from(head) == granule && !spans.is_null()).then(|| self.span_at(granule))
+    }
+
     /// Makes granules `first..first+len` one span.
     pub(crate) fn join(&self, first: usize, len: usize) -> NonNull<Span> {
         for head in &self.heads[first..first + len] {

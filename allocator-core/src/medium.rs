@@ -9,6 +9,8 @@
 
 use core::ptr::{self, NonNull};
 
+pub(crate) use crate::class::UNIT;
+
 use crate::class::GRANULE;
 use crate::fatal::{self, Misuse, Place};
 use crate::lock::Lock;
@@ -19,8 +21,6 @@ use crate::space;
 use crate::sync::{AtomicU16, Guarded};
 use crate::usage;
 
-/// Bytes of the unit of runs (the system's pages may be larger).
-pub(crate) const UNIT: usize = 4 << 10;
 /// Units in a chunk.
 pub(crate) const UNITS: usize = CHUNK / UNIT;
 /// Largest medium block, in bytes.

@@ -7,10 +7,12 @@
 use core::ptr::{self, NonNull};
 
 use crate::arena;
-use crate::home::Home;
+use crate::home::{Hollow, Home};
+use crate::homes;
 use crate::inbox::MailBox;
 use crate::mail::Boxes;
 use crate::span::{Hand, Span};
+use crate::sync;
 
 /// Moves all spans of a home to another, and closes its inbox. Returns the
 /// mail that was left; what is in it belongs elsewhere by now.
@@ -21,16 +23,17 @@ pub(crate) fn leave(home: &Home, to: &Home) -> *mut MailBox {
         arena::retire(open.close());
     }
     settle_in(to, hand);
-    // No span names this home any more; whoever is refused from here on looks
-    // its owner up again.
-    match home.open() {
-        Some(mut open) => {
-            let mail = open.close_inbox();
-            arena::retire(open.close());
-            mail
-        }
-        None => ptr::null_mut(),
+    let Some(mut open) = home.open() else { return ptr::null_mut() };
+    let mail = open.close_inbox();
+    // Some may have been in another's hand before. Now, no span names this home
+    // any more; whoever is refused from here on looks its owner up again.
+    let mut hand = Hand::new();
+    if sync::step("leave_looks_again") {
+        open.lend_everything(to.id(), &mut hand);
     }
+    arena::retire(open.close());
+    settle_in(to, hand);
+    mail
 }
 
 /// Puts spans that name `home` on its shelves, and gives empty ones back.
@@ -133,6 +136,47 @@ pub(crate) fn finish(home: &Home, letter: NonNull<MailBox>, boxes: &mut Boxes) {
         arena::retire(open.close());
     }
     boxes.unpack(letter.as_ptr());
+}
+
+/// What became of a span that was looked at for memory to give back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Hollowed {
+    /// It has none.
+    No,
+    /// It may have some the next time.
+    Later,
+    /// So many units went back.
+    Units(usize),
+}
+
+/// Gives back what memory a span has without a live block, in whole pages of
+/// `page` units: `give` does that, and says which units it was. Meanwhile the
+/// span is in our hand, so that nobody takes a block from there. If its home is
+/// closed then, it goes to the home `to`.
+pub(crate) fn hollow(
+    span: NonNull<Span>,
+    page: usize,
+    to: &Home,
+    give: impl FnOnce(*mut u8, u64) -> u64,
+) -> Hollowed {
+    // SAFETY: what once was a span stays one.
+    let Some(home) = homes::get(unsafe { span.as_ref() }.home()) else { return Hollowed::No };
+    let Some(mut open) = home.try_open() else { return Hollowed::Later };
+    let hollow = open.take_hollow(span, page);
+    arena::retire(open.close());
+    let (base, units) = match hollow {
+        Hollow::No => return Hollowed::No,
+        Hollow::Later => return Hollowed::Later,
+        Hollow::Units { base, units } => (base, units),
+    };
+    let given = give(base, units);
+    // A home that was lost in a fork has lost its spans, too.
+    let Some(mut open) = home.open() else { return Hollowed::No };
+    // SAFETY: the span is in our hand, and names this home until we say otherwise.
+    let hand = unsafe { open.put_hollow(span, given, to.id()) };
+    arena::retire(open.close());
+    settle_in(to, hand);
+    Hollowed::Units(given.count_ones() as usize)
 }
 
 /// Moves a home's spans of a class with free blocks to another, if its lock

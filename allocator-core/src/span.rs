@@ -3,15 +3,20 @@
 //! memory is not touched.
 //!
 //! ```text
-//!  ├────── 48 B ──────┼───────── 64 B ─────────┼ 16 B ┤   one span, to scale
-//!  home│class…│base│…  │ 512 bits of free blocks │ spare
+//!  ├────── 48 B ──────┼───────── 64 B ─────────┼ 8 B ┼ 8 B ┤  one span, to scale
+//!  home│class…│base│…  │ 512 bits of free blocks │holes│spare
 //!                        (classes under 64 B: up to 2048 bits elsewhere)
 //! ```
+//!
+//! Where no block of a unit (4 KiB) is live, its memory can go back while the
+//! span stays in use: it is a *hole* then, one bit a unit, until a block there is
+//! taken again.
 
 use core::ptr::{self, NonNull};
 
-use crate::class::{self, SHAPES, Shape};
+use crate::class::{self, GRANULE, SHAPES, Shape, UNIT};
 use crate::fatal::{self, Misuse, Place};
+use crate::granules;
 use crate::order;
 use crate::sync::{AtomicU32, Guarded};
 
@@ -49,6 +54,8 @@ pub(crate) struct Body {
     pub(crate) shelf: Shelf,
     /// No word below this one has a free block.
     low: u8,
+    /// Whether blocks were taken since [`rests`](Self::rests) last asked.
+    taken: bool,
     pub(crate) free: u16,
     pub(crate) base: *mut u8,
     /// The bitmap: set bits are free blocks.
@@ -56,7 +63,12 @@ pub(crate) struct Body {
     pub(crate) next: *mut Span,
     pub(crate) prev: *mut Span,
     inline: [u64; INLINE_WORDS],
+    /// One bit a unit: its memory was given back, and no block there is out.
+    holes: u64,
 }
+
+/// Units of the largest span: one bit each in a word.
+const _: () = assert!(8 * GRANULE / UNIT <= 64);
 
 #[cfg(not(strata_loom))]
 const _: () = assert!(size_of::<Span>() == 128);
@@ -70,12 +82,14 @@ impl Span {
                 class: 0,
                 shelf: Shelf::InHand,
                 low: 0,
+                taken: false,
                 free: 0,
                 base: ptr::null_mut(),
                 bits: ptr::null_mut(),
                 next: ptr::null_mut(),
                 prev: ptr::null_mut(),
                 inline: [0; INLINE_WORDS],
+                holes: 0,
             }),
         }
     }
@@ -126,6 +140,8 @@ impl Body {
         self.class = class as u8;
         self.shelf = Shelf::InHand;
         self.low = 0;
+        self.taken = true;
+        self.holes = 0;
         self.free = shape.blocks as u16;
         self.base = base;
         self.bits = if shape.words() <= INLINE_WORDS { self.inline.as_mut_ptr() } else { long };
@@ -152,6 +168,7 @@ impl Body {
         let words = shape.words();
         let mut i = self.low as usize;
         let mut left = want;
+        self.taken = true;
         while i < words {
             // SAFETY: i < words.
             let bits = unsafe { self.bits.add(i) };
@@ -164,6 +181,9 @@ impl Body {
                 let run = ((!(word >> start)).trailing_zeros() as usize).min(left).min(64 - start);
                 word &= !(((u64::MAX) >> (64 - run)) << start);
                 left -= run;
+                if self.holes != 0 {
+                    self.fill(i * 64 + start, run);
+                }
                 let mut block = self.base.wrapping_add((i * 64 + start) * size);
                 for _ in 0..run {
                     // SAFETY: at most `want` slots are written in all.
@@ -185,6 +205,63 @@ impl Body {
         let got = want - left;
         self.free -= got as u16;
         got
+    }
+
+    /// Notes that the holes under `run` blocks from `first` on are none any more.
+    #[cold]
+    fn fill(&mut self, first: usize, run: usize) {
+        let size = SHAPES[self.class as usize].size as usize;
+        let low = first * size / UNIT;
+        let high = ((first + run) * size - 1) / UNIT;
+        self.holes &= !granules::mask(low, high - low + 1);
+    }
+
+    /// Units given back, one bit each.
+    #[inline]
+    pub(crate) fn holes(&self) -> u64 {
+        self.holes
+    }
+
+    /// Notes that these units were given back. Nobody took a block meanwhile.
+    pub(crate) fn note_holes(&mut self, units: u64) {
+        self.holes |= units;
+    }
+
+    /// Whether no block was taken since this was last asked.
+    pub(crate) fn rests(&mut self) -> bool {
+        !core::mem::replace(&mut self.taken, false)
+    }
+
+    /// Units that could become holes, as whole pages of `page` units (a power of
+    /// two): no block that lies there, in part or whole, is out.
+    pub(crate) fn hollow(&self, page: usize) -> u64 {
+        let shape = &SHAPES[self.class as usize];
+        let (size, last) = (shape.size as usize, shape.blocks as usize - 1);
+        let mut hollow = 0;
+        for unit in 0..shape.granules as usize * (GRANULE / UNIT) {
+            // Behind the last block there is a rest, which is nobody's.
+            let from = unit * UNIT / size;
+            let to = (((unit + 1) * UNIT - 1) / size).min(last);
+            if self.holes >> unit & 1 == 0 && (from > to || self.all_free(from, to)) {
+                hollow |= 1 << unit;
+            }
+        }
+        granules::runs(hollow, page).wrapping_mul(granules::mask(0, page))
+    }
+
+    /// Whether all blocks from one to another are free.
+    fn all_free(&self, from: usize, to: usize) -> bool {
+        let mut at = from;
+        while at <= to {
+            let len = (64 - at % 64).min(to + 1 - at);
+            let mask = granules::mask(at % 64, len);
+            // SAFETY: a block that lies in the span has a bit.
+            if unsafe { self.bits.add(at / 64).read() } & mask != mask {
+                return false;
+            }
+            at += len;
+        }
+        true
     }
 
     /// Sets the bit of the first of `blocks`, and of those after it that are
@@ -351,11 +428,24 @@ impl SpanList {
 /// Spans in one thread's hands, linked through `next`.
 pub(crate) struct Hand {
     head: *mut Span,
+    /// Units that are holes no more.
+    filled: u32,
 }
 
 impl Hand {
     pub(crate) const fn new() -> Self {
-        Hand { head: ptr::null_mut() }
+        Hand { head: ptr::null_mut(), filled: 0 }
+    }
+
+    /// Notes that units of spans are holes no more.
+    #[cold]
+    pub(crate) fn note_filled(&mut self, units: u64) {
+        self.filled += units.count_ones();
+    }
+
+    /// How many were noted.
+    pub(crate) fn filled(&self) -> usize {
+        self.filled as usize
     }
 
     /// # Safety

@@ -7,7 +7,7 @@ use core::ptr;
 use crate::arena;
 use crate::bin::Slot;
 use crate::cache::{Cache, ENDED, NO_CACHE};
-use crate::class::CLASSES;
+use crate::class::{self, CLASSES};
 use crate::homes;
 use crate::lock::Lock;
 use crate::mail;
@@ -18,6 +18,7 @@ use crate::sync::{self, AtomicU8, AtomicU32, Guarded};
 use crate::sys;
 use crate::table::Place;
 use crate::tls;
+use crate::usage;
 
 /// Rounds in which thread-exit hooks run: we want the last but one.
 const ROUNDS: u8 = 3;
@@ -164,7 +165,9 @@ fn retire(record: &'static Record) {
 pub(crate) fn alloc_without_cache(class: usize) -> *mut u8 {
     let mut slot: Slot = ptr::null_mut();
     // SAFETY: there is one slot below the end of `slot`.
-    unsafe { supply::take_shared(arena::nearest(), class, (&raw mut slot).wrapping_add(1), 1) };
+    let got =
+        unsafe { supply::take_shared(arena::nearest(), class, (&raw mut slot).wrapping_add(1), 1) };
+    usage::went_out(got * class::size(class));
     slot
 }
 
@@ -184,6 +187,7 @@ pub(crate) fn returned(class: usize) -> u32 {
 #[cold]
 pub(crate) unsafe fn free_without_cache(block: *mut u8, class: usize) {
     RETURNED[class].fetch_add(1, order::count());
+    usage::came_back(class::size(class));
     // SAFETY: [LIVE-PINS-SPAN] by the caller.
     unsafe { mail::send_one(block) };
 }

@@ -1,5 +1,10 @@
 //! How much memory is in use, and how much is free but still held: numbers
-//! changed once a span, from which purging takes its bound.
+//! changed once a span or once a magazine, from which purging takes its bound.
+//!
+//! ```text
+//!  in use by spans:  │ out: users, magazines │ loose: free blocks │ holes │
+//!  free granules:    │ dirty │ clean │        └ stuck: no whole page in them
+//! ```
 
 use crossbeam_utils::CachePadded;
 
@@ -19,6 +24,13 @@ struct Usage {
     purged: AtomicUsize,
     /// Bytes that busy threads may keep in magazines beside their own.
     lent: AtomicUsize,
+    /// About how many bytes of blocks are out of their spans, modulo 2^64: users
+    /// have them, or magazines.
+    out: AtomicUsize,
+    /// Bytes of holes in spans.
+    holes: AtomicUsize,
+    /// Loose bytes of which a search found that they cannot go back.
+    stuck: AtomicUsize,
 }
 
 static USAGE: CachePadded<Usage> = CachePadded::new(Usage {
@@ -28,6 +40,9 @@ static USAGE: CachePadded<Usage> = CachePadded::new(Usage {
     low: AtomicUsize::new(0),
     purged: AtomicUsize::new(0),
     lent: AtomicUsize::new(0),
+    out: AtomicUsize::new(0),
+    holes: AtomicUsize::new(0),
+    stuck: AtomicUsize::new(0),
 });
 
 /// Whether there seems to be more free memory than there should be. On a line
@@ -68,6 +83,44 @@ pub(crate) fn cleaned(bytes: usize) {
     USAGE.purged.fetch_add(bytes, order::count());
 }
 
+/// Notes that about so many bytes of blocks left their spans.
+pub(crate) fn went_out(bytes: usize) {
+    USAGE.out.fetch_add(bytes, order::count());
+}
+
+/// Notes that about so many bytes of blocks came back to their spans.
+pub(crate) fn came_back(bytes: usize) {
+    USAGE.out.fetch_sub(bytes, order::count());
+    USAGE.stuck.fetch_min(loose(), order::count());
+    note_excess();
+}
+
+/// Notes that so many bytes of spans in use went back to the system.
+pub(crate) fn hollowed(bytes: usize) {
+    USAGE.holes.fetch_add(bytes, order::count());
+    USAGE.purged.fetch_add(bytes, order::count());
+}
+
+/// Notes that so many bytes of holes hold memory again, or are in no span in
+/// use any more.
+pub(crate) fn filled(bytes: usize) {
+    USAGE.holes.fetch_sub(bytes, order::count());
+}
+
+/// Notes that the loose memory was searched, and what there is now cannot go
+/// back.
+pub(crate) fn searched() {
+    USAGE.stuck.store(loose(), order::count());
+}
+
+/// About how many bytes of spans in use are free blocks that hold memory.
+pub(crate) fn loose() -> usize {
+    let held = USAGE.spans.load(order::count()).wrapping_sub(USAGE.holes.load(order::count()));
+    let loose = held.wrapping_sub(USAGE.out.load(order::count()));
+    // What is noted late may make it a little less than nothing.
+    if loose > isize::MAX as usize { 0 } else { loose }
+}
+
 fn less_dirty(bytes: usize) {
     if bytes != 0 {
         let left = USAGE.dirty.fetch_sub(bytes, order::count()).wrapping_sub(bytes);
@@ -77,6 +130,10 @@ fn less_dirty(bytes: usize) {
 
 fn more_dirty(bytes: usize) {
     USAGE.dirty.fetch_add(bytes, order::count());
+    note_excess();
+}
+
+fn note_excess() {
     if excess() != 0 && !in_excess() {
         EXCESS.store(true, order::hint());
     }
@@ -105,9 +162,20 @@ pub(crate) fn unwanted() -> usize {
     low.saturating_sub(bound())
 }
 
+/// Loose bytes above the bound, as far as free granules leave room there, that
+/// were not searched in vain.
+pub(crate) fn unwanted_loose() -> usize {
+    (dirty() + unsearched()).saturating_sub(bound()).min(unsearched())
+}
+
+fn unsearched() -> usize {
+    loose().saturating_sub(USAGE.stuck.load(order::count()))
+}
+
 /// What may be held free in all: an eighth of what is live, at least 4 MiB.
 fn whole_bound() -> usize {
-    FLOOR.max(live() / 8)
+    let live = live().saturating_sub(loose());
+    FLOOR.max(live / 8)
 }
 
 /// Free memory that may be held; what is lent to threads is held there.
@@ -143,9 +211,9 @@ pub(crate) fn repay(bytes: usize) {
     USAGE.lent.fetch_sub(bytes, order::count());
 }
 
-/// Free bytes above the bound.
+/// Free bytes above the bound, as far as they may go back.
 pub(crate) fn excess() -> usize {
-    dirty().saturating_sub(bound())
+    (dirty() + unsearched()).saturating_sub(bound())
 }
 
 /// Whether there is twice the free memory that may be held.

@@ -14,7 +14,7 @@ pub(crate) fn retire(mut empty: Hand) {
     while let Some(span) = unsafe { empty.pop() } {
         model::note("retired");
         // SAFETY: likewise.
-        let (base, bytes) = unsafe { home::retire(span) };
+        let (base, bytes, _holes) = unsafe { home::retire(span) };
         let first = base.addr() % CHUNK / GRANULE;
         let bits = granules::mask(first, bytes / GRANULE);
         world().rooms.give_back(0, &world().granules, bits, bits);

@@ -1,0 +1,103 @@
+//! Holes: where no block of a page is live, its memory goes back although the
+//! span is in use. The spans are searched chunk by chunk, in the order of their
+//! addresses; one of which blocks were taken since the last time is left alone.
+//!
+//! ```text
+//!  a span of 1280-byte blocks, 16 units: ▓ live  ░ free, holds memory  . a hole
+//!  before  │▓░░░│░░░░│░░▓▓│░░░░│░░░░│░░░░│░▓░░│ …
+//!  after   │▓░░░│....│░░▓▓│....│....│....│░▓░░│ …
+//! ```
+
+use core::ptr::NonNull;
+
+use crate::arena;
+use crate::class::UNIT;
+use crate::map::{Chunk, MAP};
+use crate::moves::{self, Hollowed};
+use crate::order;
+use crate::span::Span;
+use crate::sync::AtomicUsize;
+use crate::sys;
+use crate::usage;
+
+/// Chunks searched at a time: a few milliseconds.
+const AT_ONCE: usize = 1024;
+
+/// Larger pages than this many units fit in few spans: they are left alone.
+const LARGEST_PAGE: usize = 8;
+
+/// The chunk at which the next search begins. Whoever searches is alone.
+static CURSOR: AtomicUsize = AtomicUsize::new(0);
+
+/// What a search found.
+pub(crate) struct Found {
+    /// Bytes that went back.
+    pub(crate) bytes: usize,
+    /// Whether more may, the next time.
+    pub(crate) more: bool,
+}
+
+/// Searches some chunks, and gives back about `want` bytes. One thread at a time.
+pub(crate) fn search(want: usize) -> Found {
+    let page = sys::page_size() / UNIT;
+    let chunks = MAP.opened_chunks();
+    let mut found = Found { bytes: 0, more: chunks > AT_ONCE };
+    if page > LARGEST_PAGE {
+        return Found { bytes: 0, more: false };
+    }
+    let mut at = CURSOR.load(order::hint());
+    for _ in 0..chunks.min(AT_ONCE) {
+        if found.bytes >= want {
+            found.more = true;
+            break;
+        }
+        at = if at + 1 < chunks { at + 1 } else { 0 };
+        search_chunk(at, page, &mut found);
+    }
+    CURSOR.store(at, order::hint());
+    found
+}
+
+fn search_chunk(index: usize, page: usize, found: &mut Found) {
+    let chunk = MAP.chunk(index);
+    let mut used = !chunk.granules.free_hint();
+    while used != 0 {
+        let granule = used.trailing_zeros() as usize;
+        used &= used - 1;
+        if let Some(span) = chunk.span_from(granule) {
+            match hollow(chunk, span, page) {
+                Hollowed::No => {}
+                Hollowed::Later => found.more = true,
+                Hollowed::Units(units) => found.bytes += units * UNIT,
+            }
+        }
+    }
+}
+
+fn hollow(chunk: &Chunk, span: NonNull<Span>, page: usize) -> Hollowed {
+    let to = &arena::of(chunk).home;
+    let hollowed = moves::hollow(span, page, to, |base, units| {
+        // SAFETY: no block is out there, and none is taken meanwhile.
+        give(units, |first, len| unsafe { sys::purge(base.add(first * UNIT), len * UNIT) })
+    });
+    if let Hollowed::Units(units) = hollowed {
+        usage::hollowed(units * UNIT);
+    }
+    hollowed
+}
+
+/// Gives units back, run by run; those of which `purge` says that it did.
+fn give(units: u64, mut purge: impl FnMut(usize, usize) -> bool) -> u64 {
+    let (mut given, mut left) = (0, units);
+    while left != 0 {
+        let first = left.trailing_zeros() as usize;
+        let len = (!(left >> first)).trailing_zeros() as usize;
+        let bits = crate::granules::mask(first, len);
+        if purge(first, len) {
+            given |= bits;
+        }
+        left &= !bits;
+    }
+    given
+}
+
