@@ -56,6 +56,11 @@ impl Bin {
         }
     }
 
+    /// Says which entry its blocks have.
+    pub(crate) fn name(&self, key: u32) {
+        self.key.set(key);
+    }
+
     /// Takes the newest block; null if there is none.
     ///
     /// # Safety

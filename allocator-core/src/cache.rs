@@ -33,6 +33,10 @@ use crate::usage;
 const OUTBOX_BYTES: u32 = 16 << 10;
 /// Blocks of other owners that a thread may hold back.
 const OUTBOX_BLOCKS: u32 = 256;
+/// As many as that only after it often had so many.
+const OUTBOX_FIRST: u32 = 64;
+/// How often.
+const OUTBOX_TRIED: u8 = 4;
 
 /// Most blocks in a magazine.
 const MOST: usize = 8191;
@@ -45,8 +49,10 @@ const REFILL: usize = 127;
 const REFILL_BYTES: usize = 8 << 10;
 /// The first magazine of a class: so many blocks, or so many bytes, whichever
 /// is less.
-const FIRST: usize = 7;
+const FIRST: usize = 3;
 const FIRST_BYTES: usize = 2 << 10;
+/// What it is filled with at first, in bytes.
+const FIRST_FILL: usize = 64;
 
 /// Magazines looked at for unused room at a time.
 const SHIFTS: usize = 24;
@@ -87,6 +93,8 @@ struct Owner {
     filling: usize,
     /// So many flushes are due before more room is looked for again.
     patience: u8,
+    /// How often the first outbox was full.
+    outbox_full: u8,
     /// How full each bin was when the clock came by, modulo [`ACTIVE`].
     seen: [u8; CLASSES],
     /// Whether leases are worth while.
@@ -102,6 +110,8 @@ struct Owner {
     outbox: *mut Slot,
     outbox_len: u32,
     outbox_bytes: u32,
+    /// Blocks that the outbox has room for.
+    outbox_most: u32,
     boxes: Boxes,
 }
 
@@ -110,10 +120,10 @@ unsafe impl Sync for Cache {}
 
 /// The cache of threads that have none: every path finds it empty, full and
 /// foreign, and goes the slow way.
-pub(crate) static NO_CACHE: Cache = Cache::new(0, NO_KEY);
+pub(crate) static NO_CACHE: Cache = Cache::nobodys();
 
 /// As [`NO_CACHE`], for threads that will have none again: theirs has ended.
-pub(crate) static ENDED: Cache = Cache::new(0, NO_KEY);
+pub(crate) static ENDED: Cache = Cache::nobodys();
 
 /// Where the room for a larger magazine may come from.
 #[derive(Clone, Copy)]
@@ -173,25 +183,18 @@ impl Owner {
         unsafe { self.outbox.add(len as usize).write(block) };
         self.outbox_len = len + 1;
         self.outbox_bytes += class::size(class) as u32;
-        let full = len + 1 == OUTBOX_BLOCKS || self.outbox_bytes >= OUTBOX_BYTES;
+        let full = len + 1 == self.outbox_most || self.outbox_bytes >= OUTBOX_BYTES;
         if full { Held::Full } else { Held::Yes }
     }
 }
 
 impl Cache {
-    const fn new(id: u32, key: u32) -> Self {
-        let mut bins = [const { Bin::new(NO_KEY) }; CLASSES];
-        if key != NO_KEY {
-            let mut class = 0;
-            while class < CLASSES {
-                bins[class] = Bin::new(map::entry_of(id, class as u32));
-                class += 1;
-            }
-        }
+    /// A cache of nobody's.
+    const fn nobodys() -> Self {
         Cache {
             view: View::nothing(),
-            bins,
-            home: Home::new(id),
+            bins: [const { Bin::new(NO_KEY) }; CLASSES],
+            home: Home::new(0),
             owner: Guarded::new(Owner {
                 shard: 0,
                 budget: Budget::new(),
@@ -199,6 +202,7 @@ impl Cache {
                 victim: 0,
                 filling: CLASSES,
                 patience: 0,
+                outbox_full: 0,
                 seen: [0; CLASSES],
                 trials: [const { Trial::new() }; CLASSES],
                 calls: 0,
@@ -207,14 +211,27 @@ impl Cache {
                 outbox: ptr::null_mut(),
                 outbox_len: 0,
                 outbox_bytes: 0,
+                outbox_most: 0,
                 boxes: Boxes::new(),
             }),
         }
     }
 
-    /// A cache of its own for a new id, not known to anybody yet.
-    pub(crate) const fn with_id(id: u32) -> Self {
-        Cache::new(id, 0)
+    /// Makes a cache for a new id, not known to anybody yet, at a place in memory:
+    /// made elsewhere first, it would touch a page of the thread's stack for good.
+    ///
+    /// # Safety
+    /// The place is the caller's.
+    pub(crate) unsafe fn make(place: NonNull<Cache>, id: u32) {
+        // SAFETY: by the caller; nobody ever writes to the cache of nobody's.
+        let cache = unsafe {
+            place.copy_from_nonoverlapping(NonNull::from(&NO_CACHE), 1);
+            place.as_ref()
+        };
+        cache.home.name(id);
+        for (class, bin) in cache.bins.iter().enumerate() {
+            bin.name(map::entry_of(id, class as u32));
+        }
     }
 
     /// A free block of `class`, if there is one at hand; else null.
@@ -305,10 +322,12 @@ impl Cache {
                     self.resize(class, doubled, Room::Left);
                 }
             }
-            let want = bin.capacity().min(REFILL);
-            let end = bin.first().wrapping_add(want);
             self.owner().filling = class;
-            let leases = self.owner().trials[class].leases(class);
+            let trial = &mut self.owner().trials[class];
+            let leases = trial.leases(class);
+            let most = if leases { REFILL } else { first_fill(class).max(trial.drawn()) };
+            let want = bin.capacity().min(most);
+            let end = bin.first().wrapping_add(want);
             let got = if leases {
                 self.take_leased(class, end, want)
             } else {
@@ -616,7 +635,7 @@ impl Cache {
     unsafe fn send(&self, block: *mut u8, class: usize) {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
-            if self.owner().outbox.is_null() && !self.get_outbox() {
+            if self.owner().outbox.is_null() && !self.get_outbox(OUTBOX_FIRST) {
                 return mail::send_one(block);
             }
             if self.owner().hold(block, class) == Held::Full {
@@ -625,18 +644,37 @@ impl Cache {
         }
     }
 
-    /// Gets the array of the outbox; false if there is no memory for it.
+    /// Gets an outbox for so many blocks instead of the one that there is, which
+    /// is empty. False if there is no memory for it.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
     #[cold]
-    unsafe fn get_outbox(&self) -> bool {
-        let outbox = pool::get(outbox_array());
-        if let Some(outbox) = outbox {
-            // SAFETY: [OWNER-ONLY] by the caller.
-            unsafe { self.owner() }.outbox = outbox.as_ptr().cast();
+    unsafe fn get_outbox(&self, most: u32) -> bool {
+        let Some(outbox) = pool::get(outbox_array(most)) else { return false };
+        // SAFETY: [OWNER-ONLY] by the caller, here and below.
+        unsafe {
+            self.drop_outbox();
+            let owner = self.owner();
+            owner.outbox = outbox.as_ptr().cast();
+            owner.outbox_most = most;
         }
-        outbox.is_some()
+        true
+    }
+
+    /// Gives the outbox back, which is empty.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn drop_outbox(&self) {
+        // SAFETY: [OWNER-ONLY] by the caller; the array came from the pool.
+        unsafe {
+            let owner = self.owner();
+            let outbox = core::mem::replace(&mut owner.outbox, ptr::null_mut());
+            if let Some(outbox) = NonNull::new(outbox) {
+                pool::put(outbox.cast(), outbox_array(owner.outbox_most));
+            }
+        }
     }
 
     /// Sends off what is in the outbox.
@@ -654,6 +692,13 @@ impl Cache {
             owner.flows(-(bytes as isize));
             if len != 0 {
                 owner.boxes.send(slice::from_raw_parts_mut(owner.outbox, len as usize));
+            }
+            if len == OUTBOX_FIRST && owner.outbox_most == OUTBOX_FIRST {
+                owner.outbox_full += 1;
+                if owner.outbox_full == OUTBOX_TRIED {
+                    owner.outbox_full = 0;
+                    self.get_outbox(OUTBOX_BLOCKS);
+                }
             }
         }
     }
@@ -860,11 +905,7 @@ impl Cache {
         unsafe {
             self.tidy();
             let owner = self.owner();
-            if let Some(outbox) =
-                NonNull::new(core::mem::replace(&mut owner.outbox, ptr::null_mut()))
-            {
-                pool::put(outbox.cast(), outbox_array());
-            }
+            self.drop_outbox();
             let mail = moves::leave(&self.home, &arena::get(owner.shard).home);
             owner.boxes.unpack(mail);
             owner.boxes.empty();
@@ -877,13 +918,20 @@ impl Cache {
     }
 }
 
-/// Bytes of the array of an outbox.
-const fn outbox_array() -> usize {
-    OUTBOX_BLOCKS as usize * size_of::<Slot>()
+/// Bytes of the array of an outbox for so many blocks.
+const fn outbox_array(most: u32) -> usize {
+    most as usize * size_of::<Slot>()
 }
 
 fn first_capacity(class: usize) -> usize {
     (FIRST_BYTES / class::size(class)).clamp(1, FIRST)
+}
+
+/// Blocks that a thread's first magazine of a class is filled with. Then it gets
+/// as many as it had before: one that needs a few blocks should not lie scattered
+/// among thousands that others like it got and do not use.
+fn first_fill(class: usize) -> usize {
+    (FIRST_FILL / class::size(class)).clamp(1, REFILL)
 }
 
 fn refill_capacity(class: usize) -> usize {

@@ -42,7 +42,8 @@ pub(crate) fn is_allowed() -> bool {
 /// Between two looks, in milliseconds: free memory goes back within two.
 const TICK: u32 = 400;
 
-/// Looks without anything to do before the helper ends.
+/// Looks without anything to do before the helper ends. What nobody wanted in all
+/// that time goes back then, within the bound, too.
 const PATIENCE: u32 = 5;
 
 /// Whether a thread may be started where it is asked for only. The C library
@@ -94,17 +95,32 @@ fn start() {
 }
 
 unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
-    let mut calm = 0;
-    usage::unwanted();
+    let (mut calm, mut unused) = (0, 0);
+    usage::low_water();
     loop {
         pause();
         relieve_sleepers();
-        let unwanted = usage::unwanted();
+        let low = usage::low_water();
+        let unwanted = usage::above_bound(low);
         if unwanted != 0 {
             purge::purge(unwanted);
         }
         give_holes_back();
-        calm = if usage::look_again() { 0 } else { calm + 1 };
+        if usage::look_again() {
+            calm = 0;
+            continue;
+        }
+        unused = if calm == 0 { low - unwanted } else { low.min(unused) };
+        calm += 1;
+        match calm {
+            // From now on spans note who takes blocks there.
+            1 => holes::watch(),
+            PATIENCE => {
+                purge::purge(unused);
+                holes::search(usize::MAX);
+            }
+            _ => {}
+        }
         if calm >= PATIENCE && retire() {
             return ptr::null_mut();
         }

@@ -37,6 +37,14 @@ pub(crate) struct Found {
     pub(crate) more: bool,
 }
 
+/// Has all spans note from now on whether blocks are taken there, as a search does
+/// that gives nothing back.
+pub(crate) fn watch() {
+    for index in 0..MAP.opened_chunks() {
+        for_spans(index, |_, span| moves::watch(span));
+    }
+}
+
 /// Searches some chunks, and gives back about `want` bytes. One thread at a time.
 pub(crate) fn search(want: usize) -> Found {
     let page = sys::page_size() / UNIT;
@@ -59,17 +67,22 @@ pub(crate) fn search(want: usize) -> Found {
 }
 
 fn search_chunk(index: usize, page: usize, found: &mut Found) {
+    for_spans(index, |chunk, span| match hollow(chunk, span, page) {
+        Hollowed::No => {}
+        Hollowed::Later => found.more = true,
+        Hollowed::Units(units) => found.bytes += units * UNIT,
+    });
+}
+
+/// Calls `f` with what seem to be the spans of a chunk.
+fn for_spans(index: usize, mut f: impl FnMut(&Chunk, NonNull<Span>)) {
     let chunk = MAP.chunk(index);
     let mut used = !chunk.granules.free_hint();
     while used != 0 {
         let granule = used.trailing_zeros() as usize;
         used &= used - 1;
         if let Some(span) = chunk.span_from(granule) {
-            match hollow(chunk, span, page) {
-                Hollowed::No => {}
-                Hollowed::Later => found.more = true,
-                Hollowed::Units(units) => found.bytes += units * UNIT,
-            }
+            f(chunk, span);
         }
     }
 }

@@ -129,6 +129,12 @@ impl Home {
         }
     }
 
+    /// Names it, before others know of it.
+    #[cfg(not(strata_loom))]
+    pub(crate) fn name(&self, id: u32) {
+        self.id.store(id, order::hint());
+    }
+
     #[inline]
     pub(crate) fn id(&self) -> u32 {
         self.id.load(order::hint())
@@ -405,6 +411,14 @@ impl Open<'_> {
             } else {
                 self.adopt(span);
             }
+        }
+    }
+
+    /// Has a span note from now on whether blocks are taken there.
+    pub(crate) fn watch(&self, span: &Span) {
+        if span.home() == self.id {
+            // SAFETY: [HOME-LOCKED] the span names this home.
+            unsafe { span.body(Body::rests) };
         }
     }
 

@@ -138,6 +138,16 @@ pub(crate) fn finish(home: &Home, letter: NonNull<MailBox>, boxes: &mut Boxes) {
     boxes.unpack(letter.as_ptr());
 }
 
+/// Has a span note from now on whether blocks are taken there.
+pub(crate) fn watch(span: NonNull<Span>) {
+    // SAFETY: what once was a span stays one.
+    let span = unsafe { span.as_ref() };
+    if let Some(open) = homes::get(span.home()).and_then(Home::try_open) {
+        open.watch(span);
+        arena::retire(open.close());
+    }
+}
+
 /// What became of a span that was looked at for memory to give back.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Hollowed {

@@ -8,7 +8,7 @@ use crate::order;
 use crate::sync::{self, AtomicUsize, Guarded};
 use crate::sys;
 
-const SMALLEST: usize = 64;
+const SMALLEST: usize = 32;
 const LARGEST: usize = 64 << 10;
 const SIZES: usize = LARGEST.trailing_zeros() as usize - SMALLEST.trailing_zeros() as usize + 1;
 

@@ -2,7 +2,7 @@
 //! threads do without a cache.
 
 use core::ffi::c_void;
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use crate::arena;
 use crate::bin::Slot;
@@ -114,13 +114,13 @@ fn new_record() -> Option<&'static Record> {
         unsafe { pool::put(memory.cast(), size_of::<Record>()) };
         return None;
     };
-    // SAFETY: the slot is ours, large enough, and aligned to its size.
+    // SAFETY: the slot is ours, large enough, and aligned to its size; the three
+    // make a record.
     let record = unsafe {
-        memory.write(Record {
-            cache: Cache::with_id(id),
-            next: Guarded::new(ptr::null_mut()),
-            rounds: AtomicU8::new(0),
-        });
+        let place = memory.as_ptr();
+        Cache::make(NonNull::new_unchecked(&raw mut (*place).cache), id);
+        (&raw mut (*place).next).write(Guarded::new(ptr::null_mut()));
+        (&raw mut (*place).rounds).write(AtomicU8::new(0));
         memory.as_ref()
     };
     homes::publish(&record.cache.home);

@@ -64,6 +64,11 @@ impl Trial {
         true
     }
 
+    /// Blocks drawn from shared spans, as far as it is not decided.
+    pub(crate) fn drawn(&self) -> usize {
+        usize::from(self.drawn)
+    }
+
     /// Counts blocks drawn from shared spans, the last of which is asked.
     pub(crate) fn draw(&mut self, blocks: &[*mut u8]) {
         let drawn = usize::from(self.drawn) + blocks.len();

@@ -155,11 +155,15 @@ pub(crate) fn look_again() -> bool {
     still
 }
 
-/// Free bytes above the bound that have been free ever since the last call:
-/// nobody wanted them meanwhile.
-pub(crate) fn unwanted() -> usize {
-    let low = USAGE.low.swap(dirty(), order::count()).min(dirty());
-    low.saturating_sub(bound())
+/// The least bytes that were free at a time since the last call: nobody wanted
+/// those meanwhile.
+pub(crate) fn low_water() -> usize {
+    USAGE.low.swap(dirty(), order::count()).min(dirty())
+}
+
+/// How much of so many free bytes is above the bound.
+pub(crate) fn above_bound(free: usize) -> usize {
+    free.saturating_sub(bound())
 }
 
 /// Loose bytes above the bound, as far as free granules leave room there, that
