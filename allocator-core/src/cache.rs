@@ -20,23 +20,15 @@ use crate::budget::Budget;
 use crate::class::{self, CLASSES};
 use crate::home::Home;
 use crate::inbox::MailBox;
-use crate::mail::{self, Boxes};
+use crate::mail;
 use crate::map::{self, MAP, View};
 use crate::moves::{self, Given};
+use crate::outbox::{Held, Outbox};
 use crate::pool;
 use crate::supply;
 use crate::sync::Guarded;
 use crate::trial::Trial;
 use crate::usage;
-
-/// Bytes of other owners' blocks that a thread may hold back.
-const OUTBOX_BYTES: u32 = 16 << 10;
-/// Blocks of other owners that a thread may hold back.
-const OUTBOX_BLOCKS: u32 = 256;
-/// As many as that only after it often had so many.
-const OUTBOX_FIRST: u32 = 64;
-/// How often.
-const OUTBOX_TRIED: u8 = 4;
 
 /// Most blocks in a magazine.
 const MOST: usize = 8191;
@@ -82,7 +74,7 @@ pub(crate) struct Cache {
 /// \[OWNER-ONLY\] What only the cache's thread touches.
 struct Owner {
     /// The shard that the thread draws from.
-    shard: usize,
+    shard: u8,
     /// What full magazines may hold.
     budget: Budget,
     /// The next class to be looked at for being idle.
@@ -93,8 +85,6 @@ struct Owner {
     filling: usize,
     /// So many flushes are due before more room is looked for again.
     patience: u8,
-    /// How often the first outbox was full.
-    outbox_full: u8,
     /// How full each bin was when the clock came by, modulo [`ACTIVE`].
     seen: [u8; CLASSES],
     /// Whether leases are worth while.
@@ -107,12 +97,7 @@ struct Owner {
     /// One bit a class: its magazine ran empty since it last grew because it ran
     /// over.
     emptied: [u64; CLASSES.div_ceil(64)],
-    outbox: *mut Slot,
-    outbox_len: u32,
-    outbox_bytes: u32,
-    /// Blocks that the outbox has room for.
-    outbox_most: u32,
-    boxes: Boxes,
+    outbox: Outbox,
 }
 
 // SAFETY: [OWNER-ONLY] others touch the home and read numbers in bins.
@@ -134,17 +119,6 @@ enum Room {
     Lent,
     /// Others' larger magazines, the blocks above it put away.
     Made,
-}
-
-/// What became of a block that another owner has.
-#[derive(PartialEq)]
-pub(crate) enum Held {
-    /// Nothing: it is our own, or there is no outbox.
-    No,
-    /// It is in the outbox.
-    Yes,
-    /// It is, and that is full now: it must be sent off.
-    Full,
 }
 
 impl Owner {
@@ -171,21 +145,6 @@ impl Owner {
             usage::came_back(flow.unsigned_abs());
         }
     }
-
-    /// Puts a block into the outbox, which is there and not full.
-    ///
-    /// # Safety
-    /// \[OWNER-ONLY\]
-    #[inline(always)]
-    unsafe fn hold(&mut self, block: *mut u8, class: usize) -> Held {
-        let len = self.outbox_len;
-        // SAFETY: below the most blocks, it is ours to write.
-        unsafe { self.outbox.add(len as usize).write(block) };
-        self.outbox_len = len + 1;
-        self.outbox_bytes += class::size(class) as u32;
-        let full = len + 1 == self.outbox_most || self.outbox_bytes >= OUTBOX_BYTES;
-        if full { Held::Full } else { Held::Yes }
-    }
 }
 
 impl Cache {
@@ -202,17 +161,12 @@ impl Cache {
                 victim: 0,
                 filling: CLASSES,
                 patience: 0,
-                outbox_full: 0,
                 seen: [0; CLASSES],
                 trials: [const { Trial::new() }; CLASSES],
                 calls: 0,
                 flow: 0,
                 emptied: [0; CLASSES.div_ceil(64)],
-                outbox: ptr::null_mut(),
-                outbox_len: 0,
-                outbox_bytes: 0,
-                outbox_most: 0,
-                boxes: Boxes::new(),
+                outbox: Outbox::new(),
             }),
         }
     }
@@ -277,7 +231,7 @@ impl Cache {
     pub(crate) fn begin(&self) {
         self.view.look();
         // SAFETY: [OWNER-ONLY] the caller just got the cache for its thread.
-        unsafe { self.owner() }.shard = arena::nearest();
+        unsafe { self.owner() }.shard = arena::nearest() as u8;
     }
 
     /// # Safety
@@ -291,7 +245,7 @@ impl Cache {
     /// The shard that the thread draws from. Called by the thread itself.
     pub(crate) fn shard(&self) -> usize {
         // SAFETY: [OWNER-ONLY]
-        unsafe { self.owner() }.shard
+        unsafe { self.owner() }.shard.into()
     }
 
     /// The id of the cache's home.
@@ -403,7 +357,7 @@ impl Cache {
         unsafe {
             letter.as_ref().open(|contents| contents.offer(wants));
             self.owner().flows(bytes.cast_signed());
-            moves::finish(home, letter, &mut self.owner().boxes);
+            moves::finish(home, letter, &mut self.owner().outbox.boxes);
         }
     }
 
@@ -417,7 +371,7 @@ impl Cache {
     unsafe fn take_shared(&self, class: usize, end: *mut Slot, want: usize) -> usize {
         // SAFETY: [OWNER-ONLY] by the caller, as for the slots.
         unsafe {
-            let shard = self.owner().shard;
+            let shard = self.shard();
             match self.take_from(&arena::get(shard).home, class, end, want) {
                 0 if self.bins[class].len() == 0 => supply::take_shared(shard, class, end, want),
                 got => got,
@@ -487,14 +441,16 @@ impl Cache {
     pub(crate) unsafe fn hold_back(&self, block: *mut u8, entry: u32) -> Held {
         // SAFETY: [OWNER-ONLY] by the caller; a cache of nobody's has no outbox.
         unsafe {
-            let owner = self.owner();
-            if map::owner(entry) == self.id() || owner.outbox.is_null() {
+            if map::owner(entry) == self.id() {
                 return Held::No;
             }
-            let class = map::kind(entry) as usize;
-            self.home.count_back(class, 1);
-            owner.trials[class].see(block);
-            owner.hold(block, class)
+            let (owner, class) = (self.owner(), map::kind(entry) as usize);
+            let held = owner.outbox.hold(block, class);
+            if held != Held::No {
+                self.home.count_back(class, 1);
+                owner.trials[class].see(block);
+            }
+            held
         }
     }
 
@@ -635,44 +591,12 @@ impl Cache {
     unsafe fn send(&self, block: *mut u8, class: usize) {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
-            if self.owner().outbox.is_null() && !self.get_outbox(OUTBOX_FIRST) {
+            let outbox = &mut self.owner().outbox;
+            if !outbox.open() {
                 return mail::send_one(block);
             }
-            if self.owner().hold(block, class) == Held::Full {
+            if outbox.hold(block, class) == Held::Full {
                 self.empty_outbox();
-            }
-        }
-    }
-
-    /// Gets an outbox for so many blocks instead of the one that there is, which
-    /// is empty. False if there is no memory for it.
-    ///
-    /// # Safety
-    /// \[OWNER-ONLY\]
-    #[cold]
-    unsafe fn get_outbox(&self, most: u32) -> bool {
-        let Some(outbox) = pool::get(outbox_array(most)) else { return false };
-        // SAFETY: [OWNER-ONLY] by the caller, here and below.
-        unsafe {
-            self.drop_outbox();
-            let owner = self.owner();
-            owner.outbox = outbox.as_ptr().cast();
-            owner.outbox_most = most;
-        }
-        true
-    }
-
-    /// Gives the outbox back, which is empty.
-    ///
-    /// # Safety
-    /// \[OWNER-ONLY\]
-    unsafe fn drop_outbox(&self) {
-        // SAFETY: [OWNER-ONLY] by the caller; the array came from the pool.
-        unsafe {
-            let owner = self.owner();
-            let outbox = core::mem::replace(&mut owner.outbox, ptr::null_mut());
-            if let Some(outbox) = NonNull::new(outbox) {
-                pool::put(outbox.cast(), outbox_array(owner.outbox_most));
             }
         }
     }
@@ -687,19 +611,8 @@ impl Cache {
         // SAFETY: [OWNER-ONLY] by the caller; [LIVE-PINS-SPAN] for the blocks.
         unsafe {
             let owner = self.owner();
-            let len = core::mem::take(&mut owner.outbox_len);
-            let bytes = core::mem::take(&mut owner.outbox_bytes);
-            owner.flows(-(bytes as isize));
-            if len != 0 {
-                owner.boxes.send(slice::from_raw_parts_mut(owner.outbox, len as usize));
-            }
-            if len == OUTBOX_FIRST && owner.outbox_most == OUTBOX_FIRST {
-                owner.outbox_full += 1;
-                if owner.outbox_full == OUTBOX_TRIED {
-                    owner.outbox_full = 0;
-                    self.get_outbox(OUTBOX_BLOCKS);
-                }
-            }
+            let bytes = owner.outbox.send();
+            owner.flows(-bytes.cast_signed());
         }
     }
 
@@ -905,10 +818,10 @@ impl Cache {
         unsafe {
             self.tidy();
             let owner = self.owner();
-            self.drop_outbox();
-            let mail = moves::leave(&self.home, &arena::get(owner.shard).home);
-            owner.boxes.unpack(mail);
-            owner.boxes.empty();
+            owner.outbox.close();
+            let mail = moves::leave(&self.home, &arena::get(self.shard()).home);
+            owner.outbox.boxes.unpack(mail);
+            owner.outbox.boxes.empty();
         }
     }
 
@@ -916,11 +829,6 @@ impl Cache {
     pub(crate) fn cached(&self, class: usize) -> usize {
         self.bins[class].len().min(MOST)
     }
-}
-
-/// Bytes of the array of an outbox for so many blocks.
-const fn outbox_array(most: u32) -> usize {
-    most as usize * size_of::<Slot>()
 }
 
 fn first_capacity(class: usize) -> usize {

@@ -3,13 +3,13 @@
 //! layout.
 
 use crate::arena;
-use crate::cache::Held;
 use crate::class::{self, CLASSES};
 use crate::fatal::{self, Misuse, Place};
 use crate::helper;
 use crate::huge;
 use crate::map::{self, MAP};
 use crate::medium::{self, UNIT};
+use crate::outbox::Held;
 use crate::span::NO_HOME;
 use crate::threads;
 use crate::tls;

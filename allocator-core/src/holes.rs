@@ -12,6 +12,7 @@ use core::ptr::NonNull;
 
 use crate::arena;
 use crate::class::UNIT;
+use crate::granules;
 use crate::map::{Chunk, MAP};
 use crate::moves::{self, Hollowed};
 use crate::order;
@@ -26,7 +27,7 @@ const AT_ONCE: usize = 1024;
 /// Larger pages than this many units fit in few spans: they are left alone.
 const LARGEST_PAGE: usize = 8;
 
-/// The chunk at which the next search begins. Whoever searches is alone.
+/// The chunk behind which the next search begins.
 static CURSOR: AtomicUsize = AtomicUsize::new(0);
 
 /// What a search found.
@@ -45,14 +46,10 @@ pub(crate) fn watch() {
     }
 }
 
-/// Searches some chunks, and gives back about `want` bytes. One thread at a time.
+/// Searches some chunks, and gives back about `want` bytes.
 pub(crate) fn search(want: usize) -> Found {
-    let page = sys::page_size() / UNIT;
     let chunks = MAP.opened_chunks();
     let mut found = Found { bytes: 0, more: chunks > AT_ONCE };
-    if page > LARGEST_PAGE {
-        return Found { bytes: 0, more: false };
-    }
     let mut at = CURSOR.load(order::hint());
     for _ in 0..chunks.min(AT_ONCE) {
         if found.bytes >= want {
@@ -60,14 +57,24 @@ pub(crate) fn search(want: usize) -> Found {
             break;
         }
         at = if at + 1 < chunks { at + 1 } else { 0 };
-        search_chunk(at, page, &mut found);
+        search_chunk(at, true, &mut found);
     }
     CURSOR.store(at, order::hint());
     found
 }
 
-fn search_chunk(index: usize, page: usize, found: &mut Found) {
-    for_spans(index, |chunk, span| match hollow(chunk, span, page) {
+/// Gives back what there is, in spans in use of this moment, too. Returns how many
+/// bytes.
+pub(crate) fn everything() -> usize {
+    let mut found = Found { bytes: 0, more: false };
+    for index in 0..MAP.opened_chunks() {
+        search_chunk(index, false, &mut found);
+    }
+    found.bytes
+}
+
+fn search_chunk(index: usize, rested: bool, found: &mut Found) {
+    for_spans(index, |chunk, span| match hollow(chunk, span, rested) {
         Hollowed::No => {}
         Hollowed::Later => found.more = true,
         Hollowed::Units(units) => found.bytes += units * UNIT,
@@ -87,9 +94,13 @@ fn for_spans(index: usize, mut f: impl FnMut(&Chunk, NonNull<Span>)) {
     }
 }
 
-fn hollow(chunk: &Chunk, span: NonNull<Span>, page: usize) -> Hollowed {
+fn hollow(chunk: &Chunk, span: NonNull<Span>, rested: bool) -> Hollowed {
+    let page = sys::page_size() / UNIT;
+    if page > LARGEST_PAGE {
+        return Hollowed::No;
+    }
     let to = &arena::of(chunk).home;
-    let hollowed = moves::hollow(span, page, to, |base, units| {
+    let hollowed = moves::hollow(span, page, rested, to, |base, units| {
         // SAFETY: no block is out there, and none is taken meanwhile.
         give(units, |first, len| unsafe { sys::purge(base.add(first * UNIT), len * UNIT) })
     });
@@ -105,7 +116,7 @@ fn give(units: u64, mut purge: impl FnMut(usize, usize) -> bool) -> u64 {
     while left != 0 {
         let first = left.trailing_zeros() as usize;
         let len = (!(left >> first)).trailing_zeros() as usize;
-        let bits = crate::granules::mask(first, len);
+        let bits = granules::mask(first, len);
         if purge(first, len) {
             given |= bits;
         }
@@ -113,4 +124,3 @@ fn give(units: u64, mut purge: impl FnMut(usize, usize) -> bool) -> u64 {
     }
     given
 }
-

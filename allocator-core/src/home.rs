@@ -423,8 +423,9 @@ impl Open<'_> {
     }
 
     /// Takes a span in hand that has memory to give back: whole pages, of `page`
-    /// units each, without a live block.
-    pub(crate) fn take_hollow(&mut self, span: NonNull<Span>, page: usize) -> Hollow {
+    /// units each, without a live block. With `rested`, only if no block was taken
+    /// there since this was last asked.
+    pub(crate) fn take_hollow(&mut self, span: NonNull<Span>, page: usize, rested: bool) -> Hollow {
         // SAFETY: spans are never freed.
         let span_ref = unsafe { span.as_ref() };
         if span_ref.home() != self.id && sync::step("hollow_checks_home") {
@@ -435,7 +436,7 @@ impl Open<'_> {
             span_ref.body(|body| match body.shelf {
                 Shelf::Partial => match body.hollow(page) {
                     0 => Hollow::No,
-                    _ if !body.rests() => Hollow::Later,
+                    _ if !body.rests() && rested => Hollow::Later,
                     units => Hollow::Units { base: body.base, units },
                 },
                 _ => Hollow::No,

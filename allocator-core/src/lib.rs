@@ -70,6 +70,8 @@ mod supply;
 
 mod bin;
 
+mod outbox;
+
 mod trial;
 
 mod budget;

@@ -162,17 +162,19 @@ pub(crate) enum Hollowed {
 /// Gives back what memory a span has without a live block, in whole pages of
 /// `page` units: `give` does that, and says which units it was. Meanwhile the
 /// span is in our hand, so that nobody takes a block from there. If its home is
-/// closed then, it goes to the home `to`.
+/// closed then, it goes to the home `to`. With `rested`, a span of which blocks were
+/// taken since the last time is left alone.
 pub(crate) fn hollow(
     span: NonNull<Span>,
     page: usize,
+    rested: bool,
     to: &Home,
     give: impl FnOnce(*mut u8, u64) -> u64,
 ) -> Hollowed {
     // SAFETY: what once was a span stays one.
     let Some(home) = homes::get(unsafe { span.as_ref() }.home()) else { return Hollowed::No };
     let Some(mut open) = home.try_open() else { return Hollowed::Later };
-    let hollow = open.take_hollow(span, page);
+    let hollow = open.take_hollow(span, page, rested);
     arena::retire(open.close());
     let (base, units) = match hollow {
         Hollow::No => return Hollowed::No,

@@ -43,7 +43,7 @@ impl Strata {
     }
 
     /// Gives free memory back to the system now, as far as it is free in whole
-    /// pages outside of spans in use. Returns how many bytes.
+    /// pages. Returns how many bytes.
     pub fn purge() -> usize {
         helper::give_back_all()
     }

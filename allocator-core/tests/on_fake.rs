@@ -38,8 +38,10 @@ modules! {
     "../src/purge.rs" purge
     "../src/mail.rs" mail
     "../src/moves.rs" moves
+    "../src/holes.rs" holes
     "../src/supply.rs" supply
     "../src/bin.rs" bin
+    "../src/outbox.rs" outbox
     "../src/trial.rs" trial
     "../src/budget.rs" budget
     "../src/cache.rs" cache

@@ -6,11 +6,12 @@ use core::ptr::{self, NonNull};
 
 use loom::thread::{self, JoinHandle};
 
-use crate::class::{CLASSES, GRANULE, GRANULE_SHIFT, SHAPES};
+use crate::class::{CLASSES, GRANULE, GRANULE_SHIFT, SHAPES, UNIT};
 use crate::granules::Granules;
 use crate::home::{self, Home};
 use crate::inbox::MailBox;
 use crate::map::{self, BASE};
+use crate::moves::Hollowed;
 use crate::order;
 use crate::rooms::Rooms;
 use crate::span::{NO_HOME, Span};
@@ -115,6 +116,21 @@ impl World {
         let index = (block.addr() - BASE) >> GRANULE_SHIFT;
         // SAFETY: loom reports others who are there at the time.
         self.data[index].with(|data| unsafe { *data += 1 });
+    }
+
+    /// When all is still: the holes of a span are what was given back, but for the
+    /// units of one block that may have been taken there.
+    pub(crate) fn check_holes(&self, index: usize, given: Hollowed, out: &[*mut u8]) {
+        // SAFETY: nobody else runs.
+        let holes = unsafe { self.spans[index].body(|body| body.holes()) };
+        let units = GRANULE / UNIT;
+        for block in out {
+            let first = (block.addr() - BASE) / GRANULE % SPAN_BLOCKS * units;
+            assert_eq!(holes >> first & ((1 << units) - 1), 0, "a hole under a block");
+        }
+        let most = if let Hollowed::Units(units) = given { units } else { 0 };
+        let held = holes.count_ones() as usize;
+        assert!(held == most || held + units == most, "{held} holes of {most}");
     }
 
     /// A fresh box.

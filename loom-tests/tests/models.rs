@@ -30,6 +30,7 @@ models! {
     lock init table inbox_take inbox_close
     moving stealing lending leaving relieving
     granules release rooms rooms_find empties reading
+    hollowing hollowing_leaving
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The models, one protocol a file.
 
 mod chunk;
+mod holes;
 mod homes;
 mod inbox;
 mod init;
@@ -22,6 +23,8 @@ pub static MODELS: &[&Model] = &[
     &homes::LEAVING,
     &homes::RELIEVING,
     &homes::READING,
+    &holes::HOLLOWING,
+    &holes::HOLLOWING_LEAVING,
     &chunk::GRANULES,
     &chunk::RELEASE,
     &chunk::ROOMS,
