@@ -43,6 +43,11 @@ impl Budget {
         true
     }
 
+    /// Whether no magazine may hold anything, and nothing is lent for any.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.charged == 0 && self.lent == 0
+    }
+
     /// Notes that magazines may hold `bytes` more.
     pub(crate) fn charge(&mut self, bytes: usize) {
         self.charged += bytes;

@@ -791,6 +791,20 @@ impl Cache {
         self.view.forget();
     }
 
+    /// Puts away all that the thread keeps, if it keeps anything.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    pub(crate) unsafe fn idle(&self) {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            let owner = self.owner();
+            if !owner.budget.is_untouched() || !owner.outbox.is_empty() {
+                self.tidy();
+            }
+        }
+    }
+
     /// Puts away all that the thread keeps.
     ///
     /// # Safety

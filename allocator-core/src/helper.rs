@@ -166,6 +166,15 @@ fn relieve_sleepers() {
     boxes.empty();
 }
 
+/// Puts away what the calling thread keeps: it is going to sleep.
+pub(crate) fn thread_idle() {
+    if let Some(cache) = threads::present() {
+        // SAFETY: [OWNER-ONLY] it is the calling thread's.
+        unsafe { cache.idle() };
+        attend();
+    }
+}
+
 /// Gives back all free memory now, after putting away all mail: a block that
 /// waits there holds its span, as does one that a thread keeps. Returns how
 /// many bytes.

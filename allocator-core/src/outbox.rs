@@ -61,6 +61,10 @@ impl Outbox {
         if full { Held::Full } else { Held::Yes }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Sees to it that there is an array. False if there is no memory for it.
     #[cold]
     pub(crate) fn open(&mut self) -> bool {
