@@ -48,6 +48,8 @@ mod pool;
 
 mod space;
 
+mod committed;
+
 mod usage;
 
 mod rooms;
@@ -59,6 +61,8 @@ mod arena;
 mod huge;
 
 mod purge;
+
+mod limit;
 
 mod mail;
 
@@ -82,6 +86,8 @@ mod helper;
 
 mod conf;
 
+mod config;
+
 mod init;
 
 mod alloc;
@@ -96,5 +102,6 @@ mod stats;
 
 mod strata;
 
+pub use config::{Config, When};
 pub use stats::{ClassStats, Stats};
 pub use strata::Strata;
