@@ -3,8 +3,10 @@
 
 use crate::cache::Cache;
 use crate::class::{self, CLASSES};
+use crate::config::Config;
 use crate::helper;
 use crate::init;
+use crate::limit;
 use crate::map::WINDOW_ALIGN;
 use crate::medium::{self, MEDIUM_MAX};
 use crate::purge;
@@ -12,20 +14,21 @@ use crate::threads;
 use crate::tls;
 use crate::{arena, huge};
 
-/// A block for a layout. Folds to eight instructions where it is constant.
+/// A block for a layout. Folds to eight instructions where it is constant. The
+/// options are for the first allocation of the process.
 ///
 /// # Safety
 /// The layout is a valid one (a power of two, not wrapping when rounded up).
 #[inline(always)]
-pub(crate) unsafe fn alloc(size: usize, align: usize) -> *mut u8 {
+pub(crate) unsafe fn alloc(size: usize, align: usize, config: &Config) -> *mut u8 {
     let class = class::of(size, align);
     if class == CLASSES {
-        return large(size, align);
+        return large(size, align, config);
     }
     // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
     let block = unsafe { (*tls::get()).pop(class) };
     if block.is_null() {
-        return small_slow(class);
+        return small_slow(class, config);
     }
     block
 }
@@ -35,13 +38,13 @@ pub(crate) unsafe fn alloc(size: usize, align: usize) -> *mut u8 {
 /// # Safety
 /// As there.
 #[inline]
-pub(crate) unsafe fn alloc_zeroed(size: usize, align: usize) -> *mut u8 {
+pub(crate) unsafe fn alloc_zeroed(size: usize, align: usize, config: &Config) -> *mut u8 {
     if class::of(size, align) == CLASSES {
-        return large_zeroed(size, align);
+        return large_zeroed(size, align, config);
     }
     // SAFETY: by the caller; a block has at least `size` bytes.
     unsafe {
-        let block = alloc(size, align);
+        let block = alloc(size, align, config);
         if !block.is_null() {
             block.write_bytes(0, size);
         }
@@ -51,8 +54,8 @@ pub(crate) unsafe fn alloc_zeroed(size: usize, align: usize) -> *mut u8 {
 
 #[cold]
 #[inline(never)]
-fn small_slow(class: usize) -> *mut u8 {
-    if !init::ready() {
+fn small_slow(class: usize, config: &Config) -> *mut u8 {
+    if !init::ready(config) {
         return core::ptr::null_mut();
     }
     let block = match threads::cache() {
@@ -61,6 +64,7 @@ fn small_slow(class: usize) -> *mut u8 {
         None => threads::alloc_without_cache(class),
     };
     helper::attend();
+    limit::attend();
     block
 }
 
@@ -72,20 +76,20 @@ pub(crate) fn is_medium(size: usize, align: usize) -> bool {
 
 #[cold]
 #[inline(never)]
-fn large(size: usize, align: usize) -> *mut u8 {
-    get_large(size, align, false)
+fn large(size: usize, align: usize, config: &Config) -> *mut u8 {
+    get_large(size, align, false, config)
 }
 
 #[cold]
 #[inline(never)]
-fn large_zeroed(size: usize, align: usize) -> *mut u8 {
-    get_large(size, align, true)
+fn large_zeroed(size: usize, align: usize, config: &Config) -> *mut u8 {
+    get_large(size, align, true, config)
 }
 
 /// A page run or a mapping; when there is none, all free memory goes back to
 /// the system, and there is one more try.
-fn get_large(size: usize, align: usize, zeroed: bool) -> *mut u8 {
-    if !init::ready() || align > WINDOW_ALIGN {
+fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u8 {
+    if !init::ready(config) || align > WINDOW_ALIGN {
         return core::ptr::null_mut();
     }
     let get = || {
@@ -100,7 +104,9 @@ fn get_large(size: usize, align: usize, zeroed: bool) -> *mut u8 {
         }
         Some(run.ptr)
     };
-    get().or_else(|| purge::make_room().then(get)?).unwrap_or(core::ptr::null_mut())
+    let block = get().or_else(|| purge::make_room().then(get)?);
+    limit::attend();
+    block.unwrap_or(core::ptr::null_mut())
 }
 
 /// The shard that the calling thread draws page runs from.

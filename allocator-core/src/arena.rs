@@ -5,6 +5,7 @@
 use core::ptr::NonNull;
 
 use crate::class::{GRANULE, MAX_WORDS, SHAPES, UNIT};
+use crate::committed::{self, Refused};
 use crate::granules::{self, PER_CHUNK};
 use crate::home::{self, Home};
 use crate::homes;
@@ -125,7 +126,7 @@ pub(crate) fn after_fork() {
 /// on no shelf yet. No lock is taken but to map a chunk.
 pub(crate) fn claim_span(shard: usize, class: usize, home: u32) -> Option<NonNull<Span>> {
     let len = SHAPES[class].granules as usize;
-    let (index, first) = claim(shard, len)?;
+    let (index, first) = claim(shard, len).ok()??;
     let chunk = MAP.chunk(index);
     let span = chunk.join(first, len);
     let base = MAP.chunk_base(index).wrapping_add(first * GRANULE);
@@ -137,29 +138,40 @@ pub(crate) fn claim_span(shard: usize, class: usize, home: u32) -> Option<NonNul
     Some(span)
 }
 
+/// A chunk and a granule of it, if there was one.
+type Found = Option<(usize, usize)>;
+
 /// Claims a run of `len` granules: of this shard, else of another, else of a
 /// new chunk.
-fn claim(shard: usize, len: usize) -> Option<(usize, usize)> {
+fn claim(shard: usize, len: usize) -> Result<Found, Refused> {
     let shards = count();
     for i in 0..shards {
-        if let Some(found) = claim_in((shard + i) % shards, len) {
-            return Some(found);
+        if let Some(found) = claim_in((shard + i) % shards, len)? {
+            return Ok(Some(found));
         }
     }
-    loop {
-        new_chunk(shard)?;
+    while new_chunk(shard).is_some() {
         // Others may be faster and leave none; then we map one more.
-        if let Some(found) = claim_in(shard, len) {
-            return Some(found);
+        if let Some(found) = claim_in(shard, len)? {
+            return Ok(Some(found));
         }
     }
+    Ok(None)
 }
 
-fn claim_in(shard: usize, len: usize) -> Option<(usize, usize)> {
-    let (index, first, dirty) =
-        ROOMS[shard].claim(len, MAP.opened_chunks(), |index| &MAP.chunk(index).granules)?;
-    usage::took_span(len * GRANULE, dirty as usize * GRANULE);
-    Some((index, first))
+fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
+    let granules = |index| &MAP.chunk(index).granules;
+    let Some((index, first, dirty)) = ROOMS[shard].claim(len, MAP.opened_chunks(), granules) else {
+        return Ok(None);
+    };
+    let had = dirty.count_ones() as usize;
+    // How much is to be charged is known by whoever has claimed them.
+    if let Err(refused) = committed::charge((len - had) * GRANULE) {
+        give_back(index, granules::mask(first, len), dirty);
+        return Err(refused);
+    }
+    usage::took_span(len * GRANULE, had * GRANULE);
+    Ok(Some((index, first)))
 }
 
 /// Maps a chunk for spans and offers its granules to all.

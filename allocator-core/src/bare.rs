@@ -12,6 +12,7 @@ use core::ptr;
 use crate::alloc::{self, is_medium};
 use crate::class::{self, CLASSES};
 use crate::conf;
+use crate::config::Config;
 use crate::fatal::{self, Misuse, Place};
 use crate::free;
 use crate::helper;
@@ -45,7 +46,7 @@ pub fn alloc(size: usize, align: usize) -> *mut u8 {
         return ptr::null_mut();
     }
     // SAFETY: a valid layout, or one too large, for which there is no block.
-    unsafe { alloc::alloc(size, align.max(class::ANY)) }
+    unsafe { alloc::alloc(size, align.max(class::ANY), Config::PLAIN) }
 }
 
 /// As [`alloc`], all zero.
@@ -56,7 +57,7 @@ pub fn alloc_zeroed(size: usize) -> *mut u8 {
         return ptr::null_mut();
     }
     // SAFETY: as above.
-    unsafe { alloc::alloc_zeroed(size, class::ANY) }
+    unsafe { alloc::alloc_zeroed(size, class::ANY, Config::PLAIN) }
 }
 
 /// Keeps a block in the thread's magazine, if it is this thread's and there is
@@ -179,7 +180,7 @@ unsafe fn realloc_large(ptr: *mut u8, new: usize) -> Option<*mut u8> {
             return Some(ptr);
         }
         map::HUGE if !is_medium(new, 1) => {
-            if let Some(moved) = huge::resize(ptr, old, new, 1) {
+            if let Some(moved) = realloc::resize_huge(ptr, old, new, 1) {
                 return Some(moved);
             }
         }
@@ -269,7 +270,7 @@ pub fn refuse(ptr: *mut u8) -> ! {
 /// only: the C library frees under locks of its own.
 pub fn start() {
     helper::start_when_asked();
-    if init::ready() {
+    if init::ready(Config::PLAIN) {
         conf::read();
     }
 }

@@ -39,6 +39,12 @@ impl Line {
         self.len += n;
     }
 
+    /// What is on it so far.
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text[..self.len]
+    }
+
     /// Writes it out.
     pub(crate) fn print(&mut self) {
         self.text[self.len] = b'\n';

@@ -83,9 +83,9 @@ impl Granules {
         sync::peek_mask(&self.dirty, order::hint())
     }
 
-    /// Claims a run of `len` granules, the lowest. Returns the first, and how
-    /// many of them held memory.
-    pub(crate) fn claim(&self, len: usize) -> Option<(usize, u32)> {
+    /// Claims a run of `len` granules, the lowest. Returns the first, and which
+    /// of them held memory.
+    pub(crate) fn claim(&self, len: usize) -> Option<(usize, u64)> {
         let mut free = self.free_hint();
         loop {
             let runs = runs(free, len);
@@ -100,7 +100,7 @@ impl Granules {
                 order::granules_claim(),
                 order::hint(),
             ) {
-                Ok(_) => return Some((first, self.soil(bits))),
+                Ok(_) => return Some((first, self.take_dirty(bits))),
                 Err(seen) => free = seen,
             }
         }
@@ -120,7 +120,7 @@ impl Granules {
         self.free.fetch_or(bits, order::granules_free()) | bits
     }
 
-    /// Which of the granules that the caller has claimed hold memory; they
+    /// How many of the granules that the caller has claimed hold memory; they
     /// are no longer counted as free memory.
     pub(crate) fn soil(&self, claimed: u64) -> u32 {
         (self.dirty.fetch_and(!claimed, order::claimed()) & claimed).count_ones()

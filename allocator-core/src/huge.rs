@@ -9,6 +9,7 @@
 //!               mapped, where guards are asked for)
 //! ```
 
+use crate::committed;
 use crate::fatal::{self, Misuse, Place};
 use crate::homes;
 use crate::lock::Lock;
@@ -62,7 +63,11 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
         }
         return Some(ptr);
     }
-    let index = space::map(chunks, (align / CHUNK).max(1), bytes)?;
+    committed::charge(bytes).ok()?;
+    let Some(index) = space::map(chunks, (align / CHUNK).max(1), bytes) else {
+        committed::discharge(bytes);
+        return None;
+    };
     took(bytes, 0);
     Some(settle(index, bytes, chunks))
 }
@@ -134,9 +139,9 @@ pub(crate) fn put(ptr: *mut u8, size: usize) {
         gave(bytes, bytes);
         return;
     }
-    gave(bytes, 0);
     // SAFETY: the block was given back, and no entry leads there any more.
     unsafe { space::unmap(index, chunks, bytes) };
+    gave(bytes, 0);
 }
 
 /// Mappings whose block was freed lately, for blocks of the same size. They
@@ -216,11 +221,24 @@ pub(crate) fn after_fork() {
 /// Makes a block of `old` bytes one of `new`, keeping its contents; what is
 /// new is zero. Returns where it is now; `None`: it is as it was.
 pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
-    let (chunk, index, old_bytes) = check(ptr, old);
+    let (_, _, old_bytes) = check(ptr, old);
     let bytes = bytes_for(new)?;
     if bytes == old_bytes {
         return Some(ptr);
     }
+    let more = bytes.saturating_sub(old_bytes);
+    committed::charge(more).ok()?;
+    let resized = resize_charged(ptr, old_bytes, bytes, align);
+    if resized.is_none() {
+        committed::discharge(more);
+    }
+    resized
+}
+
+/// As [`resize`], in bytes, of which those that are new were charged.
+fn resize_charged(ptr: *mut u8, old_bytes: usize, bytes: usize, align: usize) -> Option<*mut u8> {
+    let index = MAP.chunk_index(ptr);
+    let chunk = MAP.chunk(index);
     let had = chunk.huge_chunks.load(order::through_block());
     let chunks = bytes.div_ceil(CHUNK) + guards();
     if resize_here(index, had, chunks, old_bytes, bytes) {

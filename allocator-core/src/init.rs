@@ -11,8 +11,10 @@ use core::ptr::NonNull;
 
 use crate::arena::{self, MAX_ARENAS};
 use crate::conf;
+use crate::config::Config;
 use crate::helper;
 use crate::huge;
+use crate::limit;
 use crate::map::{self, CHUNK_SHIFT, MAP, WINDOW_ALIGN};
 use crate::once::{Done, Once};
 use crate::pool::{self, GUARD};
@@ -32,15 +34,19 @@ const GAP: usize = 64 << 30;
 static ONCE: Once = Once::new();
 
 /// Whether the allocator is set up, after trying to. False when the system
-/// has no memory; the next call tries again.
+/// has no memory; the next call tries again. Whoever sets it up does so with
+/// these options.
 #[inline]
-pub(crate) fn ready() -> bool {
-    ONCE.is_done() || set_up()
+pub(crate) fn ready(config: &Config) -> bool {
+    ONCE.is_done() || set_up(config)
 }
 
 #[cold]
-fn set_up() -> bool {
-    let done = ONCE.run(place);
+fn set_up(config: &Config) -> bool {
+    let done = ONCE.run(|| {
+        config.apply();
+        place()
+    });
     if done == Done::ByUs {
         // It may allocate, and then finds everything set up.
         sys::on_fork(forked);
@@ -124,6 +130,7 @@ unsafe extern "C" fn forked() {
     space::after_fork();
     huge::after_fork();
     purge::after_fork();
+    limit::after_fork();
     arena::after_fork();
     threads::after_fork();
     helper::after_fork();

@@ -48,6 +48,8 @@ mod pool;
 
 mod space;
 
+mod committed;
+
 mod usage;
 
 mod rooms;
@@ -59,6 +61,8 @@ mod arena;
 mod huge;
 
 mod purge;
+
+mod limit;
 
 mod mail;
 
@@ -86,6 +90,8 @@ mod helper;
 
 mod conf;
 
+mod config;
+
 mod init;
 
 mod alloc;
@@ -100,5 +106,6 @@ mod stats;
 
 mod strata;
 
+pub use config::{Config, When};
 pub use stats::{ClassStats, Stats};
 pub use strata::Strata;

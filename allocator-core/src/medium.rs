@@ -12,6 +12,7 @@ use core::ptr::{self, NonNull};
 pub(crate) use crate::class::UNIT;
 
 use crate::class::GRANULE;
+use crate::committed::{self, Refused};
 use crate::fatal::{self, Misuse, Place};
 use crate::lock::Lock;
 use crate::map::{self, CHUNK, MAP};
@@ -132,7 +133,7 @@ impl Medium {
     /// A run of `units`, starting at a multiple of `align` units.
     pub(crate) fn get(&self, units: usize, align: usize) -> Option<Run> {
         loop {
-            if let Some(run) = self.locked(|lists| lists.get(units, align))? {
+            if let Some(run) = self.locked(|lists| lists.get(units, align))?.ok()? {
                 usage::took_large(run.units * UNIT, run.dirty_bytes());
                 return Some(run);
             }
@@ -183,8 +184,15 @@ impl Medium {
         });
     }
 
-    /// Makes the run at `ptr` one of `new` units where it stands, if it can.
-    pub(crate) fn resize(&self, ptr: *mut u8, old: usize, new: usize, size: usize) -> bool {
+    /// Makes the run at `ptr` one of `new` units where it stands. Says whether
+    /// it could.
+    pub(crate) fn resize(
+        &self,
+        ptr: *mut u8,
+        old: usize,
+        new: usize,
+        size: usize,
+    ) -> Result<bool, Refused> {
         let record = record_of(ptr);
         let first = (ptr.addr() % CHUNK) / UNIT;
         let grown = self.locked(|lists| {
@@ -195,17 +203,19 @@ impl Medium {
                 set_len(record, first, new);
                 // SAFETY: [RUNS-LOCKED] as above.
                 unsafe { lists.release(record, first + new, old - new, false) };
-                return Some(0);
+                return Ok(Some(0));
             }
             if first + new > UNITS || !all(&runs.free, first + old, new - old) {
-                return None;
+                return Ok(None);
             }
+            let clean = count(&runs.clean, first + old, new - old);
+            committed::charge(clean * UNIT)?;
             set_len(record, first, new);
             // SAFETY: [RUNS-LOCKED] as above.
-            let clean = unsafe { lists.occupy(record, first + old, new - old) };
-            Some((new - old - count(&clean, first + old, new - old)) * UNIT)
+            unsafe { lists.occupy(record, first + old, new - old) };
+            Ok(Some((new - old - clean) * UNIT))
         });
-        match grown.flatten() {
+        Ok(match grown.transpose()?.flatten() {
             None => false,
             Some(dirty) => {
                 if new < old {
@@ -215,7 +225,7 @@ impl Medium {
                 }
                 true
             }
-        }
+        })
     }
 
     /// Gives the free memory of one chunk of these runs back to the system:
@@ -327,7 +337,7 @@ impl Lists {
         }
     }
 
-    fn get(&mut self, units: usize, align: usize) -> Option<Run> {
+    fn get(&mut self, units: usize, align: usize) -> Result<Option<Run>, Refused> {
         for list in list_for(units)..LISTS {
             let mut at = self.heads[list];
             for _ in 0..LOOKS {
@@ -335,18 +345,19 @@ impl Lists {
                 // SAFETY: [RUNS-LOCKED] it is on our list.
                 let runs = unsafe { record.as_ref() };
                 if let Some(first) = find(&runs.free, units, align) {
+                    committed::charge(count(&runs.clean, first, units) * UNIT)?;
                     let ptr = MAP.chunk_base(runs.chunk).wrapping_add(first * UNIT);
                     // SAFETY: [RUNS-LOCKED] as above.
                     let clean = unsafe {
                         set_len(record, first, units);
                         self.occupy(record, first, units)
                     };
-                    return Some(Run { ptr, units, first, clean });
+                    return Ok(Some(Run { ptr, units, first, clean }));
                 }
                 at = runs.next;
             }
         }
-        None
+        Ok(None)
     }
 
     /// Marks free units as in use. Returns which were known to be zero.

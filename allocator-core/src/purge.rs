@@ -4,6 +4,7 @@
 
 use crate::arena;
 use crate::class::GRANULE;
+use crate::committed;
 use crate::granules;
 use crate::huge;
 use crate::map::{self, CHUNK, MAP};
@@ -31,11 +32,13 @@ pub(crate) fn everything() -> usize {
     }
 }
 
-/// When the system refuses memory: gives back all that is free, and addresses
-/// of tables that are not used yet. Says whether another try makes sense.
+/// When the system or the hard limit refuses memory: gives back all that is
+/// free, and addresses of tables that are not used yet. Says whether another
+/// try makes sense.
 #[cold]
 pub(crate) fn make_room() -> bool {
-    everything() != 0 || space::end_window()
+    // Under a limit, it may be another thread that gave back enough.
+    everything() != 0 || committed::hard_limit() != 0 || space::end_window()
 }
 
 /// Gives back about `want` bytes. Returns how many it was; `None`: another

@@ -7,10 +7,13 @@ use core::ptr;
 use crate::alloc::{alloc, is_medium};
 use crate::arena;
 use crate::class::{self, CLASSES};
+use crate::config::Config;
 use crate::free::free;
 use crate::huge;
+use crate::limit;
 use crate::map::{self, MAP};
 use crate::medium;
+use crate::purge;
 
 /// Gives a block another size. Null: there is no memory, the block is as it was.
 ///
@@ -37,7 +40,7 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
         match (is_medium(old, align), is_medium(new, align)) {
             (true, true) if resize_run(ptr, old, new) => return ptr,
             (false, false) if map::kind(MAP.entry(ptr)) == map::HUGE => {
-                if let Some(moved) = huge::resize(ptr, old, new, align) {
+                if let Some(moved) = resize_huge(ptr, old, new, align) {
                     return moved;
                 }
             }
@@ -46,7 +49,7 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
     }
     // SAFETY: by the caller; both blocks have so many bytes.
     unsafe {
-        let to = alloc(new, align);
+        let to = alloc(new, align, Config::PLAIN);
         if !to.is_null() {
             ptr::copy_nonoverlapping(ptr, to, old.min(new));
             free(ptr, old, align);
@@ -55,8 +58,23 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
     }
 }
 
+/// Makes a page run one of `new` bytes where it stands. Says whether it could.
 pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
     let Some(arena) = arena::by_id(map::owner(MAP.entry(ptr))) else { return false };
     let (from, to) = (medium::units(old.max(1)), medium::units(new));
-    arena.medium.resize(ptr, from, to, old)
+    let resize = || arena.medium.resize(ptr, from, to, old);
+    let resized =
+        resize().or_else(|refused| if purge::make_room() { resize() } else { Err(refused) });
+    limit::attend();
+    resized.unwrap_or(false)
+}
+
+/// Makes a huge block one of `new` bytes, where it stands or elsewhere. `None`:
+/// it is as it was. To grow takes less than another block and a copy, so free
+/// memory goes back for that first.
+pub(crate) fn resize_huge(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
+    let resize = || huge::resize(ptr, old, new, align);
+    let resized = resize().or_else(|| (new > old && purge::make_room()).then(resize)?);
+    limit::attend();
+    resized
 }

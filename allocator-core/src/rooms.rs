@@ -56,13 +56,13 @@ impl Rooms {
     }
 
     /// Claims a run of `len` granules in the lowest chunk below `end` that has
-    /// one. Returns the chunk, the first granule, and how many held memory.
+    /// one. Returns the chunk, the first granule, and which held memory.
     pub(crate) fn claim<'a>(
         &self,
         len: usize,
         end: usize,
         granules: impl Fn(usize) -> &'a Granules,
-    ) -> Option<(usize, usize, u32)> {
+    ) -> Option<(usize, usize, u64)> {
         let log = len.trailing_zeros() as usize;
         while let Some(chunk) = self.find(log, end) {
             if let Some((first, dirty)) = granules(chunk).claim(len) {

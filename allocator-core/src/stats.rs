@@ -3,6 +3,7 @@
 
 use crate::arena;
 use crate::class::{self, CLASSES};
+use crate::committed;
 use crate::huge;
 use crate::pool;
 use crate::space;
@@ -79,7 +80,8 @@ pub(crate) fn read() -> Stats {
         }
     });
     let cached_bytes = classes.iter().map(|c: &ClassStats| c.cached_blocks * c.block_bytes).sum();
-    let live = usage::live();
+    // Read first: all that is free is committed.
+    let free = usage::dirty();
     let (huge_blocks, huge_bytes) = huge::held();
     Stats {
         classes,
@@ -88,8 +90,8 @@ pub(crate) fn read() -> Stats {
         huge_bytes,
         cached_bytes,
         mapped_bytes: space::mapped(),
-        committed_bytes: live + usage::dirty(),
-        free_bytes: usage::dirty(),
+        committed_bytes: committed::now().max(free),
+        free_bytes: free,
         purged_bytes: usage::purged(),
         metadata_bytes: pool::used(),
     }

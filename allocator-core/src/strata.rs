@@ -3,9 +3,11 @@
 use core::alloc::{GlobalAlloc, Layout};
 
 use crate::alloc;
+use crate::committed;
+use crate::config::Config;
 use crate::free;
 use crate::helper;
-use crate::huge;
+use crate::limit;
 use crate::realloc;
 use crate::stats::{self, Stats};
 
@@ -19,21 +21,23 @@ use crate::stats::{self, Stats};
 /// block leaves the thread's magazine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Strata {
-    guards: bool,
+    config: Config,
 }
 
 impl Strata {
     /// A handle to the allocator.
     #[must_use]
     pub const fn new() -> Self {
-        Strata { guards: false }
+        Strata { config: Config::new() }
     }
 
-    /// The same, with an inaccessible stretch of addresses behind each block
-    /// above 1 MiB: running over its end (rounded up to a page) faults.
+    /// A handle to the allocator, with options. They count if the first
+    /// allocation of the process goes through this handle, as it does where
+    /// this is the global allocator; later ones do not look at theirs. The
+    /// environment variable `STRATA_CONF` wins, key by key.
     #[must_use]
-    pub const fn with_huge_guards(self) -> Self {
-        Strata { guards: true }
+    pub const fn with_config(config: Config) -> Self {
+        Strata { config }
     }
 
     /// Numbers about the whole process.
@@ -57,11 +61,30 @@ impl Strata {
         helper::thread_idle();
     }
 
-    #[inline]
-    fn prepare(self, size: usize) {
-        if self.guards && size > crate::medium::MEDIUM_MAX {
-            huge::guard_from_now_on(true);
-        }
+    /// Sets the limit above which all free memory goes back, and the program
+    /// is told, in committed bytes ([`Stats::committed_bytes`]); 0: there is
+    /// no such limit. If there is more already, that is seen soon.
+    pub fn set_limit(bytes: usize) {
+        committed::set_limit(bytes);
+    }
+
+    /// Sets the limit above which allocations fail, in committed bytes; 0:
+    /// there is no such limit. What is there already stays. Frees always work,
+    /// and so do allocations from memory that is held.
+    pub fn set_hard_limit(bytes: usize) {
+        committed::set_hard_limit(bytes);
+    }
+
+    /// Has a function called, instead of the one before, when the committed
+    /// bytes stay above the limit although all free memory went back. It gets
+    /// these bytes, and is called once: again only after they were below seven
+    /// eighths of the limit.
+    ///
+    /// It is called in the thread and within the allocation that went above the
+    /// limit, with no lock held, and may allocate and free; allocations in it do
+    /// not call it. It must not panic: that ends the process.
+    pub fn on_limit(callback: fn(committed: usize)) {
+        limit::call(callback);
     }
 }
 
@@ -70,9 +93,8 @@ impl Strata {
 unsafe impl GlobalAlloc for Strata {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.prepare(layout.size());
         // SAFETY: layouts are valid.
-        unsafe { alloc::alloc(layout.size(), layout.align()) }
+        unsafe { alloc::alloc(layout.size(), layout.align(), &self.config) }
     }
 
     #[inline(always)]
@@ -83,14 +105,12 @@ unsafe impl GlobalAlloc for Strata {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        self.prepare(layout.size());
         // SAFETY: layouts are valid.
-        unsafe { alloc::alloc_zeroed(layout.size(), layout.align()) }
+        unsafe { alloc::alloc_zeroed(layout.size(), layout.align(), &self.config) }
     }
 
     #[inline]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        self.prepare(new_size);
         // SAFETY: by the caller.
         unsafe { realloc::realloc(ptr, layout.size(), layout.align(), new_size) }
     }

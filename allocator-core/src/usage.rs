@@ -8,6 +8,7 @@
 
 use crossbeam_utils::CachePadded;
 
+use crate::committed;
 use crate::order;
 use crate::sync::{AtomicBool, AtomicUsize};
 
@@ -52,7 +53,8 @@ static EXCESS: CachePadded<AtomicBool> = CachePadded::new(AtomicBool::new(false)
 /// Free memory below this is never given back for being too much, in bytes.
 const FLOOR: usize = 4 << 20;
 
-/// Notes that a span got `bytes`, of which `dirty` were free memory.
+/// Notes that a span got `bytes`, of which `dirty` were free memory; the rest
+/// was charged.
 pub(crate) fn took_span(bytes: usize, dirty: usize) {
     USAGE.spans.fetch_add(bytes, order::count());
     less_dirty(dirty);
@@ -64,7 +66,8 @@ pub(crate) fn gave_span(bytes: usize) {
     more_dirty(bytes);
 }
 
-/// Notes that a page run or mapping got `bytes`, of which `dirty` were free memory.
+/// Notes that a page run or mapping got `bytes`, of which `dirty` were free
+/// memory; the rest was charged.
 pub(crate) fn took_large(bytes: usize, dirty: usize) {
     USAGE.large.fetch_add(bytes, order::count());
     less_dirty(dirty);
@@ -74,12 +77,14 @@ pub(crate) fn took_large(bytes: usize, dirty: usize) {
 /// `dirty` may hold memory.
 pub(crate) fn gave_large(bytes: usize, dirty: usize) {
     USAGE.large.fetch_sub(bytes, order::count());
+    committed::discharge(bytes - dirty);
     more_dirty(dirty);
 }
 
 /// Notes that free memory went back to the system.
 pub(crate) fn cleaned(bytes: usize) {
     less_dirty(bytes);
+    committed::discharge(bytes);
     USAGE.purged.fetch_add(bytes, order::count());
 }
 

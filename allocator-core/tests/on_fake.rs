@@ -30,12 +30,14 @@ modules! {
     "../src/homes.rs" homes
     "../src/pool.rs" pool
     "../src/space.rs" space
+    "../src/committed.rs" committed
     "../src/usage.rs" usage
     "../src/rooms.rs" rooms
     "../src/medium.rs" medium
     "../src/arena.rs" arena
     "../src/huge.rs" huge
     "../src/purge.rs" purge
+    "../src/limit.rs" limit
     "../src/mail.rs" mail
     "../src/moves.rs" moves
     "../src/holes.rs" holes
@@ -49,6 +51,7 @@ modules! {
     "../src/threads.rs" threads
     "../src/helper.rs" helper
     "../src/conf.rs" conf
+    "../src/config.rs" config
     "../src/init.rs" init
     "../src/alloc.rs" alloc
     "../src/free.rs" free

@@ -112,6 +112,60 @@ static void more_rights(void)
     goes_on();
 }
 
+// Takes blocks of a size until there are no more; each leads to the one
+// before. The last; and how many.
+static void **take_all(size_t size, size_t *count)
+{
+    void **last = NULL;
+    *count = 0;
+    for (;;) {
+        errno = 0;
+        void **block = malloc(size);
+        if (block == NULL) {
+            CHECK(errno == ENOMEM, "%zu: errno %d", size, errno);
+            return last;
+        }
+        *block = last;
+        last = block;
+        ++*count;
+    }
+}
+
+// A limit of 64 MiB on what is committed.
+static void refused(void)
+{
+    static const size_t sizes[] = {16, 700, 5000, 40000, 300000, 3 * MIB};
+    const size_t most = 64 * MIB;
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            size_t count;
+            void **last = take_all(sizes[i], &count);
+            size_t got = count * sizes[i];
+            CHECK(got > most / 4 * 3 && got <= most, "%zu of %zu", got, sizes[i]);
+            void *block = NULL;
+            CHECK(posix_memalign(&block, 4096, 8 * MIB) == ENOMEM, "%zu", sizes[i]);
+            errno = 0;
+            CHECK(calloc(8, MIB) == NULL && errno == ENOMEM, "%d", errno);
+            // A block that cannot grow stays as it was.
+            void *before = *last;
+            errno = 0;
+            CHECK(realloc(last, 8 * MIB) == NULL && errno == ENOMEM, "%d", errno);
+            CHECK(*last == before, "%p, not %p", *last, before);
+            errno = 7;
+            while (last != NULL) {
+                before = *last;
+                free(last);
+                last = before;
+            }
+            CHECK(errno == 7, "%d", errno);
+            block = malloc(most / 4 * 3);
+            CHECK(block != NULL, "after blocks of %zu", sizes[i]);
+            free(block);
+        }
+    }
+    goes_on();
+}
+
 static void ends_at_once(void)
 {
     goes_on();
@@ -120,4 +174,4 @@ static void ends_at_once(void)
 }
 
 MAIN(CASE(goes_on), CASE(guarded), CASE(by_the_helper), CASE(without_helper), CASE(more_rights),
-     CASE(ends_at_once))
+     CASE(refused), CASE(ends_at_once))

@@ -10,10 +10,10 @@ use std::process::Command;
 cases! {
     "settings.c" [], 60 seconds;
     both:; ours: by_the_helper;
-    by_hand: goes_on guarded without_helper more_rights ends_at_once;
+    by_hand: goes_on guarded without_helper more_rights refused ends_at_once;
 }
 
-const KEYS: [&str; 4] = ["help", "helper", "huge_guards", "stats"];
+const KEYS: &[&str] = &["hard_limit", "help", "helper", "huge_guards", "limit", "stats"];
 
 /// A run of a case with options.
 fn set(options: &str, case: &str) -> Command {
@@ -50,12 +50,13 @@ fn help_lists_all_keys() {
     let list = said(&mut set("help:true", "goes_on"));
     for key in KEYS {
         let line = line_of(&list, key);
-        let default = match key {
+        let default = match *key {
+            "hard_limit" | "limit" => "none",
             "helper" => "true",
             "stats" => "never",
             _ => "false",
         };
-        let now = if key == "help" { "true" } else { default };
+        let now = if *key == "help" { "true" } else { default };
         assert!(line.contains(&format!("default {default}")), "{line}");
         assert!(line.contains(&format!("now {now}")), "{line}");
     }
@@ -109,6 +110,11 @@ fn wrong_values() {
     }
     let warning = said(&mut set("stats:true", "goes_on"));
     assert!(warning.lines().count() == 1 && warning.contains("exit"), "{warning}");
+    for wrong in ["64mb", "-1", "1.5g", "m", "", "18446744073709551616", "17179869184g", "all"] {
+        let warning = said(&mut set(&format!("hard_limit:{wrong}"), "goes_on"));
+        assert_eq!(warning.lines().count(), 1, "{warning}");
+        assert!(warning.contains("hard_limit is bytes") && warning.contains(wrong), "{warning}");
+    }
     // Bytes that are no text do no harm.
     use std::os::unix::ffi::OsStrExt;
     let bytes = std::ffi::OsStr::from_bytes(b"\xff\xfe:\xfd");
@@ -126,6 +132,23 @@ fn guarded() {
 #[test]
 fn without_helper() {
     well(&mut set("helper:false", "without_helper"));
+}
+
+#[test]
+fn refused() {
+    well(&mut set("hard_limit:64m", "refused"));
+    well(&mut set("limit:32m,hard_limit:65536K", "refused"));
+}
+
+#[test]
+fn limits_are_listed_readably() {
+    let list = said(&mut set("help:true,limit:1048576k,hard_limit:1610612736", "goes_on"));
+    assert!(line_of(&list, "limit").contains("default none, now 1g:"), "{list}");
+    assert!(line_of(&list, "hard_limit").contains("default none, now 1536m:"), "{list}");
+    for none in ["0", "none", "0k"] {
+        let list = said(&mut set(&format!("hard_limit:{none},help:true"), "goes_on"));
+        assert!(line_of(&list, "hard_limit").contains("now none:"), "{list}");
+    }
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn granules() {
             spawn(move || {
                 let (first, dirty) = memory.granules.claim(SPAN_GRANULES)?;
                 let written = memory.set(first / SPAN_GRANULES, true);
-                assert_eq!(dirty, if written { 8 } else { 0 }, "{first}");
+                assert_eq!(dirty, if written { RUN << first } else { 0 }, "{first}");
                 memory.granules.give_back(RUN << first, RUN << first);
                 Some(written)
             })
@@ -154,7 +154,7 @@ fn release() {
             let run = first / SPAN_GRANULES;
             if run < 2 {
                 let written = memory.set(run, true);
-                assert_eq!(dirty, if written { 8 } else { 0 });
+                assert_eq!(dirty, if written { RUN << first } else { 0 });
             }
             memory.granules.give_back(RUN << first, RUN << first);
             Some(run)
