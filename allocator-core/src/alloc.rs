@@ -8,6 +8,7 @@ use crate::init;
 use crate::map::WINDOW_ALIGN;
 use crate::medium::{self, MEDIUM_MAX};
 use crate::purge;
+use crate::rounding;
 use crate::threads;
 use crate::tls;
 use crate::{arena, huge};
@@ -25,7 +26,7 @@ pub(crate) unsafe fn alloc(size: usize, align: usize) -> *mut u8 {
     // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
     let block = unsafe { (*tls::get()).pop(class) };
     if block.is_null() {
-        return small_slow(class);
+        return small_slow(class, size);
     }
     block
 }
@@ -51,7 +52,7 @@ pub(crate) unsafe fn alloc_zeroed(size: usize, align: usize) -> *mut u8 {
 
 #[cold]
 #[inline(never)]
-fn small_slow(class: usize) -> *mut u8 {
+fn small_slow(class: usize, size: usize) -> *mut u8 {
     if !init::ready() {
         return core::ptr::null_mut();
     }
@@ -60,6 +61,7 @@ fn small_slow(class: usize) -> *mut u8 {
         Some(cache) => unsafe { Cache::refill(cache, class) },
         None => threads::alloc_without_cache(class),
     };
+    rounding::see(shard(), class, size);
     helper::attend();
     block
 }

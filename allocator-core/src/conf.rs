@@ -28,9 +28,17 @@ struct Key {
 
 static HELP: AtomicBool = AtomicBool::new(false);
 static STATS_AT_EXIT: AtomicBool = AtomicBool::new(false);
+static EXPLAIN_AT_EXIT: AtomicBool = AtomicBool::new(false);
 static READ: AtomicBool = AtomicBool::new(false);
 
-const KEYS: [Key; 4] = [
+const KEYS: [Key; 5] = [
+    Key {
+        name: "explain",
+        values: ["never", "exit"],
+        choose: |value| EXPLAIN_AT_EXIT.store(value == 1, order::hint()),
+        chosen: || usize::from(explain_at_exit()),
+        what: "print what memory is held for when the program ends",
+    },
     Key {
         name: "help",
         values: ["false", "true"],
@@ -64,6 +72,12 @@ const KEYS: [Key; 4] = [
 /// Whether numbers are wanted at the end of the process.
 pub(crate) fn stats_at_exit() -> bool {
     STATS_AT_EXIT.load(order::hint())
+}
+
+/// Whether it is to be explained at the end of the process what memory is held
+/// for.
+pub(crate) fn explain_at_exit() -> bool {
+    EXPLAIN_AT_EXIT.load(order::hint())
 }
 
 /// Reads the options, if there is an environment by now and nobody did.

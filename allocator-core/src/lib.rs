@@ -84,6 +84,8 @@ mod conf;
 
 mod init;
 
+mod rounding;
+
 mod alloc;
 
 mod free;
@@ -94,7 +96,12 @@ pub mod bare;
 
 mod stats;
 
+mod residency;
+
+mod explain;
+
 mod strata;
 
+pub use explain::{Cause, Explanation, OfClass};
 pub use stats::{ClassStats, Stats};
 pub use strata::Strata;

@@ -3,6 +3,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 
 use crate::alloc;
+use crate::explain::{self, Explanation};
 use crate::free;
 use crate::helper;
 use crate::huge;
@@ -40,6 +41,14 @@ impl Strata {
     #[must_use]
     pub fn stats() -> Stats {
         stats::read()
+    }
+
+    /// Says what the physical memory of the process is held for, in bytes that
+    /// add up to all of it; printed, it is a table. Asks the system about every
+    /// page, so it takes some milliseconds a GiB.
+    #[must_use]
+    pub fn explain() -> Explanation {
+        explain::read()
     }
 
     /// Gives free memory back to the system now, as far as it is free in whole

@@ -48,10 +48,13 @@ modules! {
     "../src/helper.rs" helper
     "../src/conf.rs" conf
     "../src/init.rs" init
+    "../src/rounding.rs" rounding
     "../src/alloc.rs" alloc
     "../src/free.rs" free
     "../src/realloc.rs" realloc
     "../src/stats.rs" stats
+    "../src/residency.rs" residency
+    "../src/explain.rs" explain
     "../src/strata.rs" strata
 }
 
