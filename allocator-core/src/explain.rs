@@ -276,20 +276,20 @@ impl Cause {
                 "Sizes are rounded up to a class; those a little below a class waste least."
             }
             Cause::ThreadCaches => {
-                "Threads keep free blocks at hand; fewer threads keep fewer, and a purge by \
-                 hand asks all to put theirs away."
+                "Threads keep free blocks at hand; fewer threads keep fewer, and `Strata::purge` \
+                 (in C `malloc_trim`) asks all to put theirs away."
             }
             Cause::FreeBlocks => {
                 "Blocks that live side by side with freed ones hold their pages; what lives \
                  long, made together and before what does not, holds fewer."
             }
             Cause::FreeSpans | Cause::FreeRuns => {
-                "It is kept for what comes next: up to an eighth of what is live, or 4 MiB. A \
-                 purge by hand gives it back."
+                "It is kept for what comes next: up to an eighth of what is live, or 4 MiB; \
+                 `Strata::purge` (in C `malloc_trim`) gives it back."
             }
             Cause::Waiting => {
-                "The helper gives it back within a second if nobody wants it; a purge by hand \
-                 does so now."
+                "The helper gives it back within a second if nobody wants it; `Strata::purge` \
+                 (in C `malloc_trim`) does so now."
             }
             Cause::Metadata => {
                 "It grows with the most memory and threads there ever were, and never shrinks."
