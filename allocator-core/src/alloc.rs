@@ -10,6 +10,7 @@ use crate::limit;
 use crate::map::WINDOW_ALIGN;
 use crate::medium::{self, MEDIUM_MAX};
 use crate::purge;
+use crate::rounding;
 use crate::threads;
 use crate::tls;
 use crate::{arena, huge};
@@ -28,7 +29,7 @@ pub(crate) unsafe fn alloc(size: usize, align: usize, config: &Config) -> *mut u
     // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
     let block = unsafe { (*tls::get()).pop(class) };
     if block.is_null() {
-        return small_slow(class, config);
+        return small_slow(class, size, config);
     }
     block
 }
@@ -54,7 +55,7 @@ pub(crate) unsafe fn alloc_zeroed(size: usize, align: usize, config: &Config) ->
 
 #[cold]
 #[inline(never)]
-fn small_slow(class: usize, config: &Config) -> *mut u8 {
+fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
     if !init::ready(config) {
         return core::ptr::null_mut();
     }
@@ -63,6 +64,7 @@ fn small_slow(class: usize, config: &Config) -> *mut u8 {
         Some(cache) => unsafe { Cache::refill(cache, class) },
         None => threads::alloc_without_cache(class),
     };
+    rounding::see(shard(), class, size);
     helper::attend();
     limit::attend();
     block

@@ -41,10 +41,18 @@ use Values::{Bytes, OneOf};
 
 static HELP: AtomicBool = AtomicBool::new(false);
 static STATS_AT_EXIT: AtomicBool = AtomicBool::new(false);
+static EXPLAIN_AT_EXIT: AtomicBool = AtomicBool::new(false);
 static READ: AtomicBool = AtomicBool::new(false);
 
 /// Every option. Each has a function of its name in `config.rs`.
 pub(crate) const KEYS: &[Key] = &[
+    Key {
+        name: "explain",
+        values: OneOf(&["never", "exit"]),
+        choose: |value| EXPLAIN_AT_EXIT.store(value == 1, order::hint()),
+        chosen: || usize::from(explain_at_exit()),
+        what: "print what memory is held for when the program ends",
+    },
     Key {
         name: "hard_limit",
         values: Bytes,
@@ -92,6 +100,12 @@ pub(crate) const KEYS: &[Key] = &[
 /// Whether numbers are wanted at the end of the process.
 pub(crate) fn stats_at_exit() -> bool {
     STATS_AT_EXIT.load(order::hint())
+}
+
+/// Whether it is to be explained at the end of the process what memory is held
+/// for.
+pub(crate) fn explain_at_exit() -> bool {
+    EXPLAIN_AT_EXIT.load(order::hint())
 }
 
 /// Reads the options, if there is an environment by now and nobody did.

@@ -42,6 +42,14 @@ impl Config {
         Config { chosen: [None; KEYS.len()] }
     }
 
+    /// When a table of what memory is held for is printed on standard error; by
+    /// default never. [`Strata::explain`](crate::Strata::explain) gives it at any
+    /// time.
+    #[must_use]
+    pub const fn explain(self, when: When) -> Self {
+        self.with_when(const { conf::place("explain") }, when)
+    }
+
     /// Allocations that would take the committed bytes above this fail, after
     /// all free memory went back; 0, the default: there is no such limit.
     /// [`Strata::set_hard_limit`](crate::Strata::set_hard_limit) changes it.
@@ -86,11 +94,15 @@ impl Config {
     /// Programs that have no C library of Strata's print none.
     #[must_use]
     pub const fn stats(self, when: When) -> Self {
+        self.with_when(const { conf::place("stats") }, when)
+    }
+
+    const fn with_when(self, key: usize, when: When) -> Self {
         let name = match when {
             When::Never => "never",
             When::Exit => "exit",
         };
-        self.with_name(const { conf::place("stats") }, name)
+        self.with_name(key, name)
     }
 
     const fn with_flag(self, key: usize, value: bool) -> Self {
@@ -125,6 +137,10 @@ mod tests {
     fn both_ways(name: &str) -> [(Config, &'static [u8]); 2] {
         const NEW: Config = Config::new();
         match name {
+            "explain" => [
+                (NEW.explain(When::Exit), b"explain:exit"),
+                (NEW.explain(When::Never), b"explain:never"),
+            ],
             "hard_limit" => [
                 (NEW.hard_limit(0), b"hard_limit:none"),
                 (NEW.hard_limit(3 << 50), b"hard_limit:3145728g"),

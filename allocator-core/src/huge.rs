@@ -211,6 +211,20 @@ pub(crate) fn purge() -> usize {
     bytes
 }
 
+/// The chunks at which kept mappings start.
+pub(crate) fn kept_chunks() -> impl Iterator<Item = usize> {
+    let places = kept(|places| *places).unwrap_or_default();
+    places.into_iter().filter_map(|place| place.checked_sub(1))
+}
+
+/// Bytes of the mapping that starts at a chunk, and chunks of addresses that
+/// it has; true lately.
+pub(crate) fn extent(index: usize) -> (usize, usize) {
+    let chunk = MAP.chunk(index);
+    let chunks = chunk.huge_chunks.load(order::through_block());
+    (chunk.huge_bytes.load(order::through_block()), chunks)
+}
+
 /// In the child of a fork: a place is whole after every single store.
 pub(crate) fn after_fork() {
     if KEPT_ONES.lock.is_orphaned() {

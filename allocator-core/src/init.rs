@@ -7,7 +7,7 @@
 //! ```
 //! for a window of 1 TiB; all in proportion for smaller ones.
 
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use crate::arena::{self, MAX_ARENAS};
 use crate::conf;
@@ -17,10 +17,12 @@ use crate::huge;
 use crate::limit;
 use crate::map::{self, CHUNK_SHIFT, MAP, WINDOW_ALIGN};
 use crate::once::{Done, Once};
+use crate::order;
 use crate::pool::{self, GUARD};
 use crate::purge;
 use crate::rooms;
 use crate::space;
+use crate::sync::{AtomicPtr, AtomicUsize};
 use crate::sys;
 use crate::threads;
 
@@ -32,6 +34,16 @@ const WINDOW_MIN: usize = 1 << 28;
 const GAP: usize = 64 << 30;
 
 static ONCE: Once = Once::new();
+
+/// Where the tables are that are opened whole, and their bytes.
+static BIT_TABLES: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+static BIT_TABLES_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Where the tables of taken chunks and of rooms are, and their bytes, the
+/// guard between them counted; none before the allocator is set up.
+pub(crate) fn bit_tables() -> (*mut u8, usize) {
+    (BIT_TABLES.load(order::hint()), BIT_TABLES_BYTES.load(order::hint()))
+}
 
 /// Whether the allocator is set up, after trying to. False when the system
 /// has no memory; the next call tries again. Whoever sets it up does so with
@@ -100,6 +112,9 @@ fn place_window(window: usize) -> bool {
         unsafe { sys::release(tables.as_ptr(), total) };
         return false;
     };
+    let bit_tables = hints.addr().get() - taken.addr().get() + sizes[3];
+    BIT_TABLES.store(taken.as_ptr(), order::hint());
+    BIT_TABLES_BYTES.store(bit_tables, order::hint());
     MAP.place(base, entries, records);
     space::place(taken.as_ptr().cast(), chunks);
     let mut shards = [hints; MAX_ARENAS];

@@ -94,6 +94,8 @@ mod config;
 
 mod init;
 
+mod rounding;
+
 mod alloc;
 
 mod free;
@@ -104,8 +106,13 @@ pub mod bare;
 
 mod stats;
 
+mod residency;
+
+mod explain;
+
 mod strata;
 
 pub use config::{Config, When};
+pub use explain::{Cause, Explanation, OfClass};
 pub use stats::{ClassStats, Stats};
 pub use strata::Strata;

@@ -186,6 +186,11 @@ pub(crate) const fn chunks_bytes(chunks: usize) -> usize {
     chunks * size_of::<Chunk>()
 }
 
+/// Bytes that a chunk has in each of the two tables.
+pub(crate) const CHUNK_TABLE: usize = chunks_bytes(1);
+
+const _: () = assert!(entries_bytes(1) == CHUNK_TABLE);
+
 impl Map {
     /// Says where the window and its tables are, once, while nobody else runs.
     pub(crate) fn place(&self, base: usize, entries: NonNull<u8>, chunks: NonNull<u8>) {
@@ -275,6 +280,23 @@ impl Map {
         }
         self.opened.fetch_max(end * PER_CHUNK, order::through_block());
         true
+    }
+
+    /// Where the two tables are. In both, a chunk has [`CHUNK_TABLE`] bytes.
+    pub(crate) fn tables(&self) -> [*mut u8; 2] {
+        [
+            self.entries.load(order::through_block()).cast(),
+            self.chunks.load(order::through_block()).cast(),
+        ]
+    }
+
+    /// Whether chunk `index`, which was opened, ever was in use: else its part
+    /// of the tables was never written.
+    pub(crate) fn was_used(&self, index: usize) -> bool {
+        let chunk = self.chunk(index);
+        !chunk.spans.load(order::through_block()).is_null()
+            || !chunk.runs.load(order::through_block()).is_null()
+            || chunk.huge_bytes.load(order::through_block()) != 0
     }
 
     /// Gives back the addresses of the tables for chunks from `now` to

@@ -228,6 +228,16 @@ impl Medium {
         })
     }
 
+    /// Which units of a chunk of these runs are free.
+    pub(crate) fn free(&self, chunk: usize) -> Option<Free> {
+        self.locked(|_| {
+            let runs = MAP.chunk(chunk).runs.load(order::through_block()).cast::<Runs>();
+            // SAFETY: [RUNS-LOCKED] records in the table are on our lists.
+            let runs = unsafe { runs.as_ref()? };
+            Some(Free { free: runs.free, clean: runs.clean })
+        })?
+    }
+
     /// Gives the free memory of one chunk of these runs back to the system:
     /// the addresses too, if all of it is free. Returns how many bytes.
     pub(crate) fn purge(&self, chunk: usize, page: usize) -> usize {
@@ -260,6 +270,19 @@ impl Medium {
                 purged
             }
         }
+    }
+}
+
+/// Which units of a chunk of page runs are free.
+pub(crate) struct Free {
+    free: Bits,
+    clean: Bits,
+}
+
+impl Free {
+    /// Whether unit `at` is free; if it is, whether it is known to be zero.
+    pub(crate) fn is_clean(&self, at: usize) -> Option<bool> {
+        bit(&self.free, at).then(|| bit(&self.clean, at))
     }
 }
 

@@ -18,6 +18,9 @@ pub(crate) const GUARD: usize = 64 << 10;
 const FIRST_SEGMENT: usize = 256 << 10;
 const LAST_SEGMENT: usize = 16 << 20;
 
+/// Segments that are remembered: 16 GiB, more than there are things for.
+const SEGMENTS: usize = 1024;
+
 struct Pool {
     lock: Lock,
     slots: Guarded<Slots>,
@@ -34,6 +37,9 @@ struct Slots {
     /// What is left of the newest segment.
     next: *mut u8,
     left: usize,
+    /// The first of these are the segments so far: where, and bytes.
+    segments: [(*mut u8, usize); SEGMENTS],
+    count: usize,
 }
 
 // SAFETY: [POOL-LOCKED] the lists are touched only under the lock.
@@ -41,7 +47,13 @@ unsafe impl Sync for Pool {}
 
 static POOL: Pool = Pool {
     lock: Lock::new(),
-    slots: Guarded::new(Slots { free: [ptr::null_mut(); SIZES], next: ptr::null_mut(), left: 0 }),
+    slots: Guarded::new(Slots {
+        free: [ptr::null_mut(); SIZES],
+        next: ptr::null_mut(),
+        left: 0,
+        segments: [(ptr::null_mut(), 0); SEGMENTS],
+        count: 0,
+    }),
     used: AtomicUsize::new(0),
     mapped: AtomicUsize::new(0),
 };
@@ -138,6 +150,11 @@ fn grow() -> Option<()> {
         slots.next = at.as_ptr();
         sync::in_order();
         slots.left = size;
+        if let Some(segment) = slots.segments.get_mut(slots.count) {
+            *segment = (at.as_ptr(), size);
+            sync::in_order();
+            slots.count += 1;
+        }
     });
     Some(())
 }
@@ -153,6 +170,18 @@ fn segment(size: usize) -> Option<(NonNull<u8>, usize)> {
     // SAFETY: nobody knows the reservation yet.
     unsafe { sys::release(whole.as_ptr(), size + 2 * GUARD) };
     None
+}
+
+/// The segments: where each is, and its bytes. They are never unmapped.
+pub(crate) fn segments() -> impl Iterator<Item = (*mut u8, usize)> {
+    (0..SEGMENTS).map_while(|index| {
+        let _held = POOL.lock.take()?;
+        POOL.slots.with(|slots| {
+            // SAFETY: [POOL-LOCKED].
+            let slots = unsafe { &*slots };
+            slots.segments[..slots.count].get(index).copied()
+        })
+    })
 }
 
 /// Bytes of metadata in slots that are in use.

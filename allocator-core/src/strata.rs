@@ -5,6 +5,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use crate::alloc;
 use crate::committed;
 use crate::config::Config;
+use crate::explain::{self, Explanation};
 use crate::free;
 use crate::helper;
 use crate::limit;
@@ -44,6 +45,14 @@ impl Strata {
     #[must_use]
     pub fn stats() -> Stats {
         stats::read()
+    }
+
+    /// Says what the physical memory of the process is held for, in bytes that
+    /// add up to all of it; printed, it is a table. Asks the system about every
+    /// page, so it takes some milliseconds a GiB.
+    #[must_use]
+    pub fn explain() -> Explanation {
+        explain::read()
     }
 
     /// Gives free memory back to the system now, as far as it is free in whole

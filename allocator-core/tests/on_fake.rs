@@ -53,10 +53,13 @@ modules! {
     "../src/conf.rs" conf
     "../src/config.rs" config
     "../src/init.rs" init
+    "../src/rounding.rs" rounding
     "../src/alloc.rs" alloc
     "../src/free.rs" free
     "../src/realloc.rs" realloc
     "../src/stats.rs" stats
+    "../src/residency.rs" residency
+    "../src/explain.rs" explain
     "../src/strata.rs" strata
 }
 

@@ -36,6 +36,8 @@
 //! | [`resize`] | committed in one piece | as long as wished, in place; a new part is zero, a part cut off unmapped | `false`; as before |
 //! | [`move_to`] | committed in one piece, and a reserved target | contents in the target, then zeros; the old range unmapped | `false`; both as before |
 //! | [`advise_huge`] | ours | contents as before | not told |
+//! | [`resident`] | the range may be anybody's | which of its pages are in memory | `false`: not told |
+//! | [`rss`] | – | bytes of memory that the process has | `None`: not told |
 //! | [`page_size`] | – | a power of two: 4, 16 or 64 KiB | – |
 //! | [`address_limit`] | – | bytes of `RLIMIT_AS` | `None`: no limit |
 //!

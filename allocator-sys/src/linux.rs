@@ -8,6 +8,7 @@ mod futex;
 mod memory;
 mod random;
 mod report;
+mod resident;
 mod thread;
 mod time;
 
@@ -30,5 +31,6 @@ pub use memory::{
 };
 pub use random::random;
 pub use report::{abort, write_stderr};
+pub use resident::{Rss, resident, rss};
 pub use thread::{arm_thread_exit, on_thread_exit, start_thread, thread_token, yield_now};
 pub use time::monotonic_ms;

@@ -166,6 +166,21 @@ static void refused(void)
     goes_on();
 }
 
+// Ends with blocks that are live.
+static void explained(void)
+{
+    for (int i = 0; i < 8000; i++) {
+        char *p = malloc(1000);
+        CHECK(p != NULL, "%d", i);
+        memset(p, 1, 1000);
+    }
+    for (int i = 0; i < 40; i++) {
+        char *p = malloc(100000);
+        CHECK(p != NULL, "%d", i);
+        memset(p, 1, 100000);
+    }
+}
+
 static void ends_at_once(void)
 {
     goes_on();
@@ -173,5 +188,5 @@ static void ends_at_once(void)
         _exit(0);
 }
 
-MAIN(CASE(goes_on), CASE(guarded), CASE(by_the_helper), CASE(without_helper), CASE(more_rights),
-     CASE(refused), CASE(ends_at_once))
+MAIN(CASE(goes_on), CASE(explained), CASE(guarded), CASE(by_the_helper), CASE(without_helper),
+     CASE(more_rights), CASE(refused), CASE(ends_at_once))

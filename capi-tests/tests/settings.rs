@@ -10,10 +10,10 @@ use std::process::Command;
 cases! {
     "settings.c" [], 60 seconds;
     both:; ours: by_the_helper;
-    by_hand: goes_on guarded without_helper more_rights refused ends_at_once;
+    by_hand: goes_on explained guarded without_helper more_rights refused ends_at_once;
 }
 
-const KEYS: &[&str] = &["hard_limit", "help", "helper", "huge_guards", "limit", "stats"];
+const KEYS: &[&str] = &["explain", "hard_limit", "help", "helper", "huge_guards", "limit", "stats"];
 
 /// A run of a case with options.
 fn set(options: &str, case: &str) -> Command {
@@ -42,7 +42,7 @@ fn goes_on() {
         well(&mut set(nothing, "goes_on"));
     }
     well(preloaded(program(), 60).args(["goes_on", "ours"]).env_remove("STRATA_CONF"));
-    well(&mut set("help:false,helper:true,huge_guards:false,stats:never", "goes_on"));
+    well(&mut set("explain:never,help:false,helper:true,huge_guards:false,stats:never", "goes_on"));
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn help_lists_all_keys() {
         let default = match *key {
             "hard_limit" | "limit" => "none",
             "helper" => "true",
-            "stats" => "never",
+            "explain" | "stats" => "never",
             _ => "false",
         };
         let now = if *key == "help" { "true" } else { default };
@@ -81,6 +81,7 @@ fn unknown_keys() {
         ("hugeguards", "huge_guards"),
         ("helpr", "help"),
         ("helpers", "helper"),
+        ("explains", "explain"),
         ("status", "stats"),
     ] {
         for value in [":true", ":", "", ":a:b"] {
@@ -157,10 +158,48 @@ fn numbers_at_exit() {
     assert!(numbers.contains("live") && numbers.contains("bytes"), "{numbers}");
 }
 
+/// The number of bytes in a row of the table, which is in KiB.
+fn row(table: &str, name: &str) -> f64 {
+    let rest = table.lines().find_map(|line| line.trim_start().strip_prefix(name));
+    let rest = rest.unwrap_or_else(|| panic!("no {name} in\n{table}"));
+    let (number, _) = rest.split_once(" KiB").expect("a unit");
+    number.trim().parse::<f64>().expect("a number") * 1024.0
+}
+
+#[test]
+fn explained() {
+    let table = said(&mut set("explain:exit", "explained"));
+    assert_eq!(table.matches("strata: Memory of the process").count(), 1, "{table}");
+    let rows = [
+        "live, up to 32 KiB",
+        "live, above 32 KiB",
+        "rounding to classes",
+        "thread caches",
+        "free blocks in spans",
+        "free spans",
+        "free runs and mappings",
+        "waiting for purge",
+        "tables and records",
+        "clean, in huge pages",
+        "not the allocator's",
+    ];
+    let sum = rows.iter().map(|name| row(&table, name)).sum::<f64>();
+    assert!((sum - row(&table, "all")).abs() < 1024.0, "{table}");
+    // 8000 blocks of 1000 bytes, of class 1024; 40 of 100,000.
+    assert!((row(&table, rows[0]) / 8.0e6 - 1.0).abs() < 0.1, "{table}");
+    assert!((row(&table, rows[1]) / 4.1e6 - 1.0).abs() < 0.1, "{table}");
+    assert!((row(&table, rows[2]) / 192_000.0 - 1.0).abs() < 0.2, "{table}");
+    // Both kinds of last words, one after the other.
+    let both = said(&mut set("explain:exit,stats:exit", "explained"));
+    assert_eq!(both.matches("strata: Memory of the process").count(), 1, "{both}");
+    assert_eq!(both.matches("strata: live ").count(), 1, "{both}");
+    assert!(said(&mut set("explain:never", "explained")).is_empty());
+}
+
 #[test]
 fn ends_at_once() {
     // Then there is no exit to print at.
-    well(&mut set("stats:exit", "ends_at_once"));
+    well(&mut set("explain:exit,stats:exit", "ends_at_once"));
 }
 
 /// A program that has the library in it, where anybody can run it.

@@ -253,6 +253,23 @@ pub unsafe fn advise_huge(addr: *mut u8, size: usize, yes: bool) {
     unsafe { linux::advise_huge(addr, size, yes) };
 }
 
+/// As [`crate::resident`]. A page that was said to be larger than the system's
+/// is in memory where any part of it is.
+pub fn resident(addr: *mut u8, size: usize, pages: &mut [u8]) -> bool {
+    /// Pages of the system's in the largest page there is.
+    const MOST: usize = 16;
+    let page = page_size();
+    let Some(pages) = pages.get_mut(..size.div_ceil(page)) else { return false };
+    for (index, told) in pages.iter_mut().enumerate() {
+        let mut parts = [0; MOST];
+        if !linux::resident(addr.wrapping_add(index * page), page, &mut parts) {
+            return false;
+        }
+        *told = u8::from(parts.contains(&1));
+    }
+    true
+}
+
 /// Bytes that are mapped: those of `reserve`, `map_at`, `reserve_at` and of
 /// growth, without those that were released.
 pub fn mapped_bytes() -> usize {

@@ -345,6 +345,44 @@ fn advice_about_huge_pages_keeps_the_contents() {
 }
 
 #[test]
+fn pages_that_were_written_are_in_memory() {
+    let page = probe::page();
+    let at = fresh(5);
+    // SAFETY: mapped above, and kept from huge pages, which come as a whole.
+    unsafe {
+        sys::advise_huge(at, 5 * page, false);
+        fill(at.wrapping_add(page), 2 * page, 5);
+        fill(at.wrapping_add(4 * page), 1, 5);
+    }
+    let mut pages = [9; 6];
+    assert!(errno_kept(|| sys::resident(at, 5 * page, &mut pages)));
+    assert_eq!(pages, [0, 1, 1, 0, 1, 9]);
+    assert!(!errno_kept(|| sys::resident(at, 5 * page, &mut pages[..4])), "too short");
+    // SAFETY: mapped above.
+    assert!(unsafe { sys::purge(at, 4 * page) });
+    assert!(sys::resident(at, 5 * page, &mut pages));
+    assert_eq!(pages, [0, 0, 0, 0, 1, 9]);
+    drop_range(at, 5);
+    assert!(!errno_kept(|| sys::resident(at, 5 * page, &mut pages)), "nothing is there");
+}
+
+#[test]
+fn the_memory_of_the_process_is_told() {
+    const PAGES: usize = 4096;
+    let page = probe::page();
+    let before = errno_kept(sys::rss).unwrap();
+    assert!(before.all > before.anonymous && before.anonymous > 0);
+    let at = fresh(PAGES);
+    // SAFETY: mapped above.
+    unsafe { fill(at, PAGES * page, 1) };
+    let after = sys::rss().unwrap();
+    // Other tests run beside this one.
+    let came = after.anonymous as isize - before.anonymous as isize;
+    assert!(came.abs_diff((PAGES * page) as isize) < PAGES * page / 2, "{before:?} {after:?}");
+    drop_range(at, PAGES);
+}
+
+#[test]
 fn the_limit_on_addresses_is_the_systems() {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
     // SAFETY: writes the limit.

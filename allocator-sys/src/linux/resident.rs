@@ -1,0 +1,93 @@
+//! What of the process's addresses is in memory.
+
+use super::errno::{Errno, errno};
+use super::memory::page_size;
+use core::ffi::{CStr, c_int, c_long};
+
+/// Physical memory of the process, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rss {
+    /// All of it.
+    pub all: usize,
+    /// What does not come from files.
+    pub anonymous: usize,
+}
+
+/// Writes to `pages`, one byte for each page of the range, 1 where the page is
+/// in memory, else 0. A page that was read but never written counts, too: one
+/// page of zeros stands for all such. `false`: not all of the range is mapped,
+/// or `pages` is too short; what it holds then is anything.
+///
+/// The range may be anybody's. `addr` and `size` are multiples of the page
+/// size, and `size` is not 0.
+pub fn resident(addr: *mut u8, size: usize, pages: &mut [u8]) -> bool {
+    let _kept = Errno::keep();
+    let count = size.div_ceil(page_size());
+    let Some(pages) = pages.get_mut(..count) else { return false };
+    // SAFETY: the kernel writes one byte a page of the range, and looks at no
+    // contents.
+    let told = unsafe { libc::mincore(addr.cast(), size, pages.as_mut_ptr()) == 0 };
+    // The other bits are reserved.
+    pages.iter_mut().for_each(|page| *page &= 1);
+    told
+}
+
+/// Where the kernel tells the sums over all mappings.
+const ROLLUP: &CStr = c"/proc/self/smaps_rollup";
+
+/// Bytes of that file, at most: 25 lines.
+const ROLLUP_MAX: usize = 2048;
+
+/// Physical memory of the process. `None`: the system does not tell.
+pub fn rss() -> Option<Rss> {
+    let _kept = Errno::keep();
+    let mut text = [0; ROLLUP_MAX];
+    let len = read_file(ROLLUP, &mut text)?;
+    let text = text.get(..len)?;
+    Some(Rss { all: line(text, b"Rss:")?, anonymous: line(text, b"Anonymous:")? })
+}
+
+/// The bytes that a line tells in KiB.
+fn line(text: &[u8], name: &[u8]) -> Option<usize> {
+    let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))?;
+    let digits = line.iter().filter(|byte| byte.is_ascii_digit());
+    let kib = digits.fold(0usize, |number, digit| {
+        number.saturating_mul(10).saturating_add(usize::from(digit - b'0'))
+    });
+    kib.checked_mul(1024)
+}
+
+/// Reads a file from its start, as far as there is room. Returns how many
+/// bytes. `None`: it cannot be opened. No cancellation point.
+fn read_file(path: &CStr, text: &mut [u8]) -> Option<usize> {
+    let here = c_long::from(libc::AT_FDCWD);
+    let flags = c_long::from(libc::O_RDONLY | libc::O_CLOEXEC);
+    // SAFETY: the path ends in a null.
+    let file = unsafe { libc::syscall(libc::SYS_openat, here, path.as_ptr(), flags) };
+    let file = c_int::try_from(file).ok().filter(|file| *file >= 0)?;
+    let mut len = 0;
+    while let Some(rest) = text.get_mut(len..).filter(|rest| !rest.is_empty()) {
+        match read_some(file, rest) {
+            Some(0) | None => break,
+            Some(read) => len += read,
+        }
+    }
+    // SAFETY: it was opened above, and nobody else knows it.
+    unsafe { libc::syscall(libc::SYS_close, c_long::from(file)) };
+    Some(len)
+}
+
+/// The bytes that one read brought, 0 at the end; `None`: it failed.
+fn read_some(file: c_int, into: &mut [u8]) -> Option<usize> {
+    loop {
+        // SAFETY: the kernel writes at most the bytes of `into`.
+        let read = unsafe {
+            libc::syscall(libc::SYS_read, c_long::from(file), into.as_mut_ptr(), into.len())
+        };
+        match usize::try_from(read) {
+            Ok(read) => return Some(read),
+            Err(_) if errno() == libc::EINTR => {}
+            Err(_) => return None,
+        }
+    }
+}
