@@ -1,8 +1,8 @@
 //! What the benchmark programs share: the HTTP server that every allocator
 //! serves, the load that drives it, and the counting allocator that says how
 //! much and how remotely that server allocates; the workloads in C's terms that
-//! run under a preloaded allocator; building, running and measuring programs,
-//! and what makes the figures comparable.
+//! run under a preloaded allocator; the probes of what stays resident; building,
+//! running and measuring programs, and what makes the figures comparable.
 //!
 //! `cargo run --release -p benches` is the way in; see `src/main.rs`.
 
@@ -15,6 +15,7 @@ pub mod measured;
 pub mod missing;
 pub mod order;
 pub mod preloaded;
+pub mod probes;
 pub mod process;
 pub mod procfs;
 pub mod progress;
