@@ -18,6 +18,38 @@ pub fn build(bins: &[String], features: &[&str], profile: &str) -> Result<Vec<(S
     Ok(messages(&arguments)?.lines().filter_map(executable).collect())
 }
 
+/// Every allocator that there is a program for, on its feature where it is a
+/// peer.
+pub const ALLOCATORS: [&str; 8] =
+    ["strata", "mimalloc", "mimalloc2", "jemalloc", "glibc", "snmalloc", "rpmalloc", "tcmalloc"];
+
+/// Builds the program `PREFIX-NAME` of each of these allocators: its path, or
+/// why it has none.
+///
+/// One call of cargo builds most; should it fail, each is built by itself.
+/// `mimalloc2` always is, being the same crate as `mimalloc`.
+pub fn each(prefix: &str, allocators: &[&str], profile: &str) -> Vec<Result<PathBuf>> {
+    let most: Vec<&str> = allocators.iter().copied().filter(|name| *name != "mimalloc2").collect();
+    let together = |names: &[&str]| {
+        let bins: Vec<String> = names.iter().map(|name| format!("{prefix}-{name}")).collect();
+        let peers = names.iter().copied().filter(|name| !matches!(*name, "strata" | "glibc"));
+        build(&bins, &peers.collect::<Vec<_>>(), profile)
+    };
+    let built = if most.len() > 1 { together(&most).unwrap_or_default() } else { Vec::new() };
+    let find = |name: &str| {
+        let bin = format!("{prefix}-{name}");
+        let of = |built: &[(String, PathBuf)]| {
+            let found = built.iter().find(|(built, _)| *built == bin);
+            found.map(|(_, path)| path.clone())
+        };
+        match of(&built) {
+            Some(path) => Ok(path),
+            None => of(&together(&[name])?).with_context(|| format!("no {bin} was built")),
+        }
+    };
+    allocators.iter().map(|name| find(name)).collect()
+}
+
 /// Builds this package's library for C, the file of this name, in release.
 pub fn library(package: &str, file: &str) -> Result<PathBuf> {
     let text = messages(&["--package", package, "--release"])?;

@@ -1,21 +1,29 @@
 //! What the benchmark programs share: the HTTP server that every allocator
 //! serves, the load that drives it, and the counting allocator that says how
 //! much and how remotely that server allocates; the workloads in C's terms that
-//! run under a preloaded allocator; building, running and measuring programs,
-//! and what makes the figures comparable.
+//! run under a preloaded allocator; the probes of what stays resident; building,
+//! running and measuring programs, and what makes the figures comparable.
 //!
 //! `cargo run --release -p benches` is the way in; see `src/main.rs`.
 
+pub mod bindings;
 pub mod cargo;
 pub mod counting;
+pub mod installed;
 pub mod load;
 pub mod measured;
+pub mod missing;
 pub mod order;
+pub mod preloaded;
+pub mod probes;
 pub mod process;
 pub mod procfs;
 pub mod progress;
+pub mod redis;
+pub mod scratch;
 pub mod server;
 pub mod stats;
+pub mod tables;
 pub mod workloads;
 
 /// Defines a server program: the global allocator and a `main` that serves.

@@ -17,15 +17,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use benches::cargo::{self, ALLOCATORS};
 use benches::procfs;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use report::{OURS, Report, RowReport, Series, Unbuilt};
 use rows::{ROWS, Row};
-
-const ALLOCATORS: [&str; 8] =
-    ["strata", "mimalloc", "mimalloc2", "jemalloc", "glibc", "snmalloc", "rpmalloc", "tcmalloc"];
 
 /// Compare allocators on small workloads, each run in a process of its own.
 #[derive(Debug, Parser)]
@@ -135,7 +133,8 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let rounds = arguments.rounds.unwrap_or(rounds) as usize;
     let scale = arguments.scale.unwrap_or(scale);
 
-    let built = programs::build(&allocators, &arguments.profile);
+    let names: Vec<&str> = allocators.iter().map(String::as_str).collect();
+    let built = cargo::each("micro", &names, &arguments.profile);
     let (mut programs, mut unbuilt) = (Vec::new(), Vec::new());
     for (allocator, program) in allocators.into_iter().zip(built) {
         match program {

@@ -1,12 +1,11 @@
-//! Builds the measuring programs and runs them.
+//! Runs the measuring programs.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use benches::cargo;
 use serde::Serialize;
 use wait_timeout::ChildExt;
 
@@ -64,37 +63,6 @@ pub(crate) fn sample(program: &Path, row: &str, scale: f64, limit: Duration) -> 
         bail!("{status} {}", said.lines().next().unwrap_or(""));
     }
     Sample::parse(&line).with_context(|| format!("unexpected output: {line}"))
-}
-
-/// Builds the programs of these allocators: each one's path, or why it has none.
-///
-/// One call of cargo builds most; should it fail, each is built by itself.
-/// `mimalloc2` always is, being the same crate as `mimalloc`.
-pub(crate) fn build(allocators: &[String], profile: &str) -> Vec<Result<PathBuf>> {
-    let most: Vec<&str> =
-        allocators.iter().map(String::as_str).filter(|name| *name != "mimalloc2").collect();
-    let built =
-        if most.len() > 1 { together(&most, profile).unwrap_or_default() } else { Vec::new() };
-    let find = |name: &str| {
-        let bin = format!("micro-{name}");
-        let of = |built: &[(String, PathBuf)]| {
-            let found = built.iter().find(|(built, _)| *built == bin);
-            found.map(|(_, path)| path.clone())
-        };
-        match of(&built) {
-            Some(path) => Ok(path),
-            None => of(&together(&[name], profile)?).with_context(|| format!("no {bin} was built")),
-        }
-    };
-    allocators.iter().map(|name| find(name)).collect()
-}
-
-/// Builds the programs of these allocators together.
-fn together(allocators: &[&str], profile: &str) -> Result<Vec<(String, PathBuf)>> {
-    let bins: Vec<String> = allocators.iter().map(|a| format!("micro-{a}")).collect();
-    let features: Vec<&str> =
-        allocators.iter().copied().filter(|name| !matches!(*name, "strata" | "glibc")).collect();
-    cargo::build(&bins, &features, profile)
 }
 
 #[cfg(test)]

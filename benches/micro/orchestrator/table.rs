@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use benches::stats::{Verdict, median};
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Cell, CellAlignment, Table};
+use benches::tables::{right, table};
+use comfy_table::Cell;
 
 use crate::report::{Judged, Report, Series};
 
@@ -64,16 +64,6 @@ fn ratio(judged: &Judged) -> String {
     format!("{:.3} [{:.3}, {:.3}]", e.value, e.low, e.high)
 }
 
-fn table<'a>(headings: impl IntoIterator<Item = &'a str>) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(headings.into_iter().map(String::from));
-    table
-}
-
-fn right(text: String) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
-}
-
 /// Everything that is printed at the end of a run.
 pub(crate) fn render(report: &Report) -> String {
     let mut text = format!(
@@ -83,7 +73,7 @@ pub(crate) fn render(report: &Report) -> String {
     );
     let names = report.rows.first().map_or(&[][..], |row| &row.series);
     let names = names.iter().map(|series| series.allocator.as_str());
-    let mut figures = table(std::iter::once("row").chain(names));
+    let mut figures = table(std::iter::once("row").chain(names).map(String::from));
     for row in &report.rows {
         let cells = row.series.iter().map(|series| right(cell(series)));
         figures.add_row(std::iter::once(Cell::new(row.row)).chain(cells));
@@ -96,7 +86,7 @@ pub(crate) fn render(report: &Report) -> String {
             "\nratio to the best peer, paired by round: median [95 % interval]; lost with the\n\
              whole interval above the bound; peers chosen on other rounds than compared on"
         );
-        let mut ratios = table(["row", "best peer", "ratio", "bound", ""]);
+        let mut ratios = table(["row", "best peer", "ratio", "bound", ""].map(String::from));
         for row in &report.rows {
             let peers = row.peers.join(", ");
             if let Some(judged) = &row.ratio {

@@ -1,18 +1,19 @@
 //! What a row runs: a workload, or a program as Debian has it.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
+use benches::installed::find;
 use benches::measured::Measured;
+use benches::preloaded::Allocator;
 use benches::process::Leashed;
 use benches::workloads::WORKLOADS;
 use fastrand::Rng;
 
-use crate::allocators::{Allocator, install};
 use crate::redis::Redis;
 
 /// One row of the report.
@@ -152,13 +153,6 @@ pub(crate) fn finish(run: &mut Leashed, limit: Duration) -> Result<Measured> {
     serde_json::from_str(line).with_context(|| format!("unexpected output: {line}"))
 }
 
-/// The path of a program that must be installed.
-fn find(program: &str, package: &str) -> Result<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path).map(|dir| dir.join(program)).find(|path| path.is_file());
-    found.with_context(|| format!("no {program}; {}", install(package)))
-}
-
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(String::from).collect()
 }
@@ -212,14 +206,6 @@ mod tests {
         assert_eq!(text.matches("(assert (or ").count(), 60);
         assert_eq!(text.matches('(').count(), text.matches(')').count());
         assert!(!text.contains("(* -"), "a negative number has brackets of its own");
-    }
-
-    #[test]
-    fn a_missing_program_is_named_with_the_command_that_installs_it() {
-        let error = find("no-such-program", "package-of-it").unwrap_err().to_string();
-        assert!(error.contains("no-such-program") && error.contains("apt-get"), "{error}");
-        assert!(error.ends_with("package-of-it"), "{error}");
-        assert!(find("sh", "dash").unwrap().is_absolute());
     }
 
     #[test]

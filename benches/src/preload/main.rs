@@ -5,26 +5,26 @@
 //! peers that Debian has, runs the workloads and some real programs, and prints
 //! times, memory, and the ratio of Strata to the best peer with its interval.
 
-mod allocators;
-mod bindings;
 mod jobs;
 mod redis;
 mod report;
 mod table;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
+use benches::missing::sift;
+use benches::preloaded::{self, Allocator};
 use benches::progress::Progress;
-use benches::{cargo, procfs};
+use benches::scratch::Scratch;
+use benches::{bindings, cargo, procfs};
 use clap::Parser;
 
-use allocators::Allocator;
 use jobs::{Job, Row};
-use report::{Means, Missing, Report, RowReport, Sample, Series};
+use report::{Means, Report, RowReport, Sample, Series};
 
 /// Seeds the orders of the allocators.
 const ORDER: u64 = 800;
@@ -41,7 +41,7 @@ struct Arguments {
     rows: Vec<Row>,
 
     /// Allocators to run [default: all]
-    #[arg(long, value_name = "A,B,...", value_delimiter = ',', value_parser = allocators::names())]
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',', value_parser = preloaded::names())]
     allocators: Vec<String>,
 
     /// How often to run each row on each allocator [default: 10, quick: 1]
@@ -73,40 +73,6 @@ fn row(name: &str) -> Result<Row, String> {
 fn scale(text: &str) -> Result<f64, String> {
     let scale = text.parse().ok().filter(|scale: &f64| scale.is_finite() && *scale > 0.0);
     scale.ok_or_else(|| String::from("a positive number is wanted"))
-}
-
-/// A directory that goes with this value.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Scratch> {
-        // Not below the target directory: a socket's path must be short.
-        let path = env::temp_dir().join(format!("strata-preload-{}", std::process::id()));
-        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Scratch(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Takes what could be had, and notes and says what could not.
-fn sift<T>(
-    found: Result<T>,
-    name: &str,
-    missing: &mut Vec<Missing>,
-    progress: &Progress,
-) -> Option<T> {
-    let error = match found {
-        Ok(found) => return Some(found),
-        Err(error) => format!("{error:#}"),
-    };
-    progress.say(&format!("MISSING: {name}: {error}"));
-    missing.push(Missing { name: name.to_owned(), error });
-    None
 }
 
 /// Runs all the rounds. In each every row visits the allocators in an order of
@@ -176,7 +142,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         }
     };
     let names = match arguments.allocators {
-        names if names.is_empty() => allocators::names().into_iter().map(String::from).collect(),
+        names if names.is_empty() => preloaded::names().into_iter().map(String::from).collect(),
         names => names,
     };
     let (rounds, scale) = if arguments.quick { (1, 0.05) } else { (10, 1.0) };
@@ -185,7 +151,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let limit = Duration::from_secs_f64(180.0 * scale.max(1.0));
 
     let progress = Progress::new();
-    let (runner, scratch) = (runner()?, Scratch::new()?);
+    let (runner, scratch) = (runner()?, Scratch::new("preload")?);
     let mut missing = Vec::new();
     let allocators: Vec<Allocator> = names
         .iter()
@@ -194,7 +160,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let jobs: Vec<(Row, Job)> = rows
         .into_iter()
         .filter_map(|row| {
-            let job = Job::prepare(row, &runner, &scratch.0, scale);
+            let job = Job::prepare(row, &runner, scratch.path(), scale);
             Some((row, sift(job, row.name, &mut missing, &progress)?))
         })
         .collect();
@@ -242,17 +208,6 @@ mod tests {
     #[test]
     fn the_rows_of_a_quick_run_exist() {
         assert!(QUICK.iter().all(|name| row(name).is_ok()));
-    }
-
-    #[test]
-    fn what_is_missing_is_noted() {
-        let mut missing = Vec::new();
-        let progress = Progress::new();
-        assert_eq!(sift(Ok(1), "one", &mut missing, &progress), Some(1));
-        let none: Option<u8> = sift(Err(anyhow::anyhow!("gone")), "two", &mut missing, &progress);
-        assert_eq!(none, None);
-        assert_eq!((missing.len(), missing[0].name.as_str()), (1, "two"));
-        assert_eq!(missing[0].error, "gone");
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use benches::measured::Measured;
+use benches::missing::Missing;
+use benches::preloaded::{Allocator, MEMORY, OURS};
 use benches::stats::{self, Comparison, Estimate, Rounds, Verdict, median};
 use serde::Serialize;
 
-use crate::allocators::{Allocator, MEMORY, OURS};
 use crate::jobs::Row;
 
 /// What took more than this, in the best peer's time, is marked.
@@ -152,15 +153,6 @@ fn dissent(series: &mut [Series]) {
             series.samples.fill(None);
         }
     }
-}
-
-/// What was asked for and is not there.
-#[derive(Debug, Serialize)]
-pub(crate) struct Missing {
-    /// An allocator or a row.
-    pub(crate) name: String,
-    /// Why, and what to do about it.
-    pub(crate) error: String,
 }
 
 /// All of a run.

@@ -2,26 +2,12 @@
 
 use std::fmt::Write as _;
 
+use benches::preloaded::{MEMORY, OURS};
 use benches::stats::Estimate;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Cell, CellAlignment, Table};
+use benches::tables::{number, right, table};
+use comfy_table::{Cell, Table};
 
-use crate::allocators::{MEMORY, OURS};
 use crate::report::{Report, RowReport, Series, peak, processor, seconds};
-
-fn table(headings: impl IntoIterator<Item = String>) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(headings);
-    table
-}
-
-fn right(text: impl Into<String>) -> Cell {
-    Cell::new(text.into()).set_alignment(CellAlignment::Right)
-}
-
-fn number(value: f64, digits: usize) -> String {
-    if value.is_finite() { format!("{value:.digits$}") } else { String::from("–") }
-}
 
 fn interval(estimate: Option<Estimate>) -> String {
     estimate
@@ -127,8 +113,9 @@ pub(crate) fn render(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Means;
     use crate::report::tests::example;
-    use crate::report::{Means, Missing};
+    use benches::missing::Missing;
 
     #[test]
     fn the_report_has_ratios_marks_and_what_is_missing() {

@@ -1,16 +1,20 @@
-//! The allocators: the library that is preloaded, and what goes with it.
+//! Allocators as C libraries: what is preloaded, and what goes with it.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use benches::cargo;
 use serde::Serialize;
 
+use crate::cargo;
+use crate::installed::{install, version};
+
 /// The allocator that the others are compared with.
-pub(crate) const OURS: &str = "strata";
+pub const OURS: &str = "strata";
 /// The allocator whose memory ours is compared with.
-pub(crate) const MEMORY: &str = "jemalloc";
+pub const MEMORY: &str = "jemalloc";
+
+/// jemalloc with its background thread.
+pub const BACKGROUND: &str = "jemalloc-bg";
 
 /// Where a library comes from.
 enum Source {
@@ -42,7 +46,7 @@ const KNOWN: [Known; 6] = [
     debian("glibc", "libc.so.6", "libc6", &[]),
     debian(MEMORY, "libjemalloc.so.2", "libjemalloc2", &[]),
     debian(
-        "jemalloc-bg",
+        BACKGROUND,
         "libjemalloc.so.2",
         "libjemalloc2",
         &[("MALLOC_CONF", "background_thread:true")],
@@ -59,24 +63,26 @@ const KNOWN: [Known; 6] = [
 ];
 
 /// The names of all allocators.
-pub(crate) fn names() -> Vec<&'static str> {
+pub fn names() -> Vec<&'static str> {
     KNOWN.iter().map(|known| known.name).collect()
 }
 
 /// An allocator that can be preloaded.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Allocator {
-    pub(crate) name: &'static str,
+pub struct Allocator {
+    /// Its name on the command line.
+    pub name: &'static str,
     /// The package's version; none for ours.
-    pub(crate) version: Option<String>,
-    pub(crate) library: PathBuf,
+    pub version: Option<String>,
+    /// What is preloaded.
+    pub library: PathBuf,
     /// Set beside `LD_PRELOAD`.
-    pub(crate) variables: Vec<(&'static str, &'static str)>,
+    pub variables: Vec<(&'static str, &'static str)>,
 }
 
 impl Allocator {
     /// Finds the allocator of this name, or builds it.
-    pub(crate) fn find(name: &str) -> Result<Allocator> {
+    pub fn find(name: &str) -> Result<Allocator> {
         let known = KNOWN.iter().find(|known| known.name == name).context("unknown")?;
         let (library, version) = match known.source {
             Source::Built => (cargo::library("allocator-capi", "libstrata.so")?, None),
@@ -93,22 +99,11 @@ impl Allocator {
     }
 
     /// The variables that make a program use it.
-    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
         let preload = ("LD_PRELOAD", self.library.display().to_string());
         let others = self.variables.iter().map(|(name, value)| (*name, value.to_string()));
         std::iter::once(preload).chain(others).collect()
     }
-}
-
-/// How to get a package.
-pub(crate) fn install(package: &str) -> String {
-    format!("install it: apt-get install --no-install-recommends {package}")
-}
-
-fn version(package: &str) -> Option<String> {
-    let query = Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]).output();
-    let said = query.ok().filter(|output| output.status.success())?.stdout;
-    Some(String::from_utf8_lossy(&said).into_owned())
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ const FAMILY: [&str; 8] = [
 /// Runs `command` with all its symbols bound at its start, and looks where the
 /// dynamic linker found `malloc` and its family, for the program and for every
 /// library that it comes with. How the command ends does not matter.
-pub(crate) fn check(command: &mut Command, library: &Path) -> Result<()> {
+pub fn check(command: &mut Command, library: &Path) -> Result<()> {
     let program = command.get_program().to_owned();
     let output = command
         .env("LD_DEBUG", "bindings")
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_run_is_judged() {
-        let libc = crate::allocators::Allocator::find("glibc").unwrap().library;
+        let libc = crate::preloaded::Allocator::find("glibc").unwrap().library;
         check(&mut Command::new("/bin/true"), &libc).unwrap();
         assert!(check(&mut Command::new("/bin/true"), Path::new("/bin/true")).is_err());
     }

@@ -1,0 +1,139 @@
+//! A probe in a process of its own.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use benches::probes::{Probe, Told};
+use benches::process::Leashed;
+
+use crate::contenders::Contender;
+use crate::redis::{Redis, Serving};
+
+/// How probes are run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Factor on their counts.
+    pub(crate) scale: f64,
+    /// How long they sleep.
+    pub(crate) idle: Duration,
+    /// How long they may be silent.
+    pub(crate) limit: Duration,
+}
+
+/// What runs, and sleeps if that is part of the probe.
+pub(crate) enum Running {
+    /// A program that reads by itself.
+    Probing(Probing),
+    /// A server that is read from outside.
+    Serving(Serving),
+}
+
+impl Running {
+    /// Starts a probe, and waits until it sleeps or has told all.
+    pub(crate) fn begin(
+        probe: &'static Probe,
+        contender: &Contender,
+        redis: Option<&Redis>,
+        settings: Settings,
+    ) -> Result<Running> {
+        Ok(match redis {
+            Some(redis) => Running::Serving(redis.begin(contender, settings)?),
+            None => {
+                let Settings { scale, idle, limit } = settings;
+                let mut command = contender.probe(probe);
+                command.args([probe.name, &scale.to_string(), &idle.as_secs_f64().to_string()]);
+                Running::Probing(Probing::begin(probe, &mut command, limit)?)
+            }
+        })
+    }
+
+    /// Waits for its end: its readings, in KiB.
+    pub(crate) fn end(self) -> Result<Vec<u64>> {
+        match self {
+            Running::Probing(probing) => probing.end(),
+            Running::Serving(serving) => serving.end(),
+        }
+    }
+}
+
+/// A program that tells its readings.
+pub(crate) struct Probing {
+    process: Leashed,
+    probe: &'static Probe,
+    kib: Vec<u64>,
+    limit: Duration,
+}
+
+impl Probing {
+    fn begin(probe: &'static Probe, command: &mut Command, limit: Duration) -> Result<Probing> {
+        let process = Leashed::start(command, probe.name)?;
+        let mut probing = Probing { process, probe, kib: Vec::new(), limit };
+        probing.listen()?;
+        ensure!(probing.complete() != probe.idles, "it told its last reading too soon");
+        Ok(probing)
+    }
+
+    fn complete(&self) -> bool {
+        self.kib.len() == self.probe.readings.len()
+    }
+
+    /// Takes its readings until it sleeps, or there are no more.
+    fn listen(&mut self) -> Result<()> {
+        while !self.complete() {
+            let line = self.process.line(self.limit)?;
+            let wanted = self.probe.readings[self.kib.len()];
+            match Told::parse(&line) {
+                Some(Told::Reading(name, kib)) if name == wanted => self.kib.push(kib),
+                Some(Told::Idle) => return Ok(()),
+                _ => bail!("unexpected output: {line}"),
+            }
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Vec<u64>> {
+        self.listen()?;
+        ensure!(self.complete(), "it sleeps twice");
+        let (status, more) = self.process.run(self.limit)?;
+        ensure!(status.success(), "{status} at its end");
+        ensure!(more.is_empty(), "unexpected output: {}", more.join("; "));
+        Ok(self.kib)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use benches::probes::find;
+
+    use super::*;
+
+    /// What comes of a program that is this script.
+    fn readings(probe: &str, script: &str) -> Result<Vec<u64>> {
+        let limit = Duration::from_secs(5);
+        let mut command = Command::new("sh");
+        Probing::begin(find(probe).unwrap(), command.args(["-c", script]), limit)?.end()
+    }
+
+    #[test]
+    fn readings_come_in_order_with_the_sleep_before_the_last() {
+        let good = readings("parked", "echo peak 9; echo idle; echo after 7");
+        assert_eq!(good.unwrap(), [9, 7]);
+        let good = readings("threads-ended", "echo live 9; echo ended 7");
+        assert_eq!(good.unwrap(), [9, 7]);
+    }
+
+    #[test]
+    fn what_a_probe_does_not_say_is_an_error() {
+        let error = |script: &str| readings("parked", script).unwrap_err().to_string();
+        assert!(error("echo after 9").contains("unexpected output: after 9"));
+        assert!(error("echo peak 9; echo after 7").contains("too soon"));
+        assert!(error("echo peak 9; echo idle; echo idle").contains("twice"));
+        let more = error("echo peak 9; echo idle; echo after 7; echo more 5");
+        assert!(more.contains("unexpected output: more 5"), "{more}");
+        let bad = error("echo peak 9; echo idle; echo after 7; exit 3");
+        assert!(bad.contains("exit status: 3"), "{bad}");
+        let died = error("echo last words >&2; exit 4");
+        assert!(died.contains("exit status: 4") && died.contains("last words"), "{died}");
+    }
+}

@@ -1,0 +1,150 @@
+//! Blocks, and places to keep them in that no allocator knows of.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::hint::black_box;
+use std::ops::{Deref, DerefMut};
+use std::ptr::{self, NonNull};
+use std::slice;
+
+/// A block of the program's allocator, each byte of it written. Its first word
+/// holds its size.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(super) struct Block(NonNull<u64>);
+
+// SAFETY: a block is plain memory with one owner.
+unsafe impl Send for Block {}
+
+/// At least a word.
+fn layout(size: usize) -> Layout {
+    debug_assert!(size >= size_of::<u64>());
+    Layout::from_size_align(size, align_of::<u64>()).expect("a size that can be had")
+}
+
+/// From the program's allocator, as it is.
+fn fresh(layout: Layout) -> NonNull<u8> {
+    // SAFETY: not of size zero. The compiler may leave out a pair of calls; it
+    // may not where it cannot tell where the pointer goes.
+    let start = black_box(unsafe { alloc(layout) });
+    NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
+impl Block {
+    pub(super) fn new(size: usize) -> Block {
+        let start = fresh(layout(size));
+        // SAFETY: a fresh block of this size, at least a word long and aligned
+        // to one.
+        unsafe {
+            start.write_bytes(1, size);
+            start.cast::<u64>().write(size as u64);
+        }
+        Block(start.cast())
+    }
+
+    /// A block that is not written to, and lives as long as the program.
+    pub(super) fn untouched(size: usize) {
+        fresh(layout(size));
+    }
+
+    /// The block as a pointer, which owns it from now on.
+    pub(super) fn into_raw(self) -> *mut u64 {
+        std::mem::ManuallyDrop::new(self).0.as_ptr()
+    }
+
+    /// # Safety
+    ///
+    /// What [`Block::into_raw`] gave, or null; once.
+    pub(super) unsafe fn from_raw(start: *mut u64) -> Option<Block> {
+        NonNull::new(start).map(Block)
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: a live block, whose first word its maker has written.
+        let size = unsafe { self.0.read() } as usize;
+        // SAFETY: its layout; dropped once.
+        unsafe { dealloc(self.0.as_ptr().cast(), layout(size)) }
+    }
+}
+
+/// Places for blocks, in a mapping of their own. Blocks that are left in it
+/// stay live.
+pub(super) struct Places {
+    start: NonNull<Option<Block>>,
+    count: usize,
+}
+
+impl Places {
+    /// So many, all empty.
+    pub(super) fn new(count: usize) -> Places {
+        let (access, kind) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let bytes = count * size_of::<Option<Block>>();
+        // SAFETY: a new mapping, wherever the kernel likes.
+        let start = unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) };
+        assert_ne!(start, libc::MAP_FAILED, "no memory for {count} places");
+        let start = NonNull::new(start.cast()).expect("the kernel maps nothing at zero");
+        Places { start, count }
+    }
+
+    /// Bytes of so many that are resident once all have been filled.
+    pub(super) fn bytes(count: usize) -> u64 {
+        ((count * size_of::<Option<Block>>()) as u64).next_multiple_of(4096)
+    }
+}
+
+impl Deref for Places {
+    type Target = [Option<Block>];
+
+    fn deref(&self) -> &[Option<Block>] {
+        // SAFETY: our own mapping. It began as zeros, which is `None`: a block
+        // is a pointer that is not null.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+}
+
+impl DerefMut for Places {
+    fn deref_mut(&mut self) -> &mut [Option<Block>] {
+        // SAFETY: as above, and nobody else has it.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.count) }
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        let bytes = self.count * size_of::<Option<Block>>();
+        // SAFETY: our own mapping, unmapped once.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), bytes) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_begin_empty_and_are_filled_and_emptied() {
+        let mut places = Places::new(1000);
+        assert!(places.iter().all(Option::is_none));
+        assert_eq!(Places::bytes(1000), 8192);
+        places.fill_with(|| Some(Block::new(40)));
+        assert!(places.iter().all(Option::is_some));
+        places[..999].fill_with(|| None);
+        assert_eq!(places.iter().flatten().count(), 1);
+        places[999] = None;
+    }
+
+    #[test]
+    fn a_block_holds_its_size_and_ones() {
+        let start = Block::new(20).into_raw();
+        // SAFETY: twenty bytes of a live block.
+        let bytes = unsafe { slice::from_raw_parts(start.cast::<u8>(), 20) };
+        assert_eq!(bytes[..8], 20_u64.to_ne_bytes());
+        assert_eq!(bytes[8..], [1; 12]);
+        // SAFETY: from above, once.
+        assert!(unsafe { Block::from_raw(start) }.is_some());
+        // SAFETY: null.
+        assert!(unsafe { Block::from_raw(ptr::null_mut()) }.is_none());
+    }
+}

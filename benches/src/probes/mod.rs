@@ -1,0 +1,276 @@
+//! Probes of resident memory: each brings a process into a state in which an
+//! allocator may hold more than is live, and reads what is resident.
+//!
+//! All blocks come from the program's global allocator. What a probe itself
+//! needs, it maps or has on its stacks, and reading allocates nothing.
+
+mod block;
+mod idle;
+mod ring;
+mod stream;
+mod threads;
+
+use std::fs::File;
+use std::hint::black_box;
+use std::io::Write;
+use std::mem::ManuallyDrop;
+use std::os::fd::FromRawFd;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use block::Block;
+
+use crate::procfs;
+
+/// How long the program that only starts waits before it reads.
+const STARTED: Duration = Duration::from_millis(300);
+/// Live blocks that nobody has written to.
+const UNTOUCHED: usize = 3000;
+/// Their size.
+const UNTOUCHED_SIZE: usize = 300_000;
+
+/// What a probe's figure is, and the most that ours is to have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target {
+    /// The last reading, in MiB.
+    Mib(f64),
+    /// The last reading as a share of the first, in percent.
+    Percent(f64),
+}
+
+/// A probe.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Probe {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Sizes, counts, and when it reads.
+    pub what: &'static str,
+    /// The names of its readings, in order.
+    pub readings: &'static [&'static str],
+    /// Whether it sleeps before the last of them.
+    pub idles: bool,
+    /// For the last of them.
+    pub target: Target,
+}
+
+/// Every probe that this program can run.
+pub const PROBES: &[Probe] = &[
+    Probe {
+        name: "start",
+        what: "a program that only starts (in C: nothing else; in Rust: and makes one block); \
+               read 0.3 s later",
+        readings: &["started"],
+        idles: false,
+        target: Target::Mib(1.6),
+    },
+    Probe {
+        name: "threads",
+        what: "500 threads, each with 64 blocks of 16 to 1,024 bytes, written: 16 MiB; read while \
+               all are alive",
+        readings: &["live"],
+        idles: false,
+        target: Target::Mib(32.0),
+    },
+    Probe {
+        name: "threads-ended",
+        what: "the same threads; read when each has freed its blocks and ended",
+        readings: &["live", "ended"],
+        idles: false,
+        target: Target::Mib(5.0),
+    },
+    Probe {
+        name: "untouched",
+        what: "3,000 live blocks of 300,000 bytes that nobody has written to; read at once",
+        readings: &["live"],
+        idles: false,
+        target: Target::Mib(6.0),
+    },
+    Probe {
+        name: "parked",
+        what: "192 MiB in blocks of 1,000 bytes, written, by 4 threads; each frees its own in \
+               random order, then all sleep; read before the frees and after 10 s of sleep",
+        readings: &["peak", "after"],
+        idles: true,
+        target: Target::Mib(8.0),
+    },
+    Probe {
+        name: "holes",
+        what: "300,000 blocks of 512 to 2,048 bytes, written, by 1 thread; 19 of 20 freed at \
+               random; read before the frees and after 10 s of sleep: that share of the first",
+        readings: &["peak", "after"],
+        idles: true,
+        target: Target::Percent(35.0),
+    },
+    Probe {
+        name: "handover",
+        what: "20,000,000 blocks of 16 to 256 bytes, written, made by 1 thread and freed by \
+               another, through a ring of 1,024; read at the end, both threads alive",
+        readings: &["end"],
+        idles: false,
+        target: Target::Mib(3.0),
+    },
+];
+
+/// The probe of this name.
+pub fn find(name: &str) -> Option<&'static Probe> {
+    PROBES.iter().find(|probe| probe.name == name)
+}
+
+/// What a probe tells, a line each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Told<'a> {
+    /// A reading of this name, in KiB.
+    Reading(&'a str, u64),
+    /// From now on it sleeps; the last reading will follow.
+    Idle,
+}
+
+impl<'a> Told<'a> {
+    /// From a line: `NAME KIB` or `idle`.
+    pub fn parse(line: &'a str) -> Option<Told<'a>> {
+        match line.split_once(' ') {
+            Some((name, kib)) => Some(Told::Reading(name, kib.parse().ok()?)),
+            None => (line == "idle").then_some(Told::Idle),
+        }
+    }
+
+    /// Writes the line without allocating, as `println` would.
+    fn print(self) {
+        // SAFETY: standard output is open; it is not closed here.
+        let mut out = ManuallyDrop::new(unsafe { File::from_raw_fd(1) });
+        let written = match self {
+            Told::Reading(name, kib) => writeln!(out, "{name} {kib}"),
+            Told::Idle => out.write_all(b"idle\n"),
+        };
+        written.expect("somebody reads this");
+    }
+}
+
+/// One run of a probe.
+struct Run<'a> {
+    /// Factor on its counts.
+    scale: f64,
+    /// How long it sleeps.
+    idle: Duration,
+    tell: &'a dyn Fn(Told<'static>),
+}
+
+impl Run<'_> {
+    /// `n` at scale 1, and at least 1.
+    fn scaled(&self, n: usize) -> usize {
+        ((n as f64 * self.scale).round() as usize).max(1)
+    }
+
+    /// Reads what is resident, less the probe's own bytes.
+    fn read(&self, name: &'static str, own: u64) {
+        let resident = procfs::own_resident_bytes().expect("the kernel says what is resident");
+        (self.tell)(Told::Reading(name, resident.saturating_sub(own) >> 10));
+    }
+
+    fn sleep(&self) {
+        (self.tell)(Told::Idle);
+        thread::sleep(self.idle);
+    }
+
+    /// Runs it, or says that there is none of this name.
+    fn go(&self, probe: &str) -> Option<()> {
+        match probe {
+            "start" => self.start(),
+            "threads" => threads::alive(self),
+            "threads-ended" => threads::ended(self),
+            "untouched" => self.untouched(),
+            "parked" => idle::parked(self),
+            "holes" => idle::holes(self),
+            "handover" => stream::handover(self),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn start(&self) {
+        let block = black_box(Box::new(1_u64));
+        thread::sleep(STARTED);
+        self.read("started", 0);
+        drop(black_box(block));
+    }
+
+    fn untouched(&self) {
+        (0..self.scaled(UNTOUCHED)).for_each(|_| Block::untouched(UNTOUCHED_SIZE));
+        self.read("live", 0);
+    }
+}
+
+/// The whole of a probing program: `footprint-X PROBE SCALE IDLE_SECONDS`.
+pub fn main(allocator: &str) -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let number = |text: &str| text.parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0);
+    let done = match &args[..] {
+        [probe, scale, idle] => number(scale).zip(number(idle)).and_then(|(scale, idle)| {
+            let idle = Duration::from_secs_f64(idle);
+            Run { scale, idle, tell: &Told::print }.go(probe)
+        }),
+        _ => None,
+    };
+    if done.is_none() {
+        eprintln!("usage: footprint-{allocator} PROBE SCALE IDLE_SECONDS");
+        return ExitCode::from(2);
+    }
+    ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn each_probe_tells_its_readings_and_when_it_sleeps() {
+        for probe in PROBES {
+            let told = RefCell::new(Vec::new());
+            let tell = |line| told.borrow_mut().push(line);
+            let run = Run { scale: 0.002, idle: Duration::from_millis(10), tell: &tell };
+            run.go(probe.name).unwrap_or_else(|| panic!("{} is missing", probe.name));
+            let mut wanted: Vec<_> = probe.readings.iter().map(|name| Some(*name)).collect();
+            if probe.idles {
+                wanted.insert(wanted.len() - 1, None);
+            }
+            let told = told.into_inner();
+            let names: Vec<_> = told
+                .iter()
+                .map(|line| match line {
+                    Told::Reading(name, kib) => {
+                        assert!(*kib > 100, "{}: {name} {kib}", probe.name);
+                        Some(*name)
+                    }
+                    Told::Idle => None,
+                })
+                .collect();
+            assert_eq!(names, wanted, "{}", probe.name);
+        }
+        let run = Run { scale: 1.0, idle: STARTED, tell: &|_| () };
+        assert!(run.go("nothing").is_none());
+    }
+
+    #[test]
+    fn names_are_unique_and_each_probe_reads() {
+        for (n, probe) in PROBES.iter().enumerate() {
+            assert!(PROBES[n + 1..].iter().all(|other| other.name != probe.name));
+            assert_eq!(find(probe.name), Some(probe));
+            assert!(!probe.readings.is_empty());
+            let share = matches!(probe.target, Target::Percent(_));
+            assert!(!share || probe.readings.len() > 1, "{}: a share of what?", probe.name);
+        }
+        assert_eq!(find("nothing"), None);
+    }
+
+    #[test]
+    fn lines_are_parsed() {
+        assert_eq!(Told::parse("peak 42"), Some(Told::Reading("peak", 42)));
+        assert_eq!(Told::parse("idle"), Some(Told::Idle));
+        assert_eq!(Told::parse("peak"), None);
+        assert_eq!(Told::parse("peak x"), None);
+        assert_eq!(Told::parse(""), None);
+    }
+}
