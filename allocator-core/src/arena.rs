@@ -177,7 +177,7 @@ fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
 /// Maps a chunk for spans and offers its granules to all.
 #[cold]
 fn new_chunk(shard: usize) -> Option<()> {
-    let index = space::map(1, 1, CHUNK)?;
+    let index = space::map(1, 1, CHUNK)?.at;
     let chunk = MAP.chunk(index);
     if !furnish(chunk) {
         // SAFETY: nobody knows of the chunk yet.

@@ -13,7 +13,7 @@ use crate::committed;
 use crate::fatal::{self, Misuse, Place};
 use crate::homes;
 use crate::lock::Lock;
-use crate::map::{self, CHUNK, Chunk, MAP};
+use crate::map::{self, CHUNK, MAP};
 use crate::order;
 use crate::space;
 use crate::sync::{AtomicBool, AtomicUsize, Guarded};
@@ -57,19 +57,20 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
     let chunks = bytes.div_ceil(CHUNK) + guards();
     if let Some(index) = take_kept(bytes, chunks, (align / CHUNK).max(1)) {
         took(bytes, bytes);
-        let ptr = settle(index, bytes, chunks);
+        let ptr = enter(index);
         if zeroed {
             clear(ptr, bytes);
         }
         return Some(ptr);
     }
     committed::charge(bytes).ok()?;
-    let Some(index) = space::map(chunks, (align / CHUNK).max(1), bytes) else {
+    let Some(mapped) = space::map(chunks, (align / CHUNK).max(1), bytes) else {
         committed::discharge(bytes);
         return None;
     };
     took(bytes, 0);
-    Some(settle(index, bytes, chunks))
+    settle(mapped.at, bytes, mapped.bytes, chunks);
+    Some(enter(mapped.at))
 }
 
 /// Notes a block more, of which `dirty` bytes were free memory.
@@ -96,26 +97,42 @@ fn clear(ptr: *mut u8, bytes: usize) {
     }
 }
 
-/// Enters a mapping in the tables.
-fn settle(index: usize, bytes: usize, chunks: usize) -> *mut u8 {
+/// Notes what a block of `bytes` that starts at a chunk has.
+fn settle(index: usize, bytes: usize, mapped: usize, chunks: usize) {
     let chunk = MAP.chunk(index);
     chunk.huge_bytes.store(bytes, order::through_block());
+    chunk.huge_mapped.store(mapped, order::through_block());
     chunk.huge_chunks.store(chunks, order::through_block());
+}
+
+/// Enters a block that starts at a chunk in the map.
+fn enter(index: usize) -> *mut u8 {
     let ptr = MAP.chunk_base(index);
     MAP.set(ptr, 1, map::entry_of(homes::NOBODY, map::HUGE));
     ptr
 }
 
-/// Checks that a huge block of `size` starts at `ptr`; its chunk, its index
+/// Unmaps the mapping that starts at a chunk, and gives its addresses back.
+///
+/// # Safety
+/// Nobody uses it any more, and no entry leads there.
+unsafe fn unmap(index: usize) {
+    let chunk = MAP.chunk(index);
+    let chunks = chunk.huge_chunks.load(order::through_block());
+    // SAFETY: by the caller.
+    unsafe { space::unmap(index, chunks, chunk.huge_mapped.load(order::through_block())) };
+}
+
+/// Checks that a huge block of `size` starts at `ptr`; the index of its chunk,
 /// and its bytes.
-fn check(ptr: *mut u8, size: usize) -> (&'static Chunk, usize, usize) {
+fn check(ptr: *mut u8, size: usize) -> (usize, usize) {
     let index = MAP.chunk_index(ptr);
     let bytes = bytes_at(ptr, size);
     if bytes_for(size) != Some(bytes) {
         let place = Place { span: ptr.addr(), block: bytes };
         fatal::misuse(Misuse::Layout, ptr, &place, size);
     }
-    (MAP.chunk(index), index, bytes)
+    (index, bytes)
 }
 
 /// Bytes of the huge block at `ptr`, whose entry says that there is one; it is
@@ -132,15 +149,14 @@ pub(crate) fn bytes_at(ptr: *mut u8, size: usize) -> usize {
 
 /// Unmaps a block.
 pub(crate) fn put(ptr: *mut u8, size: usize) {
-    let (chunk, index, bytes) = check(ptr, size);
-    let chunks = chunk.huge_chunks.load(order::through_block());
+    let (index, bytes) = check(ptr, size);
     MAP.set(ptr, 1, 0);
     if keep(index, bytes) {
         gave(bytes, bytes);
         return;
     }
     // SAFETY: the block was given back, and no entry leads there any more.
-    unsafe { space::unmap(index, chunks, bytes) };
+    unsafe { unmap(index) };
     gave(bytes, 0);
 }
 
@@ -199,13 +215,9 @@ pub(crate) fn purge() -> usize {
     let Some(places) = kept(core::mem::take) else { return 0 };
     let mut bytes = 0;
     for index in places.into_iter().filter_map(|place| place.checked_sub(1)) {
-        let chunk = MAP.chunk(index);
-        let size = chunk.huge_bytes.load(order::through_block());
-        bytes += size;
+        bytes += MAP.chunk(index).huge_bytes.load(order::through_block());
         // SAFETY: kept mappings are nobody's, and this one is off its place.
-        unsafe {
-            space::unmap(index, chunk.huge_chunks.load(order::through_block()), size);
-        }
+        unsafe { unmap(index) };
     }
     usage::cleaned(bytes);
     bytes
@@ -235,7 +247,7 @@ pub(crate) fn after_fork() {
 /// Makes a block of `old` bytes one of `new`, keeping its contents; what is
 /// new is zero. Returns where it is now; `None`: it is as it was.
 pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
-    let (_, _, old_bytes) = check(ptr, old);
+    let (_, old_bytes) = check(ptr, old);
     let bytes = bytes_for(new)?;
     if bytes == old_bytes {
         return Some(ptr);
@@ -254,28 +266,29 @@ fn resize_charged(ptr: *mut u8, old_bytes: usize, bytes: usize, align: usize) ->
     let index = MAP.chunk_index(ptr);
     let chunk = MAP.chunk(index);
     let had = chunk.huge_chunks.load(order::through_block());
+    let mapped = chunk.huge_mapped.load(order::through_block());
     let chunks = bytes.div_ceil(CHUNK) + guards();
-    if resize_here(index, had, chunks, old_bytes, bytes) {
+    if resize_here(index, had, chunks, mapped, bytes) {
         if chunks < had {
             space::give_back(index + chunks, had - chunks);
         }
-        chunk.huge_bytes.store(bytes, order::through_block());
-        chunk.huge_chunks.store(chunks, order::through_block());
+        settle(index, bytes, bytes, chunks);
         note(old_bytes, bytes);
+        space::resized(mapped, bytes);
         return Some(ptr);
     }
-    if bytes < old_bytes {
+    if bytes <= mapped {
         return None;
     }
-    let to = move_away(ptr, old_bytes, bytes, chunks, align)?;
+    let to = move_away(ptr, mapped, bytes, chunks, align)?;
     MAP.set(ptr, 1, 0);
     space::give_back(index, had);
     note(old_bytes, bytes);
+    space::resized(mapped, bytes);
     Some(to)
 }
 
 fn note(old: usize, new: usize) {
-    space::resized(old, new);
     BYTES.fetch_add(new.wrapping_sub(old), order::count());
     if new > old {
         usage::took_large(new - old, 0);
@@ -292,7 +305,7 @@ fn resize_here(index: usize, had: usize, chunks: usize, old: usize, new: usize) 
     }
     let opened = MAP.open(index + new.div_ceil(CHUNK));
     // SAFETY: the block is the caller's, the addresses behind it are ours.
-    if opened && unsafe { sys::resize(MAP.chunk_base(index), old, new) } {
+    if opened && (old == new || unsafe { sys::resize(MAP.chunk_base(index), old, new) }) {
         return true;
     }
     if chunks > had {
@@ -317,7 +330,8 @@ fn move_away(ptr: *mut u8, old: usize, new: usize, chunks: usize, align: usize) 
         }
         return None;
     }
-    Some(settle(index, new, chunks))
+    settle(index, new, new, chunks);
+    Some(enter(index))
 }
 
 /// `Err`: not moved; whether the target is vacant still, as it should be.

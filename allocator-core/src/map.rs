@@ -68,8 +68,10 @@ pub(crate) struct Chunk {
     pub(crate) long_bits: AtomicPtr<u64>,
     /// Of a chunk of page runs: its record.
     pub(crate) runs: AtomicPtr<u8>,
-    /// Bytes mapped, of a huge block that starts here.
+    /// Bytes of a huge block that starts here.
     pub(crate) huge_bytes: AtomicUsize,
+    /// Bytes mapped for it: as many, or to the end of its last chunk.
+    pub(crate) huge_mapped: AtomicUsize,
     /// Chunks of addresses that a huge block has here.
     pub(crate) huge_chunks: AtomicUsize,
     /// Which arena's it is.

@@ -18,7 +18,7 @@ use crate::lock::Lock;
 use crate::map::{self, CHUNK, MAP};
 use crate::order;
 use crate::pool;
-use crate::space;
+use crate::space::{self, Mapped};
 use crate::sync::{AtomicU16, Guarded};
 use crate::usage;
 
@@ -145,7 +145,7 @@ impl Medium {
     #[cold]
     fn grow(&self) -> Option<()> {
         let record = pool::get(size_of::<Record>())?.cast::<Record>();
-        let Some(chunk) = space::map(1, 1, CHUNK) else {
+        let Some(Mapped { at: chunk, .. }) = space::map(1, 1, CHUNK) else {
             // SAFETY: just got, and not used.
             unsafe { pool::put(record.cast(), size_of::<Record>()) };
             return None;

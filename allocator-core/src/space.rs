@@ -1,9 +1,12 @@
 //! The addresses of the window, chunk by chunk: which are taken. Only
 //! addresses: whoever takes some maps memory there, without the lock.
 //!
-//! Where the system refuses to unmap (a process may have only so many
-//! mappings, and a hole makes one of them two), a chunk is *spare*: taken, its
-//! memory given back, and the first to be used again.
+//! A process may have only so many mappings, and other parts of it need some.
+//! Neighbouring chunks are one mapping together; a free stretch between taken
+//! ones makes one more, and so does a huge block that ends within a chunk. Once
+//! there are many, huge blocks take their last chunk whole, and chunks between
+//! others are not unmapped; nor are they where the system refuses. Such chunks are
+//! *spare*: taken, their memory given back, and the first to be used again.
 
 use core::ptr;
 
@@ -31,6 +34,10 @@ struct Taken {
     spares: *mut u64,
     /// Chunks that are spare.
     spare: usize,
+    /// Free stretches: between taken chunks, and behind the last.
+    gaps: usize,
+    /// Mappings that end within a chunk.
+    rests: usize,
 }
 
 // SAFETY: [SPACE-LOCKED] the bits are touched only under the lock.
@@ -46,6 +53,11 @@ static SPACE: Space = Space {
 pub(crate) const fn table_bytes(chunks: usize) -> usize {
     2 * chunks / 8
 }
+
+/// The window shall make at most this part of the mappings that a process may have.
+const SHARE: usize = 2;
+/// So many are made without a look at how many those are.
+const FEW: usize = 1 << 12;
 
 /// Attempts before a window full of other people's mappings counts as full.
 const ATTEMPTS: usize = 64;
@@ -89,19 +101,30 @@ pub(crate) fn give_back(at: usize, count: usize) {
     });
 }
 
+/// What [`map`] mapped.
+#[derive(Clone, Copy)]
+pub(crate) struct Mapped {
+    /// The first chunk.
+    pub(crate) at: usize,
+    /// Bytes mapped from there: those asked for, or all of the chunks.
+    pub(crate) bytes: usize,
+}
+
 /// Takes `count` chunks of addresses and maps the first `bytes` there: fresh
-/// zeroed memory. Returns the first chunk. The caller holds no lock.
-pub(crate) fn map(count: usize, align: usize, bytes: usize) -> Option<usize> {
-    if (count, align, bytes) == (1, 1, CHUNK)
-        && let Some(at) = locked(Taken::take_spare)?
+/// zeroed memory. The caller holds no lock.
+pub(crate) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
+    let whole = bytes.next_multiple_of(CHUNK);
+    if count * CHUNK == whole
+        && let Some(at) = locked(|taken| taken.take_spares(count, align))?
     {
-        // SAFETY: it was spare, and is ours now.
-        if unsafe { sys::commit(MAP.chunk_base(at), bytes) } {
-            SPACE.mapped.fetch_add(bytes, order::count());
-            return Some(at);
+        // SAFETY: they were spare, and are ours now.
+        if unsafe { sys::commit(MAP.chunk_base(at), whole) } {
+            SPACE.mapped.fetch_add(whole, order::count());
+            return Some(Mapped { at, bytes: whole });
         }
-        locked(|taken| taken.set_spare(at, true));
+        locked(|taken| taken.set_spares(at, count));
     }
+    let bytes = if locked(|taken| taken.are_many())? { whole } else { bytes };
     for _ in 0..ATTEMPTS {
         let at = take(count, align)?;
         if !MAP.open(at + bytes.div_ceil(CHUNK)) {
@@ -111,8 +134,8 @@ pub(crate) fn map(count: usize, align: usize, bytes: usize) -> Option<usize> {
         // SAFETY: the addresses are ours to use; nothing of ours is there.
         match unsafe { sys::map_at(MAP.chunk_base(at), bytes) } {
             Ok(()) => {
-                SPACE.mapped.fetch_add(bytes, order::count());
-                return Some(at);
+                resized(0, bytes);
+                return Some(Mapped { at, bytes });
             }
             // Somebody else's mapping: its addresses stay taken, for good.
             Err(MapError::Taken) => {}
@@ -125,34 +148,34 @@ pub(crate) fn map(count: usize, align: usize, bytes: usize) -> Option<usize> {
     None
 }
 
-/// Unmaps what [`map`] mapped. If the system refuses, the memory is purged,
-/// and the chunks are spare.
+/// Unmaps what [`map`] mapped, or, where that would make too many mappings, or
+/// the system refuses, purges it, and the chunks are spare.
 ///
 /// # Safety
 /// Nobody uses the memory any more.
 pub(crate) unsafe fn unmap(at: usize, count: usize, bytes: usize) {
     let base = MAP.chunk_base(at);
-    SPACE.mapped.fetch_sub(bytes, order::count());
+    resized(bytes, 0);
+    let keep = bytes == count * CHUNK && locked(|taken| taken.splits(at, count)) == Some(true);
     // SAFETY: by the caller.
-    if unsafe { sys::release(base, bytes) } {
+    if !keep && unsafe { sys::release(base, bytes) } {
         give_back(at, count);
         return;
     }
     // SAFETY: likewise.
     if unsafe { sys::purge(base, bytes) } {
         // A chunk that is mapped in part stays taken.
-        let whole = bytes / CHUNK;
-        locked(|taken| (at..at + whole).for_each(|chunk| taken.set_spare(chunk, true)));
+        locked(|taken| taken.set_spares(at, bytes / CHUNK));
         give_back(at + bytes.div_ceil(CHUNK), count - bytes.div_ceil(CHUNK));
     }
 }
 
 /// Unmaps spare chunks, as far as the system allows by now.
 pub(crate) fn unmap_spares() {
-    while let Some(Some(at)) = locked(Taken::take_spare) {
+    while let Some(Some(at)) = locked(Taken::take_spare_at_end) {
         // SAFETY: it was spare, and is ours now.
         if !unsafe { sys::release(MAP.chunk_base(at), CHUNK) } {
-            locked(|taken| taken.set_spare(at, true));
+            locked(|taken| taken.set_spares(at, 1));
             return;
         }
         give_back(at, 1);
@@ -162,6 +185,10 @@ pub(crate) fn unmap_spares() {
 /// Notes that a mapping in the window grew or shrank.
 pub(crate) fn resized(old: usize, new: usize) {
     SPACE.mapped.fetch_add(new.wrapping_sub(old), order::count());
+    let [old, new] = [old, new].map(|bytes| usize::from(!bytes.is_multiple_of(CHUNK)));
+    if old != new {
+        locked(|taken| taken.rests = taken.rests + new - old);
+    }
 }
 
 /// Bytes mapped for blocks.
@@ -195,36 +222,96 @@ pub(crate) fn after_fork() {
 
 impl Taken {
     const fn new(words: *mut u64, chunks: usize) -> Self {
-        Taken { words, chunks, low: 0, spares: words.wrapping_add(chunks / 64), spare: 0 }
+        let spares = words.wrapping_add(chunks / 64);
+        Taken { words, chunks, low: 0, spares, spare: 0, gaps: 1, rests: 0 }
     }
 
-    /// Takes a spare chunk, if there is one.
+    /// Whether there are about as many mappings as the window shall make.
+    fn are_many(&self) -> bool {
+        let mappings = self.gaps + self.rests;
+        mappings >= FEW && mappings >= sys::mapping_limit() / SHARE
+    }
+
+    /// Whether unmapping chunks would make more mappings, of which there are many.
+    fn splits(&self, at: usize, count: usize) -> bool {
+        self.are_many() && self.is_taken_before(at) && self.is_taken(at + count)
+    }
+
+    fn is_taken_before(&self, at: usize) -> bool {
+        at.checked_sub(1).is_none_or(|before| self.is_taken(before))
+    }
+
+    fn is_taken(&self, at: usize) -> bool {
+        at < self.chunks && self.word(at) >> (at % 64) & 1 != 0
+    }
+
+    /// Takes `count` spare chunks side by side, the first a multiple of `align`
+    /// chunks, if there are such.
     #[inline]
-    fn take_spare(&mut self) -> Option<usize> {
-        if self.spare == 0 {
+    fn take_spares(&mut self, count: usize, align: usize) -> Option<usize> {
+        if self.spare < count {
             return None;
         }
-        self.find_spare()
+        self.find_spares(count, align)
     }
 
     #[cold]
-    fn find_spare(&mut self) -> Option<usize> {
-        for i in 0..self.chunks / 64 {
-            // SAFETY: [SPACE-LOCKED] the table covers the window.
-            let word = unsafe { self.spares.add(i).read() };
-            if word != 0 {
-                let at = i * 64 + word.trailing_zeros() as usize;
-                self.set_spare(at, false);
-                return Some(at);
+    fn find_spares(&mut self, count: usize, align: usize) -> Option<usize> {
+        let (mut first, mut at) = (0, 0);
+        while at < self.chunks {
+            if self.spare_word(at) == 0 {
+                at = (at / 64 + 1) * 64;
+                first = at.next_multiple_of(align);
+                continue;
             }
+            if !self.is_spare(at) {
+                first = (at + 1).next_multiple_of(align);
+            } else if at + 1 == first + count {
+                self.unset_spares(first, count);
+                return Some(first);
+            }
+            at += 1;
         }
         None
     }
 
-    fn set_spare(&mut self, at: usize, spare: bool) {
+    /// Takes the last spare chunk that has a free one beside it, or any while there
+    /// are few mappings.
+    #[cold]
+    fn take_spare_at_end(&mut self) -> Option<usize> {
+        if self.spare == 0 {
+            return None;
+        }
+        let words = (0..self.chunks / 64).rev().filter(|i| self.spare_word(i * 64) != 0);
+        let mut chunks = words.flat_map(|i| (i * 64..i * 64 + 64).rev());
+        let at = chunks.find(|&at| self.is_spare(at) && !self.splits(at, 1))?;
+        self.unset_spares(at, 1);
+        Some(at)
+    }
+
+    fn spare_word(&self, at: usize) -> u64 {
         // SAFETY: [SPACE-LOCKED] the table covers the window.
-        unsafe { set(self.spares, at, spare) };
-        self.spare = if spare { self.spare + 1 } else { self.spare - 1 };
+        unsafe { self.spares.add(at / 64).read() }
+    }
+
+    fn is_spare(&self, at: usize) -> bool {
+        self.spare_word(at) >> (at % 64) & 1 != 0
+    }
+
+    fn set_spares(&mut self, at: usize, count: usize) {
+        for chunk in at..at + count {
+            // SAFETY: [SPACE-LOCKED] the table covers the window.
+            unsafe { set(self.spares, chunk, true) };
+        }
+        self.spare += count;
+    }
+
+    fn unset_spares(&mut self, at: usize, count: usize) {
+        for chunk in at..at + count {
+            // SAFETY: [SPACE-LOCKED] the table covers the window.
+            unsafe { set(self.spares, chunk, false) };
+        }
+        self.spare -= count;
     }
 
     /// Ends the window behind the chunks below `opened` and those that are
@@ -288,6 +375,13 @@ impl Taken {
     }
 
     fn mark(&mut self, at: usize, count: usize, taken: bool) {
+        if count == 0 {
+            return;
+        }
+        // One stretch becomes none, one or two; or the other way round.
+        let beside =
+            usize::from(!self.is_taken_before(at)) + usize::from(!self.is_taken(at + count));
+        self.gaps = if taken { self.gaps + beside - 1 } else { self.gaps + 1 - beside };
         for chunk in at..at + count {
             // SAFETY: [SPACE-LOCKED] the table covers the window.
             unsafe { set(self.words, chunk, taken) };

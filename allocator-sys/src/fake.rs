@@ -30,14 +30,15 @@ mod misuse;
 mod table;
 mod thread;
 
-pub use crate::linux::{MapError, Rss, rss, with_environment};
+pub use crate::linux::{HugePages, MapError, Rss, read_file, rss, with_environment};
 pub use answer::{
-    address_limit, cpu_count, current_cpu, monotonic_ms, page_size, set_address_limit,
-    set_cpu_count, set_current_cpu, set_monotonic_ms, set_page_size,
+    address_limit, cpu_count, current_cpu, huge_pages, mapping_limit, monotonic_ms, page_size,
+    set_address_limit, set_cpu_count, set_current_cpu, set_huge_pages, set_mapping_limit,
+    set_monotonic_ms, set_page_size,
 };
 pub use failure::{Call, calls, clear_failures, fail_any_nth, fail_nth, set_map_error};
 pub use memory::{
-    advise_huge, commit, committed_bytes, map_at, mapped_bytes, move_to, protect, purge,
+    advise_huge, collapse, commit, committed_bytes, map_at, mapped_bytes, move_to, protect, purge,
     purged_bytes, ranges, release, reserve, reserve_at, resident, resize, state_of,
 };
 pub use table::State;

@@ -36,6 +36,7 @@
 //! | [`resize`] | committed in one piece | as long as wished, in place; a new part is zero, a part cut off unmapped | `false`; as before |
 //! | [`move_to`] | committed in one piece, and a reserved target | contents in the target, then zeros; the old range unmapped | `false`; both as before |
 //! | [`advise_huge`] | ours | contents as before | not told |
+//! | [`collapse`] | committed, of whole huge pages | contents as before, in huge pages | `false`; contents as before |
 //! | [`resident`] | the range may be anybody's | which of its pages are in memory | `false`: not told |
 //! | [`rss`] | – | bytes of memory that the process has | `None`: not told |
 //! | [`page_size`] | – | a power of two: 4, 16 or 64 KiB | – |
@@ -61,6 +62,9 @@
 //! | [`cpu_count`] | CPUs the process may use, at least 1; always the same |
 //! | [`current_cpu`] | the CPU of this moment, from 0: a hint |
 //! | [`with_environment`] | the value of a variable, if the process may be told |
+//! | [`mapping_limit`] | mappings that the process may have |
+//! | [`huge_pages`] | when the kernel uses huge pages by itself |
+//! | [`read_file`] | the start of a small file; `None`: it cannot be read |
 //! | [`prefetch`] | none: perhaps the line is in the cache soon |
 //! | [`monotonic_ms`] | milliseconds since some moment; never goes back |
 //! | [`random`] | 64 bits that cannot be guessed |

@@ -3,8 +3,10 @@
 mod cpu;
 mod environment;
 mod errno;
+mod file;
 mod fork;
 mod futex;
+mod kernel;
 mod memory;
 mod random;
 mod report;
@@ -21,13 +23,15 @@ mod arch;
 
 pub use cpu::{cpu_count, current_cpu, prefetch};
 pub use environment::with_environment;
+pub use file::read_file;
 #[cfg(feature = "fake")]
 pub(crate) use fork::around_fork;
 pub use fork::on_fork;
 pub use futex::{futex_wait, futex_wait_for, futex_wake};
+pub use kernel::{HugePages, huge_pages, mapping_limit};
 pub use memory::{
-    MapError, address_limit, advise_huge, commit, map_at, move_to, page_size, protect, purge,
-    release, reserve, reserve_at, resize,
+    MapError, address_limit, advise_huge, collapse, commit, map_at, move_to, page_size, protect,
+    purge, release, reserve, reserve_at, resize,
 };
 pub use random::random;
 pub use report::{abort, write_stderr};

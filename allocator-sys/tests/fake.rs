@@ -3,7 +3,7 @@
 mod probe;
 
 use allocator_sys::fake::{self, Call, State};
-use allocator_sys::{self as real, MapError};
+use allocator_sys::{self as real, HugePages, MapError};
 use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
@@ -65,7 +65,10 @@ fn the_fake_has_the_very_same_signatures() {
         resize: unsafe fn(*mut u8, usize, usize) -> bool;
         move_to: unsafe fn(*mut u8, usize, *mut u8, usize) -> bool;
         advise_huge: unsafe fn(*mut u8, usize, bool);
+        collapse: unsafe fn(*mut u8, usize) -> bool;
         address_limit: fn() -> Option<usize>;
+        mapping_limit: fn() -> usize;
+        huge_pages: fn() -> HugePages;
         random: fn() -> u64;
         cpu_count: fn() -> usize;
         current_cpu: fn() -> usize;

@@ -1,6 +1,6 @@
 //! Questions to the system that can be given a fixed answer.
 
-use crate::linux;
+use crate::linux::{self, HugePages};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A fixed answer, if one is set.
@@ -34,6 +34,8 @@ impl Answer {
 
 static PAGE_SIZE: Answer = Answer::none();
 static ADDRESS_LIMIT: Answer = Answer::none();
+static MAPPING_LIMIT: Answer = Answer::none();
+static HUGE_PAGES: Answer = Answer::none();
 static CPU_COUNT: Answer = Answer::none();
 static CURRENT_CPU: Answer = Answer::none();
 static MONOTONIC_MS: Answer = Answer::none();
@@ -46,6 +48,17 @@ pub fn page_size() -> usize {
 /// As [`crate::address_limit`], unless [`set_address_limit`] fixed it.
 pub fn address_limit() -> Option<usize> {
     ADDRESS_LIMIT.size().or_else(linux::address_limit)
+}
+
+/// As [`crate::mapping_limit`], unless [`set_mapping_limit`] fixed it.
+pub fn mapping_limit() -> usize {
+    MAPPING_LIMIT.size().unwrap_or_else(linux::mapping_limit)
+}
+
+/// As [`crate::huge_pages`], unless [`set_huge_pages`] fixed it.
+pub fn huge_pages() -> HugePages {
+    const ALL: [HugePages; 3] = [HugePages::Always, HugePages::Advised, HugePages::Never];
+    HUGE_PAGES.size().map_or_else(linux::huge_pages, |answer| ALL[answer])
 }
 
 /// As [`crate::cpu_count`], unless [`set_cpu_count`] fixed it.
@@ -73,6 +86,17 @@ pub fn set_page_size(bytes: Option<usize>) {
 /// not enforced.
 pub fn set_address_limit(bytes: Option<usize>) {
     ADDRESS_LIMIT.set(bytes.map(|bytes| bytes as u64));
+}
+
+/// Fixes the number of mappings that a process may have; `None` frees it. It is
+/// only told, not enforced.
+pub fn set_mapping_limit(mappings: Option<usize>) {
+    MAPPING_LIMIT.set(mappings.map(|mappings| mappings as u64));
+}
+
+/// Fixes when the kernel seems to use huge pages; `None` frees it.
+pub fn set_huge_pages(when: Option<HugePages>) {
+    HUGE_PAGES.set(when.map(|when| when as u64));
 }
 
 /// Fixes the number of CPUs; `None` frees it.

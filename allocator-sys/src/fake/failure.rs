@@ -32,6 +32,8 @@ pub enum Call {
     OnFork,
     /// `start_thread`: fails with `false`.
     StartThread,
+    /// `collapse`: fails with `false`.
+    Collapse,
     /// `advise_huge`: never fails.
     AdviseHuge,
     /// `random`: never fails.
@@ -118,6 +120,7 @@ impl Call {
             Self::ArmThreadExit => "arm_thread_exit",
             Self::OnFork => "on_fork",
             Self::StartThread => "start_thread",
+            Self::Collapse => "collapse",
             Self::AdviseHuge => "advise_huge",
             Self::Random => "random",
             Self::YieldNow => "yield_now",

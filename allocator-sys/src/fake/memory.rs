@@ -253,6 +253,22 @@ pub unsafe fn advise_huge(addr: *mut u8, size: usize, yes: bool) {
     unsafe { linux::advise_huge(addr, size, yes) };
 }
 
+/// As [`crate::collapse`].
+///
+/// # Safety
+///
+/// As there.
+pub unsafe fn collapse(addr: *mut u8, size: usize) -> bool {
+    let table = locked();
+    let span = Span::checked(Call::Collapse, addr, size);
+    span.insist_mapped(&table);
+    if span.call.fails() {
+        return false;
+    }
+    // SAFETY: the range is ours.
+    unsafe { linux::collapse(addr, size) }
+}
+
 /// As [`crate::resident`]. A page that was said to be larger than the system's
 /// is in memory where any part of it is.
 pub fn resident(addr: *mut u8, size: usize, pages: &mut [u8]) -> bool {

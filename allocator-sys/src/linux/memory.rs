@@ -18,6 +18,9 @@ pub enum MapError {
 /// Access of a committed range.
 const READ_WRITE: c_int = libc::PROT_READ | libc::PROT_WRITE;
 
+/// The advice of [`collapse`], by its number: the C library may not know it yet.
+const MADV_COLLAPSE: c_int = 25;
+
 /// Flags of every mapping of ours.
 const ANONYMOUS: c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
 
@@ -180,6 +183,19 @@ pub unsafe fn advise_huge(addr: *mut u8, size: usize, yes: bool) {
     let advice = if yes { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
     // SAFETY: as above; the contents stay as they are.
     unsafe { advise(addr, size, advice) };
+}
+
+/// Has huge pages take the place of the pages of a range now, copying what is
+/// there (`MADV_COLLAPSE`, Linux 6.1). The range is a multiple of the huge page's
+/// size, 2 MiB, at a multiple of it. `false`: they do not, or not everywhere; the
+/// contents are as before.
+///
+/// # Safety
+///
+/// As [`commit`].
+pub unsafe fn collapse(addr: *mut u8, size: usize) -> bool {
+    // SAFETY: as above; the contents stay as they are.
+    unsafe { advise(addr, size, MADV_COLLAPSE) }
 }
 
 /// How many bytes of addresses the process may have (`RLIMIT_AS`); `None`:

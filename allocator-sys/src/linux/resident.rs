@@ -1,8 +1,9 @@
 //! What of the process's addresses is in memory.
 
-use super::errno::{Errno, errno};
+use super::errno::Errno;
+use super::file::read_file;
 use super::memory::page_size;
-use core::ffi::{CStr, c_int, c_long};
+use core::ffi::CStr;
 
 /// Physical memory of the process, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,39 +56,4 @@ fn line(text: &[u8], name: &[u8]) -> Option<usize> {
         number.saturating_mul(10).saturating_add(usize::from(digit - b'0'))
     });
     kib.checked_mul(1024)
-}
-
-/// Reads a file from its start, as far as there is room. Returns how many
-/// bytes. `None`: it cannot be opened. No cancellation point.
-fn read_file(path: &CStr, text: &mut [u8]) -> Option<usize> {
-    let here = c_long::from(libc::AT_FDCWD);
-    let flags = c_long::from(libc::O_RDONLY | libc::O_CLOEXEC);
-    // SAFETY: the path ends in a null.
-    let file = unsafe { libc::syscall(libc::SYS_openat, here, path.as_ptr(), flags) };
-    let file = c_int::try_from(file).ok().filter(|file| *file >= 0)?;
-    let mut len = 0;
-    while let Some(rest) = text.get_mut(len..).filter(|rest| !rest.is_empty()) {
-        match read_some(file, rest) {
-            Some(0) | None => break,
-            Some(read) => len += read,
-        }
-    }
-    // SAFETY: it was opened above, and nobody else knows it.
-    unsafe { libc::syscall(libc::SYS_close, c_long::from(file)) };
-    Some(len)
-}
-
-/// The bytes that one read brought, 0 at the end; `None`: it failed.
-fn read_some(file: c_int, into: &mut [u8]) -> Option<usize> {
-    loop {
-        // SAFETY: the kernel writes at most the bytes of `into`.
-        let read = unsafe {
-            libc::syscall(libc::SYS_read, c_long::from(file), into.as_mut_ptr(), into.len())
-        };
-        match usize::try_from(read) {
-            Ok(read) => return Some(read),
-            Err(_) if errno() == libc::EINTR => {}
-            Err(_) => return None,
-        }
-    }
 }

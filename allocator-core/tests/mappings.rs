@@ -1,0 +1,106 @@
+//! A process may have only so many mappings, and we leave it half of them, in the
+//! worst patterns, too.
+
+mod common;
+
+use allocator_core::Strata;
+use common::layout;
+use std::alloc::GlobalAlloc;
+use std::fs;
+
+#[global_allocator]
+static GLOBAL: Strata = Strata::new();
+
+const MIB: usize = 1 << 20;
+
+/// Mappings of this process.
+fn mappings() -> usize {
+    fs::read_to_string("/proc/self/maps").unwrap().lines().count()
+}
+
+/// Mappings that a process may have.
+fn limit() -> usize {
+    fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap()
+}
+
+/// So many that each in a mapping of its own would be too many.
+fn too_many() -> usize {
+    let limit = limit();
+    // Where a process may have millions, the window ends first.
+    assert!(limit <= 200_000, "vm.max_map_count is {limit}: too large for this test");
+    limit + limit / 16
+}
+
+/// A block that is not touched but at its start.
+fn block(size: usize, mark: usize) -> *mut u8 {
+    // SAFETY: the size is not 0; the block is ours.
+    unsafe {
+        let block = GLOBAL.alloc(layout(size, 8));
+        assert!(!block.is_null(), "no block {mark} of {size}; {} mappings", mappings());
+        block.cast::<usize>().write(mark);
+        block
+    }
+}
+
+fn free(block: *mut u8, size: usize, mark: usize) {
+    // SAFETY: made by `block`, and not used again.
+    unsafe {
+        assert_eq!(block.cast::<usize>().read(), mark);
+        GLOBAL.dealloc(block, layout(size, 8));
+    }
+}
+
+/// Makes blocks, frees every second one, and makes others; all hold what was
+/// written, and there are few mappings at any time.
+fn pattern(size: usize, others: usize) {
+    // Each touched page is memory: as few as will do.
+    let count = too_many();
+    let few = |when: &str| {
+        let now = mappings();
+        eprintln!("{size} {when}: {now} mappings of {}", limit());
+        assert!(now <= limit() / 2 + 1000, "{now} mappings {when}");
+    };
+    let mut blocks: Vec<*mut u8> = (0..count).map(|mark| block(size, mark)).collect();
+    few("when full");
+    for mark in (0..count).step_by(2) {
+        free(blocks[mark], size, mark);
+    }
+    Strata::purge();
+    few("with every second one freed");
+    for mark in (0..count).step_by(2) {
+        blocks[mark] = block(others, mark);
+    }
+    few("with others");
+    for (mark, &block) in blocks.iter().enumerate() {
+        free(block, if mark % 2 == 0 { others } else { size }, mark);
+    }
+    Strata::purge();
+    few("when empty");
+}
+
+#[test]
+fn child() {
+    let Some(case) = common::case() else { return };
+    match case.as_str() {
+        "huge" => pattern(MIB + MIB / 8, MIB + MIB / 4),
+        "longer" => pattern(MIB + MIB / 8, 2 * MIB + MIB / 8),
+        "chunks" => pattern(MIB, MIB + MIB / 4),
+        _ => panic!("{case}?"),
+    }
+    common::at_end();
+}
+
+#[test]
+fn huge_blocks() {
+    common::succeeds("huge");
+}
+
+#[test]
+fn huge_blocks_of_more_chunks() {
+    common::succeeds("longer");
+}
+
+#[test]
+fn chunks_of_page_runs() {
+    common::succeeds("chunks");
+}
