@@ -27,10 +27,28 @@ pub extern "C" fn malloc(size: usize) -> *mut c_void {
     malloc_slow(size)
 }
 
+/// Goes on with the address that `malloc` returns to: `malloc` ends in a jump here.
+#[cfg(target_arch = "x86_64")]
 #[cold]
-#[inline(never)]
+#[unsafe(naked)]
 extern "C" fn malloc_slow(size: usize) -> *mut c_void {
-    aligned(size, 1)
+    core::arch::naked_asm!("mov rsi, [rsp]", "jmp {malloc}", malloc = sym malloc_for)
+}
+
+/// Goes on with the address that `malloc` returns to: `malloc` ends in a jump here.
+#[cfg(target_arch = "aarch64")]
+#[cold]
+#[unsafe(naked)]
+extern "C" fn malloc_slow(size: usize) -> *mut c_void {
+    core::arch::naked_asm!("mov x1, x30", "b {malloc}", malloc = sym malloc_for)
+}
+
+/// A block for whoever called from `caller`.
+#[cold]
+extern "C" fn malloc_for(size: usize, caller: usize) -> *mut c_void {
+    let block = aligned(size, 1);
+    bare::attend(|| callers::hold_no_locks(caller));
+    block
 }
 
 /// A block of `size` bytes, aligned to a power of two.

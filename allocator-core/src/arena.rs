@@ -187,6 +187,7 @@ fn new_chunk(shard: usize) -> Option<()> {
     chunk.arena.store(shard as u32, order::through_block());
     chunk.granules.open();
     ROOMS[shard].mark(index, u64::MAX);
+    usage::grew_to(space::mapped());
     Some(())
 }
 

@@ -12,6 +12,7 @@ use crate::huge;
 use crate::order;
 use crate::sync::AtomicBool;
 use crate::sys;
+use crate::thp;
 
 /// Where the options are.
 const VARIABLE: &core::ffi::CStr = c"STRATA_CONF";
@@ -94,6 +95,13 @@ pub(crate) const KEYS: &[Key] = &[
         choose: |value| STATS_AT_EXIT.store(value == 1, order::hint()),
         chosen: || usize::from(stats_at_exit()),
         what: "print numbers when the program ends (C library)",
+    },
+    Key {
+        name: "thp",
+        values: OneOf(&["auto", "never", "always"]),
+        choose: thp::choose,
+        chosen: thp::chosen,
+        what: "transparent huge pages: late, under dense chunks; none; everywhere",
     },
 ];
 

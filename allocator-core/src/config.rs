@@ -32,6 +32,18 @@ pub enum When {
     Exit,
 }
 
+/// When memory gets transparent huge pages, where the system has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Thp {
+    /// When a heap has become large, where it is dense.
+    #[default]
+    Auto,
+    /// Never, even if the system would put them everywhere.
+    Never,
+    /// From the start, everywhere.
+    Always,
+}
+
 impl Config {
     /// Nothing chosen, for those who have no options to give.
     pub(crate) const PLAIN: &Config = &Config::new();
@@ -97,6 +109,18 @@ impl Config {
         self.with_when(const { conf::place("stats") }, when)
     }
 
+    /// When memory gets transparent huge pages; by default late, and under dense
+    /// chunks alone.
+    #[must_use]
+    pub const fn thp(self, when: Thp) -> Self {
+        let name = match when {
+            Thp::Auto => "auto",
+            Thp::Never => "never",
+            Thp::Always => "always",
+        };
+        self.with_name(const { conf::place("thp") }, name)
+    }
+
     const fn with_when(self, key: usize, when: When) -> Self {
         let name = match when {
             When::Never => "never",
@@ -155,6 +179,7 @@ mod tests {
             "stats" => {
                 [(NEW.stats(When::Exit), b"stats:exit"), (NEW.stats(When::Never), b"stats:never")]
             }
+            "thp" => [(NEW.thp(Thp::Always), b"thp:always"), (NEW.thp(Thp::Auto), b"thp:auto")],
             _ => panic!("{name} is in the table, and has no function"),
         }
     }

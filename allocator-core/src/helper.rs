@@ -11,6 +11,7 @@ use core::ptr;
 
 use crate::arena;
 use crate::cache::Cache;
+use crate::dense;
 use crate::holes;
 use crate::home::{Home, Millis};
 use crate::mail::Boxes;
@@ -106,7 +107,10 @@ unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
             purge::purge(unwanted);
         }
         give_holes_back();
-        if usage::look_again() {
+        if usage::grew() {
+            dense::begin();
+        }
+        if dense::look() | usage::look_again() {
             calm = 0;
             continue;
         }

@@ -82,7 +82,7 @@ fn search_chunk(index: usize, rested: bool, found: &mut Found) {
 }
 
 /// Calls `f` with what seem to be the spans of a chunk.
-fn for_spans(index: usize, mut f: impl FnMut(&Chunk, NonNull<Span>)) {
+pub(crate) fn for_spans(index: usize, mut f: impl FnMut(&Chunk, NonNull<Span>)) {
     let chunk = MAP.chunk(index);
     let mut used = !chunk.granules.free_hint();
     while used != 0 {

@@ -414,6 +414,12 @@ impl Open<'_> {
         }
     }
 
+    /// Bytes of a span that are free, holes too. `None`: it is not of this home.
+    pub(crate) fn free_bytes(&self, span: &Span) -> Option<usize> {
+        // SAFETY: [HOME-LOCKED] the span names this home.
+        (span.home() == self.id).then(|| unsafe { span.body(|body| body.free_bytes()) })
+    }
+
     /// Has a span note from now on whether blocks are taken there.
     pub(crate) fn watch(&self, span: &Span) {
         if span.home() == self.id {

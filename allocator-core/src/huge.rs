@@ -70,6 +70,7 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
     };
     took(bytes, 0);
     settle(mapped.at, bytes, mapped.bytes, chunks);
+    usage::grew_to(space::mapped());
     Some(enter(mapped.at))
 }
 

@@ -46,6 +46,8 @@ mod homes;
 
 mod pool;
 
+mod thp;
+
 mod space;
 
 mod committed;
@@ -69,6 +71,8 @@ mod mail;
 mod moves;
 
 mod holes;
+
+mod dense;
 
 mod supply;
 
@@ -112,7 +116,7 @@ mod explain;
 
 mod strata;
 
-pub use config::{Config, When};
+pub use config::{Config, Thp, When};
 pub use explain::{Cause, Explanation, OfClass};
 pub use stats::{ClassStats, Stats};
 pub use strata::Strata;

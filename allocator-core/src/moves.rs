@@ -148,6 +148,16 @@ pub(crate) fn watch(span: NonNull<Span>) {
     }
 }
 
+/// Bytes of a span that are free. `None`: it cannot be said now.
+pub(crate) fn free_bytes(span: NonNull<Span>) -> Option<usize> {
+    // SAFETY: what once was a span stays one.
+    let span = unsafe { span.as_ref() };
+    let open = homes::get(span.home())?.try_open()?;
+    let bytes = open.free_bytes(span);
+    arena::retire(open.close());
+    bytes
+}
+
 /// What became of a span that was looked at for memory to give back.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Hollowed {

@@ -15,6 +15,7 @@ use crate::map::{CHUNK, MAP, PIECE};
 use crate::order;
 use crate::sync::{AtomicUsize, Guarded};
 use crate::sys::{self, MapError};
+use crate::thp;
 
 struct Space {
     lock: Lock,
@@ -134,6 +135,7 @@ pub(crate) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
         // SAFETY: the addresses are ours to use; nothing of ours is there.
         match unsafe { sys::map_at(MAP.chunk_base(at), bytes) } {
             Ok(()) => {
+                thp::mapped(MAP.chunk_base(at), bytes, mapped());
                 resized(0, bytes);
                 return Some(Mapped { at, bytes });
             }

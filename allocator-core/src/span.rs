@@ -333,6 +333,11 @@ impl Body {
         Ok(())
     }
 
+    /// Bytes of its free blocks.
+    pub(crate) fn free_bytes(&self) -> usize {
+        self.free as usize * class::size(self.class as usize)
+    }
+
     /// Bytes that the span covers, its unused tail included.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {

@@ -144,6 +144,30 @@ fn note_excess() {
     }
 }
 
+/// Heaps below this many mapped bytes stay on small pages.
+const LARGE: usize = 128 << 20;
+
+/// Mapped bytes at which dense chunks are looked for the next time.
+static NEXT: AtomicUsize = AtomicUsize::new(LARGE);
+
+/// Whether the heap grew since dense chunks were last looked for.
+static GREW: AtomicBool = AtomicBool::new(false);
+
+/// Notes that so many bytes are mapped now. A large heap is looked through when it
+/// has grown by an eighth.
+pub(crate) fn grew_to(mapped: usize) {
+    if mapped >= NEXT.load(order::hint()) {
+        NEXT.store(mapped + mapped / 8, order::hint());
+        GREW.store(true, order::hint());
+        EXCESS.store(true, order::hint());
+    }
+}
+
+/// Whether it grew so far since this was last asked.
+pub(crate) fn grew() -> bool {
+    GREW.swap(false, order::hint())
+}
+
 /// Whether there seemed to be too much free memory lately.
 #[inline]
 pub(crate) fn in_excess() -> bool {

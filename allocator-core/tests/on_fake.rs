@@ -29,6 +29,7 @@ modules! {
     "../src/home.rs" home
     "../src/homes.rs" homes
     "../src/pool.rs" pool
+    "../src/thp.rs" thp
     "../src/space.rs" space
     "../src/committed.rs" committed
     "../src/usage.rs" usage
@@ -41,6 +42,7 @@ modules! {
     "../src/mail.rs" mail
     "../src/moves.rs" moves
     "../src/holes.rs" holes
+    "../src/dense.rs" dense
     "../src/supply.rs" supply
     "../src/bin.rs" bin
     "../src/outbox.rs" outbox

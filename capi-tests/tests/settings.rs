@@ -13,7 +13,8 @@ cases! {
     by_hand: goes_on explained guarded without_helper more_rights refused ends_at_once;
 }
 
-const KEYS: &[&str] = &["explain", "hard_limit", "help", "helper", "huge_guards", "limit", "stats"];
+const KEYS: &[&str] =
+    &["explain", "hard_limit", "help", "helper", "huge_guards", "limit", "stats", "thp"];
 
 /// A run of a case with options.
 fn set(options: &str, case: &str) -> Command {
@@ -54,6 +55,7 @@ fn help_lists_all_keys() {
             "hard_limit" | "limit" => "none",
             "helper" => "true",
             "explain" | "stats" => "never",
+            "thp" => "auto",
             _ => "false",
         };
         let now = if *key == "help" { "true" } else { default };
