@@ -1,11 +1,11 @@
-//! A thread cache: one magazine a class, a home for the spans that the thread
+//! A thread cache: one magazine a class, the home of the spans that the thread
 //! has leased, and an outbox for other owners' blocks. The fast paths touch
 //! the bins alone; everything below is reached once for dozens of blocks.
 //!
 //! ```text
-//!  ├─────────── bins: 75 × 32 B ───────────┼─ home ─────┼ owner ┤  a page
-//!   top limit base key │ …                   lock inbox    outbox,
-//!                                            spans         budget
+//!  ├─────────── bins: 75 × 32 B ───────────┼ view ┼─ home ─┼ owner ┤  a page, or less
+//!   top limit base key │ …                           │        outbox, budget, trials
+//!                                                    └──► lock, inbox, spans: elsewhere
 //! ```
 //!
 //! \[OWNER-ONLY\] Bins and the owner's part belong to one thread; of the bins
@@ -67,7 +67,8 @@ pub(crate) struct Cache {
     bins: [Bin; CLASSES],
     /// Where the map is, as the thread knows it \[OWNER-ONLY\].
     view: View,
-    pub(crate) home: Home,
+    /// Not in here: it stays when the thread ends, and this does not.
+    pub(crate) home: &'static Home,
     owner: Guarded<Owner>,
 }
 
@@ -106,6 +107,9 @@ unsafe impl Sync for Cache {}
 /// The cache of threads that have none: every path finds it empty, full and
 /// foreign, and goes the slow way.
 pub(crate) static NO_CACHE: Cache = Cache::nobodys();
+
+/// A home of no spans, for those.
+static NOBODYS_HOME: Home = Home::new(0);
 
 /// As [`NO_CACHE`], for threads that will have none again: theirs has ended.
 pub(crate) static ENDED: Cache = Cache::nobodys();
@@ -153,7 +157,7 @@ impl Cache {
         Cache {
             view: View::nothing(),
             bins: [const { Bin::new(NO_KEY) }; CLASSES],
-            home: Home::new(0),
+            home: &NOBODYS_HOME,
             owner: Guarded::new(Owner {
                 shard: 0,
                 budget: Budget::new(),
@@ -171,20 +175,20 @@ impl Cache {
         }
     }
 
-    /// Makes a cache for a new id, not known to anybody yet, at a place in memory:
-    /// made elsewhere first, it would touch a page of the thread's stack for good.
+    /// Makes a cache with this home at a place in memory: made elsewhere first, it
+    /// would touch a page of the thread's stack for good.
     ///
     /// # Safety
     /// The place is the caller's.
-    pub(crate) unsafe fn make(place: NonNull<Cache>, id: u32) {
+    pub(crate) unsafe fn make(place: NonNull<Cache>, home: &'static Home) {
         // SAFETY: by the caller; nobody ever writes to the cache of nobody's.
         let cache = unsafe {
             place.copy_from_nonoverlapping(NonNull::from(&NO_CACHE), 1);
+            (&raw mut (*place.as_ptr()).home).write(home);
             place.as_ref()
         };
-        cache.home.name(id);
         for (class, bin) in cache.bins.iter().enumerate() {
-            bin.name(map::entry_of(id, class as u32));
+            bin.name(map::entry_of(home.id(), class as u32));
         }
     }
 
@@ -389,7 +393,7 @@ impl Cache {
     unsafe fn take_leased(&self, class: usize, end: *mut Slot, want: usize) -> usize {
         // SAFETY: by the caller; the span names our home, and is in our hands.
         unsafe {
-            let mut got = self.take_from(&self.home, class, end, want);
+            let mut got = self.take_from(self.home, class, end, want);
             if got == 0
                 && self.bins[class].len() == 0
                 && let Some(span) = supply::find_span(self.shard(), class, self.id())
@@ -833,7 +837,7 @@ impl Cache {
             self.tidy();
             let owner = self.owner();
             owner.outbox.close();
-            let mail = moves::leave(&self.home, &arena::get(self.shard()).home);
+            let mail = moves::leave(self.home, &arena::get(self.shard()).home);
             owner.outbox.boxes.unpack(mail);
             owner.outbox.boxes.empty();
         }
@@ -841,7 +845,8 @@ impl Cache {
 
     /// Blocks of a class in the magazine.
     pub(crate) fn cached(&self, class: usize) -> usize {
-        self.bins[class].len().min(MOST)
+        // One that ended, and whose memory went back, reads as anything.
+        Some(self.bins[class].len()).filter(|len| *len <= MOST).unwrap_or(0)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::arena;
 use crate::cache::Cache;
 use crate::dense;
 use crate::holes;
-use crate::home::{Home, Millis};
+use crate::home::Millis;
 use crate::mail::Boxes;
 use crate::order;
 use crate::purge;
@@ -122,6 +122,7 @@ unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
             PATIENCE => {
                 purge::purge(unused);
                 holes::search(usize::MAX);
+                threads::purge();
             }
             _ => {}
         }
@@ -164,7 +165,7 @@ fn relieve_sleepers() {
     for cache in threads::caches().filter(|cache| cache.home.sleeps(now)) {
         cache.ask_to_tidy();
         if cache.home.has_mail() {
-            boxes.relieve(&cache.home);
+            boxes.relieve(cache.home);
         }
     }
     boxes.empty();
@@ -190,14 +191,14 @@ pub(crate) fn give_back_all() -> usize {
     threads::caches().for_each(Cache::ask_to_tidy);
     let mut boxes = Boxes::new();
     let arenas = arena::all().iter().map(|arena| &arena.home);
-    for home in arenas.chain(threads::caches().map(|cache| -> &Home { &cache.home })) {
+    for home in arenas.chain(threads::homes()) {
         if home.has_mail() {
             boxes.relieve(home);
         }
     }
     boxes.empty();
     let granules = purge::everything();
-    granules + holes::everything()
+    granules + holes::everything() + threads::purge()
 }
 
 /// In the child of a fork: the helper is not here.

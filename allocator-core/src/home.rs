@@ -129,12 +129,6 @@ impl Home {
         }
     }
 
-    /// Names it, before others know of it.
-    #[cfg(not(strata_loom))]
-    pub(crate) fn name(&self, id: u32) {
-        self.id.store(id, order::hint());
-    }
-
     #[inline]
     pub(crate) fn id(&self) -> u32 {
         self.id.load(order::hint())

@@ -70,7 +70,7 @@ pub(crate) fn read() -> Stats {
         let out = arena::all()
             .iter()
             .map(|arena| arena.home.out(class))
-            .chain(threads::caches().map(|cache| cache.home.out(class)))
+            .chain(threads::homes().map(|home| home.out(class)))
             .fold(0, u32::wrapping_add)
             .wrapping_sub(threads::returned(class));
         ClassStats {

@@ -8,13 +8,14 @@ use crate::arena;
 use crate::bin::Slot;
 use crate::cache::{Cache, ENDED, NO_CACHE};
 use crate::class::{self, CLASSES};
+use crate::home::Home;
 use crate::homes;
 use crate::lock::Lock;
 use crate::mail;
 use crate::order;
 use crate::pool;
 use crate::supply;
-use crate::sync::{self, AtomicU8, AtomicU32, Guarded};
+use crate::sync::{self, AtomicPtr, AtomicU8, AtomicU32, Guarded};
 use crate::sys;
 use crate::table::Place;
 use crate::tls;
@@ -23,17 +24,27 @@ use crate::usage;
 /// Rounds in which thread-exit hooks run: we want the last but one.
 const ROUNDS: u8 = 3;
 
-/// A cache and what the registry knows of it. Never freed.
+/// What stays of a thread when it ends, for the next: a home, and a place for a
+/// cache. Never freed.
 #[repr(C)]
 struct Record {
-    cache: Cache,
+    home: Home,
+    /// Where the cache is, while a thread has it.
+    cache: AtomicPtr<Cache>,
+    /// Where it is, and whether it was made there \[RECORDS-LOCKED\], but while a
+    /// thread has the record.
+    place: Guarded<(NonNull<Cache>, bool)>,
     /// The next free one \[RECORDS-LOCKED\].
     next: Guarded<*mut Record>,
     /// Exit hooks that ran for the thread.
     rounds: AtomicU8,
 }
 
-const _: () = assert!(size_of::<Record>() <= 4096);
+const _: () = assert!(size_of::<Record>() <= 1024);
+const _: () = assert!(size_of::<Cache>() <= CACHE_BYTES);
+
+/// Bytes of the place for a cache: a page, where that is the smallest one.
+const CACHE_BYTES: usize = 4096;
 
 struct Records {
     lock: Lock,
@@ -53,9 +64,20 @@ fn record(id: u32) -> Option<&'static Record> {
     TABLE.get(id as usize)?.get()
 }
 
-/// Every cache there ever was.
+fn records() -> impl Iterator<Item = &'static Record> {
+    homes::thread_ids().filter_map(record)
+}
+
+/// The homes of all threads there ever were.
+pub(crate) fn homes() -> impl Iterator<Item = &'static Home> {
+    records().map(|record| &record.home)
+}
+
+/// The caches of all threads that have one. Some may end meanwhile, and read as
+/// anything.
 pub(crate) fn caches() -> impl Iterator<Item = &'static Cache> {
-    homes::thread_ids().filter_map(|id| Some(&record(id)?.cache))
+    // SAFETY: [HOMES-STAY] a place for a cache stays one.
+    records().filter_map(|record| unsafe { record.cache.load(order::table_read()).as_ref() })
 }
 
 /// The calling thread's cache, if it has one now.
@@ -65,7 +87,7 @@ pub(crate) fn present() -> Option<&'static Cache> {
     if ptr::eq(now, &NO_CACHE) || ptr::eq(now, &ENDED) {
         return None;
     }
-    // SAFETY: [HOMES-STAY] caches are never freed.
+    // SAFETY: [HOMES-STAY] a thread's cache stays while the thread does.
     Some(unsafe { &*now })
 }
 
@@ -80,17 +102,36 @@ pub(crate) fn cache() -> Option<&'static Cache> {
         return None;
     }
     let record = take_record()?;
-    record.cache.home.reopen();
-    record.cache.begin();
-    record.rounds.store(0, order::owner());
-    tls::set(&record.cache);
+    let cache = record.begin();
+    tls::set(cache);
     // Last: it may allocate, and then finds the cache.
     if sys::arm_thread_exit(ptr::from_ref(record).cast_mut().cast()) {
-        return Some(&record.cache);
+        return Some(cache);
     }
     // Nobody will say when the thread ends: what it kept would be lost.
     retire(record);
     None
+}
+
+impl Record {
+    /// Gives the calling thread, which has the record, its cache.
+    fn begin(&self) -> &'static Cache {
+        let cache = self.place.with(|place| {
+            // SAFETY: [OWNER-ONLY] the record is the thread's, and never freed.
+            unsafe {
+                let (cache, made) = &mut *place;
+                if !core::mem::replace(made, true) {
+                    Cache::make(*cache, &*ptr::from_ref(&self.home));
+                }
+                &*cache.as_ptr()
+            }
+        });
+        self.home.reopen();
+        self.rounds.store(0, order::owner());
+        cache.begin();
+        self.cache.store(ptr::from_ref(cache).cast_mut(), order::table_publish());
+        cache
+    }
 }
 
 fn take_record() -> Option<&'static Record> {
@@ -109,21 +150,28 @@ fn take_record() -> Option<&'static Record> {
 
 fn new_record() -> Option<&'static Record> {
     let memory = pool::get(size_of::<Record>())?.cast::<Record>();
-    let Some(id) = homes::new_id() else {
+    let place = pool::get(CACHE_BYTES).map(NonNull::cast::<Cache>);
+    let id = place.and_then(|_| homes::new_id());
+    let (Some(place), Some(id)) = (place, id) else {
         // SAFETY: just got, and not used.
-        unsafe { pool::put(memory.cast(), size_of::<Record>()) };
+        unsafe {
+            pool::put(memory.cast(), size_of::<Record>());
+            place.inspect(|place| pool::put(place.cast(), CACHE_BYTES));
+        }
         return None;
     };
-    // SAFETY: the slot is ours, large enough, and aligned to its size; the three
-    // make a record.
+    // SAFETY: the slot is ours, large enough, and aligned to its size.
     let record = unsafe {
-        let place = memory.as_ptr();
-        Cache::make(NonNull::new_unchecked(&raw mut (*place).cache), id);
-        (&raw mut (*place).next).write(Guarded::new(ptr::null_mut()));
-        (&raw mut (*place).rounds).write(AtomicU8::new(0));
+        memory.write(Record {
+            home: Home::new(id),
+            cache: AtomicPtr::new(ptr::null_mut()),
+            place: Guarded::new((place, false)),
+            next: Guarded::new(ptr::null_mut()),
+            rounds: AtomicU8::new(0),
+        });
         memory.as_ref()
     };
-    homes::publish(&record.cache.home);
+    homes::publish(&record.home);
     TABLE[id as usize].publish(record);
     Some(record)
 }
@@ -147,8 +195,13 @@ pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
 /// Ends the calling thread's use of its cache; it gets none again.
 fn retire(record: &'static Record) {
     tls::set(&ENDED);
+    let cache = record.cache.swap(ptr::null_mut(), order::hint());
     // SAFETY: [OWNER-ONLY] this is the cache's thread, which has left it.
-    unsafe { record.cache.end() };
+    unsafe { (*cache).end() };
+    put_record(record);
+}
+
+fn put_record(record: &'static Record) {
     let Some(_held) = RECORDS.lock.take() else { return };
     RECORDS.free.with(|free| {
         // SAFETY: [RECORDS-LOCKED]
@@ -158,6 +211,35 @@ fn retire(record: &'static Record) {
             *free = ptr::from_ref(record).cast_mut();
         }
     });
+}
+
+/// Gives the memory of the caches back that ended threads had. Returns how many
+/// bytes.
+pub(crate) fn purge() -> usize {
+    if sys::page_size() > CACHE_BYTES {
+        return 0;
+    }
+    let Some(held) = RECORDS.lock.take() else { return 0 };
+    // SAFETY: [RECORDS-LOCKED]
+    let mut list = RECORDS.free.with(|free| unsafe { free.replace(ptr::null_mut()) });
+    drop(held);
+    let mut bytes = 0;
+    // SAFETY: records are never freed; these are in our hands.
+    while let Some(record) = unsafe { list.as_ref() } {
+        // SAFETY: likewise; nobody has their caches.
+        unsafe {
+            list = record.next.with(|next| *next);
+            record.place.with(|place| {
+                let (cache, made) = &mut *place;
+                if *made && sys::purge(cache.as_ptr().cast(), CACHE_BYTES) {
+                    *made = false;
+                    bytes += CACHE_BYTES;
+                }
+            });
+        }
+        put_record(record);
+    }
+    bytes
 }
 
 /// A block of `class` for a thread without a cache.
@@ -198,8 +280,9 @@ pub(crate) fn after_fork() {
     if RECORDS.lock.is_orphaned() {
         RECORDS.lock.reset();
     }
-    for cache in caches() {
-        if cache.home.bury_if_orphaned() && ptr::eq(cache, tls::get()) {
+    for record in records() {
+        let cache = record.cache.load(order::hint());
+        if record.home.bury_if_orphaned() && ptr::eq(cache, tls::get()) {
             // A sender or a thief had the forking thread's home open: that
             // thread starts anew, as one without a cache.
             sys::arm_thread_exit(ptr::null_mut());
@@ -218,7 +301,7 @@ fn drop_lost_records() {
             let mut at = core::mem::replace(&mut *free, ptr::null_mut());
             while let Some(record) = at.as_ref() {
                 let next = record.next.with(|next| *next);
-                if !record.cache.home.bury_if_orphaned() {
+                if !record.home.bury_if_orphaned() {
                     record.next.with(|next| *next = *free);
                     *free = at;
                 }

@@ -74,9 +74,9 @@ pub const PROBES: &[Probe] = &[
     },
     Probe {
         name: "threads-ended",
-        what: "the same threads; read when each has freed its blocks and ended",
+        what: "the same threads; each frees its blocks and ends; read after 10 s of sleep",
         readings: &["live", "ended"],
-        idles: false,
+        idles: true,
         target: Target::Mib(5.0),
     },
     Probe {

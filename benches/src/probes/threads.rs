@@ -26,6 +26,7 @@ pub(super) fn alive(run: &Run<'_>) {
 /// Reads when they have ended, too.
 pub(super) fn ended(run: &Run<'_>) {
     crowd(run);
+    run.sleep();
     run.read("ended", 0);
 }
 
