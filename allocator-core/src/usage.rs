@@ -121,15 +121,18 @@ pub(crate) fn searched() {
 /// About how many bytes of spans in use are free blocks that hold memory.
 pub(crate) fn loose() -> usize {
     let held = USAGE.spans.load(order::count()).wrapping_sub(USAGE.holes.load(order::count()));
-    let loose = held.wrapping_sub(USAGE.out.load(order::count()));
-    // What is noted late may make it a little less than nothing.
-    if loose > isize::MAX as usize { 0 } else { loose }
+    not_below_0(held.wrapping_sub(USAGE.out.load(order::count())))
+}
+
+/// A difference of which a part is noted late: it may come out a little below 0.
+fn not_below_0(bytes: usize) -> usize {
+    if bytes > isize::MAX as usize { 0 } else { bytes }
 }
 
 fn less_dirty(bytes: usize) {
     if bytes != 0 {
         let left = USAGE.dirty.fetch_sub(bytes, order::count()).wrapping_sub(bytes);
-        USAGE.low.fetch_min(left, order::count());
+        USAGE.low.fetch_min(not_below_0(left), order::count());
     }
 }
 
@@ -266,7 +269,8 @@ pub(crate) fn large() -> usize {
 
 /// Free bytes that may hold memory.
 pub(crate) fn dirty() -> usize {
-    USAGE.dirty.load(order::count())
+    // Who takes granules may note it before the one who just gave them does.
+    not_below_0(USAGE.dirty.load(order::count()))
 }
 
 /// Bytes given back by purging, since the start.
