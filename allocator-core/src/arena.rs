@@ -4,6 +4,7 @@
 
 use core::ptr::NonNull;
 
+use crate::cgroup;
 use crate::class::{GRANULE, MAX_WORDS, SHAPES, UNIT};
 use crate::committed::{self, Refused};
 use crate::granules::{self, PER_CHUNK};
@@ -47,8 +48,11 @@ static ARENAS: [Arena; SLOTS] = {
 /// it outlives a fork.
 static ROOMS: [Rooms; MAX_ARENAS] = [const { Rooms::new() }; MAX_ARENAS];
 
-/// Shards in use.
+/// Shards that there are.
 static COUNT: AtomicUsize = AtomicUsize::new(1);
+
+/// Shards that threads are given; the others may have some from before.
+static GIVEN: AtomicUsize = AtomicUsize::new(1);
 
 /// Which of `ARENAS` a shard has now.
 static PRESENT: [AtomicU32; MAX_ARENAS] = [const { AtomicU32::new(0) }; MAX_ARENAS];
@@ -64,6 +68,7 @@ pub(crate) fn place(tables: &[NonNull<u8>], chunks: usize) {
         install(shard);
     }
     COUNT.store(tables.len(), order::hint());
+    GIVEN.store(tables.len(), order::hint());
 }
 
 /// How many shards there should be.
@@ -79,14 +84,21 @@ fn install(shard: usize) -> bool {
     true
 }
 
-/// Shards in use.
+/// Shards that there are.
 pub(crate) fn count() -> usize {
     COUNT.load(order::hint())
 }
 
+/// Gives threads as many shards as the container may use processors, from now on.
+pub(crate) fn fit_container() {
+    if let Some(cpus) = cgroup::cpus() {
+        GIVEN.store(cpus.clamp(1, count()), order::hint());
+    }
+}
+
 /// The shard for a thread on this CPU.
 pub(crate) fn nearest() -> usize {
-    sys::current_cpu() % count()
+    sys::current_cpu() % GIVEN.load(order::hint())
 }
 
 /// The arena of a shard.

@@ -11,12 +11,14 @@ use core::ptr;
 
 use crate::arena;
 use crate::cache::Cache;
+use crate::cgroup;
 use crate::dense;
 use crate::holes;
 use crate::home::Millis;
 use crate::mail::Boxes;
 use crate::order;
 use crate::purge;
+use crate::space;
 use crate::sync::{AtomicBool, AtomicU32};
 use crate::sys;
 use crate::threads;
@@ -42,6 +44,13 @@ pub(crate) fn is_allowed() -> bool {
 
 /// Between two looks, in milliseconds: free memory goes back within two.
 const TICK: u32 = 400;
+
+/// Between two looks while memory is short.
+const HURRY: u32 = 100;
+
+/// Looks at short memory from one time that all threads are asked to put away what
+/// they keep to the next: a second.
+const ASK: u32 = 10;
 
 /// Looks without anything to do before the helper ends. What nobody wanted in all
 /// that time goes back then, within the bound, too.
@@ -96,11 +105,17 @@ fn start() {
 }
 
 unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
-    let (mut calm, mut unused) = (0, 0);
+    let (mut calm, mut unused, mut pressed) = (0, 0, 0);
     usage::low_water();
     loop {
-        pause();
+        pause(if pressed == 0 { TICK } else { HURRY });
         relieve_sleepers();
+        if cgroup::look() {
+            hurry(pressed);
+            (pressed, calm) = (pressed + 1, 0);
+            continue;
+        }
+        pressed = 0;
         let low = usage::low_water();
         let unwanted = usage::above_bound(low);
         if unwanted != 0 {
@@ -132,6 +147,16 @@ unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
     }
 }
 
+/// Memory is short: all that is free goes back, and now and then all threads are
+/// asked to put away what they keep.
+fn hurry(looks: u32) {
+    if looks.is_multiple_of(ASK) {
+        threads::caches().for_each(Cache::ask_to_tidy);
+    }
+    purge::purge(usize::MAX);
+    holes::search(usize::MAX);
+}
+
 /// Gives pages back that are free within spans, if there is too much free memory.
 fn give_holes_back() {
     let unwanted = usage::unwanted_loose();
@@ -144,16 +169,17 @@ fn give_holes_back() {
 /// something while it still ran started no other. False: it goes on.
 fn retire() -> bool {
     STATE.store(NONE, order::hint());
+    usage::look_from(space::mapped());
     // By the next look everybody has seen that.
-    pause();
+    pause(TICK);
     let again = usage::look_again()
         && STATE.compare_exchange(NONE, RUNNING, order::hint(), order::hint()).is_ok();
     !again
 }
 
-fn pause() {
+fn pause(milliseconds: u32) {
     let never = AtomicU32::new(0);
-    sys::futex_wait_for(&never, 0, TICK);
+    sys::futex_wait_for(&never, 0, milliseconds);
 }
 
 /// Puts the mail of threads away that did nothing since the last look, or

@@ -52,6 +52,8 @@ mod space;
 
 mod committed;
 
+mod cgroup;
+
 mod usage;
 
 mod rooms;

@@ -161,6 +161,7 @@ impl Medium {
         // SAFETY: the slot is ours and large enough.
         unsafe { record.write(Record { runs, lens: [const { AtomicU16::new(0) }; UNITS] }) };
         let record = record.cast::<Runs>();
+        usage::grew_to(space::mapped());
         MAP.set(MAP.chunk_base(chunk), CHUNK / GRANULE, map::entry_of(self.id, map::MEDIUM));
         self.locked(|lists| {
             // A purge may look for the record as soon as the entries are there.

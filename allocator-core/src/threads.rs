@@ -171,6 +171,10 @@ fn new_record() -> Option<&'static Record> {
         });
         memory.as_ref()
     };
+    // The first thread's start is not to wait for files.
+    if id == homes::thread_ids().start + 1 {
+        arena::fit_container();
+    }
     homes::publish(&record.home);
     TABLE[id as usize].publish(record);
     Some(record)

@@ -8,6 +8,7 @@
 
 use crossbeam_utils::CachePadded;
 
+use crate::cgroup;
 use crate::committed;
 use crate::order;
 use crate::sync::{AtomicBool, AtomicUsize};
@@ -164,6 +165,29 @@ pub(crate) fn grew_to(mapped: usize) {
         GREW.store(true, order::hint());
         EXCESS.store(true, order::hint());
     }
+    if mapped >= LOOK.load(order::hint()) {
+        look_at_container(mapped);
+    }
+}
+
+/// Bytes that a heap grows before anybody looks whether memory is short.
+const STEP: usize = 32 << 20;
+
+/// Mapped bytes at which somebody does.
+static LOOK: AtomicUsize = AtomicUsize::new(STEP);
+
+/// Looks whether memory is short, and again when the heap has grown by a sixteenth.
+#[cold]
+fn look_at_container(mapped: usize) {
+    look_from(mapped);
+    if cgroup::look() {
+        EXCESS.store(true, order::hint());
+    }
+}
+
+/// Says at how many mapped bytes somebody looks next, seen from these.
+pub(crate) fn look_from(mapped: usize) {
+    LOOK.store(mapped + STEP.max(mapped / 16), order::hint());
 }
 
 /// Whether it grew so far since this was last asked.
@@ -214,8 +238,12 @@ fn whole_bound() -> usize {
     FLOOR.max(live / 8)
 }
 
-/// Free memory that may be held; what is lent to threads is held there.
+/// Free memory that may be held; what is lent to threads is held there. None while
+/// memory is short.
 fn bound() -> usize {
+    if cgroup::is_pressed() {
+        return 0;
+    }
     whole_bound().saturating_sub(lent())
 }
 
@@ -228,8 +256,10 @@ fn lent() -> usize {
 /// leaves to others, so that a few cannot take all, and one alone has two
 /// thirds. (Dynamic thresholds: Choudhury and Hahne, 1998, for the shared
 /// memory of switches.)
+///
+/// While memory is short, nothing is lent.
 pub(crate) fn lend(bytes: usize, already: usize) -> bool {
-    let most = whole_bound() / 8 * 7;
+    let most = if cgroup::is_pressed() { 0 } else { whole_bound() / 8 * 7 };
     let may = |lent: usize| lent + (already + bytes) / 2 <= most;
     // Looked at before it is written: whoever is refused comes again soon.
     if !may(lent()) {

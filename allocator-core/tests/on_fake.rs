@@ -32,6 +32,7 @@ modules! {
     "../src/thp.rs" thp
     "../src/space.rs" space
     "../src/committed.rs" committed
+    "../src/cgroup.rs" cgroup
     "../src/usage.rs" usage
     "../src/rooms.rs" rooms
     "../src/medium.rs" medium
@@ -429,6 +430,134 @@ fn large_pages(bytes: usize) {
     eprintln!("{before} to {} mapped", at_rest());
 }
 
+/// A container two levels deep: the limit on the outer one.
+fn in_a_container() {
+    let absent = [
+        c"/sys/fs/cgroup/pod/app/memory.high",
+        c"/sys/fs/cgroup/pod/app/memory.pressure",
+        c"/sys/fs/cgroup/pod/memory.high",
+        c"/proc/pressure/memory",
+    ];
+    absent.into_iter().for_each(|path| sys::set_file(path, None));
+    sys::set_file(c"/proc/self/cgroup", Some(b"4:memory:/other\n0::/pod/app\n"));
+    sys::set_file(c"/sys/fs/cgroup/pod/app/memory.max", Some(b"max\n"));
+    sys::set_file(c"/sys/fs/cgroup/pod/app/cpu.max", Some(b"max 100000\n"));
+    sys::set_file(c"/sys/fs/cgroup/pod/cpu.max", Some(b"150000 100000\n"));
+    sys::set_file(c"/sys/fs/cgroup/pod/memory.max", Some(b"1000000000\n"));
+    sys::set_file(
+        c"/sys/fs/cgroup/pod/memory.stat",
+        Some(b"anon 1\ninactive_file 40000000\nactive_file 10000000\n"),
+    );
+}
+
+fn container_uses(bytes: &'static [u8]) {
+    sys::set_file(c"/sys/fs/cgroup/pod/memory.current", Some(bytes));
+}
+
+/// Memory is short from nine tenths of the tightest limit on, files not counted,
+/// until it is well below; or when tasks wait for memory.
+fn memory_gets_short() {
+    in_a_container();
+    for (bytes, short) in [
+        (b"700000000\n", false),
+        (b"949000000\n", false),
+        (b"951000000\n", true),
+        (b"910000000\n", true),
+        (b"890000000\n", false),
+        (b"940000000\n", false),
+    ] {
+        container_uses(bytes);
+        assert_eq!(cgroup::look(), short, "{}", String::from_utf8_lossy(bytes));
+        assert_eq!(cgroup::is_pressed(), short);
+    }
+    container_uses(b"700000000\n");
+    let pressure = |text| sys::set_file(c"/sys/fs/cgroup/pod/app/memory.pressure", Some(text));
+    for (text, short) in [
+        (&b"some avg10=9.99 avg60=0\n"[..], false),
+        (b"some avg10=10.00 avg60=0\n", true),
+        (b"some avg10=5.00 avg60=0\n", true),
+        (b"some avg10=4.99 avg60=0\n", false),
+    ] {
+        pressure(text);
+        assert_eq!(cgroup::look(), short, "{}", String::from_utf8_lossy(text));
+    }
+    // The closer one may be the tighter.
+    sys::set_file(c"/sys/fs/cgroup/pod/app/memory.high", Some(b"100000000\n"));
+    sys::set_file(c"/sys/fs/cgroup/pod/app/memory.current", Some(b"90000000\n"));
+    sys::set_file(c"/sys/fs/cgroup/pod/app/memory.stat", None);
+    assert!(cgroup::look());
+}
+
+/// While memory is short nothing is lent, all that is free goes back, and threads
+/// put away what they keep; then all is as before.
+fn short_memory_goes_back() {
+    in_a_container();
+    container_uses(b"700000000\n");
+    warm_up();
+    const MIB: usize = 1 << 20;
+    let wait = |what: &str, is: &dyn Fn() -> bool| {
+        for _ in 0..2000 {
+            if is() {
+                return;
+            }
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("{what}: {:?}", Strata::stats());
+    };
+    let blocks = |count: usize| -> Vec<Block> {
+        (0..count).map(|_| Block::new(&ALLOC, 1000, 8).unwrap()).collect()
+    };
+    let free = |blocks: Vec<Block>| blocks.into_iter().for_each(|block| block.free(&ALLOC));
+    // Below the bound, so that nobody gives it back for being too much.
+    free(blocks(3 << 10));
+    assert!(usage::dirty() > MIB && usage::lend(64 << 10, 0));
+    usage::repay(64 << 10);
+    container_uses(b"990000000\n");
+    // It is seen when the program grows.
+    let large = blocks(100_000);
+    wait("free memory goes back", &|| usage::dirty() == 0);
+    assert!(!usage::lend(64 << 10, 0));
+    wait("magazines are put away", &|| {
+        free(blocks(1));
+        Strata::stats().cached_bytes < 16 << 10
+    });
+    container_uses(b"700000000\n");
+    wait("it is over", &|| !cgroup::is_pressed());
+    assert!(usage::lend(64 << 10, 0));
+    usage::repay(64 << 10);
+    free(large);
+    all_is_well(1);
+}
+
+/// Threads get as many shards as the container may use processors. What is in the
+/// others from before is found.
+fn shards_fit_the_container() {
+    in_a_container();
+    sys::set_current_cpu(Some(5));
+    let blocks: Vec<Block> = (0..1000).map(|_| Block::new(&ALLOC, 100, 8).unwrap()).collect();
+    assert_eq!((arena::count(), arena::nearest()), (8, 5));
+    let others = thread::spawn(|| {
+        (0..1000).map(|_| Block::new(&ALLOC, 100, 8).unwrap()).collect::<Vec<_>>()
+    });
+    let others = others.join().unwrap();
+    assert_eq!((arena::count(), arena::nearest()), (8, 1));
+    thread::spawn(move || blocks.into_iter().for_each(|block| block.free(&ALLOC))).join().unwrap();
+    others.into_iter().for_each(|block| block.free(&ALLOC));
+    all_is_well(1);
+}
+
+/// Where nothing is told, nothing is looked for again.
+fn without_a_container() {
+    for path in [c"/proc/self/cgroup", c"/proc/pressure/memory"] {
+        sys::set_file(path, None);
+    }
+    assert!(!cgroup::look());
+    assert_eq!(cgroup::cpus(), None);
+    in_a_container();
+    container_uses(b"999000000\n");
+    assert!(!cgroup::look());
+}
+
 #[test]
 fn child() {
     let Some(case) = common::case() else { return };
@@ -446,6 +575,10 @@ fn child() {
         ["shards"] => many_shards(),
         ["guards"] => guards_around_metadata(),
         ["window"] => small_window(),
+        ["short"] => memory_gets_short(),
+        ["goes-back"] => short_memory_goes_back(),
+        ["fits"] => shards_fit_the_container(),
+        ["free"] => without_a_container(),
         ["pages", bytes] => large_pages(bytes.parse().unwrap()),
         _ => panic!("{case}?"),
     }
@@ -517,4 +650,20 @@ fn a_limit_on_addresses_makes_a_small_window() {
 fn pages_may_be_larger() {
     common::succeeds("2 pages 16384");
     common::succeeds("2 pages 65536");
+}
+
+#[test]
+fn a_container_runs_short_of_memory() {
+    common::succeeds("2 short");
+    common::succeeds("2 goes-back");
+}
+
+#[test]
+fn a_container_has_as_many_shards_as_processors() {
+    common::succeeds("8 fits");
+}
+
+#[test]
+fn where_nothing_limits_nobody_looks_again() {
+    common::succeeds("2 free");
 }

@@ -30,11 +30,11 @@ mod misuse;
 mod table;
 mod thread;
 
-pub use crate::linux::{HugePages, MapError, Rss, read_file, rss, with_environment};
+pub use crate::linux::{HugePages, MapError, Rss, rss, with_environment};
 pub use answer::{
-    address_limit, cpu_count, current_cpu, huge_pages, mapping_limit, monotonic_ms, page_size,
-    set_address_limit, set_cpu_count, set_current_cpu, set_huge_pages, set_mapping_limit,
-    set_monotonic_ms, set_page_size,
+    address_limit, clear_files, cpu_count, current_cpu, huge_pages, mapping_limit, monotonic_ms,
+    page_size, read_file, set_address_limit, set_cpu_count, set_current_cpu, set_file,
+    set_huge_pages, set_mapping_limit, set_monotonic_ms, set_page_size,
 };
 pub use failure::{Call, calls, clear_failures, fail_any_nth, fail_nth, set_map_error};
 pub use memory::{

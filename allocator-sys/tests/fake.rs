@@ -4,7 +4,7 @@ mod probe;
 
 use allocator_sys::fake::{self, Call, State};
 use allocator_sys::{self as real, HugePages, MapError};
-use core::ffi::c_void;
+use core::ffi::{CStr, c_void};
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 use probe::{fill, free_addresses, holds, is_mapped, is_readable};
@@ -69,6 +69,7 @@ fn the_fake_has_the_very_same_signatures() {
         address_limit: fn() -> Option<usize>;
         mapping_limit: fn() -> usize;
         huge_pages: fn() -> HugePages;
+        read_file: fn(&CStr, &mut [u8]) -> Option<usize>;
         random: fn() -> u64;
         cpu_count: fn() -> usize;
         current_cpu: fn() -> usize;

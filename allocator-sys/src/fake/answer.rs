@@ -1,6 +1,8 @@
 //! Questions to the system that can be given a fixed answer.
 
+use super::lock::Spin;
 use crate::linux::{self, HugePages};
+use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A fixed answer, if one is set.
@@ -112,4 +114,36 @@ pub fn set_current_cpu(cpu: Option<usize>) {
 /// Fixes the time in milliseconds; `None` frees it.
 pub fn set_monotonic_ms(milliseconds: Option<u64>) {
     MONOTONIC_MS.set(milliseconds);
+}
+
+/// A file and what it says; nothing, where it is not there.
+type File = (&'static CStr, Option<&'static [u8]>);
+
+/// Files with fixed contents.
+static FILES: Spin<[Option<File>; 32]> = Spin::new([None; 32]);
+
+/// As [`crate::read_file`], unless [`set_file`] fixed what it says.
+pub fn read_file(path: &CStr, text: &mut [u8]) -> Option<usize> {
+    let fixed = FILES.lock().iter().flatten().find(|(name, _)| *name == path).copied();
+    let Some((_, says)) = fixed else { return linux::read_file(path, text) };
+    let says = says?;
+    let len = says.len().min(text.len());
+    text[..len].copy_from_slice(&says[..len]);
+    Some(len)
+}
+
+/// Fixes what a file says, or, with `None`, that it is not there. No more than 32
+/// files, until [`clear_files`].
+pub fn set_file(path: &'static CStr, says: Option<&'static [u8]>) {
+    let mut files = FILES.lock();
+    let same = files.iter().position(|file| file.is_some_and(|(name, _)| name == path));
+    let place = same.or_else(|| files.iter().position(Option::is_none));
+    if let Some(place) = place {
+        files[place] = Some((path, says));
+    }
+}
+
+/// Frees all files again.
+pub fn clear_files() {
+    *FILES.lock() = [None; 32];
 }
