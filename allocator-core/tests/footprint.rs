@@ -1,0 +1,277 @@
+//! What is free goes back by itself, within spans, too, whether the program runs,
+//! rests, or has parked its threads.
+
+mod common;
+
+use allocator_core::Strata;
+use common::{Block, Random, anonymous, mib};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+#[global_allocator]
+static GLOBAL: Strata = Strata::new();
+
+const MIB: usize = 1 << 20;
+
+/// Waits until so little memory is held, or for too long.
+fn falls_to(what: &str, most: usize) {
+    for _ in 0..1500 {
+        if anonymous() <= most {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let (held, explained) = (anonymous(), Strata::explain());
+    panic!("{what}: {:.1} MiB are held, not {:.1}\n{explained}", mib(held), mib(most));
+}
+
+fn shuffle<T>(items: &mut [T], random: &mut Random) {
+    for i in (1..items.len()).rev() {
+        items.swap(i, random.below(i + 1));
+    }
+}
+
+/// Written blocks, in random order.
+fn blocks(count: usize, size: impl Fn(&mut Random) -> usize, seed: u64) -> Vec<Block> {
+    let mut random = Random(seed);
+    let mut blocks: Vec<Block> = (0..count)
+        .map(|_| {
+            let size = size(&mut random);
+            Block::new(&GLOBAL, size, 8).unwrap()
+        })
+        .collect();
+    shuffle(&mut blocks, &mut random);
+    blocks
+}
+
+fn free(blocks: Vec<Block>) {
+    blocks.into_iter().for_each(|block| block.free(&GLOBAL));
+}
+
+/// Of many blocks, one in twenty stays.
+fn survivors(seed: u64) -> (Vec<Block>, usize) {
+    let mut all = blocks(100_000, |random| 512 + random.below(1536), seed);
+    let peak = anonymous();
+    let rest = all.split_off(all.len() / 20);
+    free(rest);
+    (all, peak)
+}
+
+/// Pages between live blocks go back; what is taken there again is whole, and so
+/// is what stayed. (`Block` checks its contents when it is freed.)
+fn between_live_blocks() {
+    for seed in 1..4 {
+        let (stay, peak) = survivors(seed);
+        falls_to("one in twenty is live", peak / 100 * 35);
+        let again = blocks(50_000, |random| 512 + random.below(1536), seed + 10);
+        free(again);
+        free(stay);
+    }
+    falls_to("all is free", 12 * MIB);
+}
+
+/// The same at once, by hand.
+fn by_hand() {
+    let (stay, peak) = survivors(1);
+    assert!(Strata::purge() > peak / 2);
+    let held = anonymous();
+    assert!(held < peak / 100 * 35, "{:.1} of {:.1} MiB", mib(held), mib(peak));
+    let explained = Strata::explain();
+    assert!(explained.to_string().lines().count() > 5);
+    free(stay);
+}
+
+/// Threads free all they made, in random order, and park.
+fn parked(threads: usize, each: usize) {
+    let before = anonymous();
+    let gate = Barrier::new(threads + 1);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let park = |seed| {
+            let (gate, done) = (&gate, &done);
+            move || {
+                let mine = blocks(each / 1000, |_| 1000, seed);
+                gate.wait();
+                free(mine);
+                gate.wait();
+                while !done.load(Ordering::Relaxed) {
+                    thread::park();
+                }
+            }
+        };
+        let running: Vec<_> = (1..=threads as u64).map(|seed| scope.spawn(park(seed))).collect();
+        gate.wait();
+        let full = anonymous();
+        assert!(full > before + threads * each / 4 * 3);
+        gate.wait();
+        // The threads' stacks, caches and magazines stay.
+        falls_to("all threads are parked", before + 6 * MIB + threads * (100 << 10));
+        done.store(true, Ordering::Relaxed);
+        running.iter().for_each(|thread| thread.thread().unpark());
+    });
+}
+
+/// Others run on meanwhile.
+fn busy() {
+    let before = anonymous();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for seed in 0..2 {
+            let done = &done;
+            scope.spawn(move || {
+                let mut random = Random(seed + 7);
+                while !done.load(Ordering::Relaxed) {
+                    let size = 16 + random.below(2000);
+                    free(blocks(200, |_| size, seed + 1));
+                }
+            });
+        }
+        let (stay, peak) = survivors(3);
+        assert!(peak > before + 80 * MIB);
+        falls_to("others are busy", before + (peak - before) / 100 * 40);
+        done.store(true, Ordering::Relaxed);
+        free(stay);
+    });
+}
+
+/// A thread that is going to sleep keeps nothing.
+fn idle() {
+    Strata::thread_idle();
+    // The program's first thread sleeps, with what it had.
+    let others = Strata::stats().cached_bytes;
+    free(blocks(3000, |random| 16 + random.below(2000), 1));
+    assert!(Strata::stats().cached_bytes > others);
+    Strata::thread_idle();
+    Strata::thread_idle();
+    assert_eq!(Strata::stats().cached_bytes, others);
+    // It goes on as before.
+    free(blocks(3000, |random| 16 + random.below(2000), 2));
+    Strata::thread_idle();
+    let cached = || {
+        free(blocks(100, |_| 100, 3));
+        Strata::thread_idle();
+        Strata::stats().cached_bytes
+    };
+    assert!(thread::spawn(cached).join().unwrap() < 64 << 10);
+}
+
+/// Threads of this process.
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// The helper comes when there is something to do, and goes.
+fn comes_and_goes() {
+    let alone = threads();
+    for seed in 1..20 {
+        free(blocks(2000, |_| 1000, seed));
+        assert_eq!(threads(), alone, "a program that frees little has no helper");
+    }
+    let (stay, _) = survivors(1);
+    assert_eq!(threads(), alone + 1, "the helper");
+    for _ in 0..1000 {
+        if threads() == alone {
+            free(stay);
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    panic!("the helper is there still");
+}
+
+/// The child of a fork has no helper, and starts one when it needs it.
+fn after_fork() {
+    let (stay, _) = survivors(1);
+    // SAFETY: the child goes on in this function alone, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let (more, peak) = survivors(2);
+        falls_to("in the child", peak / 100 * 50);
+        free(more);
+        std::process::exit(0);
+    }
+    let mut status = 0;
+    // SAFETY: a plain wait.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "{status:#x}");
+    free(stay);
+}
+
+/// What ended threads had is not held on.
+fn ended() {
+    let before = anonymous();
+    let gate = Barrier::new(201);
+    thread::scope(|scope| {
+        for seed in 0..200 {
+            let gate = &gate;
+            scope.spawn(move || {
+                let mine = blocks(64, |random| 16 + random.below(1000), seed + 1);
+                gate.wait();
+                free(mine);
+            });
+        }
+        gate.wait();
+    });
+    falls_to("all threads have ended", before + 4 * MIB);
+}
+
+#[test]
+fn child() {
+    let Some(case) = common::case() else { return };
+    match case.as_str() {
+        "between" => between_live_blocks(),
+        "by-hand" => by_hand(),
+        "parked-4" => parked(4, 40 * MIB),
+        "parked-200" => parked(200, MIB),
+        "busy" => busy(),
+        "idle" => idle(),
+        "comes-and-goes" => comes_and_goes(),
+        "fork" => after_fork(),
+        "ended" => ended(),
+        _ => panic!("{case}?"),
+    }
+    common::at_end();
+}
+
+#[test]
+fn pages_between_live_blocks_go_back() {
+    common::succeeds("between");
+}
+
+#[test]
+fn pages_between_live_blocks_go_back_by_hand() {
+    common::succeeds("by-hand");
+}
+
+#[test]
+fn what_parked_threads_freed_goes_back() {
+    common::succeeds("parked-4");
+    common::succeeds("parked-200");
+}
+
+#[test]
+fn what_is_free_goes_back_while_others_are_busy() {
+    common::succeeds("busy");
+}
+
+#[test]
+fn a_thread_that_is_going_to_sleep_keeps_nothing() {
+    common::succeeds("idle");
+}
+
+#[test]
+fn the_helper_comes_and_goes() {
+    common::succeeds("comes-and-goes");
+}
+
+#[test]
+fn the_child_of_a_fork_gives_memory_back() {
+    common::succeeds("fork");
+}
+
+#[test]
+fn what_ended_threads_had_goes_back() {
+    common::succeeds("ended");
+}
