@@ -30,7 +30,7 @@ static MODE: AtomicU8 = AtomicU8::new(0);
 /// When the system uses huge pages. Asked once.
 pub(crate) fn mode() -> HugePages {
     const ALL: [HugePages; 3] = [HugePages::Always, HugePages::Advised, HugePages::Never];
-    match ALL.iter().nth(usize::from(MODE.load(order::hint())).wrapping_sub(1)) {
+    match ALL.get(usize::from(MODE.load(order::hint())).wrapping_sub(1)) {
         Some(mode) => *mode,
         None => {
             let mode = sys::huge_pages();
