@@ -18,8 +18,8 @@ pub(crate) const GUARD: usize = 64 << 10;
 const FIRST_SEGMENT: usize = 256 << 10;
 const LAST_SEGMENT: usize = 16 << 20;
 
-/// Segments that are remembered: 16 GiB, more than there are things for.
-const SEGMENTS: usize = 1024;
+/// Segments that are remembered: nearly 1 GiB, more than there are things for.
+const SEGMENTS: usize = 64;
 
 struct Pool {
     lock: Lock,

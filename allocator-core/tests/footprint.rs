@@ -33,21 +33,35 @@ fn shuffle<T>(items: &mut [T], random: &mut Random) {
     }
 }
 
+/// What a block is filled with.
+fn pattern(block: &Block) -> u64 {
+    block.layout.size() as u64
+}
+
 /// Written blocks, in random order.
 fn blocks(count: usize, size: impl Fn(&mut Random) -> usize, seed: u64) -> Vec<Block> {
     let mut random = Random(seed);
     let mut blocks: Vec<Block> = (0..count)
         .map(|_| {
             let size = size(&mut random);
-            Block::new(&GLOBAL, size, 8).unwrap()
+            let block = Block::new(&GLOBAL, size, 8).unwrap();
+            // SAFETY: the block is ours.
+            unsafe { common::fill(block.ptr, size, pattern(&block)) };
+            block
         })
         .collect();
     shuffle(&mut blocks, &mut random);
     blocks
 }
 
+/// Frees blocks, which hold what was written.
 fn free(blocks: Vec<Block>) {
-    blocks.into_iter().for_each(|block| block.free(&GLOBAL));
+    for block in blocks {
+        // SAFETY: the block is ours, until it is freed.
+        let whole = unsafe { common::is_filled(block.ptr, block.layout.size(), pattern(&block)) };
+        assert!(whole, "{:p} of {}", block.ptr, block.layout.size());
+        block.free(&GLOBAL);
+    }
 }
 
 /// Of many blocks, one in twenty stays.
@@ -60,7 +74,7 @@ fn survivors(seed: u64) -> (Vec<Block>, usize) {
 }
 
 /// Pages between live blocks go back; what is taken there again is whole, and so
-/// is what stayed. (`Block` checks its contents when it is freed.)
+/// is what stayed.
 fn between_live_blocks() {
     for seed in 1..4 {
         let (stay, peak) = survivors(seed);

@@ -558,6 +558,41 @@ fn without_a_container() {
     assert!(!cgroup::look());
 }
 
+/// Huge pages, as the system has them and as they are chosen: whether new mappings
+/// are told off, or told to, and whether dense chunks get some.
+fn huge_pages(system: sys::HugePages, chosen: &str) {
+    sys::set_huge_pages(Some(system));
+    conf::apply(format!("helper:false,thp:{chosen}").as_bytes());
+    let always = system == sys::HugePages::Always;
+    let fill = |count: usize| -> Vec<Block> {
+        (0..count).map(|_| Block::new(&ALLOC, 1000, 8).unwrap()).collect()
+    };
+    let collapse = || {
+        let before = sys::calls(Call::Collapse);
+        dense::begin();
+        while dense::look() {}
+        sys::calls(Call::Collapse) - before
+    };
+    // At the start of a process nobody asks what the system does.
+    let mut blocks = fill(20 << 10);
+    assert!(sys::calls(Call::AdviseHuge) >= 8, "told, whatever the system does");
+    let told = sys::calls(Call::AdviseHuge);
+    blocks.extend(fill(40 << 10));
+    let told = sys::calls(Call::AdviseHuge) - told;
+    assert_eq!(told > 10, always || chosen == "always", "{system:?} {chosen}: {told}");
+    // All but what is being filled is dense.
+    let collapsed = collapse();
+    let wanted = chosen == "auto" && system != sys::HugePages::Never;
+    assert_eq!(collapsed > 20, wanted, "{system:?} {chosen}: {collapsed}");
+    assert!(wanted || collapsed == 0);
+    // Then one in four is live, everywhere.
+    let (stay, go): (Vec<_>, Vec<_>) =
+        blocks.into_iter().enumerate().partition(|(n, _)| n % 4 == 0);
+    go.into_iter().for_each(|(_, block)| block.free(&ALLOC));
+    assert!(collapse() < 3, "under sparse spans there are none");
+    stay.into_iter().for_each(|(_, block)| block.free(&ALLOC));
+}
+
 #[test]
 fn child() {
     let Some(case) = common::case() else { return };
@@ -579,6 +614,14 @@ fn child() {
         ["goes-back"] => short_memory_goes_back(),
         ["fits"] => shards_fit_the_container(),
         ["free"] => without_a_container(),
+        ["huge-pages", system, chosen] => {
+            let system = match *system {
+                "always" => sys::HugePages::Always,
+                "advised" => sys::HugePages::Advised,
+                _ => sys::HugePages::Never,
+            };
+            huge_pages(system, chosen);
+        }
         ["pages", bytes] => large_pages(bytes.parse().unwrap()),
         _ => panic!("{case}?"),
     }
@@ -666,4 +709,13 @@ fn a_container_has_as_many_shards_as_processors() {
 #[test]
 fn where_nothing_limits_nobody_looks_again() {
     common::succeeds("2 free");
+}
+
+#[test]
+fn huge_pages_are_as_chosen_in_each_mode_of_the_system() {
+    for system in ["always", "advised", "never"] {
+        for chosen in ["auto", "never", "always"] {
+            common::succeeds(&format!("2 huge-pages {system} {chosen}"));
+        }
+    }
 }
