@@ -292,7 +292,8 @@ fn a_small_program_stays_small() {
     };
     let (strata, system) = (rss("hello_strata"), rss("hello_system"));
     println!("{strata} bytes on Strata, {system} on the system's allocator");
-    // Code that is not optimized is a good deal of it.
-    let most = if cfg!(debug_assertions) { 512 << 10 } else { 256 << 10 };
+    // Code is more than half of it: what of it is there comes 64 KiB at a time, and
+    // what is not optimized is larger.
+    let most = if cfg!(debug_assertions) { 576 << 10 } else { 320 << 10 };
     assert!(system > 0 && strata <= system + most, "{strata} and {system} bytes");
 }
