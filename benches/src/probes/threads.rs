@@ -13,10 +13,10 @@ use super::block::Block;
 const THREADS: usize = 500;
 /// Of each thread.
 const BLOCKS: usize = 64;
-/// glibc keeps stacks of ended threads, up to 40 MiB of addresses. Of smaller
-/// stacks it would keep all, with the pages that they have touched, and that
-/// would be most of what is resident.
-const STACK: usize = 1 << 20;
+/// As a C program's threads have, where nothing says otherwise. glibc keeps stacks
+/// of ended threads, up to 40 MiB of addresses: of smaller stacks it would keep
+/// more, with the pages that they have touched.
+const STACK: usize = 8 << 20;
 
 /// Reads while the threads are alive.
 pub(super) fn alive(run: &Run<'_>) {
