@@ -199,10 +199,26 @@ fn busy() {
     });
 }
 
+/// Waits until the program's first thread, which started this one, is at rest, too:
+/// the numbers stand still.
+fn others_sleep() {
+    let numbers = || {
+        let stats = Strata::stats();
+        (stats.cached_bytes, stats.metadata_bytes)
+    };
+    let mut still = 0;
+    while still < 10 {
+        let before = numbers();
+        thread::sleep(Duration::from_millis(10));
+        still = if numbers() == before { still + 1 } else { 0 };
+    }
+}
+
 /// A thread that is going to sleep keeps nothing.
 fn idle() {
+    others_sleep();
+    without_a_cache();
     Strata::thread_idle();
-    // The program's first thread sleeps, with what it had.
     let others = Strata::stats().cached_bytes;
     free(blocks(3000, |random| 16 + random.below(2000), 1));
     assert!(Strata::stats().cached_bytes > others);
@@ -218,11 +234,10 @@ fn idle() {
         Strata::stats().cached_bytes
     };
     assert!(thread::spawn(cached).join().unwrap() < 64 << 10);
-    without_a_cache();
 }
 
 /// A thread that never asked for memory has nothing to put away, and gets nothing
-/// for saying so.
+/// for saying so. No thread has ended yet whose cache it could get.
 fn without_a_cache() {
     extern "C" fn idle(had: *mut c_void) -> *mut c_void {
         let before = Strata::stats().metadata_bytes;
