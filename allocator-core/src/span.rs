@@ -478,3 +478,152 @@ impl Hand {
         self.head.is_null()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Most blocks of a span in these tests: those of 24 bytes.
+    const MOST: usize = GRANULE / 24;
+
+    /// What a span should know, said block by block.
+    struct Model {
+        size: usize,
+        blocks: usize,
+        units: usize,
+        out: [bool; MOST],
+        holes: u64,
+    }
+
+    impl Model {
+        /// The units that a block lies in.
+        fn units_of(&self, block: usize) -> impl Iterator<Item = usize> {
+            let (start, end) = (block * self.size, (block + 1) * self.size);
+            (0..self.units).filter(move |unit| start < (unit + 1) * UNIT && end > unit * UNIT)
+        }
+
+        fn take(&mut self, block: usize) {
+            assert!(!self.out[block], "block {block} of {} is out twice", self.size);
+            self.out[block] = true;
+            self.holes = self.units_of(block).fold(self.holes, |holes, it| holes & !(1 << it));
+        }
+
+        fn hollow(&self, page: usize) -> u64 {
+            let mut used = self.holes;
+            for block in (0..self.blocks).filter(|&block| self.out[block]) {
+                used = self.units_of(block).fold(used, |used, it| used | 1 << it);
+            }
+            let pages = (0..self.units).step_by(page).map(|first| granules::mask(first, page));
+            pages.filter(|page| used & page == 0).fold(0, |hollow, page| hollow | page)
+        }
+    }
+
+    fn body() -> Body {
+        Body {
+            class: 0,
+            shelf: Shelf::InHand,
+            low: 0,
+            taken: false,
+            free: 0,
+            base: ptr::null_mut(),
+            bits: ptr::null_mut(),
+            next: ptr::null_mut(),
+            prev: ptr::null_mut(),
+            inline: [0; INLINE_WORDS],
+            holes: 0,
+        }
+    }
+
+    fn below(state: &mut u64, end: usize) -> usize {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state >> 16) as usize % end
+    }
+
+    /// Blocks come and go at random, and pages become holes now and then.
+    fn agrees(size: usize, page: usize) {
+        let class = class::of(size, 8);
+        let shape = &SHAPES[class];
+        let mut model = Model {
+            size: shape.size as usize,
+            blocks: shape.blocks as usize,
+            units: shape.granules as usize * GRANULE / UNIT,
+            out: [false; MOST],
+            holes: 0,
+        };
+        assert_eq!(model.size, size);
+        // The memory of blocks is not touched: any addresses will do.
+        let base = ptr::without_provenance_mut::<u8>(GRANULE * 64);
+        let (mut body, mut long) = (body(), [0; class::MAX_WORDS]);
+        // SAFETY: nobody else has the body, which stays where it is.
+        unsafe { body.carve(class, base, long.as_mut_ptr()) };
+        let (mut state, mut hollowed, mut filled) = (size as u64 + page as u64, 0, 0);
+        for round in 0..400 {
+            let held = body.holes();
+            // Some rounds fill the span, some empty it.
+            if round / 40 % 2 == 0 {
+                let mut taken = [ptr::null_mut(); MOST];
+                let want = 1 + below(&mut state, model.blocks / 8);
+                // SAFETY: there are more slots than blocks.
+                let got = unsafe { body.take(taken.as_mut_ptr_range().end, want) };
+                for block in &taken[MOST - got..] {
+                    model.take((block.addr() - base.addr()) / size);
+                }
+                assert!(!body.rests() && body.rests());
+            } else {
+                // In every second such round, those that are freed are neighbours.
+                let from = below(&mut state, model.blocks);
+                for n in 0..model.blocks / 4 {
+                    let apart = if round % 2 == 0 { n } else { below(&mut state, model.blocks) };
+                    let block = (from + apart) % model.blocks;
+                    if core::mem::take(&mut model.out[block]) {
+                        // SAFETY: the block was out.
+                        unsafe { body.put(&[base.wrapping_add(block * size)]) };
+                    }
+                }
+                assert!(body.rests(), "nobody took a block");
+            }
+            assert_eq!(body.holes(), model.holes, "round {round}, {size} bytes, page {page}");
+            let hollow = body.hollow(page);
+            assert_eq!(hollow, model.hollow(page), "round {round}, {size} bytes, page {page}");
+            let first = below(&mut state, model.blocks);
+            let last = first + below(&mut state, model.blocks - first);
+            let free = model.out[first..=last].iter().all(|out| !out);
+            assert_eq!(body.all_free(first, last), free, "{first} to {last} of {size} bytes");
+            if below(&mut state, 4) == 0 {
+                hollowed += hollow.count_ones();
+                body.note_holes(hollow);
+                model.holes |= hollow;
+                assert_eq!(body.hollow(page), 0, "what is a hole does not become one");
+            }
+            filled += (held & !body.holes()).count_ones();
+        }
+        assert!(hollowed != 0 && filled != 0, "{hollowed} {filled} {size} {page}");
+    }
+
+    #[test]
+    fn holes_agree_with_looking_at_each_block() {
+        // Of 20480 bytes: whole units behind the last block are nobody's.
+        for size in [24, 1280, 20_480, 32 << 10] {
+            for page in [1, 4] {
+                agrees(size, page);
+            }
+        }
+    }
+
+    #[test]
+    fn a_span_carved_anew_has_no_holes() {
+        let base = ptr::without_provenance_mut::<u8>(GRANULE * 64);
+        let mut body = body();
+        let class = class::of(1280, 8);
+        // SAFETY: nobody else has the body; its bitmap fits there.
+        unsafe { body.carve(class, base, ptr::null_mut()) };
+        assert_eq!(body.hollow(1), 0xffff);
+        body.note_holes(0xffff);
+        assert_eq!((body.holes(), body.hollow(1)), (0xffff, 0));
+        // SAFETY: as above.
+        unsafe { body.carve(class, base, ptr::null_mut()) };
+        assert_eq!((body.holes(), body.hollow(1)), (0, 0xffff));
+    }
+}

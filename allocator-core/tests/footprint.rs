@@ -3,8 +3,9 @@
 
 mod common;
 
-use allocator_core::Strata;
+use allocator_core::{Cause, Explanation, Strata};
 use common::{Block, Random, anonymous, mib};
+use std::ffi::c_void;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -92,8 +93,56 @@ fn by_hand() {
     assert!(Strata::purge() > peak / 2);
     let held = anonymous();
     assert!(held < peak / 100 * 35, "{:.1} of {:.1} MiB", mib(held), mib(peak));
-    let explained = Strata::explain();
-    assert!(explained.to_string().lines().count() > 5);
+    explained();
+    free(stay);
+}
+
+/// Live blocks of the small classes, as the statistics say.
+fn live_small() -> usize {
+    Strata::stats().classes.iter().map(|class| class.live_blocks).sum()
+}
+
+/// The rows of an explanation, which add up.
+fn explained() -> Explanation {
+    let all = Strata::explain();
+    let held = [
+        Cause::Rounding,
+        Cause::ThreadCaches,
+        Cause::FreeBlocks,
+        Cause::FreeSpans,
+        Cause::FreeRuns,
+        Cause::Waiting,
+        Cause::Metadata,
+        Cause::HugePages,
+        Cause::Other,
+    ];
+    let held: usize = held.into_iter().map(|cause| all.bytes_of(cause)).sum();
+    assert_eq!(all.live_bytes() + held, all.resident_bytes, "{all}");
+    all
+}
+
+/// Holes that are filled again are holes no more: the numbers add up all the way
+/// round, and what was filled goes back once more when it is free.
+fn filled_again() {
+    let (stay, _) = survivors(1);
+    Strata::purge();
+    let (live, hollow) = (live_small(), explained());
+    assert!(Strata::purge() < MIB, "it went back already");
+    for seed in 2..5 {
+        let again = blocks(80_000, |random| 512 + random.below(1536), seed);
+        let full = explained();
+        let asked: usize = again.iter().map(|block| block.layout.size()).sum();
+        assert_eq!(live_small(), live + again.len(), "{full}");
+        let more = full.live_bytes() - hollow.live_bytes();
+        assert!(more.abs_diff(asked) < asked / 10, "{:.1} {:.1}\n{full}", mib(more), mib(asked));
+        free(again);
+        let freed = explained();
+        assert!(freed.live_bytes() < hollow.live_bytes() + 2 * MIB, "{freed}");
+        let (purged, before) = (Strata::purge(), Strata::stats().purged_bytes);
+        assert!(purged > asked / 2, "{:.1} of {:.1} MiB", mib(purged), mib(asked));
+        assert!(Strata::purge() < MIB, "{}", Strata::stats().purged_bytes - before);
+        assert_eq!(live_small(), live);
+    }
     free(stay);
 }
 
@@ -150,10 +199,26 @@ fn busy() {
     });
 }
 
+/// Waits until the program's first thread, which started this one, is at rest, too:
+/// the numbers stand still.
+fn others_sleep() {
+    let numbers = || {
+        let stats = Strata::stats();
+        (stats.cached_bytes, stats.metadata_bytes)
+    };
+    let mut still = 0;
+    while still < 10 {
+        let before = numbers();
+        thread::sleep(Duration::from_millis(10));
+        still = if numbers() == before { still + 1 } else { 0 };
+    }
+}
+
 /// A thread that is going to sleep keeps nothing.
 fn idle() {
+    others_sleep();
+    without_a_cache();
     Strata::thread_idle();
-    // The program's first thread sleeps, with what it had.
     let others = Strata::stats().cached_bytes;
     free(blocks(3000, |random| 16 + random.below(2000), 1));
     assert!(Strata::stats().cached_bytes > others);
@@ -169,6 +234,30 @@ fn idle() {
         Strata::stats().cached_bytes
     };
     assert!(thread::spawn(cached).join().unwrap() < 64 << 10);
+}
+
+/// A thread that never asked for memory has nothing to put away, and gets nothing
+/// for saying so. No thread has ended yet whose cache it could get.
+fn without_a_cache() {
+    extern "C" fn idle(had: *mut c_void) -> *mut c_void {
+        let before = Strata::stats().metadata_bytes;
+        Strata::thread_idle();
+        Strata::thread_idle();
+        // SAFETY: it is the caller's, who waits for us.
+        unsafe { had.cast::<[usize; 2]>().write([before, Strata::stats().metadata_bytes]) };
+        std::ptr::null_mut()
+    }
+    // Not one of the library's threads: these allocate when they begin.
+    let (mut metadata, mut thread) = ([0usize; 2], 0);
+    // SAFETY: both places stand until the thread was waited for.
+    unsafe {
+        let place = (&raw mut metadata).cast();
+        let begun = libc::pthread_create(&raw mut thread, std::ptr::null(), idle, place);
+        assert_eq!(begun, 0);
+        assert_eq!(libc::pthread_join(thread, std::ptr::null_mut()), 0);
+    }
+    assert!(metadata[0] > 0);
+    assert_eq!(metadata[0], metadata[1], "it got a cache");
 }
 
 /// Threads of this process.
@@ -237,6 +326,7 @@ fn child() {
     match case.as_str() {
         "between" => between_live_blocks(),
         "by-hand" => by_hand(),
+        "filled-again" => filled_again(),
         "parked-4" => parked(4, 40 * MIB),
         "parked-200" => parked(200, MIB),
         "busy" => busy(),
@@ -257,6 +347,11 @@ fn pages_between_live_blocks_go_back() {
 #[test]
 fn pages_between_live_blocks_go_back_by_hand() {
     common::succeeds("by-hand");
+}
+
+#[test]
+fn holes_that_are_filled_again_add_up() {
+    common::succeeds("filled-again");
 }
 
 #[test]
