@@ -171,7 +171,7 @@ impl Group {
 /// Calls `f` with the start of a file, if it can be read.
 fn read<R>(path: &CStr, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
     let mut text = [0; TEXT];
-    let len = sys::read_file(path, &mut text)?;
+    let len = sys::read_file(path, &mut text).ok()?;
     Some(f(&text[..len]))
 }
 

@@ -30,7 +30,7 @@ mod misuse;
 mod table;
 mod thread;
 
-pub use crate::linux::{HugePages, MapError, Rss, rss, with_environment};
+pub use crate::linux::{FileError, HugePages, MapError, Rss, rss, with_environment};
 pub use answer::{
     address_limit, clear_files, cpu_count, current_cpu, huge_pages, mapping_limit, monotonic_ms,
     page_size, read_file, set_address_limit, set_cpu_count, set_current_cpu, set_file,

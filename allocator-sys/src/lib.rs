@@ -64,7 +64,7 @@
 //! | [`with_environment`] | the value of a variable, if the process may be told |
 //! | [`mapping_limit`] | mappings that the process may have |
 //! | [`huge_pages`] | when the kernel uses huge pages by itself |
-//! | [`read_file`] | the start of a small file; `None`: it cannot be read |
+//! | [`read_file`] | the start of a small file; [`FileError`]: it is not there, or there is no descriptor for it now |
 //! | [`prefetch`] | none: perhaps the line is in the cache soon |
 //! | [`monotonic_ms`] | milliseconds since some moment; never goes back |
 //! | [`random`] | 64 bits that cannot be guessed |

@@ -23,7 +23,7 @@ mod arch;
 
 pub use cpu::{cpu_count, current_cpu, prefetch};
 pub use environment::with_environment;
-pub use file::read_file;
+pub use file::{FileError, read_file};
 #[cfg(feature = "fake")]
 pub(crate) use fork::around_fork;
 pub use fork::on_fork;

@@ -3,7 +3,7 @@
 mod probe;
 
 use allocator_sys::fake::{self, Call, State};
-use allocator_sys::{self as real, HugePages, MapError};
+use allocator_sys::{self as real, FileError, HugePages, MapError};
 use core::ffi::{CStr, c_void};
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
@@ -69,7 +69,7 @@ fn the_fake_has_the_very_same_signatures() {
         address_limit: fn() -> Option<usize>;
         mapping_limit: fn() -> usize;
         huge_pages: fn() -> HugePages;
-        read_file: fn(&CStr, &mut [u8]) -> Option<usize>;
+        read_file: fn(&CStr, &mut [u8]) -> Result<usize, FileError>;
         random: fn() -> u64;
         cpu_count: fn() -> usize;
         current_cpu: fn() -> usize;

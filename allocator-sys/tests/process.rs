@@ -27,6 +27,7 @@ fn the_case() {
         Ok("closed") => write_to_closed_stderr(),
         Ok("unarmed") => arm_too_early(),
         Ok("limit") => run_into_the_limit(),
+        Ok("descriptors") => use_up_descriptors(),
         _ => {}
     }
 }
@@ -60,6 +61,25 @@ fn run_into_the_limit() {
     assert_eq!(mapped, Err(allocator_sys::MapError::NoMemory));
 }
 
+/// Without a descriptor to be had no file seems absent; and none is kept open.
+fn use_up_descriptors() {
+    let mut text = [0; 64];
+    let mut read = || probe::errno_kept(|| allocator_sys::read_file(c"/proc/self/comm", &mut text));
+    let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+    // SAFETY: reads the limit.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+    for _ in 0..200 {
+        assert!(read().is_ok());
+    }
+    let mut files = Vec::new();
+    while let Ok(file) = std::fs::File::open("/proc/self/comm") {
+        files.push(file);
+    }
+    assert_eq!(read(), Err(allocator_sys::FileError::NoRoom));
+    drop(files);
+    assert!(read().is_ok());
+}
+
 #[test]
 fn last_words_are_heard_before_the_abort() {
     let output = run("abort");
@@ -70,7 +90,7 @@ fn last_words_are_heard_before_the_abort() {
 
 #[test]
 fn cases_in_fresh_processes_pass() {
-    for case in ["closed", "unarmed", "limit"] {
+    for case in ["closed", "unarmed", "limit", "descriptors"] {
         let output = run(case);
         assert!(output.status.success(), "{case}: {output:?}");
     }

@@ -1,7 +1,8 @@
 //! Questions to the system that can be given a fixed answer.
 
+use super::failure::Call;
 use super::lock::Spin;
-use crate::linux::{self, HugePages};
+use crate::linux::{self, FileError, HugePages};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -123,13 +124,16 @@ type File = (&'static CStr, Option<&'static [u8]>);
 static FILES: Spin<[Option<File>; 32]> = Spin::new([None; 32]);
 
 /// As [`crate::read_file`], unless [`set_file`] fixed what it says.
-pub fn read_file(path: &CStr, text: &mut [u8]) -> Option<usize> {
+pub fn read_file(path: &CStr, text: &mut [u8]) -> Result<usize, FileError> {
+    if Call::ReadFile.fails() {
+        return Err(FileError::NoRoom);
+    }
     let fixed = FILES.lock().iter().flatten().find(|(name, _)| *name == path).copied();
     let Some((_, says)) = fixed else { return linux::read_file(path, text) };
-    let says = says?;
+    let says = says.ok_or(FileError::Absent)?;
     let len = says.len().min(text.len());
     text[..len].copy_from_slice(&says[..len]);
-    Some(len)
+    Ok(len)
 }
 
 /// Fixes what a file says, or, with `None`, that it is not there. No more than 32

@@ -34,6 +34,8 @@ pub enum Call {
     StartThread,
     /// `collapse`: fails with `false`.
     Collapse,
+    /// `read_file`: fails with `NoRoom`.
+    ReadFile,
     /// `advise_huge`: never fails.
     AdviseHuge,
     /// `random`: never fails.
@@ -121,6 +123,7 @@ impl Call {
             Self::OnFork => "on_fork",
             Self::StartThread => "start_thread",
             Self::Collapse => "collapse",
+            Self::ReadFile => "read_file",
             Self::AdviseHuge => "advise_huge",
             Self::Random => "random",
             Self::YieldNow => "yield_now",

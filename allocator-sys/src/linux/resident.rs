@@ -43,7 +43,7 @@ const ROLLUP_MAX: usize = 2048;
 pub fn rss() -> Option<Rss> {
     let _kept = Errno::keep();
     let mut text = [0; ROLLUP_MAX];
-    let len = read_file(ROLLUP, &mut text)?;
+    let len = read_file(ROLLUP, &mut text).ok()?;
     let text = text.get(..len)?;
     Some(Rss { all: line(text, b"Rss:")?, anonymous: line(text, b"Anonymous:")? })
 }

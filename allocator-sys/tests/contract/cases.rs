@@ -10,7 +10,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
-use sys::MapError;
+use sys::{FileError, MapError};
 
 /// Fresh memory at a free address.
 fn fresh(pages: usize) -> *mut u8 {
@@ -380,6 +380,21 @@ fn the_memory_of_the_process_is_told() {
     let came = after.anonymous as isize - before.anonymous as isize;
     assert!(came.abs_diff((PAGES * page) as isize) < PAGES * page / 2, "{before:?} {after:?}");
     drop_range(at, PAGES);
+}
+
+#[test]
+fn a_small_file_is_read_as_far_as_there_is_room() {
+    let mut text = [0; 4096];
+    let len = errno_kept(|| sys::read_file(c"/proc/self/comm", &mut text)).unwrap();
+    assert_eq!(text[..len], *std::fs::read("/proc/self/comm").unwrap());
+    let mut little = [0; 3];
+    assert_eq!(sys::read_file(c"/proc/self/comm", &mut little), Ok(3));
+    assert_eq!(little, text[..3]);
+    assert_eq!(sys::read_file(c"/proc/self/comm", &mut []), Ok(0));
+    let absent = errno_kept(|| sys::read_file(c"/proc/self/no/such/file", &mut text));
+    assert_eq!(absent, Err(FileError::Absent));
+    // A folder can be opened, and has nothing to read.
+    assert_eq!(errno_kept(|| sys::read_file(c"/proc/self", &mut text)), Ok(0));
 }
 
 #[test]
