@@ -107,6 +107,7 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
         Some(run.ptr)
     };
     let block = get().or_else(|| purge::make_room().then(get)?);
+    helper::attend();
     limit::attend();
     block.unwrap_or(core::ptr::null_mut())
 }

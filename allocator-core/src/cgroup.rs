@@ -12,8 +12,8 @@
 use core::ffi::CStr;
 
 use crate::order;
-use crate::sync::AtomicU8;
-use crate::sys;
+use crate::sync::{AtomicBool, AtomicU8, AtomicU32};
+use crate::sys::{self, FileError};
 
 /// Of a limit, in percent: from here on memory is short.
 const SHORT: usize = 90;
@@ -23,83 +23,97 @@ const PLENTY: usize = 85;
 const WAITS: usize = 10;
 const WAITS_NO_MORE: usize = 5;
 
-const UNKNOWN: u8 = 0;
-const EASY: u8 = 1;
-const PRESSED: u8 = 2;
-/// There is nothing to read: nobody needs to look again.
-const ABSENT: u8 = 3;
+/// Whether memory was short when somebody last looked.
+static SHORTAGE: AtomicBool = AtomicBool::new(false);
 
-static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
+/// When that was: milliseconds, modulo 2^32.
+static LOOKED: AtomicU32 = AtomicU32::new(0);
+
+/// What was not there when somebody looked, and is not looked for again.
+static ABSENT: AtomicU8 = AtomicU8::new(0);
+
+/// A bit of that: memory limits, at all levels.
+const LIMITS: u8 = 1;
+/// Another: how long tasks of the group wait for memory.
+const GROUP_WAITS: u8 = 2;
+/// And another: how long those of the whole system do.
+const SYSTEM_WAITS: u8 = 4;
 
 /// Whether memory was short when somebody last looked.
 #[inline]
 pub(crate) fn is_pressed() -> bool {
-    STATE.load(order::hint()) == PRESSED
+    SHORTAGE.load(order::hint())
+}
+
+/// Whether nobody looked for so many milliseconds.
+pub(crate) fn is_due(milliseconds: u32) -> bool {
+    now().wrapping_sub(LOOKED.load(order::hint())) >= milliseconds
+}
+
+fn now() -> u32 {
+    sys::monotonic_ms() as u32
 }
 
 /// Looks whether memory is short. Says so.
 pub(crate) fn look() -> bool {
-    let before = STATE.load(order::hint());
-    if before == ABSENT {
-        return false;
+    LOOKED.store(now(), order::hint());
+    let before = is_pressed();
+    // Where a file cannot be opened just now, nothing new is known.
+    let after = measure(before).unwrap_or(before);
+    if after != before {
+        SHORTAGE.store(after, order::hint());
     }
-    let after = match (shortage(), waiting()) {
-        (None, None) => ABSENT,
-        (used, waits) => {
-            let (used, waits) = (used.unwrap_or(0), waits.unwrap_or(0));
-            let pressed = if before == PRESSED {
-                used >= PLENTY || waits >= WAITS_NO_MORE
-            } else {
-                used >= SHORT || waits >= WAITS
-            };
-            if pressed { PRESSED } else { EASY }
-        }
-    };
-    STATE.store(after, order::hint());
-    after == PRESSED
+    after
 }
 
-/// Percent of the tightest memory limit that are used, by what cannot be dropped.
-/// `None`: there is no limit.
-fn shortage() -> Option<usize> {
-    let mut most = None;
-    Group::of_this()?.for_levels(|group| {
-        let high = group.number(b"memory.high");
-        let max = group.number(b"memory.max");
-        if let Some(limit) = high.into_iter().chain(max).min()
-            && let Some(current) = group.number(b"memory.current")
-        {
-            // Pages of files come and go, and fill any limit in time.
-            let files = group.read(b"memory.stat", |text| {
-                let bytes = |name| line(text, name).and_then(number).unwrap_or(0);
-                bytes(b"inactive_file ") + bytes(b"active_file ")
-            });
-            let used = current.saturating_sub(files.unwrap_or(0));
-            let percent = used.saturating_mul(100) / limit.max(1);
-            most = most.max(Some(percent));
-        }
-    });
-    most
+/// What a file of the kernel's says; `Ok(None)`: it is not there.
+type Told<T> = Result<Option<T>, FileError>;
+
+/// Whether memory is short, where it was, or was not, `before`.
+fn measure(before: bool) -> Result<bool, FileError> {
+    const GROUP: u8 = LIMITS | GROUP_WAITS;
+    let absent = ABSENT.load(order::hint());
+    let group = if absent & GROUP == GROUP { None } else { Group::of_this()? };
+    let group = group.as_ref();
+    let used = ask(LIMITS, || group.map_or(Ok(None), Group::shortage))?;
+    let of_group = ask(GROUP_WAITS, || group.map_or(Ok(None), Group::waiting))?;
+    let waits = match of_group {
+        None => ask(SYSTEM_WAITS, || Ok(read(c"/proc/pressure/memory", waiting)?.flatten()))?,
+        told => told,
+    };
+    let (used, waits) = (used.unwrap_or(0), waits.unwrap_or(0));
+    let (short, too_long) = if before { (PLENTY, WAITS_NO_MORE) } else { (SHORT, WAITS) };
+    Ok(used >= short || waits >= too_long)
+}
+
+/// Asks, unless it was not there before; remembers if it is not.
+fn ask(what: u8, question: impl FnOnce() -> Told<usize>) -> Told<usize> {
+    if ABSENT.load(order::hint()) & what != 0 {
+        return Ok(None);
+    }
+    let told = question()?;
+    if told.is_none() {
+        ABSENT.fetch_or(what, order::hint());
+    }
+    Ok(told)
 }
 
 /// Percent of the last ten seconds in which some task waited for memory.
-fn waiting() -> Option<usize> {
-    let avg = |text: &[u8]| line(text, b"some avg10=").and_then(number);
-    let group = Group::of_this();
-    group
-        .and_then(|group| group.read(b"memory.pressure", avg).flatten())
-        .or_else(|| read(c"/proc/pressure/memory", avg).flatten())
+fn waiting(text: &[u8]) -> Option<usize> {
+    line(text, b"some avg10=").and_then(number)
 }
 
 /// Processors' worth of time that the container may use, rounded up. `None`: there
 /// is no limit.
 pub(crate) fn cpus() -> Option<usize> {
     let mut least: Option<usize> = None;
-    Group::of_this()?.for_levels(|group| {
-        if let Some(cpus) = group.read(b"cpu.max", cpus_of).flatten() {
+    let levels = Group::of_this().ok()??.for_levels(|group| {
+        if let Some(cpus) = group.read(b"cpu.max", cpus_of)?.flatten() {
             least = Some(least.map_or(cpus, |least| least.min(cpus)));
         }
+        Ok(())
     });
+    levels.ok()?;
     least
 }
 
@@ -125,15 +139,18 @@ struct Group {
 
 impl Group {
     /// The one of this process.
-    fn of_this() -> Option<Group> {
-        read(c"/proc/self/cgroup", |text| {
-            let place = line(text, b"0::")?;
-            let place = place.split(|byte| *byte == b'\n').next()?;
-            let mut group = Group { path: [0; PATH], len: 0 };
-            group.push(ROOT)?;
-            group.push(place.strip_suffix(b"/").unwrap_or(place))?;
-            Some(group)
-        })?
+    fn of_this() -> Told<Group> {
+        Ok(read(c"/proc/self/cgroup", Group::named)?.flatten())
+    }
+
+    /// The one that `/proc/self/cgroup` names.
+    fn named(text: &[u8]) -> Option<Group> {
+        let place = line(text, b"0::")?;
+        let place = place.split(|byte| *byte == b'\n').next()?;
+        let mut group = Group { path: [0; PATH], len: 0 };
+        group.push(ROOT)?;
+        group.push(place.strip_suffix(b"/").unwrap_or(place))?;
+        Some(group)
     }
 
     fn push(&mut self, part: &[u8]) -> Option<()> {
@@ -145,34 +162,83 @@ impl Group {
     }
 
     /// Calls `f` with the group and all above it.
-    fn for_levels(mut self, mut f: impl FnMut(&Group)) {
-        while self.len >= ROOT.len() {
-            f(&self);
-            let above = self.path[..self.len].iter().rposition(|byte| *byte == b'/');
-            self.len = above.unwrap_or(0);
+    fn for_levels(
+        &self,
+        mut f: impl FnMut(&Group) -> Result<(), FileError>,
+    ) -> Result<(), FileError> {
+        let mut level = Group { path: self.path, len: self.len };
+        while level.len >= ROOT.len() {
+            f(&level)?;
+            let above = level.path[..level.len].iter().rposition(|byte| *byte == b'/');
+            level.len = above.unwrap_or(0);
         }
+        Ok(())
+    }
+
+    /// Percent of the tightest memory limit that are used, by what cannot be
+    /// dropped; of none, 0. `None`: no level has files for limits.
+    fn shortage(&self) -> Told<usize> {
+        let mut most = None;
+        self.for_levels(|group| {
+            let high = group.read(b"memory.high", limit)?;
+            let max = group.read(b"memory.max", limit)?;
+            if let Some(limit) = high.into_iter().chain(max).min() {
+                most = most.max(Some(group.used(limit)?));
+            }
+            Ok(())
+        })?;
+        Ok(most)
+    }
+
+    /// Percent of a limit that are used at this level.
+    fn used(&self, limit: usize) -> Result<usize, FileError> {
+        if limit == NO_LIMIT {
+            return Ok(0);
+        }
+        let current = self.read(b"memory.current", number)?.flatten().unwrap_or(0);
+        // Pages of files come and go, and fill any limit in time.
+        let files = self.read(b"memory.stat", |text| {
+            let bytes = |name| line(text, name).and_then(number).unwrap_or(0);
+            bytes(b"inactive_file ") + bytes(b"active_file ")
+        })?;
+        let used = current.saturating_sub(files.unwrap_or(0));
+        Ok(used.saturating_mul(100) / limit.max(1))
+    }
+
+    /// Percent of the last ten seconds in which some task of the group waited for
+    /// memory.
+    fn waiting(&self) -> Told<usize> {
+        Ok(self.read(b"memory.pressure", waiting)?.flatten())
     }
 
     /// Reads a file of the group.
-    fn read<R>(&self, name: &[u8], f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    fn read<R>(&self, name: &[u8], f: impl FnOnce(&[u8]) -> R) -> Told<R> {
         let mut file = Group { path: self.path, len: self.len };
-        file.push(b"/")?;
-        file.push(name)?;
+        let named = file.push(b"/").and_then(|()| file.push(name));
         file.path[file.len] = 0;
-        read(CStr::from_bytes_until_nul(&file.path).ok()?, f)
-    }
-
-    /// The number in a file of the group; none of `max`.
-    fn number(&self, name: &[u8]) -> Option<usize> {
-        self.read(name, number).flatten()
+        match CStr::from_bytes_until_nul(&file.path) {
+            Ok(path) if named.is_some() => read(path, f),
+            _ => Ok(None),
+        }
     }
 }
 
-/// Calls `f` with the start of a file, if it can be read.
-fn read<R>(path: &CStr, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+/// Calls `f` with the start of a file, if it is there.
+fn read<R>(path: &CStr, f: impl FnOnce(&[u8]) -> R) -> Told<R> {
     let mut text = [0; TEXT];
-    let len = sys::read_file(path, &mut text).ok()?;
-    Some(f(&text[..len]))
+    match sys::read_file(path, &mut text) {
+        Ok(len) => Ok(Some(f(&text[..len]))),
+        Err(FileError::Absent) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The limit of a group that has none.
+const NO_LIMIT: usize = usize::MAX;
+
+/// The limit that a file says: a number, or `max`.
+fn limit(text: &[u8]) -> usize {
+    number(text).unwrap_or(NO_LIMIT)
 }
 
 /// What follows upon `start` in the line that begins with it.
@@ -229,17 +295,41 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_numbers_or_none() {
+        assert_eq!(limit(b"268435456\n"), 268_435_456);
+        assert_eq!(limit(b"max\n"), NO_LIMIT);
+        assert_eq!(limit(b""), NO_LIMIT);
+    }
+
+    #[test]
+    fn the_group_is_that_of_version_2() {
+        let is = |text: &[u8], place: &[u8]| {
+            let group = Group::named(text).unwrap();
+            assert_eq!(group.path[..group.len], [ROOT, place].concat()[..]);
+        };
+        is(b"0::/\n", b"");
+        is(b"0::/a/b\n", b"/a/b");
+        is(b"9:memory:/old\n0::/new\n", b"/new");
+        assert!(Group::named(b"9:memory:/old\n").is_none());
+        assert!(Group::named(b"").is_none());
+        let mut long = [b'x'; 2 * PATH];
+        long[..4].copy_from_slice(b"0::/");
+        assert!(Group::named(&long).is_none());
+    }
+
+    #[test]
     fn a_group_is_looked_at_with_all_above_it() {
         let mut group = Group { path: [0; PATH], len: 0 };
         group.push(ROOT).unwrap();
         group.push(b"/a/b").unwrap();
         let mut lens = [0; 8];
         let mut levels = 0;
-        group.for_levels(|level| {
+        let all = group.for_levels(|level| {
             lens[levels] = level.len - ROOT.len();
             levels += 1;
+            Ok(())
         });
-        assert_eq!(lens[..levels], [4, 2, 0]);
+        assert_eq!((all, &lens[..levels]), (Ok(()), &[4, 2, 0][..]));
         let mut group = Group { path: [0; PATH], len: 0 };
         assert!(group.push(&[b'x'; PATH]).is_none());
     }

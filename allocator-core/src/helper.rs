@@ -86,8 +86,12 @@ pub(crate) fn attend_where(may_start: impl FnOnce() -> bool) {
     }
 }
 
-/// Gives the excess back at once.
+/// Gives the excess back at once. Where there is no helper, nobody else looks
+/// whether memory is short still.
 fn give_back_here() {
+    if cgroup::is_pressed() && cgroup::is_due(HURRY) {
+        cgroup::look();
+    }
     purge::purge(usage::excess());
     usage::look_again();
 }

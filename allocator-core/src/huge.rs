@@ -122,6 +122,7 @@ unsafe fn unmap(index: usize) {
     let chunks = chunk.huge_chunks.load(order::through_block());
     // SAFETY: by the caller.
     unsafe { space::unmap(index, chunks, chunk.huge_mapped.load(order::through_block())) };
+    usage::shrank_to(space::mapped());
 }
 
 /// Checks that a huge block of `size` starts at `ptr`; the index of its chunk,
@@ -256,8 +257,10 @@ pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Opti
     let more = bytes.saturating_sub(old_bytes);
     committed::charge(more).ok()?;
     let resized = resize_charged(ptr, old_bytes, bytes, align);
-    if resized.is_none() {
-        committed::discharge(more);
+    match resized {
+        None => committed::discharge(more),
+        Some(_) if more == 0 => usage::shrank_to(space::mapped()),
+        Some(_) => usage::grew_to(space::mapped()),
     }
     resized
 }

@@ -63,6 +63,7 @@ pub(crate) fn purge(want: usize) -> Option<usize> {
     }
     // The next purge begins at the top again where this one found enough.
     CURSOR.store(if done >= want { chunks } else { at }, order::hint());
+    usage::shrank_to(space::mapped());
     BUSY.store(false, order::lock_free());
     Some(done)
 }

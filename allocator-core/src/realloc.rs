@@ -9,6 +9,7 @@ use crate::arena;
 use crate::class::{self, CLASSES};
 use crate::config::Config;
 use crate::free::free;
+use crate::helper;
 use crate::huge;
 use crate::limit;
 use crate::map::{self, MAP};
@@ -75,6 +76,7 @@ pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
 pub(crate) fn resize_huge(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
     let resize = || huge::resize(ptr, old, new, align);
     let resized = resize().or_else(|| (new > old && purge::make_room()).then(resize)?);
+    helper::attend();
     limit::attend();
     resized
 }

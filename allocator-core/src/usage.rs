@@ -165,13 +165,23 @@ pub(crate) fn grew_to(mapped: usize) {
         GREW.store(true, order::hint());
         EXCESS.store(true, order::hint());
     }
-    if mapped >= LOOK.load(order::hint()) {
+    if mapped >= LOOK.load(order::hint()) && cgroup::is_due(APART) {
         look_at_container(mapped);
     }
 }
 
+/// Notes that so many bytes are mapped still, after some were unmapped. Growth
+/// counts from there.
+pub(crate) fn shrank_to(mapped: usize) {
+    LOOK.fetch_min(next_look(mapped), order::hint());
+}
+
 /// Bytes that a heap grows before anybody looks whether memory is short.
 const STEP: usize = 32 << 20;
+
+/// Milliseconds from one such look to the next, at least: a program may map and
+/// unmap much more often than it can use what it mapped.
+const APART: u32 = 10;
 
 /// Mapped bytes at which somebody does.
 static LOOK: AtomicUsize = AtomicUsize::new(STEP);
@@ -187,7 +197,11 @@ fn look_at_container(mapped: usize) {
 
 /// Says at how many mapped bytes somebody looks next, seen from these.
 pub(crate) fn look_from(mapped: usize) {
-    LOOK.store(mapped + STEP.max(mapped / 16), order::hint());
+    LOOK.store(next_look(mapped), order::hint());
+}
+
+fn next_look(mapped: usize) -> usize {
+    mapped + STEP.max(mapped / 16)
 }
 
 /// Whether it grew so far since this was last asked.

@@ -79,7 +79,7 @@ const ALLOC: Strata = Strata::new();
 
 /// The calls that may fail without a trace: what they were to take or change
 /// is as before.
-const TRACELESS: [Call; 9] = [
+const TRACELESS: [Call; 10] = [
     Call::Reserve,
     Call::Commit,
     Call::MapAt,
@@ -89,6 +89,7 @@ const TRACELESS: [Call; 9] = [
     Call::Resize,
     Call::MoveTo,
     Call::ArmThreadExit,
+    Call::ReadFile,
 ];
 
 /// A workload of every kind of request and several threads, which gives back
@@ -458,6 +459,8 @@ fn container_uses(bytes: &'static [u8]) {
 /// until it is well below; or when tasks wait for memory.
 fn memory_gets_short() {
     in_a_container();
+    // What is not there at first is not looked for again.
+    sys::set_file(c"/sys/fs/cgroup/pod/app/memory.pressure", Some(b"some avg10=0.00 avg60=0\n"));
     for (bytes, short) in [
         (b"700000000\n", false),
         (b"949000000\n", false),
@@ -495,15 +498,6 @@ fn short_memory_goes_back() {
     container_uses(b"700000000\n");
     warm_up();
     const MIB: usize = 1 << 20;
-    let wait = |what: &str, is: &dyn Fn() -> bool| {
-        for _ in 0..2000 {
-            if is() {
-                return;
-            }
-            thread::sleep(std::time::Duration::from_millis(10));
-        }
-        panic!("{what}: {:?}", Strata::stats());
-    };
     let blocks = |count: usize| -> Vec<Block> {
         (0..count).map(|_| Block::new(&ALLOC, 1000, 8).unwrap()).collect()
     };
@@ -515,14 +509,14 @@ fn short_memory_goes_back() {
     container_uses(b"990000000\n");
     // It is seen when the program grows.
     let large = blocks(100_000);
-    wait("free memory goes back", &|| usage::dirty() == 0);
+    wait("free memory goes back", || usage::dirty() == 0);
     assert!(!usage::lend(64 << 10, 0));
-    wait("magazines are put away", &|| {
+    wait("magazines are put away", || {
         free(blocks(1));
         Strata::stats().cached_bytes < 16 << 10
     });
     container_uses(b"700000000\n");
-    wait("it is over", &|| !cgroup::is_pressed());
+    wait("it is over", || !cgroup::is_pressed());
     assert!(usage::lend(64 << 10, 0));
     usage::repay(64 << 10);
     free(large);
@@ -546,6 +540,13 @@ fn shards_fit_the_container() {
     all_is_well(1);
 }
 
+/// Files opened by one look at the container, and what it found.
+fn files_of_a_look() -> (u64, bool) {
+    let before = sys::calls(Call::ReadFile);
+    let short = cgroup::look();
+    (sys::calls(Call::ReadFile) - before, short)
+}
+
 /// Where nothing is told, nothing is looked for again.
 fn without_a_container() {
     for path in [c"/proc/self/cgroup", c"/proc/pressure/memory"] {
@@ -555,7 +556,147 @@ fn without_a_container() {
     assert_eq!(cgroup::cpus(), None);
     in_a_container();
     container_uses(b"999000000\n");
-    assert!(!cgroup::look());
+    assert_eq!(files_of_a_look(), (0, false));
+}
+
+/// Where there is no control group of version 2, the whole system's tasks are
+/// looked at, and nothing else is opened again.
+fn without_version_2() {
+    sys::set_file(c"/proc/self/cgroup", Some(b"4:memory:/pod\n"));
+    let waits = |text| sys::set_file(c"/proc/pressure/memory", Some(text));
+    waits(b"some avg10=0.00 avg60=0\n");
+    assert_eq!(files_of_a_look(), (2, false));
+    assert_eq!(files_of_a_look(), (1, false));
+    waits(b"some avg10=12.00 avg60=0\n");
+    assert_eq!(files_of_a_look(), (1, true));
+    waits(b"some avg10=1.00 avg60=0\n");
+    assert_eq!(files_of_a_look(), (1, false));
+}
+
+/// A limit may come later: a group without one is not taken for none.
+fn limits_come_later() {
+    in_a_container();
+    sys::set_file(c"/sys/fs/cgroup/pod/memory.max", Some(b"max\n"));
+    container_uses(b"950000000\n");
+    assert!(!cgroup::look() && !cgroup::look());
+    sys::set_file(c"/sys/fs/cgroup/pod/app/memory.max", Some(b"1000000000\n"));
+    sys::set_file(c"/sys/fs/cgroup/pod/app/memory.current", Some(b"950000000\n"));
+    sys::set_file(c"/sys/fs/cgroup/pod/app/memory.stat", None);
+    assert!(cgroup::look());
+}
+
+/// Where no file can be opened for a while, all is as it was before, and after.
+fn descriptors_run_out() {
+    in_a_container();
+    container_uses(b"990000000\n");
+    for first in 1..12 {
+        sys::fail_nth(Call::ReadFile, first, u64::MAX);
+        let found = cgroup::look();
+        sys::clear_failures();
+        assert!(cgroup::look(), "something seems absent since file {first} was not opened");
+        container_uses(b"100000000\n");
+        sys::fail_nth(Call::ReadFile, 1, u64::MAX);
+        assert!(cgroup::look(), "short still");
+        assert_eq!(cgroup::cpus(), None);
+        sys::clear_failures();
+        assert!(!cgroup::look() && cgroup::cpus() == Some(2));
+        container_uses(b"990000000\n");
+        eprintln!("file {first}: {found}");
+    }
+}
+
+/// Waits until something is so.
+fn wait(what: &str, is: impl Fn() -> bool) {
+    for _ in 0..2000 {
+        if is() {
+            return;
+        }
+        thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("{what}: {:?}", Strata::stats());
+}
+
+/// Without a helper, whoever frees finds out that memory is not short any more.
+fn short_without_a_helper(refused: bool) {
+    in_a_container();
+    container_uses(b"990000000\n");
+    if refused {
+        sys::fail_nth(Call::StartThread, 1, u64::MAX);
+    } else {
+        conf::apply(b"helper:false");
+    }
+    let blocks =
+        || -> Vec<Block> { (0..60_000).map(|_| Block::new(&ALLOC, 1000, 8).unwrap()).collect() };
+    let free = |blocks: Vec<Block>| blocks.into_iter().for_each(|block| block.free(&ALLOC));
+    let live = blocks();
+    assert!(cgroup::is_pressed(), "a look when the program grew");
+    free(live);
+    assert!(usage::dirty() < 1 << 20, "{} bytes are held", usage::dirty());
+    container_uses(b"100000000\n");
+    wait("it is over", || {
+        free(blocks());
+        !cgroup::is_pressed()
+    });
+    free(blocks());
+    assert!(usage::dirty() > 1 << 20);
+    assert!(usage::lend(64 << 10, 0));
+    usage::repay(64 << 10);
+}
+
+/// However a program grows, somebody looks, and the helper comes, if it may.
+fn growth_is_seen(how: &str) {
+    const STEP: usize = 8 << 20;
+    in_a_container();
+    container_uses(b"100000000\n");
+    let large = |size| Block::new(&ALLOC, size, 8).unwrap();
+    let helped = how != "again";
+    if !helped {
+        // It would look, too.
+        conf::apply(b"helper:false");
+        // Large once; then that is unmapped, with nothing free left behind.
+        let huge: Vec<Block> = (0..8).map(|_| large(100 << 20)).collect();
+        huge.into_iter().for_each(|block| block.free(&ALLOC));
+        thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(!cgroup::is_pressed());
+    container_uses(b"990000000\n");
+    let started = sys::calls(Call::StartThread);
+    let mut held = Vec::new();
+    match how {
+        "runs" => held.extend((0..160).map(|_| large(500 << 10))),
+        "realloc" => {
+            let mut block = large(STEP);
+            for size in (2..12).map(|n| n * STEP) {
+                // SAFETY: the block is ours; the size is not 0.
+                let ptr = unsafe { ALLOC.realloc(block.ptr, block.layout, size) };
+                assert!(!ptr.is_null());
+                block = Block { ptr, layout: layout(size, 8) };
+            }
+            held.push(block);
+        }
+        _ => held.extend((0..10).map(|_| large(STEP))),
+    }
+    assert!(cgroup::is_pressed(), "{how}: nobody looked");
+    assert_eq!(sys::calls(Call::StartThread) > started, helped, "{how}: the helper");
+    container_uses(b"100000000\n");
+    wait("it is over", || {
+        large(2 << 20).free(&ALLOC);
+        !cgroup::is_pressed()
+    });
+    held.into_iter().for_each(|block| block.free(&ALLOC));
+}
+
+/// A small program opens none of these files, whatever it does.
+fn small_programs_never_look() {
+    in_a_container();
+    container_uses(b"990000000\n");
+    for seed in 1..50u64 {
+        let mut random = Random(seed);
+        let blocks: Vec<Block> =
+            (0..2000).map(|_| Block::new(&ALLOC, random.size(12), 8).unwrap()).collect();
+        blocks.into_iter().for_each(|block| block.free(&ALLOC));
+    }
+    assert_eq!((sys::calls(Call::ReadFile), cgroup::is_pressed()), (0, false));
 }
 
 /// Huge pages, as the system has them and as they are chosen: whether new mappings
@@ -614,6 +755,12 @@ fn child() {
         ["goes-back"] => short_memory_goes_back(),
         ["fits"] => shards_fit_the_container(),
         ["free"] => without_a_container(),
+        ["version-1"] => without_version_2(),
+        ["later"] => limits_come_later(),
+        ["descriptors"] => descriptors_run_out(),
+        ["no-helper", how] => short_without_a_helper(*how == "refused"),
+        ["grows", how] => growth_is_seen(how),
+        ["small"] => small_programs_never_look(),
         ["huge-pages", system, chosen] => {
             let system = match *system {
                 "always" => sys::HugePages::Always,
@@ -709,6 +856,31 @@ fn a_container_has_as_many_shards_as_processors() {
 #[test]
 fn where_nothing_limits_nobody_looks_again() {
     common::succeeds("2 free");
+    common::succeeds("2 version-1");
+    common::succeeds("1 small");
+}
+
+#[test]
+fn limits_may_come_later() {
+    common::succeeds("2 later");
+}
+
+#[test]
+fn descriptors_may_run_out() {
+    common::succeeds("2 descriptors");
+}
+
+#[test]
+fn short_memory_passes_without_a_helper() {
+    common::succeeds("2 no-helper forbidden");
+    common::succeeds("2 no-helper refused");
+}
+
+#[test]
+fn however_a_program_grows_somebody_looks() {
+    for how in ["huge", "runs", "realloc", "again"] {
+        common::succeeds(&format!("2 grows {how}"));
+    }
 }
 
 #[test]
