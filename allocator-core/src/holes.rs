@@ -57,24 +57,32 @@ pub(crate) fn search(want: usize) -> Found {
             break;
         }
         at = if at + 1 < chunks { at + 1 } else { 0 };
-        search_chunk(at, true, &mut found);
+        search_chunk(at, &mut found);
     }
     CURSOR.store(at, order::hint());
     found
 }
 
-/// Gives back what there is, in spans in use of this moment, too. Returns how many
-/// bytes.
+/// Gives back what there is, in spans in use of this moment, too, waiting for those
+/// whose homes are open. Returns how many bytes.
 pub(crate) fn everything() -> usize {
-    let mut found = Found { bytes: 0, more: false };
+    let mut bytes = 0;
     for index in 0..MAP.opened_chunks() {
-        search_chunk(index, false, &mut found);
+        for_spans(index, |chunk, span| {
+            let mut hollowed = hollow(chunk, span, false);
+            while hollowed == Hollowed::Later && moves::wait_for(span) {
+                hollowed = hollow(chunk, span, false);
+            }
+            if let Hollowed::Units(units) = hollowed {
+                bytes += units * UNIT;
+            }
+        });
     }
-    found.bytes
+    bytes
 }
 
-fn search_chunk(index: usize, rested: bool, found: &mut Found) {
-    for_spans(index, |chunk, span| match hollow(chunk, span, rested) {
+fn search_chunk(index: usize, found: &mut Found) {
+    for_spans(index, |chunk, span| match hollow(chunk, span, true) {
         Hollowed::No => {}
         Hollowed::Later => found.more = true,
         Hollowed::Units(units) => found.bytes += units * UNIT,

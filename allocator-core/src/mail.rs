@@ -203,7 +203,21 @@ impl Boxes {
     /// Puts the mail of a home away for its owner, if its lock is free.
     #[cold]
     pub(crate) fn relieve(&mut self, home: &Home) {
-        let Some(mut open) = home.try_open() else { return };
+        if let Some(open) = home.try_open() {
+            self.drain(open);
+        }
+    }
+
+    /// As [`relieve`](Self::relieve), waiting for the lock: no mail is left that came
+    /// before.
+    #[cold]
+    pub(crate) fn relieve_surely(&mut self, home: &Home) {
+        if let Some(open) = home.open() {
+            self.drain(open);
+        }
+    }
+
+    fn drain(&mut self, mut open: Open<'_>) {
         let mail = open.drain();
         arena::retire(open.close());
         self.unpack(mail);

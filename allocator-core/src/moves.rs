@@ -148,6 +148,14 @@ pub(crate) fn watch(span: NonNull<Span>) {
     }
 }
 
+/// Waits for the home of a span. False: it was lost in a fork, and will not come.
+pub(crate) fn wait_for(span: NonNull<Span>) -> bool {
+    // SAFETY: what once was a span stays one.
+    let home = homes::get(unsafe { span.as_ref() }.home());
+    let open = home.and_then(Home::open);
+    open.map(|open| arena::retire(open.close())).is_some()
+}
+
 /// Bytes of a span that are free. `None`: it cannot be said now.
 pub(crate) fn free_bytes(span: NonNull<Span>) -> Option<usize> {
     // SAFETY: what once was a span stays one.
