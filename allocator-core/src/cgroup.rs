@@ -55,6 +55,8 @@ fn now() -> u32 {
 }
 
 /// Looks whether memory is short. Says so.
+#[cold]
+#[inline(never)]
 pub(crate) fn look() -> bool {
     LOOKED.store(now(), order::hint());
     let before = is_pressed();
@@ -105,6 +107,11 @@ fn waiting(text: &[u8]) -> Option<usize> {
 
 /// Processors' worth of time that the container may use, rounded up. `None`: there
 /// is no limit.
+///
+/// Out of line, because of what is read onto the stack: who calls this is on every
+/// thread's way, and a page of each stack would be in use for it.
+#[cold]
+#[inline(never)]
 pub(crate) fn cpus() -> Option<usize> {
     let mut least: Option<usize> = None;
     let levels = Group::of_this().ok()??.for_levels(|group| {
