@@ -23,6 +23,7 @@ use crate::inbox::MailBox;
 use crate::mail;
 use crate::map::{self, MAP, View};
 use crate::moves::{self, Given};
+use crate::nook::Nook;
 use crate::outbox::{Held, Outbox};
 use crate::pool;
 use crate::supply;
@@ -99,6 +100,8 @@ struct Owner {
     /// over.
     emptied: [u64; CLASSES.div_ceil(64)],
     outbox: Outbox,
+    /// Where the small magazines are.
+    nook: Nook,
 }
 
 // SAFETY: [OWNER-ONLY] others touch the home and read numbers in bins.
@@ -171,22 +174,28 @@ impl Cache {
                 flow: 0,
                 emptied: [0; CLASSES.div_ceil(64)],
                 outbox: Outbox::new(),
+                nook: Nook::nothing(),
             }),
         }
     }
 
-    /// Makes a cache with this home at a place in memory: made elsewhere first, it
-    /// would touch a page of the thread's stack for good.
+    /// Makes a cache with this home at a place in memory, of so many bytes: made
+    /// elsewhere first, it would touch a page of the thread's stack for good.
     ///
     /// # Safety
     /// The place is the caller's.
-    pub(crate) unsafe fn make(place: NonNull<Cache>, home: &'static Home) {
+    pub(crate) unsafe fn make(place: NonNull<Cache>, bytes: usize, home: &'static Home) {
         // SAFETY: by the caller; nobody ever writes to the cache of nobody's.
         let cache = unsafe {
             place.copy_from_nonoverlapping(NonNull::from(&NO_CACHE), 1);
             (&raw mut (*place.as_ptr()).home).write(home);
             place.as_ref()
         };
+        // SAFETY: the rest of the place is the caller's, too.
+        unsafe {
+            let rest = Nook::new(place.add(1).cast().as_ptr(), bytes - size_of::<Cache>());
+            cache.owner().nook = rest;
+        }
         for (class, bin) in cache.bins.iter().enumerate() {
             bin.name(map::entry_of(home.id(), class as u32));
         }
@@ -667,14 +676,14 @@ impl Cache {
             let (array, bytes) = bin.array();
             let needed = pool::slot((capacity + 1) * size_of::<Slot>());
             if needed > bytes {
-                let Some(new) = pool::get(needed) else { return false };
+                let Some(new) = self.owner().nook.get(needed) else { return false };
                 let new = new.as_ptr().cast::<Slot>();
                 let len = bin.len();
                 ptr::copy_nonoverlapping(bin.first(), new.add(1), len);
                 bin.set_array(new, needed);
                 bin.set_len(len);
                 if let Some(array) = NonNull::new(array).filter(|_| bytes != 0) {
-                    pool::put(array.cast(), bytes);
+                    self.owner().nook.put(array.cast(), bytes);
                 }
             }
             bin.set_capacity(capacity);
@@ -784,7 +793,7 @@ impl Cache {
             let (array, bytes) = bin.array();
             bin.unset_array();
             if let Some(array) = NonNull::new(array).filter(|_| bytes != 0) {
-                pool::put(array.cast(), bytes);
+                self.owner().nook.put(array.cast(), bytes);
             }
             self.owner().budget.credit(capacity * class::size(class));
         }

@@ -80,6 +80,7 @@ mod supply;
 
 mod bin;
 
+mod nook;
 mod outbox;
 
 mod trial;

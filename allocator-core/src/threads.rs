@@ -121,7 +121,7 @@ impl Record {
             unsafe {
                 let (cache, made) = &mut *place;
                 if !core::mem::replace(made, true) {
-                    Cache::make(*cache, &*ptr::from_ref(&self.home));
+                    Cache::make(*cache, CACHE_BYTES, &*ptr::from_ref(&self.home));
                 }
                 &*cache.as_ptr()
             }

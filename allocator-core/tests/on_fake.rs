@@ -46,6 +46,7 @@ modules! {
     "../src/dense.rs" dense
     "../src/supply.rs" supply
     "../src/bin.rs" bin
+    "../src/nook.rs" nook
     "../src/outbox.rs" outbox
     "../src/trial.rs" trial
     "../src/budget.rs" budget
