@@ -32,7 +32,7 @@ pub(crate) struct Arena {
     pub(crate) medium: Medium,
 }
 
-const SLOTS: usize = homes::ARENA_IDS as usize;
+const SLOTS: usize = home::ARENA_IDS as usize;
 
 static ARENAS: [Arena; SLOTS] = {
     let mut arenas = [const { Arena { home: Home::new(0), medium: Medium::new(0) } }; SLOTS];

@@ -859,15 +859,18 @@ impl Cache {
     }
 }
 
+/// At least a cache line of blocks, or as many lines as these fill evenly.
 fn first_capacity(class: usize) -> usize {
-    (FIRST_BYTES / class::size(class)).clamp(1, FIRST)
+    let even = class::even(class);
+    let most = if even > FIRST { 2 * even - 1 } else { FIRST };
+    (FIRST_BYTES / class::size(class)).clamp(1, most)
 }
 
 /// Blocks that a thread's first magazine of a class is filled with. Then it gets
 /// as many as it had before: one that needs a few blocks should not lie scattered
 /// among thousands that others like it got and do not use.
 fn first_fill(class: usize) -> usize {
-    (FIRST_FILL / class::size(class)).clamp(1, REFILL)
+    (FIRST_FILL / class::size(class)).clamp(class::even(class), REFILL)
 }
 
 fn refill_capacity(class: usize) -> usize {

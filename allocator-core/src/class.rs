@@ -65,6 +65,21 @@ const fn shapes() -> [Shape; CLASSES] {
     table
 }
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Blocks from this size on share lines with none or few others.
+const WIDE: usize = 128;
+
+/// How many blocks of a class fill cache lines evenly: so many from such a place
+/// on share no line with others. Of wide blocks, 1.
+#[inline]
+pub(crate) fn even(class: usize) -> usize {
+    match size(class) {
+        size @ ..WIDE => LINE >> size.trailing_zeros().min(LINE.trailing_zeros()),
+        _ => 1,
+    }
+}
+
 /// The shape of each class.
 pub(crate) static SHAPES: [Shape; CLASSES] = shapes();
 

@@ -16,7 +16,7 @@
 
 use core::ptr::{self, NonNull};
 
-use crate::class::{CLASSES, SHAPES};
+use crate::class::{self, CLASSES, SHAPES};
 use crate::inbox::{Closed, Inbox, MailBox};
 use crate::lock::{Held, Lock};
 use crate::map;
@@ -70,6 +70,9 @@ impl Shelves {
 unsafe impl Sync for Home {}
 // SAFETY: nothing in it belongs to one thread.
 unsafe impl Send for Home {}
+
+/// Ids of arenas' homes: 1 up to and including this one. Those above are threads'.
+pub(crate) const ARENA_IDS: u32 = 16;
 
 /// A moment, modulo 2^32.
 pub(crate) type Millis = u32;
@@ -176,12 +179,19 @@ impl Home {
     /// when this was first asked: a thread that merely waits for a processor
     /// is not asleep.
     pub(crate) fn sleeps(&self, now: Millis) -> bool {
+        // One who was awake in this very millisecond needs no second look: these
+        // words lie where the owner works.
+        let since = now.wrapping_sub(self.felt_at.load(order::hint()));
+        if since == 0 {
+            return false;
+        }
         let pulse = self.pulse.load(order::hint());
-        if self.felt.swap(pulse, order::hint()) != pulse {
+        if self.felt.load(order::hint()) != pulse {
+            self.felt.store(pulse, order::hint());
             self.felt_at.store(now, order::hint());
             return false;
         }
-        now.wrapping_sub(self.felt_at.load(order::hint())) >= NAP
+        since >= NAP
     }
 
     /// Counts blocks that went out to users or magazines. Called by the thread
@@ -225,12 +235,15 @@ impl Home {
 
 impl Open<'_> {
     /// Takes up to `want` free blocks of a class, storing them downwards from
-    /// `end`. Returns how many.
+    /// `end`. Returns how many. From an arena's spans, threads that take in turn
+    /// get whole cache lines, where there are such: neighbours are not to write
+    /// to one line.
     ///
     /// # Safety
     /// `want` slots below `end` are the caller's to write.
     pub(crate) unsafe fn take(&mut self, class: usize, end: *mut *mut u8, want: usize) -> usize {
         let shelves = self.home.shelves();
+        let even = if self.id <= ARENA_IDS { class::even(class) } else { 1 };
         let mut got = 0;
         while got < want {
             let Some(span) = NonNull::new(shelves.partial[class].head) else { break };
@@ -239,17 +252,18 @@ impl Open<'_> {
             unsafe {
                 let full = span.as_ref().body(|body| {
                     let holes = body.holes();
-                    got += body.take(end.sub(got), want - got);
+                    got += body.take(end.sub(got), want - got, even);
                     if holes != body.holes() {
                         self.empty.note_filled(holes & !body.holes());
                     }
                     body.free == 0
                 });
-                if full {
-                    shelves.partial[class].remove(span);
-                    shelves.full.push(span);
-                    span.as_ref().body(|body| body.shelf = Shelf::Full);
+                if !full {
+                    break;
                 }
+                shelves.partial[class].remove(span);
+                shelves.full.push(span);
+                span.as_ref().body(|body| body.shelf = Shelf::Full);
             }
         }
         got

@@ -4,13 +4,11 @@
 
 use core::ops::Range;
 
-use crate::home::Home;
+use crate::home::{ARENA_IDS, Home};
 use crate::order;
 use crate::sync::AtomicU32;
 use crate::table::Place;
 
-/// Ids of arenas: 1 up to and including this one.
-pub(crate) const ARENA_IDS: u32 = 16;
 /// Ids in all. Threads beyond that many at once have no cache.
 pub(crate) const IDS: usize = 32 << 10;
 /// The owner in entries of huge blocks: nobody's home.

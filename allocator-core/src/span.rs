@@ -158,16 +158,23 @@ impl Body {
 
     /// Takes up to `want` free blocks, lowest addresses first, and stores
     /// them downwards from `end` (so that a stack hands out the lowest first).
-    /// Returns how many. Their memory is not touched.
+    /// Returns how many. Their memory is not touched. The last of them stands
+    /// before a block whose number is a multiple of `even` (a power of two), if
+    /// there is such a one among so many.
     ///
     /// # Safety
     /// \[HOME-LOCKED\]; `want` slots below `end` are the caller's to write.
-    pub(crate) unsafe fn take(&mut self, mut end: *mut *mut u8, want: usize) -> usize {
+    pub(crate) unsafe fn take(
+        &mut self,
+        mut end: *mut *mut u8,
+        mut want: usize,
+        even: usize,
+    ) -> usize {
         let shape = &SHAPES[self.class as usize];
         let size = shape.size as usize;
         let words = shape.words();
         let mut i = self.low as usize;
-        let mut left = want;
+        let mut got = 0;
         self.taken = true;
         while i < words {
             // SAFETY: i < words.
@@ -176,11 +183,20 @@ impl Body {
             let mut word = unsafe { bits.read() };
             // Baseline x86-64 counts zeros slowly: runs of blocks are taken
             // whole, so that it counts twice a run, not once a block.
-            while word != 0 && left != 0 {
+            while word != 0 && got < want {
                 let start = word.trailing_zeros() as usize;
-                let run = ((!(word >> start)).trailing_zeros() as usize).min(left).min(64 - start);
+                let left = want - got;
+                let mut run =
+                    ((!(word >> start)).trailing_zeros() as usize).min(left).min(64 - start);
+                if run == left {
+                    run = to_even(start, run, even, got);
+                    want = got + run;
+                    if run == 0 {
+                        break;
+                    }
+                }
                 word &= !(((u64::MAX) >> (64 - run)) << start);
-                left -= run;
+                got += run;
                 if self.holes != 0 {
                     self.fill(i * 64 + start, run);
                 }
@@ -196,13 +212,12 @@ impl Body {
             }
             // SAFETY: i < words.
             unsafe { bits.write(word) };
-            if left == 0 {
+            if got == want {
                 break;
             }
             i += 1;
         }
         self.low = i as u8;
-        let got = want - left;
         self.free -= got as u16;
         got
     }
@@ -349,6 +364,13 @@ impl Body {
         let place = Place { span: self.base.addr(), block: class::size(self.class as usize) };
         fatal::misuse(what, block, &place, 0)
     }
+}
+
+/// Of the last `run` blocks to be taken, from `start` on, those before the last
+/// even place. All of them if there is none, and none were taken `before`.
+fn to_even(start: usize, run: usize, even: usize, before: usize) -> usize {
+    let odd = (start + run) & (even - 1);
+    if odd < run || before != 0 { run.saturating_sub(odd) } else { run }
 }
 
 /// How many of the leading blocks are neighbours in order, upwards or
@@ -564,9 +586,19 @@ mod tests {
             // Some rounds fill the span, some empty it.
             if round / 40 % 2 == 0 {
                 let mut taken = [ptr::null_mut(); MOST];
+                let held_out = model.out.iter().filter(|out| **out).count();
                 let want = 1 + below(&mut state, model.blocks / 8);
+                let even = 1 << below(&mut state, 4);
                 // SAFETY: there are more slots than blocks.
-                let got = unsafe { body.take(taken.as_mut_ptr_range().end, want) };
+                let got = unsafe { body.take(taken.as_mut_ptr_range().end, want, even) };
+                assert!(got != 0 || held_out == model.blocks);
+                if let Some(last) = taken[MOST - got..].first()
+                    && got < want
+                    && got + held_out < model.blocks
+                {
+                    let next = (last.addr() - base.addr()) / size + 1;
+                    assert_eq!(next % even, 0, "{got} of {want} blocks");
+                }
                 for block in &taken[MOST - got..] {
                     model.take((block.addr() - base.addr()) / size);
                 }
