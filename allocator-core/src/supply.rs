@@ -62,8 +62,10 @@ fn steal(shard: usize, class: usize, me: u32) -> bool {
     let count = ids.end - ids.start;
     let now = sys::monotonic_ms() as Millis;
     let mut stolen = false;
-    for _ in 0..LOOKS.min(count.saturating_sub(1)) {
-        let id = ids.start + THIEF.fetch_add(1, order::hint()) % count;
+    let looks = LOOKS.min(count.saturating_sub(1));
+    let first = THIEF.fetch_add(looks, order::hint());
+    for look in 0..looks {
+        let id = ids.start + first.wrapping_add(look) % count;
         if let Some(home) = homes::get(id).filter(|home| id != me && home.sleeps(now)) {
             stolen |= moves::rob(home, &arena::get(shard).home, class);
         }

@@ -97,7 +97,7 @@ pub(crate) fn went_out(bytes: usize) {
 /// Notes that about so many bytes of blocks came back to their spans.
 pub(crate) fn came_back(bytes: usize) {
     USAGE.out.fetch_sub(bytes, order::count());
-    USAGE.stuck.fetch_min(loose(), order::count());
+    lower(&USAGE.stuck, loose());
     note_excess();
 }
 
@@ -133,7 +133,14 @@ fn not_below_0(bytes: usize) -> usize {
 fn less_dirty(bytes: usize) {
     if bytes != 0 {
         let left = USAGE.dirty.fetch_sub(bytes, order::count()).wrapping_sub(bytes);
-        USAGE.low.fetch_min(not_below_0(left), order::count());
+        lower(&USAGE.low, not_below_0(left));
+    }
+}
+
+/// Lowers a number that seldom is the higher one.
+fn lower(number: &AtomicUsize, to: usize) {
+    if to < number.load(order::count()) {
+        number.fetch_min(to, order::count());
     }
 }
 
@@ -252,28 +259,28 @@ fn whole_bound() -> usize {
     FLOOR.max(live / 8)
 }
 
-/// Free memory that may be held; what is lent to threads is held there. None while
-/// memory is short.
+/// Free memory that may be held, less half of what is lent: blocks in magazines
+/// that are at work go round, and are free for moments. None while memory is short.
 fn bound() -> usize {
     if cgroup::is_pressed() {
         return 0;
     }
-    whole_bound().saturating_sub(lent())
+    whole_bound().saturating_sub(lent() / 2)
 }
 
 fn lent() -> usize {
     USAGE.lent.load(order::count())
 }
 
-/// Lends `bytes` to a thread that has `already` some. Seven eighths of what may
-/// be held free are for lending; and a thread gets no more than twice what it
-/// leaves to others, so that a few cannot take all, and one alone has two
-/// thirds. (Dynamic thresholds: Choudhury and Hahne, 1998, for the shared
-/// memory of switches.)
+/// Lends `bytes` to a thread that has `already` some. Seven quarters of what may
+/// be held free are for lending, of which half counts there; and a thread gets
+/// no more than twice what it leaves to others, so that a few cannot take all,
+/// and one alone has two thirds. (Dynamic thresholds: Choudhury and Hahne, 1998,
+/// for the shared memory of switches.)
 ///
 /// While memory is short, nothing is lent.
 pub(crate) fn lend(bytes: usize, already: usize) -> bool {
-    let most = if cgroup::is_pressed() { 0 } else { whole_bound() / 8 * 7 };
+    let most = if cgroup::is_pressed() { 0 } else { whole_bound() / 4 * 7 };
     let may = |lent: usize| lent + (already + bytes) / 2 <= most;
     // Looked at before it is written: whoever is refused comes again soon.
     if !may(lent()) {
