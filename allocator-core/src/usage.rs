@@ -259,28 +259,32 @@ fn whole_bound() -> usize {
     FLOOR.max(live / 8)
 }
 
-/// Free memory that may be held, less half of what is lent: blocks in magazines
-/// that are at work go round, and are free for moments. None while memory is short.
+/// Free memory that may be held; what is lent beyond [`SPARE`] is held there. None
+/// while memory is short.
 fn bound() -> usize {
     if cgroup::is_pressed() {
         return 0;
     }
-    whole_bound().saturating_sub(lent() / 2)
+    whole_bound().saturating_sub(lent().saturating_sub(SPARE))
 }
 
 fn lent() -> usize {
     USAGE.lent.load(order::count())
 }
 
-/// Lends `bytes` to a thread that has `already` some. Seven quarters of what may
-/// be held free are for lending, of which half counts there; and a thread gets
-/// no more than twice what it leaves to others, so that a few cannot take all,
-/// and one alone has two thirds. (Dynamic thresholds: Choudhury and Hahne, 1998,
-/// for the shared memory of switches.)
+/// Bytes lent beside what may be held free. Blocks in magazines that are at work
+/// go round: they are free for moments, and memory above the bound has a second.
+const SPARE: usize = FLOOR / 8 * 7;
+
+/// Lends `bytes` to a thread that has `already` some. Seven eighths of what may
+/// be held free are for lending, and some more; and a thread gets no more than
+/// twice what it leaves to others, so that a few cannot take all, and one alone
+/// has two thirds. (Dynamic thresholds: Choudhury and Hahne, 1998, for the shared
+/// memory of switches.)
 ///
 /// While memory is short, nothing is lent.
 pub(crate) fn lend(bytes: usize, already: usize) -> bool {
-    let most = if cgroup::is_pressed() { 0 } else { whole_bound() / 4 * 7 };
+    let most = if cgroup::is_pressed() { 0 } else { whole_bound() / 8 * 7 + SPARE };
     let may = |lent: usize| lent + (already + bytes) / 2 <= most;
     // Looked at before it is written: whoever is refused comes again soon.
     if !may(lent()) {
