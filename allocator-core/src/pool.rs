@@ -271,7 +271,7 @@ mod tests {
     }
 
     impl Held {
-        fn bytes(&mut self) -> &mut [u8] {
+        fn bytes<'a>(self) -> &'a mut [u8] {
             // SAFETY: the slot is held by the test.
             unsafe { core::slice::from_raw_parts_mut(self.at.as_ptr(), self.slot) }
         }
@@ -289,13 +289,13 @@ mod tests {
         let mut held = [None::<Held>; 300];
         for round in 0..20_000 {
             let place = below(held.len());
-            if let Some(mut old) = held[place].take() {
+            if let Some(old) = held[place].take() {
                 assert!(old.bytes().iter().all(|byte| *byte == old.mark), "{} B", old.slot);
                 // SAFETY: got with this size.
                 unsafe { put(old.at, old.slot) };
             } else {
                 let slot = SMALLEST << below(9);
-                let mut new = Held { at: get(slot).unwrap(), slot, mark: round as u8 };
+                let new = Held { at: get(slot).unwrap(), slot, mark: round as u8 };
                 assert!(new.at.addr().get().is_multiple_of(slot.min(PAGE)));
                 new.bytes().fill(new.mark);
                 held[place] = Some(new);
