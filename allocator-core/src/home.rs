@@ -187,8 +187,8 @@ impl Home {
         }
         let pulse = self.pulse.load(order::hint());
         if self.felt.load(order::hint()) != pulse {
-            self.felt.store(pulse, order::hint());
             self.felt_at.store(now, order::hint());
+            self.felt.store(pulse, order::hint());
             return false;
         }
         since >= NAP
