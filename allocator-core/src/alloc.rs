@@ -61,12 +61,10 @@ fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
     }
     let block = match threads::cache() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
-        Some(cache) => unsafe {
-            rounding::see(cache.shard(), class, size, cache.slow_calls());
-            Cache::refill(cache, class)
-        },
+        Some(cache) => unsafe { Cache::refill(cache, class) },
         None => threads::alloc_without_cache(class),
     };
+    rounding::see(shard(), class, size);
     helper::attend();
     limit::attend();
     block

@@ -267,16 +267,6 @@ impl Cache {
         self.home.id()
     }
 
-    /// How often the thread came to a slow path, modulo 2^32.
-    ///
-    /// # Safety
-    /// \[OWNER-ONLY\]
-    #[inline]
-    pub(crate) unsafe fn slow_calls(&self) -> u32 {
-        // SAFETY: [OWNER-ONLY] by the caller.
-        unsafe { self.owner().calls }
-    }
-
     /// A block of `class` when the magazine is empty; null when there is no
     /// memory.
     ///

@@ -179,19 +179,12 @@ impl Home {
     /// when this was first asked: a thread that merely waits for a processor
     /// is not asleep.
     pub(crate) fn sleeps(&self, now: Millis) -> bool {
-        // One who was awake in this very millisecond needs no second look: these
-        // words lie where the owner works.
-        let since = now.wrapping_sub(self.felt_at.load(order::hint()));
-        if since == 0 {
-            return false;
-        }
         let pulse = self.pulse.load(order::hint());
-        if self.felt.load(order::hint()) != pulse {
+        if self.felt.swap(pulse, order::hint()) != pulse {
             self.felt_at.store(now, order::hint());
-            self.felt.store(pulse, order::hint());
             return false;
         }
-        since >= NAP
+        now.wrapping_sub(self.felt_at.load(order::hint())) >= NAP
     }
 
     /// Counts blocks that went out to users or magazines. Called by the thread

@@ -15,6 +15,7 @@ const MOST: usize = 2;
 /// \[OWNER-ONLY\] One thread's.
 pub(crate) struct Nook {
     start: *mut u8,
+    bytes: usize,
     /// One bit a unit: it is free.
     free: u64,
 }
@@ -22,15 +23,15 @@ pub(crate) struct Nook {
 impl Nook {
     /// One without room.
     pub(crate) const fn nothing() -> Self {
-        Nook { start: ptr::null_mut(), free: 0 }
+        Nook { start: ptr::null_mut(), bytes: 0, free: 0 }
     }
 
-    /// One of so many bytes, of which at most 64 units are used.
+    /// One of so many bytes: 1 to 64 units.
     ///
     /// # Safety
     /// The memory is the caller's, and starts at a multiple of 64 B.
     pub(crate) unsafe fn new(start: *mut u8, bytes: usize) -> Self {
-        Nook { start, free: granules::mask(0, (bytes / UNIT).min(64)) }
+        Nook { start, bytes, free: granules::mask(0, bytes / UNIT) }
     }
 
     /// A slot of so many bytes: a power of two, as [`pool::slot`] says.
@@ -45,14 +46,20 @@ impl Nook {
         NonNull::new(self.start.wrapping_add(at * UNIT))
     }
 
+    /// Whether a slot lies here. Right behind, there are slots of the pool, which may
+    /// be the same thread's.
+    fn holds(&self, at: NonNull<u8>) -> bool {
+        at.addr().get().wrapping_sub(self.start.addr()) < self.bytes
+    }
+
     /// Takes a slot of so many bytes back.
     ///
     /// # Safety
     /// It came from [`get`](Self::get) with the same size, and is not used any more.
     pub(crate) unsafe fn put(&mut self, at: NonNull<u8>, bytes: usize) {
-        let from_start = at.addr().get().wrapping_sub(self.start.addr());
-        if from_start < 64 * UNIT && bytes <= MOST * UNIT {
-            self.free |= granules::mask(from_start / UNIT, bytes / UNIT);
+        if self.holds(at) {
+            let first = (at.addr().get() - self.start.addr()) / UNIT;
+            self.free |= granules::mask(first, bytes / UNIT);
         } else {
             // SAFETY: by the caller; it does not lie here.
             unsafe { pool::put(at, bytes) };
@@ -102,6 +109,17 @@ mod tests {
             }
             assert_eq!(nook.free, granules::mask(0, 9));
         }
+    }
+
+    #[test]
+    fn what_lies_behind_is_not_its_own() {
+        let mut page = Page([0; 9 * UNIT + 20]);
+        let start = NonNull::from(&mut page.0).cast::<u8>();
+        // SAFETY: the room is ours.
+        let nook = unsafe { Nook::new(start.as_ptr(), 4 * UNIT) };
+        // SAFETY: still in the room.
+        let (last, behind) = unsafe { (start.add(3 * UNIT), start.add(4 * UNIT)) };
+        assert!(nook.holds(start) && nook.holds(last) && !nook.holds(behind));
     }
 
     #[test]

@@ -57,13 +57,7 @@ unsafe impl Sync for Pool {}
 
 static POOL: Pool = Pool {
     lock: Lock::new(),
-    slots: Guarded::new(Slots {
-        free: [ptr::null_mut(); SIZES],
-        next: ptr::null_mut(),
-        left: 0,
-        segments: [(ptr::null_mut(), 0); SEGMENTS],
-        count: 0,
-    }),
+    slots: Guarded::new(Slots::new()),
     used: AtomicUsize::new(0),
     mapped: AtomicUsize::new(0),
 };
@@ -116,6 +110,16 @@ pub(crate) unsafe fn put(at: NonNull<u8>, size: usize) {
 }
 
 impl Slots {
+    const fn new() -> Self {
+        Slots {
+            free: [ptr::null_mut(); SIZES],
+            next: ptr::null_mut(),
+            left: 0,
+            segments: [(ptr::null_mut(), 0); SEGMENTS],
+            count: 0,
+        }
+    }
+
     fn get(&mut self, slot: usize) -> Option<NonNull<u8>> {
         self.pop(slot).or_else(|| self.cut(slot)).or_else(|| self.carve(slot))
     }
@@ -309,13 +313,7 @@ mod tests {
 
     #[test]
     fn what_alignment_skips_is_used() {
-        let mut slots = Slots {
-            free: [ptr::null_mut(); SIZES],
-            next: ptr::null_mut(),
-            left: 0,
-            segments: [(ptr::null_mut(), 0); SEGMENTS],
-            count: 0,
-        };
+        let mut slots = Slots::new();
         let (at, size) = segment(FIRST_SEGMENT).unwrap();
         (slots.next, slots.left) = (at.as_ptr(), size);
         // A kilobyte and a page, again and again: five pages hold four of each.

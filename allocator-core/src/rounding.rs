@@ -42,17 +42,10 @@ impl Seen {
 static SEEN: [CachePadded<[Seen; CLASSES]>; MAX_ARENAS] =
     [const { CachePadded::new([const { Seen { word: AtomicU64::new(0) } }; CLASSES]) }; MAX_ARENAS];
 
-/// Of so many that were seen, every one is noted; then one in [`APART`].
-const FEW: u64 = 1 << 10;
-const APART: u32 = 8;
-
 /// Notes a request for `size` bytes that a block of `class` serves, by a
-/// thread of a shard, in its `nth` slow path.
-pub(crate) fn see(shard: usize, class: usize, size: usize, nth: u32) {
-    let seen = &SEEN[shard][class];
-    if nth.is_multiple_of(APART) || seen.get().0 < FEW {
-        seen.add((class::size(class) - size) as u64);
-    }
+/// thread of a shard.
+pub(crate) fn see(shard: usize, class: usize, size: usize) {
+    SEEN[shard][class].add((class::size(class) - size) as u64);
 }
 
 /// Of `bytes` of blocks of `class`, about how many nobody asked for.

@@ -97,7 +97,7 @@ pub(crate) fn went_out(bytes: usize) {
 /// Notes that about so many bytes of blocks came back to their spans.
 pub(crate) fn came_back(bytes: usize) {
     USAGE.out.fetch_sub(bytes, order::count());
-    lower(&USAGE.stuck, loose());
+    USAGE.stuck.fetch_min(loose(), order::count());
     note_excess();
 }
 
@@ -133,14 +133,7 @@ fn not_below_0(bytes: usize) -> usize {
 fn less_dirty(bytes: usize) {
     if bytes != 0 {
         let left = USAGE.dirty.fetch_sub(bytes, order::count()).wrapping_sub(bytes);
-        lower(&USAGE.low, not_below_0(left));
-    }
-}
-
-/// Lowers a number that seldom is the higher one.
-fn lower(number: &AtomicUsize, to: usize) {
-    if to < number.load(order::count()) {
-        number.fetch_min(to, order::count());
+        USAGE.low.fetch_min(not_below_0(left), order::count());
     }
 }
 
