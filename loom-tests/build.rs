@@ -6,10 +6,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The files under test. What else they name is in `src/around`.
-const SHIPPED: [&str; 14] = [
-    "sync", "order", "class", "fatal", "lock", "once", "table", "inbox", "granules", "span",
-    "home", "rooms", "mail", "moves",
+/// The modules that the models see: of each folder the files under test, as they
+/// ship, and those that the models replace by files in `src/around`.
+const FOLDERS: [(&str, &[&str], &[&str]); 5] = [
+    ("base", &["sync", "order", "class", "fatal", "lock", "once", "table"], &[]),
+    ("span", &["granules", "span"], &["map"]),
+    ("heap", &["inbox", "home"], &["homes"]),
+    ("pages", &["rooms"], &["pool", "arena"]),
+    ("remote", &["mail", "moves"], &[]),
 ];
 
 fn main() {
@@ -22,12 +26,22 @@ fn main() {
         PathBuf::from,
     );
     let source = source.canonicalize().expect("the allocator's source");
+    let around = Path::new(&env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("src/around");
     let mut modules = String::new();
-    for name in SHIPPED {
-        let path = source.join(name).with_extension("rs");
-        println!("cargo::rerun-if-changed={}", path.display());
-        writeln!(modules, "#[allow(dead_code, unused_imports, reason = \"models use a part\")]\n#[path = {path:?}]\nmod {name};")
+    for (folder, shipped, replaced) in FOLDERS {
+        writeln!(modules, "mod {folder} {{").unwrap();
+        let shipped = shipped.iter().map(|name| (name, source.join(folder)));
+        for (name, folder) in shipped.chain(replaced.iter().map(|name| (name, around.clone()))) {
+            let path = folder.join(name).with_extension("rs");
+            println!("cargo::rerun-if-changed={}", path.display());
+            writeln!(
+                modules,
+                "#[allow(dead_code, unused_imports, reason = \"models use a part\")]"
+            )
             .unwrap();
+            writeln!(modules, "#[path = {path:?}]\npub(crate) mod {name};").unwrap();
+        }
+        writeln!(modules, "}}").unwrap();
     }
     let out = Path::new(&env::var_os("OUT_DIR").unwrap()).join("shipped.rs");
     fs::write(out, modules).unwrap();

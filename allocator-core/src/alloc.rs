@@ -1,19 +1,20 @@
 //! The way of an allocation: the magazine, then its refill; page runs; a
 //! mapping of its own.
 
-use crate::cache::Cache;
-use crate::class::{self, CLASSES};
-use crate::config::Config;
-use crate::helper;
-use crate::init;
-use crate::limit;
-use crate::map::WINDOW_ALIGN;
-use crate::medium::{self, MEDIUM_MAX};
-use crate::purge;
-use crate::rounding;
-use crate::threads;
-use crate::tls;
-use crate::{arena, huge};
+use crate::background::helper;
+use crate::base::class::{self, CLASSES};
+use crate::pages::arena;
+use crate::pages::huge;
+use crate::pages::medium::{self, MEDIUM_MAX};
+use crate::process::config::Config;
+use crate::process::init;
+use crate::purge::limit;
+use crate::purge::purge;
+use crate::span::map::WINDOW_ALIGN;
+use crate::thread::cache::Cache;
+use crate::thread::rounding;
+use crate::thread::threads;
+use crate::thread::tls;
 
 /// A block for a layout. Folds to eight instructions where it is constant. The
 /// options are for the first allocation of the process.

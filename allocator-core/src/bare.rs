@@ -10,19 +10,19 @@
 use core::ptr;
 
 use crate::alloc::{self, is_medium};
-use crate::class::{self, CLASSES};
-use crate::conf;
-use crate::config::Config;
-use crate::fatal::{self, Misuse, Place};
+use crate::background::helper;
+use crate::base::class::{self, CLASSES};
+use crate::base::fatal::{self, Misuse, Place};
 use crate::free;
-use crate::helper;
-use crate::huge;
-use crate::init;
-use crate::map::{self, MAP};
-use crate::medium::{self, UNIT};
+use crate::pages::huge;
+use crate::pages::medium::{self, UNIT};
+use crate::process::conf;
+use crate::process::config::Config;
+use crate::process::init;
 use crate::realloc;
-use crate::span::NO_HOME;
-use crate::tls;
+use crate::span::map::{self, MAP};
+use crate::span::span::NO_HOME;
+use crate::thread::tls;
 
 /// No block is larger: differences of pointers into it must be numbers.
 const MOST: usize = isize::MAX as usize;

@@ -2,18 +2,18 @@
 //! and of the layout's class; otherwise what the map says decides, never the
 //! layout.
 
-use crate::arena;
-use crate::class::{self, CLASSES};
-use crate::fatal::{self, Misuse, Place};
-use crate::helper;
-use crate::huge;
-use crate::map::{self, MAP};
-use crate::medium::{self, UNIT};
-use crate::outbox::Held;
-use crate::span::NO_HOME;
-use crate::threads;
-use crate::tls;
-use crate::usage;
+use crate::background::helper;
+use crate::base::class::{self, CLASSES};
+use crate::base::fatal::{self, Misuse, Place};
+use crate::pages::arena;
+use crate::pages::huge;
+use crate::pages::medium::{self, UNIT};
+use crate::pages::usage;
+use crate::span::map::{self, MAP};
+use crate::span::span::NO_HOME;
+use crate::thread::outbox::Held;
+use crate::thread::threads;
+use crate::thread::tls;
 
 /// Takes a block back. Folds to sixteen instructions for a constant layout.
 ///

@@ -18,108 +18,27 @@
 
 use allocator_sys as sys;
 
-mod sync;
-
-mod order;
-
-mod class;
-
-mod fatal;
-
-mod lock;
-
-mod once;
-
-mod table;
-
-mod inbox;
-
-mod granules;
-
+mod base;
 mod span;
-
-mod map;
-
-mod home;
-
-mod homes;
-
-mod pool;
-
-mod thp;
-
-mod space;
-
-mod committed;
-
-mod cgroup;
-
-mod usage;
-
-mod rooms;
-
-mod medium;
-
-mod arena;
-
-mod huge;
-
+mod heap;
+mod pages;
 mod purge;
-
-mod limit;
-
-mod mail;
-
-mod moves;
-
-mod holes;
-
-mod dense;
-
-mod supply;
-
-mod bin;
-
-mod nook;
-mod outbox;
-
-mod trial;
-
-mod budget;
-
-mod cache;
-
-mod tls;
-
-mod threads;
-
-mod helper;
-
-mod conf;
-
-mod config;
-
-mod init;
-
-mod rounding;
+mod remote;
+mod thread;
+mod background;
+mod process;
 
 mod alloc;
-
 mod free;
-
 mod realloc;
+
+mod report;
 
 pub mod bare;
 
-mod stats;
-
-mod residency;
-
-mod explain;
-
 mod strata;
 
-pub use config::{Config, Thp, When};
-pub use explain::{Cause, Explanation, OfClass};
-pub use stats::{ClassStats, Stats};
+pub use process::config::{Config, Thp, When};
+pub use report::explain::{Cause, Explanation, OfClass};
+pub use report::stats::{ClassStats, Stats};
 pub use strata::Strata;

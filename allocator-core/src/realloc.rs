@@ -5,16 +5,16 @@
 use core::ptr;
 
 use crate::alloc::{alloc, is_medium};
-use crate::arena;
-use crate::class::{self, CLASSES};
-use crate::config::Config;
+use crate::background::helper;
+use crate::base::class::{self, CLASSES};
 use crate::free::free;
-use crate::helper;
-use crate::huge;
-use crate::limit;
-use crate::map::{self, MAP};
-use crate::medium;
-use crate::purge;
+use crate::pages::arena;
+use crate::pages::huge;
+use crate::pages::medium;
+use crate::process::config::Config;
+use crate::purge::limit;
+use crate::purge::purge;
+use crate::span::map::{self, MAP};
 
 /// Gives a block another size. Null: there is no memory, the block is as it was.
 ///

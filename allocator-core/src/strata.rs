@@ -3,14 +3,14 @@
 use core::alloc::{GlobalAlloc, Layout};
 
 use crate::alloc;
-use crate::committed;
-use crate::config::Config;
-use crate::explain::{self, Explanation};
+use crate::background::helper;
 use crate::free;
-use crate::helper;
-use crate::limit;
+use crate::pages::committed;
+use crate::process::config::Config;
+use crate::purge::limit;
 use crate::realloc;
-use crate::stats::{self, Stats};
+use crate::report::explain::{self, Explanation};
+use crate::report::stats::{self, Stats};
 
 /// The allocator of the process. All values of this type are handles to the
 /// same heap.

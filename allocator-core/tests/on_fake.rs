@@ -15,64 +15,34 @@ macro_rules! modules {
 }
 
 modules! {
-    "../src/sync.rs" sync
-    "../src/order.rs" order
-    "../src/class.rs" class
-    "../src/fatal.rs" fatal
-    "../src/lock.rs" lock
-    "../src/once.rs" once
-    "../src/table.rs" table
-    "../src/inbox.rs" inbox
-    "../src/granules.rs" granules
-    "../src/span.rs" span
-    "../src/map.rs" map
-    "../src/home.rs" home
-    "../src/homes.rs" homes
-    "../src/pool.rs" pool
-    "../src/thp.rs" thp
-    "../src/space.rs" space
-    "../src/committed.rs" committed
-    "../src/cgroup.rs" cgroup
-    "../src/usage.rs" usage
-    "../src/rooms.rs" rooms
-    "../src/medium.rs" medium
-    "../src/arena.rs" arena
-    "../src/huge.rs" huge
-    "../src/purge.rs" purge
-    "../src/limit.rs" limit
-    "../src/mail.rs" mail
-    "../src/moves.rs" moves
-    "../src/holes.rs" holes
-    "../src/dense.rs" dense
-    "../src/supply.rs" supply
-    "../src/bin.rs" bin
-    "../src/nook.rs" nook
-    "../src/outbox.rs" outbox
-    "../src/trial.rs" trial
-    "../src/budget.rs" budget
-    "../src/cache.rs" cache
-    "../src/tls.rs" tls
-    "../src/threads.rs" threads
-    "../src/helper.rs" helper
-    "../src/conf.rs" conf
-    "../src/config.rs" config
-    "../src/init.rs" init
-    "../src/rounding.rs" rounding
+    "../src/base/mod.rs" base
+    "../src/span/mod.rs" span
+    "../src/heap/mod.rs" heap
+    "../src/pages/mod.rs" pages
+    "../src/purge/mod.rs" purge
+    "../src/remote/mod.rs" remote
+    "../src/thread/mod.rs" thread
+    "../src/background/mod.rs" background
+    "../src/process/mod.rs" process
     "../src/alloc.rs" alloc
     "../src/free.rs" free
     "../src/realloc.rs" realloc
-    "../src/stats.rs" stats
-    "../src/residency.rs" residency
-    "../src/explain.rs" explain
+    "../src/report/mod.rs" report
     "../src/strata.rs" strata
 }
 
+use background::dense;
 use common::model::{self, Deed, Program, Step};
 use common::{Block, Random, is_zero, layout};
+use pages::arena;
+use pages::cgroup;
+use pages::pool;
+use pages::usage;
+use process::conf;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::alloc::GlobalAlloc;
-use std::thread;
+
 use strata::Strata;
 use sys::Call;
 
@@ -349,7 +319,7 @@ fn many_shards() {
                     let mut random = Random(round * 100 + cpu as u64 + 1);
                     (0..300).filter_map(|_| Block::new(&ALLOC, random.size(14), 8)).collect()
                 };
-                thread::spawn(make).join().unwrap()
+                std::thread::spawn(make).join().unwrap()
             })
             .collect();
         common::in_threads(blocks.into_iter().enumerate().map(|(cpu, blocks)| {
@@ -531,12 +501,14 @@ fn shards_fit_the_container() {
     sys::set_current_cpu(Some(5));
     let blocks: Vec<Block> = (0..1000).map(|_| Block::new(&ALLOC, 100, 8).unwrap()).collect();
     assert_eq!((arena::count(), arena::nearest()), (8, 5));
-    let others = thread::spawn(|| {
+    let others = std::thread::spawn(|| {
         (0..1000).map(|_| Block::new(&ALLOC, 100, 8).unwrap()).collect::<Vec<_>>()
     });
     let others = others.join().unwrap();
     assert_eq!((arena::count(), arena::nearest()), (8, 1));
-    thread::spawn(move || blocks.into_iter().for_each(|block| block.free(&ALLOC))).join().unwrap();
+    std::thread::spawn(move || blocks.into_iter().for_each(|block| block.free(&ALLOC)))
+        .join()
+        .unwrap();
     others.into_iter().for_each(|block| block.free(&ALLOC));
     all_is_well(1);
 }
@@ -612,7 +584,7 @@ fn wait(what: &str, is: impl Fn() -> bool) {
         if is() {
             return;
         }
-        thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(std::time::Duration::from_millis(10));
     }
     panic!("{what}: {:?}", Strata::stats());
 }
@@ -657,7 +629,7 @@ fn growth_is_seen(how: &str) {
         // Large once; then that is unmapped, with nothing free left behind.
         let huge: Vec<Block> = (0..8).map(|_| large(100 << 20)).collect();
         huge.into_iter().for_each(|block| block.free(&ALLOC));
-        thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(std::time::Duration::from_millis(50));
     }
     assert!(!cgroup::is_pressed());
     container_uses(b"990000000\n");

@@ -152,6 +152,8 @@ struct Workspace {
     /// Words of each Rust file, by the file's stem.
     words: Vec<(String, BTreeSet<String>)>,
     functions: BTreeSet<String>,
+    /// The last names of the allocator's modules.
+    modules: BTreeSet<String>,
 }
 
 impl Workspace {
@@ -167,7 +169,8 @@ impl Workspace {
             text_words.push((stem, words(&text).map(str::to_owned).collect()));
             functions.extend(named_after(&text, "fn ").into_iter().map(str::to_owned));
         }
-        Workspace { root, names, words: text_words, functions }
+        let modules = modules().iter().filter_map(|module| module.path.last().cloned()).collect();
+        Workspace { root, names, words: text_words, functions, modules }
     }
 
     fn has_word(&self, word: &str) -> bool {
@@ -216,11 +219,11 @@ impl Workspace {
         if ["std", "core", "libc", "loom"].contains(&parts[0]) {
             return false;
         }
-        let module = self.root.join("allocator-core/src").join(parts[0]).with_extension("rs");
+        let is_module = self.modules.contains(parts[0]);
         let all = |words: &BTreeSet<String>, parts: &[&str]| {
             parts.iter().all(|part| words.contains(*part))
         };
-        !if module.exists() {
+        !if is_module {
             self.words.iter().any(|(stem, words)| stem == parts[0] && all(words, &parts[1..]))
         } else {
             self.words.iter().any(|(_, words)| all(words, &parts))

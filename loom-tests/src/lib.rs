@@ -2,11 +2,11 @@
 //! (within the bound said beside each) on the very files that ship.
 //!
 //! ```text
-//!  allocator-core/src/{lock,inbox,home,…}.rs   the files under test, unchanged
-//!  src/around/                                 what they name: map, pool, system…
-//!  src/world.rs                                homes, spans and blocks of a model
-//!  src/models/                                 one protocol a file
-//!  src/twin.rs                                 the broken twins
+//!  allocator-core/src/{base/lock,heap/home,…}.rs   the files under test, unchanged
+//!  src/around/                                     what they name: map, pool, system…
+//!  src/world.rs                                    homes, spans and blocks of a model
+//!  src/models/                                     one protocol a file
+//!  src/twin.rs                                     the broken twins
 //! ```
 //!
 //! A model that passes proves little unless it fails where it should: every
@@ -14,14 +14,6 @@
 
 include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
-#[path = "around/arena.rs"]
-mod arena;
-#[path = "around/homes.rs"]
-mod homes;
-#[path = "around/map.rs"]
-mod map;
-#[path = "around/pool.rs"]
-mod pool;
 #[path = "around/sys.rs"]
 mod sys;
 
@@ -38,7 +30,7 @@ pub use twins::{EQUIVALENT, Equivalent, TWINS, Twin};
 
 /// The labels of all orderings that order something, and of those that do not.
 pub fn labels() -> impl Iterator<Item = (&'static str, core::sync::atomic::Ordering)> {
-    order::ALL.iter().copied()
+    base::order::ALL.iter().copied()
 }
 
 /// Runs one model: `NAME`, or with a twin: `NAME LABEL [ORDERING]`, where the

@@ -6,16 +6,16 @@ use core::ptr::{self, NonNull};
 
 use loom::thread::{self, JoinHandle};
 
-use crate::class::{CLASSES, GRANULE, GRANULE_SHIFT, SHAPES, UNIT};
-use crate::granules::Granules;
-use crate::home::{self, Home};
-use crate::inbox::MailBox;
-use crate::map::{self, BASE};
-use crate::moves::Hollowed;
-use crate::order;
-use crate::rooms::Rooms;
-use crate::span::{NO_HOME, Span};
-use crate::sync::{AtomicU32, AtomicU64, Guarded};
+use crate::base::class::{CLASSES, GRANULE, GRANULE_SHIFT, SHAPES, UNIT};
+use crate::base::order;
+use crate::base::sync::{AtomicU32, AtomicU64, Guarded};
+use crate::heap::home::{self, Home};
+use crate::heap::inbox::MailBox;
+use crate::pages::rooms::Rooms;
+use crate::remote::moves::Hollowed;
+use crate::span::granules::Granules;
+use crate::span::map::{self, BASE};
+use crate::span::span::{NO_HOME, Span};
 
 /// The class of all blocks here: the largest, of which a span has the fewest.
 pub(crate) const CLASS: usize = CLASSES - 1;
@@ -148,8 +148,8 @@ impl World {
         for home in &self.homes {
             let mut open = home.open().unwrap();
             let mail = open.drain();
-            crate::arena::retire(open.close());
-            crate::mail::Boxes::new().unpack(mail);
+            crate::pages::arena::retire(open.close());
+            crate::remote::mail::Boxes::new().unpack(mail);
         }
         core::array::from_fn(|index| {
             let span = &self.spans[index];
@@ -176,7 +176,9 @@ impl World {
 pub(crate) fn take(home: &Home, count: usize) -> Blocks {
     let mut slots = vec![ptr::null_mut(); count];
     // SAFETY: there are `count` slots below the end.
-    let got = unsafe { crate::moves::take(home, None, CLASS, slots.as_mut_ptr_range().end, count) };
+    let got = unsafe {
+        crate::remote::moves::take(home, None, CLASS, slots.as_mut_ptr_range().end, count)
+    };
     slots.split_off(count - got)
 }
 
@@ -186,5 +188,5 @@ pub(crate) fn put(home: &Home, blocks: &mut [*mut u8]) {
     // SAFETY: the blocks are nobody's.
     let strangers = unsafe { open.put(blocks) };
     assert_eq!(strangers, 0);
-    crate::arena::retire(open.close());
+    crate::pages::arena::retire(open.close());
 }

@@ -1,6 +1,7 @@
 //! Nothing is left out: each ordering has its twins, each label and each model
 //! its place in `docs/orderings.md`.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 
 use loom_tests::{EQUIVALENT, MODELS, TWINS, Weakness, labels};
@@ -40,14 +41,18 @@ fn the_table_of_orderings_is_whole() {
     }
 }
 
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
 /// The modules that name atomics, and the fields that are some.
 #[test]
 fn every_atomic_is_in_the_table() {
     let table = include_str!("../../docs/orderings.md");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../allocator-core/src");
     let mut found = 0;
-    for file in std::fs::read_dir(source).unwrap() {
-        let path = file.unwrap().path();
+    for path in files(source.as_ref()) {
         let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let text = std::fs::read_to_string(&path).unwrap();
         for line in text.lines().map(str::trim) {

@@ -1,11 +1,11 @@
 //! Empty spans go back to the world's chunks.
 
-use crate::class::GRANULE;
-use crate::granules;
-use crate::home;
-use crate::map::CHUNK;
+use crate::base::class::GRANULE;
+use crate::heap::home;
 use crate::model;
-use crate::span::Hand;
+use crate::span::granules;
+use crate::span::map::CHUNK;
+use crate::span::span::Hand;
 use crate::world::world;
 
 /// As in the allocator: takes the spans out of use, and gives their granules back.

@@ -1,6 +1,6 @@
 //! Homes by id.
 
-use crate::home::Home;
+use crate::heap::home::Home;
 use crate::world::world;
 
 /// The home of an id, if there is one.

@@ -3,10 +3,10 @@
 
 use core::ptr::NonNull;
 
-use crate::class::{GRANULE, GRANULE_SHIFT};
-use crate::granules::PER_CHUNK;
-use crate::order;
-use crate::span::{Body, Span};
+use crate::base::class::{GRANULE, GRANULE_SHIFT};
+use crate::base::order;
+use crate::span::granules::PER_CHUNK;
+use crate::span::span::{Body, Span};
 use crate::world::{SPAN_GRANULES, world};
 
 /// Bytes of a chunk.

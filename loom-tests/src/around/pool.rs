@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use crate::inbox::MailBox;
+use crate::heap::inbox::MailBox;
 use crate::world::world;
 
 /// A fresh box.

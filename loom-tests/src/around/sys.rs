@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use loom::sync::{Condvar, Mutex};
 
+use crate::base::sync::AtomicU32;
 use crate::model;
-use crate::sync::AtomicU32;
 
 loom::lazy_static! {
     /// Who sleeps, by the address of the word.

@@ -134,11 +134,7 @@ fn main() -> ExitCode {
 /// Copies the allocator's source, with a question before each function.
 fn instrument(copy: &Path) -> Vec<String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../allocator-core/src");
-    fs::create_dir_all(copy).unwrap();
-    for file in fs::read_dir(source).unwrap() {
-        let path = file.unwrap().path();
-        fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
-    }
+    copy_tree(&source, copy);
     let mut labels = vec![];
     for &(file, from, name, instead) in FUNCTIONS {
         let owner = from.trim_start_matches("impl").trim();
@@ -176,8 +172,25 @@ fn instrument(copy: &Path) -> Vec<String> {
     labels
 }
 
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let copy = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_tree(&path, &copy);
+        } else {
+            fs::copy(&path, copy).unwrap();
+        }
+    }
+}
+
+/// Changes a file, which lies in one of the folders.
 fn edit(copy: &Path, file: &str, change: impl FnOnce(&str) -> String) {
-    let path = copy.join(file).with_extension("rs");
+    let name = format!("{file}.rs");
+    let mut folders = fs::read_dir(copy).unwrap().map(|entry| entry.unwrap().path());
+    let path = folders.find_map(|folder| Some(folder.join(&name)).filter(|path| path.exists()));
+    let path = path.unwrap_or_else(|| panic!("no {name} in a folder"));
     let text = fs::read_to_string(&path).unwrap();
     fs::write(path, change(&text)).unwrap();
 }

@@ -3,10 +3,10 @@
 
 use loom::sync::Arc;
 
-use crate::granules::{self, Granules};
-use crate::mail::Boxes;
+use crate::base::sync::Guarded;
 use crate::model::{Model, noted, outcome};
-use crate::sync::Guarded;
+use crate::remote::mail::Boxes;
+use crate::span::granules::{self, Granules};
 use crate::world::{self, SPAN_GRANULES, spawn};
 
 /// Two threads claim a run each, use it and give it back, while a third purges.

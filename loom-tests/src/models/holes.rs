@@ -3,10 +3,10 @@
 
 use core::ptr::NonNull;
 
-use crate::class::{GRANULE, UNIT};
-use crate::mail::Boxes;
+use crate::base::class::{GRANULE, UNIT};
 use crate::model::{Model, outcome};
-use crate::moves::{self, Hollowed};
+use crate::remote::mail::Boxes;
+use crate::remote::moves::{self, Hollowed};
 use crate::world::{self, World, put, spawn, take};
 
 /// One gives back what a span of home 1 has, while its owner takes a block there,

@@ -2,10 +2,10 @@
 //! a thread's end. In all of them every block is in one place at the end, and
 //! was in one thread's hands at a time.
 
-use crate::inbox::MailBox;
-use crate::mail::Boxes;
+use crate::heap::inbox::MailBox;
 use crate::model::{Model, outcome};
-use crate::moves::{self, Given};
+use crate::remote::mail::Boxes;
+use crate::remote::moves::{self, Given};
 use crate::world::{self, Blocks, CLASS, World, put, spawn, take};
 
 /// A thief moves a span from home 1 to home 2, and whoever needs it from there

@@ -4,9 +4,9 @@ use core::ptr::{self, NonNull};
 
 use loom::sync::Arc;
 
-use crate::inbox::{Inbox, MailBox};
+use crate::base::sync::Guarded;
+use crate::heap::inbox::{Inbox, MailBox};
 use crate::model::{Model, outcome};
-use crate::sync::Guarded;
 use crate::world::{self, spawn};
 
 /// Two threads post, one of them twice; the owner takes twice meanwhile, and

@@ -3,9 +3,9 @@
 
 use loom::sync::Arc;
 
+use crate::base::once::{Done, Once};
+use crate::base::sync::Guarded;
 use crate::model::{Model, outcome};
-use crate::once::{Done, Once};
-use crate::sync::Guarded;
 use crate::world::spawn;
 
 /// The first attempt fails; the next one fills a table for each thread.

@@ -2,9 +2,9 @@
 
 use loom::sync::Arc;
 
-use crate::lock::Lock;
+use crate::base::lock::Lock;
+use crate::base::sync::Guarded;
 use crate::model::{Model, note, noted, outcome};
-use crate::sync::Guarded;
 use crate::world::spawn;
 
 /// Three threads count under the lock.

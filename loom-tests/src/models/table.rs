@@ -2,9 +2,9 @@
 
 use loom::sync::Arc;
 
+use crate::base::sync::Guarded;
+use crate::base::table::Place;
 use crate::model::{Model, outcome};
-use crate::sync::Guarded;
-use crate::table::Place;
 use crate::world::spawn;
 
 /// Each looks once, meanwhile.

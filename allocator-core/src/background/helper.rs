@@ -1,0 +1,237 @@
+//! The helper: a thread that gives memory back while the program does
+//! something else, or nothing. It is started when there is too much free
+//! memory, looks around a few times a second, and ends when all is well for a
+//! while. A program that frees little never sees it.
+//!
+//! What was wanted again since the helper last looked is left alone: a
+//! program that frees and allocates in turn keeps its memory.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use crate::background::dense;
+use crate::background::holes;
+use crate::base::order;
+use crate::base::sync::{AtomicBool, AtomicU32};
+use crate::heap::home::Millis;
+use crate::pages::arena;
+use crate::pages::cgroup;
+use crate::pages::space;
+use crate::pages::usage;
+use crate::purge::purge;
+use crate::remote::mail::Boxes;
+use crate::sys;
+use crate::thread::cache::Cache;
+use crate::thread::threads;
+
+const NONE: u32 = 0;
+const RUNNING: u32 = 1;
+
+static STATE: AtomicU32 = AtomicU32::new(NONE);
+
+/// Whether there may be one.
+static ALLOWED: AtomicBool = AtomicBool::new(true);
+
+/// Says whether there may be one, from the next that is needed.
+pub(crate) fn allow(allowed: bool) {
+    ALLOWED.store(allowed, order::hint());
+}
+
+/// Whether there may be one.
+pub(crate) fn is_allowed() -> bool {
+    ALLOWED.load(order::hint())
+}
+
+/// Between two looks, in milliseconds: free memory goes back within two.
+const TICK: u32 = 400;
+
+/// Between two looks while memory is short.
+const HURRY: u32 = 100;
+
+/// Looks at short memory from one time that all threads are asked to put away what
+/// they keep to the next: a second.
+const ASK: u32 = 10;
+
+/// Looks without anything to do before the helper ends. What nobody wanted in all
+/// that time goes back then, within the bound, too.
+const PATIENCE: u32 = 5;
+
+/// Whether a thread may be started where it is asked for only. The C library
+/// calls `free` under locks that it needs to start a thread.
+static ASKED_ONLY: AtomicBool = AtomicBool::new(false);
+
+/// From now on, threads are started by [`attend_where`] only.
+pub(crate) fn start_when_asked() {
+    ASKED_ONLY.store(true, order::hint());
+}
+
+/// At the end of slow paths, where no lock is held: sees that somebody gives
+/// memory back, if there is too much.
+#[inline]
+pub(crate) fn attend() {
+    if usage::in_excess() {
+        if !ASKED_ONLY.load(order::hint()) {
+            attend_where(|| true);
+        } else if STATE.load(order::hint()) == NONE && usage::excess_is_large() {
+            give_back_here();
+        }
+    }
+}
+
+/// As [`attend`], where threads may be started, if they may.
+#[inline]
+pub(crate) fn attend_where(may_start: impl FnOnce() -> bool) {
+    if usage::in_excess() && STATE.load(order::hint()) == NONE && may_start() {
+        start();
+    }
+}
+
+/// Gives the excess back at once. Where there is no helper, nobody else looks
+/// whether memory is short still.
+fn give_back_here() {
+    if cgroup::is_pressed() && cgroup::is_due(HURRY) {
+        cgroup::look();
+    }
+    purge::purge(usage::excess());
+    usage::look_again();
+}
+
+#[cold]
+fn start() {
+    if STATE.compare_exchange(NONE, RUNNING, order::hint(), order::hint()).is_err() {
+        return;
+    }
+    if !is_allowed() || !sys::start_thread(help) {
+        // Then whoever is here does it, at once.
+        STATE.store(NONE, order::hint());
+        give_back_here();
+    }
+}
+
+unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
+    let (mut calm, mut unused, mut pressed) = (0, 0, 0);
+    usage::low_water();
+    loop {
+        pause(if pressed == 0 { TICK } else { HURRY });
+        relieve_sleepers();
+        if cgroup::look() {
+            hurry(pressed);
+            (pressed, calm) = (pressed + 1, 0);
+            continue;
+        }
+        pressed = 0;
+        let low = usage::low_water();
+        let unwanted = usage::above_bound(low);
+        if unwanted != 0 {
+            purge::purge(unwanted);
+        }
+        give_holes_back();
+        if usage::grew() {
+            dense::begin();
+        }
+        if dense::look() | usage::look_again() {
+            calm = 0;
+            continue;
+        }
+        unused = if calm == 0 { low - unwanted } else { low.min(unused) };
+        calm += 1;
+        match calm {
+            // From now on spans note who takes blocks there.
+            1 => holes::watch(),
+            PATIENCE => {
+                purge::purge(unused);
+                holes::search(usize::MAX);
+                threads::purge();
+            }
+            _ => {}
+        }
+        if calm >= PATIENCE && retire() {
+            return ptr::null_mut();
+        }
+    }
+}
+
+/// Memory is short: all that is free goes back, and now and then all threads are
+/// asked to put away what they keep.
+fn hurry(looks: u32) {
+    if looks.is_multiple_of(ASK) {
+        threads::caches().for_each(Cache::ask_to_tidy);
+    }
+    purge::purge(usize::MAX);
+    holes::search(usize::MAX);
+}
+
+/// Gives pages back that are free within spans, if there is too much free memory.
+fn give_holes_back() {
+    let unwanted = usage::unwanted_loose();
+    if unwanted != 0 && !holes::search(unwanted).more {
+        usage::searched();
+    }
+}
+
+/// Ends the helper, unless there is something to do after all: whoever freed
+/// something while it still ran started no other. False: it goes on.
+fn retire() -> bool {
+    STATE.store(NONE, order::hint());
+    usage::look_from(space::mapped());
+    // By the next look everybody has seen that.
+    pause(TICK);
+    let again = usage::look_again()
+        && STATE.compare_exchange(NONE, RUNNING, order::hint(), order::hint()).is_ok();
+    !again
+}
+
+fn pause(milliseconds: u32) {
+    let never = AtomicU32::new(0);
+    sys::futex_wait_for(&never, 0, milliseconds);
+}
+
+/// Puts the mail of threads away that did nothing since the last look, or
+/// nothing but what their magazines could do, and asks these to put away what
+/// they keep: a block in a magazine holds its span.
+fn relieve_sleepers() {
+    let now = sys::monotonic_ms() as Millis;
+    let mut boxes = Boxes::new();
+    for cache in threads::caches().filter(|cache| cache.home.sleeps(now)) {
+        cache.ask_to_tidy();
+        if cache.home.has_mail() {
+            boxes.relieve(cache.home);
+        }
+    }
+    boxes.empty();
+}
+
+/// Puts away what the calling thread keeps: it is going to sleep.
+pub(crate) fn thread_idle() {
+    if let Some(cache) = threads::present() {
+        // SAFETY: [OWNER-ONLY] it is the calling thread's.
+        unsafe { cache.idle() };
+        attend();
+    }
+}
+
+/// Gives back all free memory now, after putting away all mail: a block that
+/// waits there holds its span, as does one that a thread keeps. Returns how
+/// many bytes.
+pub(crate) fn give_back_all() -> usize {
+    if let Some(cache) = threads::present() {
+        // SAFETY: [OWNER-ONLY] it is the calling thread's.
+        unsafe { cache.tidy() };
+    }
+    threads::caches().for_each(Cache::ask_to_tidy);
+    let mut boxes = Boxes::new();
+    let arenas = arena::all().iter().map(|arena| &arena.home);
+    for home in arenas.chain(threads::homes()) {
+        if home.has_mail() {
+            boxes.relieve_surely(home);
+        }
+    }
+    boxes.empty();
+    let granules = purge::everything();
+    granules + holes::everything() + threads::purge()
+}
+
+/// In the child of a fork: the helper is not here.
+pub(crate) fn after_fork() {
+    STATE.store(NONE, order::hint());
+}

@@ -1,0 +1,127 @@
+//! A lock of one word: uncontended, one compare-and-swap to take and one swap
+//! to give back. It names its holder, so that the child of a fork can tell
+//! which locks belong to threads that it does not have.
+//!
+//! ```text
+//!  word   0            free
+//!         token        held by the thread of that token
+//!         token|WAIT   held, and somebody sleeps until it is free
+//!         DEAD         its holder vanished in a fork: nobody gets it again
+//! ```
+
+use crate::base::order;
+use crate::base::sync::{self, AtomicU32};
+
+const WAIT: u32 = 1 << 31;
+const DEAD: u32 = u32::MAX;
+/// Looks at a held lock before sleeping.
+#[cfg(not(strata_loom))]
+const SPINS: u32 = 100;
+/// The models are to sleep.
+#[cfg(strata_loom)]
+const SPINS: u32 = 1;
+
+pub(crate) struct Lock {
+    word: AtomicU32,
+}
+
+/// Proof that the lock is held; gives it back when dropped.
+pub(crate) struct Held<'a> {
+    lock: &'a Lock,
+}
+
+impl Lock {
+    #[cfg(not(strata_loom))]
+    pub(crate) const fn new() -> Self {
+        Lock { word: AtomicU32::new(0) }
+    }
+
+    #[cfg(strata_loom)]
+    pub(crate) fn new() -> Self {
+        Lock { word: AtomicU32::new(0) }
+    }
+
+    /// Takes the lock if it is free.
+    #[inline]
+    pub(crate) fn try_take(&self) -> Option<Held<'_>> {
+        self.word
+            .compare_exchange(0, sync::thread_token(), order::lock_take(), order::hint())
+            .ok()
+            .map(|_| Held { lock: self })
+    }
+
+    /// Takes the lock, waiting for it. `None` only in the child of a fork,
+    /// for a lock whose holder does not exist there.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<Held<'_>> {
+        match self.try_take() {
+            Some(held) => Some(held),
+            None => self.take_slow(),
+        }
+    }
+
+    #[cold]
+    fn take_slow(&self) -> Option<Held<'_>> {
+        let token = sync::thread_token();
+        let mut spins = 0;
+        let mut mine = token;
+        loop {
+            let seen = self.word.load(order::hint());
+            if seen == DEAD {
+                return None;
+            }
+            if seen == 0 {
+                if self.word.compare_exchange(0, mine, order::lock_take(), order::hint()).is_ok() {
+                    return Some(Held { lock: self });
+                }
+            } else if spins < SPINS {
+                spins += 1;
+                sync::relax();
+            } else {
+                // Who once slept takes the lock with the mark on it: others
+                // may be asleep still, and only this word knows.
+                mine = token | WAIT;
+                let marked = seen | WAIT;
+                if seen == marked
+                    || self
+                        .word
+                        .compare_exchange(seen, marked, order::hint(), order::hint())
+                        .is_ok()
+                {
+                    sync::wait(&self.word, marked);
+                }
+            }
+        }
+    }
+
+    /// In the child of a fork: a lock held by a thread other than the one
+    /// that forked will never be given back. Says whether this is one.
+    #[cfg(not(strata_loom))]
+    pub(crate) fn is_orphaned(&self) -> bool {
+        let seen = self.word.load(order::hint());
+        seen != 0 && seen & !WAIT != sync::thread_token()
+    }
+
+    /// In the child of a fork: frees an orphaned lock whose data is whole
+    /// after every single store.
+    #[cfg(not(strata_loom))]
+    pub(crate) fn reset(&self) {
+        self.word.store(0, order::lock_free());
+    }
+
+    /// In the child of a fork: an orphaned lock whose data may be half
+    /// changed is never given out again.
+    #[cfg(not(strata_loom))]
+    pub(crate) fn bury(&self) {
+        self.word.store(DEAD, order::lock_free());
+    }
+}
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.lock.word.swap(0, order::lock_free()) & WAIT != 0 && sync::step("lock_wakes") {
+            sync::wake(&self.lock.word);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Arenas: shards of the heap. Each has chunks of granules, a home for spans
+//! that no thread has, and chunks of page runs (`medium`). A thread stays with
+//! one arena, chosen by the CPU that it first ran on.
+
+use core::ptr::NonNull;
+
+use crate::base::class::{GRANULE, MAX_WORDS, SHAPES, UNIT};
+use crate::base::order;
+use crate::base::sync::{AtomicU32, AtomicUsize};
+use crate::heap::home::{self, Home};
+use crate::heap::homes;
+use crate::pages::cgroup;
+use crate::pages::committed::{self, Refused};
+use crate::pages::medium::Medium;
+use crate::pages::pool;
+use crate::pages::rooms::Rooms;
+use crate::pages::space;
+use crate::pages::usage;
+use crate::span::granules::{self, PER_CHUNK};
+use crate::span::map::{CHUNK, Chunk, MAP};
+use crate::span::span::{Hand, Span};
+use crate::sys;
+
+/// Most arenas at a time.
+pub(crate) const MAX_ARENAS: usize = 8;
+
+/// What belongs to a shard and can be lost in a fork: replaced as a whole.
+pub(crate) struct Arena {
+    /// Spans of no thread.
+    pub(crate) home: Home,
+    /// Chunks of page runs.
+    pub(crate) medium: Medium,
+}
+
+const SLOTS: usize = home::ARENA_IDS as usize;
+
+static ARENAS: [Arena; SLOTS] = {
+    let mut arenas = [const { Arena { home: Home::new(0), medium: Medium::new(0) } }; SLOTS];
+    let mut i = 0;
+    while i < SLOTS {
+        arenas[i] = Arena { home: Home::new(i as u32 + 1), medium: Medium::new(i as u32 + 1) };
+        i += 1;
+    }
+    arenas
+};
+
+/// Where each shard's free granules are: whole after every single store, so
+/// it outlives a fork.
+static ROOMS: [Rooms; MAX_ARENAS] = [const { Rooms::new() }; MAX_ARENAS];
+
+/// Shards that there are.
+static COUNT: AtomicUsize = AtomicUsize::new(1);
+
+/// Shards that threads are given; the others may have some from before.
+static GIVEN: AtomicUsize = AtomicUsize::new(1);
+
+/// Which of `ARENAS` a shard has now.
+static PRESENT: [AtomicU32; MAX_ARENAS] = [const { AtomicU32::new(0) }; MAX_ARENAS];
+
+/// Slots of `ARENAS` handed out.
+static USED: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets up as many shards as the process may use CPUs, with hints at
+/// `tables`, once, while nobody else runs.
+pub(crate) fn place(tables: &[NonNull<u8>], chunks: usize) {
+    for (shard, table) in tables.iter().enumerate() {
+        ROOMS[shard].place(*table, chunks);
+        install(shard);
+    }
+    COUNT.store(tables.len(), order::hint());
+    GIVEN.store(tables.len(), order::hint());
+}
+
+/// How many shards there should be.
+pub(crate) fn wanted() -> usize {
+    sys::cpu_count().clamp(1, MAX_ARENAS)
+}
+
+fn install(shard: usize) -> bool {
+    let slot = USED.fetch_add(1, order::hint());
+    let Some(arena) = ARENAS.get(slot) else { return false };
+    homes::publish(&arena.home);
+    PRESENT[shard].store(slot as u32, order::table_publish());
+    true
+}
+
+/// Shards that there are.
+pub(crate) fn count() -> usize {
+    COUNT.load(order::hint())
+}
+
+/// Gives threads as many shards as the container may use processors, from now on.
+pub(crate) fn fit_container() {
+    if let Some(cpus) = cgroup::cpus() {
+        GIVEN.store(cpus.clamp(1, count()), order::hint());
+    }
+}
+
+/// The shard for a thread on this CPU.
+pub(crate) fn nearest() -> usize {
+    sys::current_cpu() % GIVEN.load(order::hint())
+}
+
+/// The arena of a shard.
+pub(crate) fn get(shard: usize) -> &'static Arena {
+    &ARENAS[PRESENT[shard].load(order::table_read()) as usize]
+}
+
+/// The arena of the shard that a chunk of spans is in.
+pub(crate) fn of(chunk: &Chunk) -> &'static Arena {
+    get(chunk.arena.load(order::through_block()) as usize)
+}
+
+/// The arena that an entry names, if its owner is one.
+pub(crate) fn by_id(id: u32) -> Option<&'static Arena> {
+    ARENAS.get(id.wrapping_sub(1) as usize)
+}
+
+/// Every arena there ever was.
+pub(crate) fn all() -> &'static [Arena] {
+    &ARENAS[..USED.load(order::hint()).min(SLOTS)]
+}
+
+/// In the child of a fork: an arena that a vanished thread was changing is
+/// lost; its shard gets a new one, while there are any.
+pub(crate) fn after_fork() {
+    for shard in 0..count() {
+        let arena = get(shard);
+        let home = arena.home.bury_if_orphaned();
+        let medium = arena.medium.bury_if_orphaned();
+        if home || medium {
+            install(shard);
+        }
+    }
+}
+
+/// Makes a span of `class` with the home `home`, all its blocks free. It is
+/// on no shelf yet. No lock is taken but to map a chunk.
+pub(crate) fn claim_span(shard: usize, class: usize, home: u32) -> Option<NonNull<Span>> {
+    let len = SHAPES[class].granules as usize;
+    let (index, first) = claim(shard, len).ok()??;
+    let chunk = MAP.chunk(index);
+    let span = chunk.join(first, len);
+    let base = MAP.chunk_base(index).wrapping_add(first * GRANULE);
+    // SAFETY: [CHUNK-SPANS] a chunk with granules to claim has its bitmaps.
+    let long = unsafe { chunk.long_bits.load(order::through_block()).add(first * MAX_WORDS) };
+    // SAFETY: [HOME-LOCKED] we claimed the granules, so the span is ours
+    // until it has a home.
+    unsafe { home::found(span, class, base, long, home) };
+    Some(span)
+}
+
+/// A chunk and a granule of it, if there was one.
+type Found = Option<(usize, usize)>;
+
+/// Claims a run of `len` granules: of this shard, else of another, else of a
+/// new chunk.
+fn claim(shard: usize, len: usize) -> Result<Found, Refused> {
+    let shards = count();
+    for i in 0..shards {
+        if let Some(found) = claim_in((shard + i) % shards, len)? {
+            return Ok(Some(found));
+        }
+    }
+    while new_chunk(shard).is_some() {
+        // Others may be faster and leave none; then we map one more.
+        if let Some(found) = claim_in(shard, len)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
+    let granules = |index| &MAP.chunk(index).granules;
+    let Some((index, first, dirty)) = ROOMS[shard].claim(len, MAP.opened_chunks(), granules) else {
+        return Ok(None);
+    };
+    let had = dirty.count_ones() as usize;
+    // How much is to be charged is known by whoever has claimed them.
+    if let Err(refused) = committed::charge((len - had) * GRANULE) {
+        give_back(index, granules::mask(first, len), dirty);
+        return Err(refused);
+    }
+    usage::took_span(len * GRANULE, had * GRANULE);
+    Ok(Some((index, first)))
+}
+
+/// Maps a chunk for spans and offers its granules to all.
+#[cold]
+fn new_chunk(shard: usize) -> Option<()> {
+    let index = space::map(1, 1, CHUNK)?.at;
+    let chunk = MAP.chunk(index);
+    if !furnish(chunk) {
+        // SAFETY: nobody knows of the chunk yet.
+        unsafe { space::unmap(index, 1, CHUNK) };
+        return None;
+    }
+    chunk.arena.store(shard as u32, order::through_block());
+    chunk.granules.open();
+    ROOMS[shard].mark(index, u64::MAX);
+    usage::grew_to(space::mapped());
+    Some(())
+}
+
+/// Gets the spans and bitmaps of a chunk; they stay with its record.
+fn furnish(chunk: &Chunk) -> bool {
+    if chunk.spans.load(order::through_block()).is_null() {
+        let Some(spans) = pool::get(PER_CHUNK * size_of::<Span>()) else { return false };
+        chunk.spans.store(spans.as_ptr().cast(), order::through_block());
+    }
+    if chunk.long_bits.load(order::through_block()).is_null() {
+        let Some(bits) = pool::get(PER_CHUNK * MAX_WORDS * 8) else { return false };
+        chunk.long_bits.store(bits.as_ptr().cast(), order::through_block());
+    }
+    true
+}
+
+/// Gives the granules of emptied spans back to their chunks. The caller holds
+/// no lock.
+pub(crate) fn retire(mut empty: Hand) {
+    let mut filled = empty.filled();
+    // SAFETY: the spans came out of a home that they left; they are ours alone.
+    while let Some(span) = unsafe { empty.pop() } {
+        // SAFETY: likewise.
+        let (base, bytes, holes) = unsafe { home::retire(span) };
+        filled += holes;
+        let index = MAP.chunk_index(base);
+        let first = (base.addr() % CHUNK) / GRANULE;
+        let bits = granules::mask(first, bytes / GRANULE);
+        give_back(index, bits, bits);
+        usage::gave_span(bytes);
+    }
+    if filled != 0 {
+        usage::filled(filled * UNIT);
+    }
+}
+
+/// Gives claimed granules of a chunk back; `dirty` are those with memory.
+pub(crate) fn give_back(index: usize, bits: u64, dirty: u64) {
+    let chunk = MAP.chunk(index);
+    let shard = chunk.arena.load(order::through_block()) as usize;
+    ROOMS[shard].give_back(index, &chunk.granules, bits, dirty);
+}

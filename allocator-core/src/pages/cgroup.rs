@@ -1,0 +1,343 @@
+//! What the container allows: the limits of the process's control group (version 2)
+//! and of those that it lies in, and how hard pressed it is for memory. Read from
+//! the kernel's files, when somebody asks; what is not there does not limit.
+//!
+//! ```text
+//!  /proc/self/cgroup        0::/a/b
+//!  /sys/fs/cgroup/a/b       memory.max memory.high memory.current memory.stat cpu.max
+//!  /sys/fs/cgroup/a         the same; and so on up
+//!  …/a/b/memory.pressure    or /proc/pressure/memory
+//! ```
+
+use core::ffi::CStr;
+
+use crate::base::order;
+use crate::base::sync::{AtomicBool, AtomicU8, AtomicU32};
+use crate::sys::{self, FileError};
+
+/// Of a limit, in percent: from here on memory is short.
+const SHORT: usize = 90;
+/// And from here on it is not any more.
+const PLENTY: usize = 85;
+/// Percent of the last ten seconds in which some task waited for memory: likewise.
+const WAITS: usize = 10;
+const WAITS_NO_MORE: usize = 5;
+
+/// Whether memory was short when somebody last looked.
+static SHORTAGE: AtomicBool = AtomicBool::new(false);
+
+/// When that was: milliseconds, modulo 2^32.
+static LOOKED: AtomicU32 = AtomicU32::new(0);
+
+/// What was not there when somebody looked, and is not looked for again.
+static ABSENT: AtomicU8 = AtomicU8::new(0);
+
+/// A bit of that: memory limits, at all levels.
+const LIMITS: u8 = 1;
+/// Another: how long tasks of the group wait for memory.
+const GROUP_WAITS: u8 = 2;
+/// And another: how long those of the whole system do.
+const SYSTEM_WAITS: u8 = 4;
+
+/// Whether memory was short when somebody last looked.
+#[inline]
+pub(crate) fn is_pressed() -> bool {
+    SHORTAGE.load(order::hint())
+}
+
+/// Whether nobody looked for so many milliseconds.
+pub(crate) fn is_due(milliseconds: u32) -> bool {
+    now().wrapping_sub(LOOKED.load(order::hint())) >= milliseconds
+}
+
+fn now() -> u32 {
+    sys::monotonic_ms() as u32
+}
+
+/// Looks whether memory is short. Says so.
+#[cold]
+#[inline(never)]
+pub(crate) fn look() -> bool {
+    LOOKED.store(now(), order::hint());
+    let before = is_pressed();
+    // Where a file cannot be opened just now, nothing new is known.
+    let after = measure(before).unwrap_or(before);
+    if after != before {
+        SHORTAGE.store(after, order::hint());
+    }
+    after
+}
+
+/// What a file of the kernel's says; `Ok(None)`: it is not there.
+type Told<T> = Result<Option<T>, FileError>;
+
+/// Whether memory is short, where it was, or was not, `before`.
+fn measure(before: bool) -> Result<bool, FileError> {
+    const GROUP: u8 = LIMITS | GROUP_WAITS;
+    let absent = ABSENT.load(order::hint());
+    let group = if absent & GROUP == GROUP { None } else { Group::of_this()? };
+    let group = group.as_ref();
+    let used = ask(LIMITS, || group.map_or(Ok(None), Group::shortage))?;
+    let of_group = ask(GROUP_WAITS, || group.map_or(Ok(None), Group::waiting))?;
+    let waits = match of_group {
+        None => ask(SYSTEM_WAITS, || Ok(read(c"/proc/pressure/memory", waiting)?.flatten()))?,
+        told => told,
+    };
+    let (used, waits) = (used.unwrap_or(0), waits.unwrap_or(0));
+    let (short, too_long) = if before { (PLENTY, WAITS_NO_MORE) } else { (SHORT, WAITS) };
+    Ok(used >= short || waits >= too_long)
+}
+
+/// Asks, unless it was not there before; remembers if it is not.
+fn ask(what: u8, question: impl FnOnce() -> Told<usize>) -> Told<usize> {
+    if ABSENT.load(order::hint()) & what != 0 {
+        return Ok(None);
+    }
+    let told = question()?;
+    if told.is_none() {
+        ABSENT.fetch_or(what, order::hint());
+    }
+    Ok(told)
+}
+
+/// Percent of the last ten seconds in which some task waited for memory.
+fn waiting(text: &[u8]) -> Option<usize> {
+    line(text, b"some avg10=").and_then(number)
+}
+
+/// Processors' worth of time that the container may use, rounded up. `None`: there
+/// is no limit.
+///
+/// Out of line, because of what is read onto the stack: who calls this is on every
+/// thread's way, and a page of each stack would be in use for it.
+#[cold]
+#[inline(never)]
+pub(crate) fn cpus() -> Option<usize> {
+    let mut least: Option<usize> = None;
+    let levels = Group::of_this().ok()??.for_levels(|group| {
+        if let Some(cpus) = group.read(b"cpu.max", cpus_of)?.flatten() {
+            least = Some(least.map_or(cpus, |least| least.min(cpus)));
+        }
+        Ok(())
+    });
+    levels.ok()?;
+    least
+}
+
+/// From `QUOTA PERIOD`; none of `max PERIOD`.
+fn cpus_of(text: &[u8]) -> Option<usize> {
+    let quota = number(text)?;
+    let blank = text.iter().position(|byte| *byte == b' ')?;
+    let period = number(&text[blank + 1..])?;
+    Some(quota.div_ceil(period.max(1)).max(1))
+}
+
+/// Bytes of a file that are looked at.
+const TEXT: usize = 2048;
+/// Bytes of a path, its end included; a group that lies deeper is not looked at.
+const PATH: usize = 512;
+const ROOT: &[u8] = b"/sys/fs/cgroup";
+
+/// A control group: its folder.
+struct Group {
+    path: [u8; PATH],
+    len: usize,
+}
+
+impl Group {
+    /// The one of this process.
+    fn of_this() -> Told<Group> {
+        Ok(read(c"/proc/self/cgroup", Group::named)?.flatten())
+    }
+
+    /// The one that `/proc/self/cgroup` names.
+    fn named(text: &[u8]) -> Option<Group> {
+        let place = line(text, b"0::")?;
+        let place = place.split(|byte| *byte == b'\n').next()?;
+        let mut group = Group { path: [0; PATH], len: 0 };
+        group.push(ROOT)?;
+        group.push(place.strip_suffix(b"/").unwrap_or(place))?;
+        Some(group)
+    }
+
+    fn push(&mut self, part: &[u8]) -> Option<()> {
+        let end = self.len + part.len();
+        // One byte stays, for the end of a string.
+        self.path.get_mut(self.len..end).filter(|_| end < PATH)?.copy_from_slice(part);
+        self.len = end;
+        Some(())
+    }
+
+    /// Calls `f` with the group and all above it.
+    fn for_levels(
+        &self,
+        mut f: impl FnMut(&Group) -> Result<(), FileError>,
+    ) -> Result<(), FileError> {
+        let mut level = Group { path: self.path, len: self.len };
+        while level.len >= ROOT.len() {
+            f(&level)?;
+            let above = level.path[..level.len].iter().rposition(|byte| *byte == b'/');
+            level.len = above.unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    /// Percent of the tightest memory limit that are used, by what cannot be
+    /// dropped; of none, 0. `None`: no level has files for limits.
+    fn shortage(&self) -> Told<usize> {
+        let mut most = None;
+        self.for_levels(|group| {
+            let high = group.read(b"memory.high", limit)?;
+            let max = group.read(b"memory.max", limit)?;
+            if let Some(limit) = high.into_iter().chain(max).min() {
+                most = most.max(Some(group.used(limit)?));
+            }
+            Ok(())
+        })?;
+        Ok(most)
+    }
+
+    /// Percent of a limit that are used at this level.
+    fn used(&self, limit: usize) -> Result<usize, FileError> {
+        if limit == NO_LIMIT {
+            return Ok(0);
+        }
+        let current = self.read(b"memory.current", number)?.flatten().unwrap_or(0);
+        // Pages of files come and go, and fill any limit in time.
+        let files = self.read(b"memory.stat", |text| {
+            let bytes = |name| line(text, name).and_then(number).unwrap_or(0);
+            bytes(b"inactive_file ") + bytes(b"active_file ")
+        })?;
+        let used = current.saturating_sub(files.unwrap_or(0));
+        Ok(used.saturating_mul(100) / limit.max(1))
+    }
+
+    /// Percent of the last ten seconds in which some task of the group waited for
+    /// memory.
+    fn waiting(&self) -> Told<usize> {
+        Ok(self.read(b"memory.pressure", waiting)?.flatten())
+    }
+
+    /// Reads a file of the group.
+    fn read<R>(&self, name: &[u8], f: impl FnOnce(&[u8]) -> R) -> Told<R> {
+        let mut file = Group { path: self.path, len: self.len };
+        let named = file.push(b"/").and_then(|()| file.push(name));
+        file.path[file.len] = 0;
+        match CStr::from_bytes_until_nul(&file.path) {
+            Ok(path) if named.is_some() => read(path, f),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Calls `f` with the start of a file, if it is there.
+fn read<R>(path: &CStr, f: impl FnOnce(&[u8]) -> R) -> Told<R> {
+    let mut text = [0; TEXT];
+    match sys::read_file(path, &mut text) {
+        Ok(len) => Ok(Some(f(&text[..len]))),
+        Err(FileError::Absent) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The limit of a group that has none.
+const NO_LIMIT: usize = usize::MAX;
+
+/// The limit that a file says: a number, or `max`.
+fn limit(text: &[u8]) -> usize {
+    number(text).unwrap_or(NO_LIMIT)
+}
+
+/// What follows upon `start` in the line that begins with it.
+fn line<'a>(text: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
+    let mut rest = text;
+    loop {
+        if let Some(found) = rest.strip_prefix(start) {
+            return Some(found);
+        }
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        rest = &rest[end + 1..];
+    }
+}
+
+/// The whole number that a text begins with.
+fn number(text: &[u8]) -> Option<usize> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(None, |number: Option<usize>, digit| {
+        let digit = usize::from(digit - b'0');
+        Some(number.unwrap_or(0).saturating_mul(10).saturating_add(digit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_to_their_end() {
+        assert_eq!(number(b"268435456\n"), Some(268_435_456));
+        assert_eq!(number(b"12.34 avg60=0.00"), Some(12));
+        assert_eq!(number(b"max\n"), None);
+        assert_eq!(number(b""), None);
+        assert_eq!(number(b"99999999999999999999999"), Some(usize::MAX));
+    }
+
+    #[test]
+    fn lines_are_found_by_their_start() {
+        let text = b"anon 5\nfile 70\ninactive_file 30\nactive_file 40\n";
+        assert_eq!(line(text, b"inactive_file ").and_then(number), Some(30));
+        assert_eq!(line(text, b"active_file ").and_then(number), Some(40));
+        assert_eq!(line(text, b"shmem "), None);
+        let pressure = b"some avg10=3.27 avg60=1.00 avg300=0.10 total=9\nfull avg10=1.00\n";
+        assert_eq!(line(pressure, b"some avg10=").and_then(number), Some(3));
+    }
+
+    #[test]
+    fn processors_are_rounded_up() {
+        assert_eq!(cpus_of(b"150000 100000\n"), Some(2));
+        assert_eq!(cpus_of(b"400000 100000\n"), Some(4));
+        assert_eq!(cpus_of(b"1000 100000\n"), Some(1));
+        assert_eq!(cpus_of(b"max 100000\n"), None);
+        assert_eq!(cpus_of(b"5"), None);
+    }
+
+    #[test]
+    fn limits_are_numbers_or_none() {
+        assert_eq!(limit(b"268435456\n"), 268_435_456);
+        assert_eq!(limit(b"max\n"), NO_LIMIT);
+        assert_eq!(limit(b""), NO_LIMIT);
+    }
+
+    #[test]
+    fn the_group_is_that_of_version_2() {
+        let is = |text: &[u8], place: &[u8]| {
+            let group = Group::named(text).unwrap();
+            assert_eq!(group.path[..group.len], [ROOT, place].concat()[..]);
+        };
+        is(b"0::/\n", b"");
+        is(b"0::/a/b\n", b"/a/b");
+        is(b"9:memory:/old\n0::/new\n", b"/new");
+        assert!(Group::named(b"9:memory:/old\n").is_none());
+        assert!(Group::named(b"").is_none());
+        let mut long = [b'x'; 2 * PATH];
+        long[..4].copy_from_slice(b"0::/");
+        assert!(Group::named(&long).is_none());
+    }
+
+    #[test]
+    fn a_group_is_looked_at_with_all_above_it() {
+        let mut group = Group { path: [0; PATH], len: 0 };
+        group.push(ROOT).unwrap();
+        group.push(b"/a/b").unwrap();
+        let mut lens = [0; 8];
+        let mut levels = 0;
+        let all = group.for_levels(|level| {
+            lens[levels] = level.len - ROOT.len();
+            levels += 1;
+            Ok(())
+        });
+        assert_eq!((all, &lens[..levels]), (Ok(()), &[4, 2, 0][..]));
+        let mut group = Group { path: [0; PATH], len: 0 };
+        assert!(group.push(&[b'x'; PATH]).is_none());
+    }
+}

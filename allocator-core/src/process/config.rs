@@ -1,0 +1,213 @@
+//! Options in the program's source: the same as in the environment, chosen
+//! where the program names its allocator.
+
+use crate::process::conf::{self, KEYS};
+
+/// Options, for [`Strata::with_config`](crate::Strata::with_config):
+///
+/// ```
+/// use allocator_core::{Config, Strata};
+///
+/// #[global_allocator]
+/// static GLOBAL: Strata =
+///     Strata::with_config(Config::new().helper(false).limit(512 << 20));
+/// # drop(vec![1, 2, 3]);
+/// ```
+///
+/// Each function is a key of the environment variable `STRATA_CONF`, which
+/// wins, key by key. What neither chooses has its default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// What is chosen for each of `KEYS`.
+    chosen: [Option<usize>; KEYS.len()],
+}
+
+/// When something is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum When {
+    /// Never.
+    #[default]
+    Never,
+    /// At the end of the process.
+    Exit,
+}
+
+/// When memory gets transparent huge pages, where the system has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Thp {
+    /// When a heap has become large, where it is dense.
+    #[default]
+    Auto,
+    /// Never, even if the system would put them everywhere.
+    Never,
+    /// From the start, everywhere.
+    Always,
+}
+
+impl Config {
+    /// Nothing chosen, for those who have no options to give.
+    pub(crate) const PLAIN: &Config = &Config::new();
+
+    /// Nothing chosen: the defaults.
+    #[must_use]
+    pub const fn new() -> Self {
+        Config { chosen: [None; KEYS.len()] }
+    }
+
+    /// When a table of what memory is held for is printed on standard error; by
+    /// default never. [`Strata::explain`](crate::Strata::explain) gives it at any
+    /// time.
+    #[must_use]
+    pub const fn explain(self, when: When) -> Self {
+        self.with_when(const { conf::place("explain") }, when)
+    }
+
+    /// Allocations that would take the committed bytes above this fail, after
+    /// all free memory went back; 0, the default: there is no such limit.
+    /// [`Strata::set_hard_limit`](crate::Strata::set_hard_limit) changes it.
+    #[must_use]
+    pub const fn hard_limit(self, bytes: usize) -> Self {
+        self.with(const { conf::place("hard_limit") }, Some(bytes))
+    }
+
+    /// Whether the options are listed on standard error, with what is in
+    /// force; by default they are not.
+    #[must_use]
+    pub const fn help(self, wanted: bool) -> Self {
+        self.with_flag(const { conf::place("help") }, wanted)
+    }
+
+    /// Whether a thread may be started to give memory back, as is the default.
+    /// Without it, whoever frees too much does that.
+    #[must_use]
+    pub const fn helper(self, allowed: bool) -> Self {
+        self.with_flag(const { conf::place("helper") }, allowed)
+    }
+
+    /// Whether an inaccessible stretch of addresses stands behind each block
+    /// above 1 MiB: running over its end (rounded up to a page) faults. By
+    /// default there is none.
+    #[must_use]
+    pub const fn huge_guards(self, wanted: bool) -> Self {
+        self.with_flag(const { conf::place("huge_guards") }, wanted)
+    }
+
+    /// When the committed bytes come above this, all free memory goes back,
+    /// and if that is not enough, the program is told, if it wants to be
+    /// ([`Strata::on_limit`](crate::Strata::on_limit)); 0, the default: there
+    /// is no such limit. [`Strata::set_limit`](crate::Strata::set_limit)
+    /// changes it.
+    #[must_use]
+    pub const fn limit(self, bytes: usize) -> Self {
+        self.with(const { conf::place("limit") }, Some(bytes))
+    }
+
+    /// When the C library prints numbers on standard error; by default never.
+    /// Programs that have no C library of Strata's print none.
+    #[must_use]
+    pub const fn stats(self, when: When) -> Self {
+        self.with_when(const { conf::place("stats") }, when)
+    }
+
+    /// When memory gets transparent huge pages; by default late, and under dense
+    /// chunks alone.
+    #[must_use]
+    pub const fn thp(self, when: Thp) -> Self {
+        let name = match when {
+            Thp::Auto => "auto",
+            Thp::Never => "never",
+            Thp::Always => "always",
+        };
+        self.with_name(const { conf::place("thp") }, name)
+    }
+
+    const fn with_when(self, key: usize, when: When) -> Self {
+        let name = match when {
+            When::Never => "never",
+            When::Exit => "exit",
+        };
+        self.with_name(key, name)
+    }
+
+    const fn with_flag(self, key: usize, value: bool) -> Self {
+        self.with_name(key, if value { "true" } else { "false" })
+    }
+
+    const fn with_name(self, key: usize, value: &str) -> Self {
+        self.with(key, conf::value_place(key, value))
+    }
+
+    const fn with(mut self, key: usize, value: Option<usize>) -> Self {
+        self.chosen[key] = value;
+        self
+    }
+
+    /// Puts in force what is chosen.
+    pub(crate) fn apply(&self) {
+        for (key, chosen) in KEYS.iter().zip(self.chosen) {
+            if let Some(value) = chosen {
+                (key.choose)(value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The options with one chosen by its function, which must exist for every
+    /// key, and the text that chooses it in the environment.
+    fn both_ways(name: &str) -> [(Config, &'static [u8]); 2] {
+        const NEW: Config = Config::new();
+        match name {
+            "explain" => [
+                (NEW.explain(When::Exit), b"explain:exit"),
+                (NEW.explain(When::Never), b"explain:never"),
+            ],
+            "hard_limit" => [
+                (NEW.hard_limit(0), b"hard_limit:none"),
+                (NEW.hard_limit(3 << 50), b"hard_limit:3145728g"),
+            ],
+            "help" => [(NEW.help(false), b"help:false"), (NEW.help(true), b"help:true")],
+            "helper" => [(NEW.helper(false), b"helper:false"), (NEW.helper(true), b"helper:true")],
+            "huge_guards" => [
+                (NEW.huge_guards(true), b"huge_guards:true"),
+                (NEW.huge_guards(false), b"huge_guards:false"),
+            ],
+            "limit" => [(NEW.limit(0), b"limit:0"), (NEW.limit(1 << 50), b"limit:1048576g")],
+            "stats" => {
+                [(NEW.stats(When::Exit), b"stats:exit"), (NEW.stats(When::Never), b"stats:never")]
+            }
+            "thp" => [(NEW.thp(Thp::Always), b"thp:always"), (NEW.thp(Thp::Auto), b"thp:auto")],
+            _ => panic!("{name} is in the table, and has no function"),
+        }
+    }
+
+    #[test]
+    fn both_ways_choose_the_same() {
+        let all = || -> [usize; KEYS.len()] { core::array::from_fn(|i| (KEYS[i].chosen)()) };
+        for (i, key) in KEYS.iter().enumerate() {
+            for (config, text) in both_ways(key.name) {
+                let value = config.chosen[i].expect("it is chosen");
+                let other = usize::from(value == 0);
+                (key.choose)(other);
+                let mut want = all();
+                assert_eq!(want[i], other, "{}", key.name);
+                want[i] = value;
+                config.apply();
+                assert_eq!(all(), want, "{}", key.name);
+                (key.choose)(other);
+                conf::apply(text);
+                assert_eq!(all(), want, "{}", key.name);
+            }
+            (key.choose)(0);
+        }
+    }
+
+    #[test]
+    fn nothing_is_chosen_by_itself() {
+        assert_eq!(Config::new(), Config::default());
+        assert_eq!(Config::new().chosen, [None; KEYS.len()]);
+    }
+}

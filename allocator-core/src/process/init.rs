@@ -1,0 +1,152 @@
+//! Setting up, at the first allocation of the process: the window is chosen,
+//! the tables are reserved (addresses only) with guards around each, the
+//! arenas get theirs, the hooks are registered.
+//!
+//! ```text
+//!  │guard│ entries 128 MiB │guard│ chunks 128 MiB │guard│taken│guard│rooms…│guard│
+//! ```
+//! for a window of 1 TiB; all in proportion for smaller ones.
+
+use core::ptr::{self, NonNull};
+
+use crate::background::helper;
+use crate::base::once::{Done, Once};
+use crate::base::order;
+use crate::base::sync::{AtomicPtr, AtomicUsize};
+use crate::pages::arena::{self, MAX_ARENAS};
+use crate::pages::huge;
+use crate::pages::pool::{self, GUARD};
+use crate::pages::rooms;
+use crate::pages::space;
+use crate::process::conf;
+use crate::process::config::Config;
+use crate::purge::limit;
+use crate::purge::purge;
+use crate::span::map::{self, CHUNK_SHIFT, MAP, WINDOW_ALIGN};
+use crate::sys;
+use crate::thread::threads;
+
+/// Bytes of the window, where nothing limits it.
+const WINDOW: usize = 1 << 40;
+/// Bytes of the smallest window.
+const WINDOW_MIN: usize = 1 << 28;
+/// Between the window's end and what the system maps by itself, in bytes.
+const GAP: usize = 64 << 30;
+
+static ONCE: Once = Once::new();
+
+/// Where the tables are that are opened whole, and their bytes.
+static BIT_TABLES: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+static BIT_TABLES_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Where the tables of taken chunks and of rooms are, and their bytes, the
+/// guard between them counted; none before the allocator is set up.
+pub(crate) fn bit_tables() -> (*mut u8, usize) {
+    (BIT_TABLES.load(order::hint()), BIT_TABLES_BYTES.load(order::hint()))
+}
+
+/// Whether the allocator is set up, after trying to. False when the system
+/// has no memory; the next call tries again. Whoever sets it up does so with
+/// these options.
+#[inline]
+pub(crate) fn ready(config: &Config) -> bool {
+    ONCE.is_done() || set_up(config)
+}
+
+#[cold]
+fn set_up(config: &Config) -> bool {
+    let done = ONCE.run(|| {
+        config.apply();
+        place()
+    });
+    if done == Done::ByUs {
+        // It may allocate, and then finds everything set up.
+        sys::on_fork(forked);
+        conf::read();
+    }
+    done != Done::Not
+}
+
+/// Chooses a window and reserves its tables.
+fn place() -> bool {
+    let mut window = WINDOW;
+    if let Some(limit) = sys::address_limit() {
+        window = limit.saturating_mul(2).checked_next_power_of_two().unwrap_or(WINDOW);
+        window = window.clamp(WINDOW_MIN, WINDOW);
+    }
+    while window >= WINDOW_MIN {
+        if place_window(window) {
+            return true;
+        }
+        window /= 4;
+    }
+    false
+}
+
+fn place_window(window: usize) -> bool {
+    let chunks = window >> CHUNK_SHIFT;
+    let arenas = arena::wanted();
+    let whole = |bytes: usize| bytes.next_multiple_of(GUARD);
+    let sizes = [
+        whole(map::entries_bytes(chunks)),
+        whole(map::chunks_bytes(chunks)),
+        whole(space::table_bytes(chunks)),
+        whole(rooms::table_bytes(chunks)) * arenas,
+    ];
+    let total = sizes.iter().sum::<usize>() + (sizes.len() + 1) * GUARD;
+    let Some(tables) = sys::reserve(total) else { return false };
+    let mut at = 0;
+    let [entries, records, taken, hints] = sizes.map(|size| {
+        let table = at + GUARD;
+        at = table + size;
+        // SAFETY: within the reservation.
+        unsafe { tables.add(table) }
+    });
+    let base = window_base(tables, window);
+    // SAFETY: these two are used at any place from the start, so they are
+    // opened whole; untouched, they cost nothing.
+    let opened =
+        unsafe { sys::commit(taken.as_ptr(), sizes[2]) && sys::commit(hints.as_ptr(), sizes[3]) };
+    if !opened {
+        // SAFETY: nobody knows of the tables yet.
+        unsafe { sys::release(tables.as_ptr(), total) };
+        return false;
+    };
+    let bit_tables = hints.addr().get() - taken.addr().get() + sizes[3];
+    BIT_TABLES.store(taken.as_ptr(), order::hint());
+    BIT_TABLES_BYTES.store(bit_tables, order::hint());
+    MAP.place(base, entries, records);
+    space::place(taken.as_ptr().cast(), chunks);
+    let mut shards = [hints; MAX_ARENAS];
+    for (i, shard) in shards.iter_mut().enumerate().take(arenas) {
+        // SAFETY: within the table of hints.
+        *shard = unsafe { hints.add(i * whole(rooms::table_bytes(chunks))) };
+    }
+    arena::place(&shards[..arenas], chunks);
+    sys::on_thread_exit(threads::ended);
+    true
+}
+
+/// Where the window is: well below what the system maps by itself, which it
+/// does from high addresses down; the tables are such a mapping, placed at
+/// random by the system. Where it maps from low addresses up (some tools and
+/// old layouts do), there is no room below, and the window is well above.
+fn window_base(tables: NonNull<u8>, window: usize) -> usize {
+    let gap = GAP.min(window);
+    let tables = tables.as_ptr().expose_provenance();
+    let base = tables.saturating_sub(window + gap) & !(WINDOW_ALIGN - 1);
+    if base != 0 { base } else { (tables + gap).next_multiple_of(WINDOW_ALIGN) }
+}
+
+/// In the child of a fork, which has one thread: mends or buries what the
+/// others were in the middle of.
+unsafe extern "C" fn forked() {
+    pool::after_fork();
+    space::after_fork();
+    huge::after_fork();
+    purge::after_fork();
+    limit::after_fork();
+    arena::after_fork();
+    threads::after_fork();
+    helper::after_fork();
+}

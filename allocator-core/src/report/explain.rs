@@ -1,0 +1,406 @@
+//! What the process's physical memory is held for: every byte of it in one row
+//! of a table, and the largest cause in words.
+//!
+//! ```text
+//!  asked of the system, page by page       divided by counts of blocks
+//!  ├ spans in use, by class ──────────────► live │ rounding │ cached │ free
+//!  ├ free granules, free units ───────────► free │ waiting
+//!  ├ runs and huge blocks, clean pages, tables
+//!  └ all there is, less these ────────────► not ours
+//! ```
+
+use core::fmt::{self, Display, Write};
+
+use crate::base::class;
+use crate::pages::usage;
+use crate::process::conf;
+use crate::report::residency::{self, Residency};
+use crate::report::stats::{self, ClassStats};
+use crate::sys::{self, Rss};
+use crate::thread::rounding;
+
+/// Bytes that belong to one size class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OfClass {
+    /// Bytes of a block; 0 where no class has any.
+    pub block_bytes: usize,
+    /// Bytes of the class in a row.
+    pub bytes: usize,
+}
+
+/// What the process's physical memory is held for. All numbers are bytes; the
+/// rows, which are the fields from `live_small_bytes` to `other_bytes`, add up
+/// to `resident_bytes` exactly.
+///
+/// What the system has in memory is asked page by page; spans, in which pages
+/// are shared, are divided by the counts of blocks. Where blocks that were
+/// never touched make these more than is in memory, thread caches are cut
+/// first and live blocks next. While other threads allocate or free, a row may
+/// be off by what they do meanwhile, and `other_bytes` makes up for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Explanation {
+    /// Physical memory of the process, as the system tells. Where it does not
+    /// tell, the sum of the rows.
+    pub resident_bytes: usize,
+    /// Live blocks up to 32 KiB, as far as the program asked for their bytes:
+    /// an estimate.
+    pub live_small_bytes: usize,
+    /// Live blocks above 32 KiB; whole pages.
+    pub live_large_bytes: usize,
+    /// What live blocks have because sizes are rounded up to classes: an
+    /// estimate, from the requests that met an empty magazine.
+    pub rounding_bytes: usize,
+    /// Free blocks in the magazines of threads.
+    pub cached_bytes: usize,
+    /// Free blocks in spans that have live blocks, too; those on their way home
+    /// from other threads; and the ends of spans, which hold no block.
+    pub span_free_bytes: usize,
+    /// Free spans within the bound of what may be held.
+    pub granule_free_bytes: usize,
+    /// Free page runs and kept mappings within that bound.
+    pub large_free_bytes: usize,
+    /// Free memory above that bound: it waits to be given back.
+    pub waiting_bytes: usize,
+    /// Tables and records.
+    pub metadata_bytes: usize,
+    /// Free and never written, but in memory: the system's huge pages hold it.
+    pub clean_bytes: usize,
+    /// What is not the allocator's: code, stacks, static data (its own, too),
+    /// and what the program maps by itself.
+    pub other_bytes: usize,
+    /// The class with most of `rounding_bytes`.
+    pub rounding_most: OfClass,
+    /// The class with most of `cached_bytes`.
+    pub cached_most: OfClass,
+    /// The class with most of `span_free_bytes`.
+    pub span_free_most: OfClass,
+}
+
+/// What physical memory is held for, other than live blocks: a row of an
+/// [`Explanation`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// `rounding_bytes`.
+    Rounding,
+    /// `cached_bytes`.
+    ThreadCaches,
+    /// `span_free_bytes`.
+    FreeBlocks,
+    /// `granule_free_bytes`.
+    FreeSpans,
+    /// `large_free_bytes`.
+    FreeRuns,
+    /// `waiting_bytes`.
+    Waiting,
+    /// `metadata_bytes`.
+    Metadata,
+    /// `clean_bytes`.
+    HugePages,
+    /// `other_bytes`.
+    Other,
+}
+
+/// All causes, in the order of the rows.
+const CAUSES: [Cause; 9] = [
+    Cause::Rounding,
+    Cause::ThreadCaches,
+    Cause::FreeBlocks,
+    Cause::FreeSpans,
+    Cause::FreeRuns,
+    Cause::Waiting,
+    Cause::Metadata,
+    Cause::HugePages,
+    Cause::Other,
+];
+
+/// Reads all of it.
+pub(crate) fn read() -> Explanation {
+    let stats = stats::read();
+    let excess = usage::excess();
+    let residency = residency::read();
+    let mut all = Explanation {
+        live_large_bytes: residency.large,
+        metadata_bytes: residency.metadata,
+        clean_bytes: residency.clean,
+        ..Explanation::default()
+    };
+    for (class, counts) in stats.classes.iter().enumerate() {
+        all.divide(class, counts, residency.spans[class]);
+    }
+    all.put_free(&residency, excess);
+    all.fit(sys::rss());
+    all
+}
+
+impl OfClass {
+    /// Takes another class's place, if it has more.
+    fn or(&mut self, class: usize, bytes: usize) {
+        if bytes > self.bytes {
+            *self = OfClass { block_bytes: class::size(class), bytes };
+        }
+    }
+}
+
+impl Explanation {
+    /// Live blocks, in bytes that the program asked for, as far as that is
+    /// known.
+    #[must_use]
+    pub fn live_bytes(&self) -> usize {
+        self.live_small_bytes + self.live_large_bytes
+    }
+
+    /// Bytes in a cause's row.
+    #[must_use]
+    pub fn bytes_of(&self, cause: Cause) -> usize {
+        match cause {
+            Cause::Rounding => self.rounding_bytes,
+            Cause::ThreadCaches => self.cached_bytes,
+            Cause::FreeBlocks => self.span_free_bytes,
+            Cause::FreeSpans => self.granule_free_bytes,
+            Cause::FreeRuns => self.large_free_bytes,
+            Cause::Waiting => self.waiting_bytes,
+            Cause::Metadata => self.metadata_bytes,
+            Cause::HugePages => self.clean_bytes,
+            Cause::Other => self.other_bytes,
+        }
+    }
+
+    /// What most memory that is not live is held for.
+    #[must_use]
+    pub fn largest_cause(&self) -> Cause {
+        let larger = |one, other| {
+            if self.bytes_of(other) > self.bytes_of(one) { other } else { one }
+        };
+        CAUSES.into_iter().fold(Cause::Rounding, larger)
+    }
+
+    /// Divides what the spans of a class hold.
+    fn divide(&mut self, class: usize, counts: &ClassStats, resident: usize) {
+        let live = resident.min(counts.live_blocks.saturating_mul(counts.block_bytes));
+        let cached = (resident - live).min(counts.cached_blocks.saturating_mul(counts.block_bytes));
+        let free = resident - live - cached;
+        let rounding = rounding::part_of(live, class).min(live);
+        self.live_small_bytes += live - rounding;
+        self.rounding_bytes += rounding;
+        self.cached_bytes += cached;
+        self.span_free_bytes += free;
+        self.rounding_most.or(class, rounding);
+        self.cached_most.or(class, cached);
+        self.span_free_most.or(class, free);
+    }
+
+    /// Divides what free memory holds, of which `excess` bytes are above the
+    /// bound: granules and units alike.
+    fn put_free(&mut self, residency: &Residency, excess: usize) {
+        let (granules, large) = (residency.granules, residency.large_free);
+        let waiting = excess.min(granules + large);
+        let share = waiting as u128 * granules as u128 / (granules + large).max(1) as u128;
+        let of_granules = share as usize;
+        self.waiting_bytes = waiting;
+        self.granule_free_bytes = granules - of_granules;
+        self.large_free_bytes = large - (waiting - of_granules);
+    }
+
+    /// Adds what is not ours. What is ours is none of the memory from files;
+    /// where it seems to be more than the rest, pages of zeros were counted
+    /// that were only read, and rows are cut.
+    fn fit(&mut self, rss: Option<Rss>) {
+        let ours = self.sum();
+        let Some(rss) = rss else {
+            self.resident_bytes = ours;
+            return;
+        };
+        let mut over = ours.saturating_sub(rss.anonymous.min(rss.all));
+        for row in self.own_rows() {
+            let cut = over.min(*row);
+            *row -= cut;
+            over -= cut;
+        }
+        self.resident_bytes = rss.all;
+        self.other_bytes = rss.all - self.sum();
+    }
+
+    /// The rows that are ours, those first of which pages may be read only.
+    fn own_rows(&mut self) -> [&mut usize; 10] {
+        [
+            &mut self.clean_bytes,
+            &mut self.live_large_bytes,
+            &mut self.live_small_bytes,
+            &mut self.rounding_bytes,
+            &mut self.cached_bytes,
+            &mut self.span_free_bytes,
+            &mut self.granule_free_bytes,
+            &mut self.large_free_bytes,
+            &mut self.waiting_bytes,
+            &mut self.metadata_bytes,
+        ]
+    }
+
+    /// The sum of the rows.
+    fn sum(&self) -> usize {
+        self.live_bytes() + CAUSES.iter().map(|cause| self.bytes_of(*cause)).sum::<usize>()
+    }
+
+    /// The class that has most of a cause's row.
+    fn class_of(&self, cause: Cause) -> Option<OfClass> {
+        let most = match cause {
+            Cause::Rounding => self.rounding_most,
+            Cause::ThreadCaches => self.cached_most,
+            Cause::FreeBlocks => self.span_free_most,
+            _ => return None,
+        };
+        (most.bytes != 0).then_some(most)
+    }
+}
+
+impl Cause {
+    /// What the row is called.
+    const fn name(self) -> &'static str {
+        match self {
+            Cause::Rounding => "rounding to classes",
+            Cause::ThreadCaches => "thread caches",
+            Cause::FreeBlocks => "free blocks in spans",
+            Cause::FreeSpans => "free spans",
+            Cause::FreeRuns => "free runs and mappings",
+            Cause::Waiting => "waiting for purge",
+            Cause::Metadata => "tables and records",
+            Cause::HugePages => "clean, in huge pages",
+            Cause::Other => "not the allocator's",
+        }
+    }
+
+    /// Why there is such memory, and what helps.
+    const fn advice(self) -> &'static str {
+        match self {
+            Cause::Rounding => {
+                "Sizes are rounded up to a class; those a little below a class waste least."
+            }
+            Cause::ThreadCaches => {
+                "Threads keep free blocks at hand; fewer threads keep fewer, and `Strata::purge` \
+                 (in C `malloc_trim`) asks all to put theirs away."
+            }
+            Cause::FreeBlocks => {
+                "Blocks that live side by side with freed ones hold their pages; what lives \
+                 long, made together and before what does not, holds fewer."
+            }
+            Cause::FreeSpans | Cause::FreeRuns => {
+                "It is kept for what comes next: up to an eighth of what is live, or 4 MiB; \
+                 `Strata::purge` (in C `malloc_trim`) gives it back."
+            }
+            Cause::Waiting => {
+                "The helper gives it back within a second if nobody wants it; `Strata::purge` \
+                 (in C `malloc_trim`) does so now."
+            }
+            Cause::Metadata => {
+                "It grows with the most memory and threads there ever were, and never shrinks."
+            }
+            Cause::HugePages => {
+                "The system gave huge pages where small ones were asked for; \"madvise\" in \
+                 /sys/kernel/mm/transparent_hugepage/enabled ends that."
+            }
+            Cause::Other => {
+                "It is code, stacks, static data, and what the program maps by itself: \
+                 /proc/self/smaps lists it."
+            }
+        }
+    }
+}
+
+/// A number of bytes in a unit that fits the whole table; a width is that of
+/// the digits before the point.
+struct Amount {
+    bytes: usize,
+    in_mib: bool,
+}
+
+/// A table with more than this is in MiB, one with less in KiB.
+const IN_MIB: usize = 64 << 20;
+
+impl Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, name) = if self.in_mib { (1 << 20, "MiB") } else { (1 << 10, "KiB") };
+        let tenths = (self.bytes as u128 * 10 + unit / 2) / unit;
+        let width = f.width().unwrap_or(0);
+        write!(f, "{:>width$}.{} {name}", tenths / 10, tenths % 10)
+    }
+}
+
+impl Explanation {
+    fn amount(&self, bytes: usize) -> Amount {
+        Amount { bytes, in_mib: self.resident_bytes > IN_MIB }
+    }
+
+    /// One line of the table.
+    fn row(&self, f: &mut fmt::Formatter<'_>, name: &str, bytes: usize) -> fmt::Result {
+        let whole = self.resident_bytes.max(1) as u128;
+        let tenths = (bytes as u128 * 1000 + whole / 2) / whole;
+        let (percent, tenth) = (tenths / 10, tenths % 10);
+        writeln!(f, "  {name:<24}{:>8}  {percent:>3}.{tenth} %", self.amount(bytes))
+    }
+
+    /// The largest cause in words.
+    fn say_why(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cause = self.largest_cause();
+        let bytes = self.bytes_of(cause);
+        let most = bytes > (self.resident_bytes - self.live_bytes()) / 2;
+        let much = if most { "Most" } else { "The largest part" };
+        write!(f, "{much} of what is not live is {}: {}", cause.name(), self.amount(bytes))?;
+        if let Some(most) = self.class_of(cause) {
+            let OfClass { block_bytes, bytes } = most;
+            write!(f, ", of class {block_bytes} above all ({})", self.amount(bytes))?;
+        }
+        writeln!(f, ".\n{}", cause.advice())
+    }
+}
+
+impl Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Memory of the process, by what it is held for:")?;
+        self.row(f, "live, up to 32 KiB", self.live_small_bytes)?;
+        self.row(f, "live, above 32 KiB", self.live_large_bytes)?;
+        for cause in CAUSES {
+            self.row(f, cause.name(), self.bytes_of(cause))?;
+        }
+        self.row(f, "all", self.resident_bytes)?;
+        self.say_why(f)
+    }
+}
+
+/// Standard error, a line at a time.
+struct Lines {
+    text: [u8; 256],
+    len: usize,
+}
+
+impl Lines {
+    fn flush(&mut self) {
+        sys::write_stderr(&self.text[..self.len]);
+        self.len = 0;
+    }
+}
+
+impl Write for Lines {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.text[self.len] = byte;
+            self.len += 1;
+            if byte == b'\n' || self.len == self.text.len() {
+                self.flush();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The linker's table of what to run when the process ends, or when a library
+/// with an allocator of its own is unloaded: the same in programs and in the C
+/// library, and nothing has to be registered.
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static END: extern "C" fn() = ending;
+
+extern "C" fn ending() {
+    if conf::explain_at_exit() {
+        let _ = write!(Lines { text: [0; 256], len: 0 }, "strata: {}", read());
+    }
+}

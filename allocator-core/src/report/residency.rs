@@ -1,0 +1,144 @@
+//! Which of our memory is there: asked of the system page by page, and sorted
+//! by what stands in each. Nobody is stopped meanwhile; what changes hands
+//! just then may be missed.
+
+use crate::base::class::{CLASSES, GRANULE};
+use crate::pages::arena;
+use crate::pages::huge;
+use crate::pages::medium::{UNIT, UNITS};
+use crate::pages::pool;
+use crate::process::init;
+use crate::span::map::{self, CHUNK, CHUNK_TABLE, MAP};
+use crate::span::span::NO_HOME;
+use crate::sys;
+
+/// Bytes of physical memory, by what has them.
+pub(crate) struct Residency {
+    /// Spans in use, of each class.
+    pub(crate) spans: [usize; CLASSES],
+    /// Free granules that may hold memory, and do.
+    pub(crate) granules: usize,
+    /// Page runs and huge blocks in use.
+    pub(crate) large: usize,
+    /// Free units that may hold memory, and do, and kept mappings.
+    pub(crate) large_free: usize,
+    /// Free granules and units that are clean, and hold memory all the same.
+    pub(crate) clean: usize,
+    /// The tables, and the segments of the pool.
+    pub(crate) metadata: usize,
+}
+
+/// Asks for all of it. Holds locks for moments only, none of them while the
+/// system is asked.
+pub(crate) fn read() -> Residency {
+    let mut residency = Residency {
+        spans: [0; CLASSES],
+        granules: 0,
+        large: 0,
+        large_free: 0,
+        clean: 0,
+        metadata: 0,
+    };
+    let (mut at, end) = (0, MAP.opened_chunks());
+    while at < end {
+        at += residency.add_chunk(at);
+    }
+    for chunk in huge::kept_chunks() {
+        residency.large_free += bytes(MAP.chunk_base(chunk), huge::extent(chunk).0);
+    }
+    residency.add_metadata(end);
+    residency
+}
+
+/// Calls `f` with the offset of each unit of a range that is in memory. Of
+/// ranges that are not mapped, there is none.
+fn for_units(start: *mut u8, size: usize, mut f: impl FnMut(usize)) {
+    let mut pages = [0; UNITS];
+    let page = sys::page_size();
+    for piece in (0..size).step_by(CHUNK) {
+        let len = CHUNK.min(size - piece);
+        if sys::resident(start.wrapping_add(piece), len, &mut pages) {
+            let there = (0..len).step_by(UNIT).filter(|offset| pages[offset / page] != 0);
+            there.for_each(|offset| f(piece + offset));
+        }
+    }
+}
+
+/// Bytes of a range that are in memory.
+fn bytes(start: *mut u8, size: usize) -> usize {
+    let mut units = 0;
+    for_units(start, size, |_| units += 1);
+    units * UNIT
+}
+
+impl Residency {
+    /// Adds what stands from a chunk on. Returns chunks that it has.
+    fn add_chunk(&mut self, index: usize) -> usize {
+        let base = MAP.chunk_base(index);
+        let entry = MAP.entry(base);
+        match map::kind(entry) {
+            map::HUGE if map::owner(entry) != NO_HOME => {
+                let (size, chunks) = huge::extent(index);
+                self.large += bytes(base, size);
+                return chunks.max(1);
+            }
+            map::MEDIUM if map::owner(entry) != NO_HOME => self.add_runs(index, map::owner(entry)),
+            _ => self.add_granules(index),
+        }
+        1
+    }
+
+    /// Adds a chunk of page runs.
+    fn add_runs(&mut self, index: usize, owner: u32) {
+        let free = arena::by_id(owner).and_then(|arena| arena.medium.free(index));
+        for_units(MAP.chunk_base(index), CHUNK, |offset| {
+            let clean = free.as_ref().and_then(|free| free.is_clean(offset / UNIT));
+            match clean {
+                Some(true) => self.clean += UNIT,
+                Some(false) => self.large_free += UNIT,
+                None => self.large += UNIT,
+            }
+        });
+    }
+
+    /// Adds a chunk of granules. Where it is not mapped, no granule is in a span
+    /// or free, and nothing is added, whoever has the addresses.
+    fn add_granules(&mut self, index: usize) {
+        if !MAP.was_used(index) {
+            return;
+        }
+        let base = MAP.chunk_base(index);
+        let granules = &MAP.chunk(index).granules;
+        let (free, dirty) = (granules.free_hint(), granules.dirty_hint());
+        for_units(base, CHUNK, |offset| {
+            let entry = MAP.entry(base.wrapping_add(offset));
+            let granule = offset / GRANULE;
+            if map::owner(entry) != NO_HOME {
+                if let Some(span) = self.spans.get_mut(map::kind(entry) as usize) {
+                    *span += UNIT;
+                }
+            } else if dirty >> granule & 1 != 0 {
+                self.granules += UNIT;
+            } else if free >> granule & 1 != 0 {
+                self.clean += UNIT;
+            }
+        });
+    }
+
+    /// Adds the tables as far as they are opened, for `chunks`, and the pool.
+    fn add_metadata(&mut self, chunks: usize) {
+        let per_page = sys::page_size() / CHUNK_TABLE;
+        for table in MAP.tables() {
+            for_units(table, chunks * CHUNK_TABLE, |offset| {
+                // What is only looked at is the system's page of zeros.
+                let first = offset / CHUNK_TABLE / per_page * per_page;
+                if (first..chunks.min(first + per_page)).any(|index| MAP.was_used(index)) {
+                    self.metadata += UNIT;
+                }
+            });
+        }
+        let (start, size) = init::bit_tables();
+        self.metadata += bytes(start, size);
+        self.metadata += pool::segments().map(|(start, size)| bytes(start, size)).sum::<usize>();
+    }
+}

@@ -1,0 +1,184 @@
+//! A bin: a thread's magazine of one class, a stack of pointers to free
+//! blocks. Taking and giving is a load, a test and two stores; nothing locked,
+//! nothing written to the block.
+//!
+//! ```text
+//!  base                 top                limit
+//!  │null│block│block│···│                  │      one slot each, 8 B
+//!        └ first        └ next free slot   └ full when top gets here
+//! ```
+//!
+//! The null at the bottom is the end of the stack: empty needs no count.
+
+use core::cell::Cell;
+use core::{ptr, slice};
+
+use crate::base::order;
+use crate::base::sync::AtomicPtr;
+
+/// A place for a pointer to a free block.
+pub(crate) type Slot = *mut u8;
+
+#[repr(C, align(32))]
+pub(crate) struct Bin {
+    /// \[OWNER-ONLY\], like all of a bin; but others may read this word and
+    /// `base`, to count the blocks.
+    top: AtomicPtr<Slot>,
+    limit: Cell<*mut Slot>,
+    base: AtomicPtr<Slot>,
+    /// The entry of granules whose blocks belong in here: my id and the class.
+    key: Cell<u32>,
+    /// Bytes of the array that `base` points to; 0 if there is none.
+    array: Cell<u32>,
+}
+
+/// The stack of a bin that has none: it reads as empty and as full.
+static NOTHING: [usize; 2] = [0; 2];
+
+const fn nothing() -> *mut Slot {
+    ptr::from_ref(&NOTHING).cast_mut().cast()
+}
+
+/// No entry is this: the key of bins that belong to no thread.
+pub(crate) const NO_KEY: u32 = u32::MAX;
+
+impl Bin {
+    /// A bin without a magazine.
+    pub(crate) const fn new(key: u32) -> Self {
+        let nothing = nothing();
+        let top = nothing.wrapping_add(1);
+        Bin {
+            top: AtomicPtr::new(top),
+            limit: Cell::new(top),
+            base: AtomicPtr::new(nothing),
+            key: Cell::new(key),
+            array: Cell::new(0),
+        }
+    }
+
+    /// Says which entry its blocks have.
+    pub(crate) fn name(&self, key: u32) {
+        self.key.set(key);
+    }
+
+    /// Takes the newest block; null if there is none.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\] The bin is the calling thread's, or nobody's.
+    #[inline(always)]
+    pub(crate) unsafe fn pop(&self) -> *mut u8 {
+        let top = self.top.load(order::owner());
+        // SAFETY: [BIN-BOTTOM] below the top there is a block or the null.
+        let block = unsafe { top.sub(1).read() };
+        if !block.is_null() {
+            self.move_top(-1);
+        }
+        block
+    }
+
+    /// Moves the top by some slots. The word is read anew for that: the
+    /// compiler then changes it in memory, in one instruction.
+    #[inline(always)]
+    fn move_top(&self, slots: isize) {
+        let top = self.top.load(order::owner());
+        self.top.store(top.wrapping_offset(slots), order::owner());
+    }
+
+    /// Whether blocks under this entry belong in here.
+    #[inline(always)]
+    pub(crate) fn is_for(&self, entry: u32) -> bool {
+        self.key.get() == entry
+    }
+
+    /// Puts a block on the stack; false if it is full.
+    ///
+    /// # Safety
+    /// As for [`pop`](Self::pop); the block's entry is this bin's.
+    #[inline(always)]
+    pub(crate) unsafe fn push(&self, block: *mut u8) -> bool {
+        let top = self.top.load(order::owner());
+        if top == self.limit.get() {
+            return false;
+        }
+        // SAFETY: [BIN-BOTTOM] below the limit is ours to write.
+        unsafe { top.write(block) };
+        self.move_top(1);
+        true
+    }
+
+    /// Blocks in the magazine. Others may ask; they get a number that was
+    /// true lately.
+    pub(crate) fn len(&self) -> usize {
+        let base = self.base.load(order::hint());
+        let top = self.top.load(order::hint());
+        (top.addr().wrapping_sub(base.addr()) / size_of::<Slot>()).wrapping_sub(1)
+    }
+
+    /// Blocks that fit.
+    pub(crate) fn capacity(&self) -> usize {
+        let base = self.base.load(order::owner());
+        let limit = self.limit.get();
+        (limit.addr() - base.addr()) / size_of::<Slot>() - 1
+    }
+
+    /// Blocks that fit still.
+    pub(crate) fn unused(&self) -> usize {
+        let top = self.top.load(order::owner());
+        (self.limit.get().addr() - top.addr()) / size_of::<Slot>()
+    }
+
+    /// Says that so many blocks less fit: not more than are unused.
+    pub(crate) fn lower_capacity(&self, blocks: usize) {
+        self.limit.set(self.limit.get().wrapping_sub(blocks));
+    }
+
+    /// The bottom of the stack: the first block's slot.
+    pub(crate) fn first(&self) -> *mut Slot {
+        self.base.load(order::owner()).wrapping_add(1)
+    }
+
+    /// The blocks in it, the oldest first.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; nothing is taken or kept meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "one thread has the bin")]
+    pub(crate) unsafe fn blocks(&self) -> &mut [*mut u8] {
+        // SAFETY: the slots below the top are filled.
+        unsafe { slice::from_raw_parts_mut(self.first(), self.len()) }
+    }
+
+    /// Says how many blocks are in the magazine now.
+    pub(crate) fn set_len(&self, len: usize) {
+        self.top.store(self.first().wrapping_add(len), order::owner());
+    }
+
+    /// Says how many blocks may be in it.
+    pub(crate) fn set_capacity(&self, capacity: usize) {
+        self.limit.set(self.first().wrapping_add(capacity));
+    }
+
+    /// The array and its bytes, if there is one.
+    pub(crate) fn array(&self) -> (*mut Slot, usize) {
+        (self.base.load(order::owner()), self.array.get() as usize)
+    }
+
+    /// Moves the magazine to an array of `bytes`, empty.
+    ///
+    /// # Safety
+    /// As for [`pop`](Self::pop); the array is the bin's from now on.
+    pub(crate) unsafe fn set_array(&self, array: *mut Slot, bytes: usize) {
+        // SAFETY: the array is ours and has at least one slot.
+        unsafe { array.write(ptr::null_mut()) };
+        self.base.store(array, order::owner());
+        self.array.set(bytes as u32);
+        self.set_len(0);
+    }
+
+    /// Forgets the array: empty and full.
+    pub(crate) fn unset_array(&self) {
+        self.base.store(nothing(), order::owner());
+        self.array.set(0);
+        self.set_len(0);
+        self.set_capacity(0);
+    }
+}
