@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 /// The modules that the models see: of each folder the files under test, as they
 /// ship, and those that the models replace by files in `src/around`.
 const FOLDERS: [(&str, &[&str], &[&str]); 5] = [
-    ("base", &["sync", "order", "class", "fatal", "lock", "once", "table"], &[]),
-    ("span", &["granules", "span"], &["map"]),
-    ("heap", &["inbox", "home"], &["homes"]),
-    ("pages", &["rooms"], &["pool", "arena"]),
-    ("remote", &["mail", "moves"], &[]),
+    ("base", &["sync", "ordering", "size_class", "misuse", "lock", "once", "published"], &[]),
+    ("spans", &["granules", "span"], &["page_map"]),
+    ("heaps", &["remote_queue", "heap"], &["heap_table"]),
+    ("pages", &["free_space_index"], &["metadata", "arena"]),
+    ("remote", &["send", "span_transfer"], &[]),
 ];
 
 fn main() {

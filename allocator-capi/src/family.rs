@@ -4,7 +4,7 @@
 use core::ffi::{c_int, c_void};
 use core::ptr;
 
-use allocator_core::bare;
+use allocator_core::internals;
 
 use crate::callers;
 use crate::errno;
@@ -20,7 +20,7 @@ fn page() -> usize {
 /// is above `PTRDIFF_MAX`. `malloc(0)` is a block of its own.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
-    let block = bare::at_hand(size);
+    let block = internals::at_hand(size);
     if !block.is_null() {
         return block.cast();
     }
@@ -47,14 +47,14 @@ extern "C" fn malloc_slow(size: usize) -> *mut c_void {
 #[cold]
 extern "C" fn malloc_for(size: usize, caller: usize) -> *mut c_void {
     let block = aligned(size, 1);
-    bare::attend(|| callers::hold_no_locks(caller));
+    internals::attend(|| callers::hold_no_locks(caller));
     block
 }
 
 /// A block of `size` bytes, aligned to a power of two.
 fn aligned(size: usize, align: usize) -> *mut c_void {
     replaced::look();
-    or_no_memory(bare::alloc(size, align))
+    or_no_memory(internals::alloc(size, align))
 }
 
 fn or_no_memory(block: *mut u8) -> *mut c_void {
@@ -72,7 +72,7 @@ fn or_no_memory(block: *mut u8) -> *mut c_void {
 pub unsafe extern "C" fn free(ptr: *mut c_void) {
     // SAFETY: by the caller.
     unsafe {
-        if !bare::keep(ptr.cast()) {
+        if !internals::keep(ptr.cast()) {
             free_slow(ptr);
         }
     }
@@ -100,7 +100,7 @@ unsafe extern "C" fn free_slow(ptr: *mut c_void) {
 unsafe extern "C" fn free_for(ptr: *mut c_void, caller: usize) {
     // SAFETY: by the caller.
     unsafe {
-        if !bare::hold_back(ptr.cast()) {
+        if !internals::hold_back(ptr.cast()) {
             free_other(ptr, caller);
         }
     }
@@ -111,11 +111,11 @@ unsafe extern "C" fn free_for(ptr: *mut c_void, caller: usize) {
 unsafe extern "C" fn free_other(ptr: *mut c_void, caller: usize) {
     // SAFETY: by the caller.
     unsafe {
-        if !ptr.is_null() && !bare::free(ptr.cast()) {
+        if !ptr.is_null() && !internals::free(ptr.cast()) {
             foreign::free(ptr);
         }
     }
-    bare::attend(|| callers::hold_no_locks(caller));
+    internals::attend(|| callers::hold_no_locks(caller));
 }
 
 /// A block for `count` elements of `size` bytes, all zero. Null, with
@@ -123,10 +123,10 @@ unsafe extern "C" fn free_other(ptr: *mut c_void, caller: usize) {
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else { return errno::no_memory() };
-    let block = bare::at_hand(bytes);
+    let block = internals::at_hand(bytes);
     if block.is_null() {
         replaced::look();
-        return or_no_memory(bare::alloc_zeroed(bytes));
+        return or_no_memory(internals::alloc_zeroed(bytes));
     }
     // SAFETY: the block has so many bytes.
     unsafe { block.write_bytes(0, bytes) };
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
             free(ptr);
             return ptr::null_mut();
         }
-        match bare::realloc(ptr.cast(), size) {
+        match internals::realloc(ptr.cast(), size) {
             Some(block) => or_no_memory(block),
             None => foreign::realloc(ptr, size),
         }
@@ -183,7 +183,7 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, siz
         return libc::EINVAL;
     }
     replaced::look();
-    let block = bare::alloc(size, align);
+    let block = internals::alloc(size, align);
     if block.is_null() {
         return libc::ENOMEM;
     }
@@ -233,13 +233,13 @@ pub unsafe extern "C" fn malloc_usable_size(ptr: *mut c_void) -> usize {
         return 0;
     }
     // SAFETY: by the caller.
-    bare::usable(ptr.cast()).unwrap_or_else(|| unsafe { foreign::usable(ptr) })
+    internals::usable(ptr.cast()).unwrap_or_else(|| unsafe { foreign::usable(ptr) })
 }
 
 /// Bytes that a block for `size` bytes has; 0 if there is none so large.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_good_size(size: usize) -> usize {
-    bare::good_size(size, 1).unwrap_or(0)
+    internals::good_size(size, 1).unwrap_or(0)
 }
 
 /// As [`free`].

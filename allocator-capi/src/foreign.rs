@@ -5,7 +5,7 @@
 use core::ffi::{CStr, c_void};
 use core::mem;
 
-use allocator_core::bare;
+use allocator_core::internals;
 
 use crate::family;
 use crate::weak;
@@ -16,7 +16,7 @@ fn elsewhere(name: &CStr) -> Option<*const c_void> {
     // functions would not do: a program may have one of its own for them.)
     // SAFETY: copies an empty string.
     let asked: *mut c_void = unsafe { libc::strdup(c"".as_ptr()) }.cast();
-    if asked.is_null() || bare::usable(asked.cast()).is_some() {
+    if asked.is_null() || internals::usable(asked.cast()).is_some() {
         // SAFETY: nobody else knows of it.
         unsafe { family::free(asked) };
         return None;
@@ -31,7 +31,7 @@ fn elsewhere(name: &CStr) -> Option<*const c_void> {
 }
 
 fn refuse(ptr: *mut c_void) -> ! {
-    bare::refuse(ptr.cast())
+    internals::refuse(ptr.cast())
 }
 
 /// See [`family::free`].

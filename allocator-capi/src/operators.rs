@@ -11,7 +11,7 @@ use core::ffi::{CStr, c_void};
 use core::mem;
 use core::ptr;
 
-use allocator_core::bare;
+use allocator_core::internals;
 
 use crate::family;
 use crate::replaced;
@@ -118,7 +118,7 @@ global_asm!(
 );
 
 extern "C" fn try_again(size: usize, align: usize) -> *mut c_void {
-    bare::alloc(size, align).cast()
+    internals::alloc(size, align).cast()
 }
 
 /// The C++ runtimes, by the names that they are loaded under.
@@ -160,7 +160,7 @@ extern "C" fn thrower() -> *const c_void {
 
 #[inline(always)]
 fn new(size: usize) -> *mut c_void {
-    let block = bare::at_hand(size);
+    let block = internals::at_hand(size);
     if !block.is_null() {
         return block.cast();
     }
@@ -172,7 +172,7 @@ fn new(size: usize) -> *mut c_void {
 #[inline(never)]
 extern "C" fn new_aligned(size: usize, align: usize) -> *mut c_void {
     replaced::look();
-    let block = bare::alloc(size, align);
+    let block = internals::alloc(size, align);
     if !block.is_null() {
         return block.cast();
     }
@@ -189,7 +189,7 @@ fn new_nothrow(size: usize, align: usize, ask: impl FnOnce() -> *mut c_void) -> 
     if replaced::operators() {
         return ask();
     }
-    let block = bare::alloc(size, align);
+    let block = internals::alloc(size, align);
     if block.is_null() && !new_handler().is_null() {
         return ask();
     }

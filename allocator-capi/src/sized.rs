@@ -4,7 +4,7 @@
 
 use core::ffi::{c_int, c_void};
 
-use allocator_core::bare;
+use allocator_core::internals;
 
 use crate::foreign;
 
@@ -16,7 +16,7 @@ use crate::foreign;
 pub(crate) unsafe fn free(ptr: *mut c_void, size: usize) {
     // SAFETY: by the caller.
     unsafe {
-        if !bare::keep_sized(ptr.cast(), size) {
+        if !internals::keep_sized(ptr.cast(), size) {
             free_aligned(ptr, size, 1);
         }
     }
@@ -30,12 +30,12 @@ pub(crate) unsafe fn free(ptr: *mut c_void, size: usize) {
 pub(crate) unsafe extern "C" fn free_aligned(ptr: *mut c_void, size: usize, align: usize) {
     // SAFETY: by the caller.
     unsafe {
-        if !ptr.is_null() && !bare::free_sized(ptr.cast(), size, align) {
+        if !ptr.is_null() && !internals::free_sized(ptr.cast(), size, align) {
             foreign::free(ptr);
         }
     }
     // The C library, which calls under its locks, does not free this way.
-    bare::attend(|| true);
+    internals::attend(|| true);
 }
 
 /// Takes back a block that was asked for with `size` bytes (C23); null is none.
@@ -79,5 +79,5 @@ pub unsafe extern "C" fn sdallocx(ptr: *mut c_void, size: usize, flags: c_int) {
 /// `flags` say; 0 if there is none so large.
 #[unsafe(no_mangle)]
 pub extern "C" fn nallocx(size: usize, flags: c_int) -> usize {
-    bare::good_size(size, align_of(flags)).unwrap_or(0)
+    internals::good_size(size, align_of(flags)).unwrap_or(0)
 }

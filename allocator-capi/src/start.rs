@@ -1,6 +1,6 @@
 //! What happens when the library is loaded, and when the process ends.
 
-use allocator_core::bare;
+use allocator_core::internals;
 
 use crate::callers;
 use crate::numbers;
@@ -18,12 +18,12 @@ static END: extern "C" fn() = ending;
 /// Before this, blocks may have been made: the C library's own environment may
 /// not have been there to read then.
 extern "C" fn started() {
-    bare::start();
+    internals::start();
     callers::look();
 }
 
 extern "C" fn ending() {
-    if bare::stats_at_exit() {
+    if internals::stats_at_exit() {
         numbers::malloc_stats();
     }
 }

@@ -2,18 +2,18 @@
 //! mapping of its own.
 
 use crate::background::helper;
-use crate::base::class::{self, CLASSES};
+use crate::base::size_class::{self, CLASSES};
 use crate::pages::arena;
-use crate::pages::huge;
-use crate::pages::medium::{self, MEDIUM_MAX};
+use crate::pages::huge_block;
+use crate::pages::page_runs::{self, MEDIUM_MAX};
 use crate::process::config::Config;
 use crate::process::init;
-use crate::purge::limit;
-use crate::purge::purge;
-use crate::span::map::WINDOW_ALIGN;
+use crate::reclaim::limit;
+use crate::reclaim::purge;
+use crate::spans::page_map::WINDOW_ALIGN;
 use crate::thread::cache::Cache;
-use crate::thread::rounding;
-use crate::thread::threads;
+use crate::thread::internal_fragmentation;
+use crate::thread::registry;
 use crate::thread::tls;
 
 /// A block for a layout. Folds to eight instructions where it is constant. The
@@ -23,7 +23,7 @@ use crate::thread::tls;
 /// The layout is a valid one (a power of two, not wrapping when rounded up).
 #[inline(always)]
 pub(crate) unsafe fn alloc(size: usize, align: usize, config: &Config) -> *mut u8 {
-    let class = class::of(size, align);
+    let class = size_class::of(size, align);
     if class == CLASSES {
         return large(size, align, config);
     }
@@ -41,7 +41,7 @@ pub(crate) unsafe fn alloc(size: usize, align: usize, config: &Config) -> *mut u
 /// As there.
 #[inline]
 pub(crate) unsafe fn alloc_zeroed(size: usize, align: usize, config: &Config) -> *mut u8 {
-    if class::of(size, align) == CLASSES {
+    if size_class::of(size, align) == CLASSES {
         return large_zeroed(size, align, config);
     }
     // SAFETY: by the caller; a block has at least `size` bytes.
@@ -60,12 +60,12 @@ fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
     if !init::ready(config) {
         return core::ptr::null_mut();
     }
-    let block = match threads::cache() {
+    let block = match registry::cache() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         Some(cache) => unsafe { Cache::refill(cache, class) },
-        None => threads::alloc_without_cache(class),
+        None => registry::alloc_without_cache(class),
     };
-    rounding::see(shard(), class, size);
+    internal_fragmentation::see(shard(), class, size);
     helper::attend();
     limit::attend();
     block
@@ -97,10 +97,10 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
     }
     let get = || {
         if !is_medium(size, align) {
-            return huge::get(size, align, zeroed);
+            return huge_block::get(size, align, zeroed);
         }
-        let align = (align / medium::UNIT).max(1);
-        let run = arena::get(shard()).medium.get(medium::units(size.max(1)), align)?;
+        let align = (align / page_runs::UNIT).max(1);
+        let run = arena::get(shard()).medium.get(page_runs::units(size.max(1)), align)?;
         if zeroed {
             // SAFETY: the run was just handed out.
             unsafe { run.clear() };
@@ -115,5 +115,5 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
 
 /// The shard that the calling thread draws page runs from.
 fn shard() -> usize {
-    threads::present().map_or_else(arena::nearest, Cache::shard)
+    registry::present().map_or_else(arena::nearest, Cache::shard)
 }

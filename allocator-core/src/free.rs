@@ -3,16 +3,16 @@
 //! layout.
 
 use crate::background::helper;
-use crate::base::class::{self, CLASSES};
-use crate::base::fatal::{self, Misuse, Place};
+use crate::base::misuse::{self, Misuse, Place};
+use crate::base::size_class::{self, CLASSES};
 use crate::pages::arena;
-use crate::pages::huge;
-use crate::pages::medium::{self, UNIT};
+use crate::pages::huge_block;
+use crate::pages::page_runs::{self, UNIT};
 use crate::pages::usage;
-use crate::span::map::{self, MAP};
-use crate::span::span::NO_HOME;
-use crate::thread::outbox::Held;
-use crate::thread::threads;
+use crate::spans::page_map::{self, MAP};
+use crate::spans::span::NO_HOME;
+use crate::thread::registry;
+use crate::thread::remote_cache::Held;
 use crate::thread::tls;
 
 /// Takes a block back. Folds to sixteen instructions for a constant layout.
@@ -21,7 +21,7 @@ use crate::thread::tls;
 /// The block was made with this layout and is not used any more.
 #[inline(always)]
 pub(crate) unsafe fn free(ptr: *mut u8, size: usize, align: usize) {
-    let class = class::of(size, align);
+    let class = size_class::of(size, align);
     if class != CLASSES {
         // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
         if unsafe { (*tls::get()).push(class, ptr) } {
@@ -41,7 +41,7 @@ pub(crate) unsafe fn free(ptr: *mut u8, size: usize, align: usize) {
 #[inline(never)]
 pub(crate) unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
     let entry = MAP.entry(ptr);
-    if map::kind(entry) as usize != class || map::owner(entry) == NO_HOME {
+    if page_map::kind(entry) as usize != class || page_map::owner(entry) == NO_HOME {
         free_odd(ptr, entry, size);
         helper::attend();
         return;
@@ -73,7 +73,7 @@ pub(crate) unsafe fn hold_back(ptr: *mut u8, entry: u32) -> bool {
 #[cold]
 #[inline(never)]
 fn send_off() {
-    if let Some(cache) = threads::present() {
+    if let Some(cache) = registry::present() {
         // SAFETY: [OWNER-ONLY] it is the thread's cache.
         unsafe { cache.empty_outbox() };
     }
@@ -87,13 +87,13 @@ fn send_off() {
 #[cold]
 #[inline(never)]
 pub(crate) unsafe fn free_small(ptr: *mut u8, entry: u32) {
-    let (owner, class) = (map::owner(entry), map::kind(entry) as usize);
+    let (owner, class) = (page_map::owner(entry), page_map::kind(entry) as usize);
     // SAFETY: by the caller; [OWNER-ONLY] it is the thread's cache.
     unsafe {
-        match threads::present() {
+        match registry::present() {
             Some(cache) if owner != cache.id() => cache.pass_on(ptr, class),
             Some(cache) => cache.take_back(ptr, class),
-            None => threads::free_without_cache(ptr, class),
+            None => registry::free_without_cache(ptr, class),
         }
     }
     helper::attend();
@@ -102,27 +102,27 @@ pub(crate) unsafe fn free_small(ptr: *mut u8, entry: u32) {
 /// A block that is not small, or is not what its layout says.
 #[inline(never)]
 pub(crate) fn free_odd(ptr: *mut u8, entry: u32, size: usize) {
-    let owner = map::owner(entry);
-    match map::kind(entry) {
+    let owner = page_map::owner(entry);
+    match page_map::kind(entry) {
         _ if owner == NO_HOME => {
-            fatal::misuse(Misuse::Foreign, ptr, &Place { span: 0, block: 0 }, size)
+            misuse::misuse(Misuse::Foreign, ptr, &Place { span: 0, block: 0 }, size)
         }
-        map::MEDIUM => free_run(ptr, owner, size),
-        map::HUGE => huge::put(ptr, size),
+        page_map::MEDIUM => free_run(ptr, owner, size),
+        page_map::HUGE => huge_block::put(ptr, size),
         class => wrong_layout(ptr, class as usize, size),
     }
 }
 
 fn free_run(ptr: *mut u8, owner: u32, size: usize) {
     let Some(arena) = arena::by_id(owner) else { return };
-    let units = medium::units(size.max(1));
+    let units = page_runs::units(size.max(1));
     arena.medium.put(ptr, units, size);
     usage::gave_large(units * UNIT, units * UNIT);
 }
 
 #[cold]
 fn wrong_layout(ptr: *mut u8, class: usize, size: usize) -> ! {
-    let span = map::span_base(ptr);
-    let place = Place { span, block: class::size(class) };
-    fatal::misuse(Misuse::Layout, ptr, &place, size)
+    let span = page_map::span_base(ptr);
+    let place = Place { span, block: size_class::size(class) };
+    misuse::misuse(Misuse::Layout, ptr, &place, size)
 }

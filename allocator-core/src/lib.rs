@@ -19,10 +19,10 @@
 use allocator_sys as sys;
 
 mod base;
-mod span;
-mod heap;
+mod spans;
+mod heaps;
 mod pages;
-mod purge;
+mod reclaim;
 mod remote;
 mod thread;
 mod background;
@@ -34,7 +34,7 @@ mod realloc;
 
 mod report;
 
-pub mod bare;
+pub mod internals;
 
 mod strata;
 

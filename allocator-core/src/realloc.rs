@@ -6,15 +6,15 @@ use core::ptr;
 
 use crate::alloc::{alloc, is_medium};
 use crate::background::helper;
-use crate::base::class::{self, CLASSES};
+use crate::base::size_class::{self, CLASSES};
 use crate::free::free;
 use crate::pages::arena;
-use crate::pages::huge;
-use crate::pages::medium;
+use crate::pages::huge_block;
+use crate::pages::page_runs;
 use crate::process::config::Config;
-use crate::purge::limit;
-use crate::purge::purge;
-use crate::span::map::{self, MAP};
+use crate::reclaim::limit;
+use crate::reclaim::purge;
+use crate::spans::page_map::{self, MAP};
 
 /// Gives a block another size. Null: there is no memory, the block is as it was.
 ///
@@ -23,7 +23,7 @@ use crate::span::map::{self, MAP};
 /// when rounded up to `align`.
 #[inline]
 pub(crate) unsafe fn realloc(ptr: *mut u8, old: usize, align: usize, new: usize) -> *mut u8 {
-    let (from, to) = (class::of(old, align), class::of(new, align));
+    let (from, to) = (size_class::of(old, align), size_class::of(new, align));
     if from == to && from != CLASSES {
         return ptr;
     }
@@ -36,11 +36,11 @@ pub(crate) unsafe fn realloc(ptr: *mut u8, old: usize, align: usize, new: usize)
 #[cold]
 #[inline(never)]
 unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *mut u8 {
-    let small = |size| class::of(size, align) != CLASSES;
+    let small = |size| size_class::of(size, align) != CLASSES;
     if !small(old) && !small(new) {
         match (is_medium(old, align), is_medium(new, align)) {
             (true, true) if resize_run(ptr, old, new) => return ptr,
-            (false, false) if map::kind(MAP.entry(ptr)) == map::HUGE => {
+            (false, false) if page_map::kind(MAP.entry(ptr)) == page_map::HUGE => {
                 if let Some(moved) = resize_huge(ptr, old, new, align) {
                     return moved;
                 }
@@ -61,8 +61,8 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
 
 /// Makes a page run one of `new` bytes where it stands. Says whether it could.
 pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
-    let Some(arena) = arena::by_id(map::owner(MAP.entry(ptr))) else { return false };
-    let (from, to) = (medium::units(old.max(1)), medium::units(new));
+    let Some(arena) = arena::by_id(page_map::owner(MAP.entry(ptr))) else { return false };
+    let (from, to) = (page_runs::units(old.max(1)), page_runs::units(new));
     let resize = || arena.medium.resize(ptr, from, to, old);
     let resized =
         resize().or_else(|refused| if purge::make_room() { resize() } else { Err(refused) });
@@ -74,7 +74,7 @@ pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
 /// it is as it was. To grow takes less than another block and a copy, so free
 /// memory goes back for that first.
 pub(crate) fn resize_huge(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
-    let resize = || huge::resize(ptr, old, new, align);
+    let resize = || huge_block::resize(ptr, old, new, align);
     let resized = resize().or_else(|| (new > old && purge::make_room()).then(resize)?);
     helper::attend();
     limit::attend();

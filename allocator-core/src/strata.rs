@@ -7,8 +7,8 @@ use crate::background::helper;
 use crate::free;
 use crate::pages::committed;
 use crate::process::config::Config;
-use crate::purge::limit;
 use crate::realloc;
+use crate::reclaim::limit;
 use crate::report::explain::{self, Explanation};
 use crate::report::stats::{self, Stats};
 

@@ -16,10 +16,10 @@ macro_rules! modules {
 
 modules! {
     "../src/base/mod.rs" base
-    "../src/span/mod.rs" span
-    "../src/heap/mod.rs" heap
+    "../src/spans/mod.rs" spans
+    "../src/heaps/mod.rs" heaps
     "../src/pages/mod.rs" pages
-    "../src/purge/mod.rs" purge
+    "../src/reclaim/mod.rs" reclaim
     "../src/remote/mod.rs" remote
     "../src/thread/mod.rs" thread
     "../src/background/mod.rs" background
@@ -31,14 +31,14 @@ modules! {
     "../src/strata.rs" strata
 }
 
-use background::dense;
+use background::huge_page_collapse;
 use common::model::{self, Deed, Program, Step};
 use common::{Block, Random, is_zero, layout};
 use pages::arena;
 use pages::cgroup;
-use pages::pool;
+use pages::metadata;
 use pages::usage;
-use process::conf;
+use process::options;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::alloc::GlobalAlloc;
@@ -349,7 +349,7 @@ fn guards_around_metadata() {
     };
     let mut seen = 0;
     for size in [64, 512, 4096, 16 << 10] {
-        let slot = pool::get(size).unwrap();
+        let slot = metadata::get(size).unwrap();
         let at = slot.as_ptr().addr() & !4095;
         let (mut low, mut high) = (at, at);
         while committed(low) {
@@ -364,7 +364,7 @@ fn guards_around_metadata() {
         }
         seen += 1;
         // SAFETY: just got, with this size.
-        unsafe { pool::put(slot, size) };
+        unsafe { metadata::put(slot, size) };
     }
     assert_eq!(seen, 4);
 }
@@ -596,7 +596,7 @@ fn short_without_a_helper(refused: bool) {
     if refused {
         sys::fail_nth(Call::StartThread, 1, u64::MAX);
     } else {
-        conf::apply(b"helper:false");
+        options::apply(b"helper:false");
     }
     let blocks =
         || -> Vec<Block> { (0..60_000).map(|_| Block::new(&ALLOC, 1000, 8).unwrap()).collect() };
@@ -625,7 +625,7 @@ fn growth_is_seen(how: &str) {
     let helped = how != "again";
     if !helped {
         // It would look, too.
-        conf::apply(b"helper:false");
+        options::apply(b"helper:false");
         // Large once; then that is unmapped, with nothing free left behind.
         let huge: Vec<Block> = (0..8).map(|_| large(100 << 20)).collect();
         huge.into_iter().for_each(|block| block.free(&ALLOC));
@@ -676,15 +676,15 @@ fn small_programs_never_look() {
 /// are told off, or told to, and whether dense chunks get some.
 fn huge_pages(system: sys::HugePages, chosen: &str) {
     sys::set_huge_pages(Some(system));
-    conf::apply(format!("helper:false,thp:{chosen}").as_bytes());
+    options::apply(format!("helper:false,thp:{chosen}").as_bytes());
     let always = system == sys::HugePages::Always;
     let fill = |count: usize| -> Vec<Block> {
         (0..count).map(|_| Block::new(&ALLOC, 1000, 8).unwrap()).collect()
     };
     let collapse = || {
         let before = sys::calls(Call::Collapse);
-        dense::begin();
-        while dense::look() {}
+        huge_page_collapse::begin();
+        while huge_page_collapse::look() {}
         sys::calls(Call::Collapse) - before
     };
     // At the start of a process nobody asks what the system does.

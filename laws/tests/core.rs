@@ -64,7 +64,7 @@ fn atomics_and_orderings_have_one_door_each() {
     for module in modules() {
         let (name, code) = (module.name(), code(&module.text));
         let door = name.ends_with("sync");
-        let orders = door || name.ends_with("order");
+        let orders = door || name.ends_with("ordering");
         assert!(door || !code.contains("loom::"), "{name} names loom");
         assert!(orders || !code.contains("core::sync"), "{name} names core::sync");
         assert!(orders || !words(&code).any(|word| word == "Ordering"), "{name}: Ordering");
@@ -75,7 +75,7 @@ fn atomics_and_orderings_have_one_door_each() {
 #[test]
 fn every_ordering_is_used() {
     let modules = modules();
-    let orders = modules.iter().find(|module| module.name().ends_with("order")).unwrap();
+    let orders = modules.iter().find(|module| module.name().ends_with("ordering")).unwrap();
     let orders = code(&orders.text);
     let names: Vec<&str> = orders
         .lines()
@@ -88,7 +88,7 @@ fn every_ordering_is_used() {
         .iter()
         .flat_map(|module| {
             let code = code(&module.text);
-            named_after(&code, "order::").into_iter().map(str::to_owned).collect::<Vec<_>>()
+            named_after(&code, "ordering::").into_iter().map(str::to_owned).collect::<Vec<_>>()
         })
         .collect();
     for name in names {

@@ -30,7 +30,7 @@ pub use twins::{EQUIVALENT, Equivalent, TWINS, Twin};
 
 /// The labels of all orderings that order something, and of those that do not.
 pub fn labels() -> impl Iterator<Item = (&'static str, core::sync::atomic::Ordering)> {
-    base::order::ALL.iter().copied()
+    base::ordering::ALL.iter().copied()
 }
 
 /// Runs one model: `NAME`, or with a twin: `NAME LABEL [ORDERING]`, where the

@@ -6,16 +6,16 @@ use core::ptr::{self, NonNull};
 
 use loom::thread::{self, JoinHandle};
 
-use crate::base::class::{CLASSES, GRANULE, GRANULE_SHIFT, SHAPES, UNIT};
-use crate::base::order;
+use crate::base::ordering;
+use crate::base::size_class::{CLASSES, GRANULE, GRANULE_SHIFT, SHAPES, UNIT};
 use crate::base::sync::{AtomicU32, AtomicU64, Guarded};
-use crate::heap::home::{self, Home};
-use crate::heap::inbox::MailBox;
-use crate::pages::rooms::Rooms;
-use crate::remote::moves::Hollowed;
-use crate::span::granules::Granules;
-use crate::span::map::{self, BASE};
-use crate::span::span::{NO_HOME, Span};
+use crate::heaps::heap::{self, Home};
+use crate::heaps::remote_queue::MailBox;
+use crate::pages::free_space_index::Rooms;
+use crate::remote::span_transfer::Hollowed;
+use crate::spans::granules::Granules;
+use crate::spans::page_map::{self, BASE};
+use crate::spans::span::{NO_HOME, Span};
 
 /// The class of all blocks here: the largest, of which a span has the fewest.
 pub(crate) const CLASS: usize = CLASSES - 1;
@@ -95,7 +95,7 @@ impl World {
         let base = BASE + index * SPAN_GRANULES * GRANULE;
         // SAFETY: the granules are the caller's; the bitmap is short.
         unsafe {
-            home::found(span, CLASS, ptr::without_provenance_mut(base), ptr::null_mut(), home);
+            heap::found(span, CLASS, ptr::without_provenance_mut(base), ptr::null_mut(), home);
         }
         span
     }
@@ -149,19 +149,19 @@ impl World {
             let mut open = home.open().unwrap();
             let mail = open.drain();
             crate::pages::arena::retire(open.close());
-            crate::remote::mail::Boxes::new().unpack(mail);
+            crate::remote::send::Boxes::new().unpack(mail);
         }
         core::array::from_fn(|index| {
             let span = &self.spans[index];
             let home = span.home();
-            let entry = self.entries[index].load(order::through_block());
-            assert_eq!(map::owner(entry), home, "the entry is a copy of the span's home");
+            let entry = self.entries[index].load(ordering::through_block());
+            assert_eq!(page_map::owner(entry), home, "the entry is a copy of the span's home");
             if home == NO_HOME {
                 assert_eq!(out[index], 0, "blocks are out of a span that is not in use");
                 return NO_HOME;
             }
             let mut rest = take(self.home(home), SPANS * SPAN_BLOCKS);
-            rest.retain(|block| ptr::eq(map::span_of(*block).as_ptr(), span));
+            rest.retain(|block| ptr::eq(page_map::span_of(*block).as_ptr(), span));
             assert_eq!(rest.len() + out[index], SPAN_BLOCKS, "every block is in one place");
             for block in &rest {
                 self.touch(*block);
@@ -177,7 +177,7 @@ pub(crate) fn take(home: &Home, count: usize) -> Blocks {
     let mut slots = vec![ptr::null_mut(); count];
     // SAFETY: there are `count` slots below the end.
     let got = unsafe {
-        crate::remote::moves::take(home, None, CLASS, slots.as_mut_ptr_range().end, count)
+        crate::remote::span_transfer::take(home, None, CLASS, slots.as_mut_ptr_range().end, count)
     };
     slots.split_off(count - got)
 }

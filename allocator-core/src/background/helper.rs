@@ -9,20 +9,20 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use crate::background::dense;
-use crate::background::holes;
-use crate::base::order;
+use crate::background::huge_page_collapse;
+use crate::background::span_purge;
+use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicU32};
-use crate::heap::home::Millis;
+use crate::heaps::heap::Millis;
+use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::cgroup;
-use crate::pages::space;
 use crate::pages::usage;
-use crate::purge::purge;
-use crate::remote::mail::Boxes;
+use crate::reclaim::purge;
+use crate::remote::send::Boxes;
 use crate::sys;
 use crate::thread::cache::Cache;
-use crate::thread::threads;
+use crate::thread::registry;
 
 const NONE: u32 = 0;
 const RUNNING: u32 = 1;
@@ -34,12 +34,12 @@ static ALLOWED: AtomicBool = AtomicBool::new(true);
 
 /// Says whether there may be one, from the next that is needed.
 pub(crate) fn allow(allowed: bool) {
-    ALLOWED.store(allowed, order::hint());
+    ALLOWED.store(allowed, ordering::hint());
 }
 
 /// Whether there may be one.
 pub(crate) fn is_allowed() -> bool {
-    ALLOWED.load(order::hint())
+    ALLOWED.load(ordering::hint())
 }
 
 /// Between two looks, in milliseconds: free memory goes back within two.
@@ -62,7 +62,7 @@ static ASKED_ONLY: AtomicBool = AtomicBool::new(false);
 
 /// From now on, threads are started by [`attend_where`] only.
 pub(crate) fn start_when_asked() {
-    ASKED_ONLY.store(true, order::hint());
+    ASKED_ONLY.store(true, ordering::hint());
 }
 
 /// At the end of slow paths, where no lock is held: sees that somebody gives
@@ -70,9 +70,9 @@ pub(crate) fn start_when_asked() {
 #[inline]
 pub(crate) fn attend() {
     if usage::in_excess() {
-        if !ASKED_ONLY.load(order::hint()) {
+        if !ASKED_ONLY.load(ordering::hint()) {
             attend_where(|| true);
-        } else if STATE.load(order::hint()) == NONE && usage::excess_is_large() {
+        } else if STATE.load(ordering::hint()) == NONE && usage::excess_is_large() {
             give_back_here();
         }
     }
@@ -81,7 +81,7 @@ pub(crate) fn attend() {
 /// As [`attend`], where threads may be started, if they may.
 #[inline]
 pub(crate) fn attend_where(may_start: impl FnOnce() -> bool) {
-    if usage::in_excess() && STATE.load(order::hint()) == NONE && may_start() {
+    if usage::in_excess() && STATE.load(ordering::hint()) == NONE && may_start() {
         start();
     }
 }
@@ -98,12 +98,12 @@ fn give_back_here() {
 
 #[cold]
 fn start() {
-    if STATE.compare_exchange(NONE, RUNNING, order::hint(), order::hint()).is_err() {
+    if STATE.compare_exchange(NONE, RUNNING, ordering::hint(), ordering::hint()).is_err() {
         return;
     }
     if !is_allowed() || !sys::start_thread(help) {
         // Then whoever is here does it, at once.
-        STATE.store(NONE, order::hint());
+        STATE.store(NONE, ordering::hint());
         give_back_here();
     }
 }
@@ -127,9 +127,9 @@ unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
         }
         give_holes_back();
         if usage::grew() {
-            dense::begin();
+            huge_page_collapse::begin();
         }
-        if dense::look() | usage::look_again() {
+        if huge_page_collapse::look() | usage::look_again() {
             calm = 0;
             continue;
         }
@@ -137,11 +137,11 @@ unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
         calm += 1;
         match calm {
             // From now on spans note who takes blocks there.
-            1 => holes::watch(),
+            1 => span_purge::watch(),
             PATIENCE => {
                 purge::purge(unused);
-                holes::search(usize::MAX);
-                threads::purge();
+                span_purge::search(usize::MAX);
+                registry::purge();
             }
             _ => {}
         }
@@ -155,16 +155,16 @@ unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
 /// asked to put away what they keep.
 fn hurry(looks: u32) {
     if looks.is_multiple_of(ASK) {
-        threads::caches().for_each(Cache::ask_to_tidy);
+        registry::caches().for_each(Cache::ask_to_tidy);
     }
     purge::purge(usize::MAX);
-    holes::search(usize::MAX);
+    span_purge::search(usize::MAX);
 }
 
 /// Gives pages back that are free within spans, if there is too much free memory.
 fn give_holes_back() {
     let unwanted = usage::unwanted_loose();
-    if unwanted != 0 && !holes::search(unwanted).more {
+    if unwanted != 0 && !span_purge::search(unwanted).more {
         usage::searched();
     }
 }
@@ -172,12 +172,12 @@ fn give_holes_back() {
 /// Ends the helper, unless there is something to do after all: whoever freed
 /// something while it still ran started no other. False: it goes on.
 fn retire() -> bool {
-    STATE.store(NONE, order::hint());
-    usage::look_from(space::mapped());
+    STATE.store(NONE, ordering::hint());
+    usage::look_from(address_space::mapped());
     // By the next look everybody has seen that.
     pause(TICK);
     let again = usage::look_again()
-        && STATE.compare_exchange(NONE, RUNNING, order::hint(), order::hint()).is_ok();
+        && STATE.compare_exchange(NONE, RUNNING, ordering::hint(), ordering::hint()).is_ok();
     !again
 }
 
@@ -192,7 +192,7 @@ fn pause(milliseconds: u32) {
 fn relieve_sleepers() {
     let now = sys::monotonic_ms() as Millis;
     let mut boxes = Boxes::new();
-    for cache in threads::caches().filter(|cache| cache.home.sleeps(now)) {
+    for cache in registry::caches().filter(|cache| cache.home.sleeps(now)) {
         cache.ask_to_tidy();
         if cache.home.has_mail() {
             boxes.relieve(cache.home);
@@ -203,7 +203,7 @@ fn relieve_sleepers() {
 
 /// Puts away what the calling thread keeps: it is going to sleep.
 pub(crate) fn thread_idle() {
-    if let Some(cache) = threads::present() {
+    if let Some(cache) = registry::present() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         unsafe { cache.idle() };
         attend();
@@ -214,24 +214,24 @@ pub(crate) fn thread_idle() {
 /// waits there holds its span, as does one that a thread keeps. Returns how
 /// many bytes.
 pub(crate) fn give_back_all() -> usize {
-    if let Some(cache) = threads::present() {
+    if let Some(cache) = registry::present() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         unsafe { cache.tidy() };
     }
-    threads::caches().for_each(Cache::ask_to_tidy);
+    registry::caches().for_each(Cache::ask_to_tidy);
     let mut boxes = Boxes::new();
     let arenas = arena::all().iter().map(|arena| &arena.home);
-    for home in arenas.chain(threads::homes()) {
+    for home in arenas.chain(registry::homes()) {
         if home.has_mail() {
             boxes.relieve_surely(home);
         }
     }
     boxes.empty();
     let granules = purge::everything();
-    granules + holes::everything() + threads::purge()
+    granules + span_purge::everything() + registry::purge()
 }
 
 /// In the child of a fork: the helper is not here.
 pub(crate) fn after_fork() {
-    STATE.store(NONE, order::hint());
+    STATE.store(NONE, ordering::hint());
 }

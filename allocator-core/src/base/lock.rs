@@ -9,7 +9,7 @@
 //!         DEAD         its holder vanished in a fork: nobody gets it again
 //! ```
 
-use crate::base::order;
+use crate::base::ordering;
 use crate::base::sync::{self, AtomicU32};
 
 const WAIT: u32 = 1 << 31;
@@ -45,7 +45,7 @@ impl Lock {
     #[inline]
     pub(crate) fn try_take(&self) -> Option<Held<'_>> {
         self.word
-            .compare_exchange(0, sync::thread_token(), order::lock_take(), order::hint())
+            .compare_exchange(0, sync::thread_token(), ordering::lock_take(), ordering::hint())
             .ok()
             .map(|_| Held { lock: self })
     }
@@ -66,12 +66,16 @@ impl Lock {
         let mut spins = 0;
         let mut mine = token;
         loop {
-            let seen = self.word.load(order::hint());
+            let seen = self.word.load(ordering::hint());
             if seen == DEAD {
                 return None;
             }
             if seen == 0 {
-                if self.word.compare_exchange(0, mine, order::lock_take(), order::hint()).is_ok() {
+                if self
+                    .word
+                    .compare_exchange(0, mine, ordering::lock_take(), ordering::hint())
+                    .is_ok()
+                {
                     return Some(Held { lock: self });
                 }
             } else if spins < SPINS {
@@ -85,7 +89,7 @@ impl Lock {
                 if seen == marked
                     || self
                         .word
-                        .compare_exchange(seen, marked, order::hint(), order::hint())
+                        .compare_exchange(seen, marked, ordering::hint(), ordering::hint())
                         .is_ok()
                 {
                     sync::wait(&self.word, marked);
@@ -98,7 +102,7 @@ impl Lock {
     /// that forked will never be given back. Says whether this is one.
     #[cfg(not(strata_loom))]
     pub(crate) fn is_orphaned(&self) -> bool {
-        let seen = self.word.load(order::hint());
+        let seen = self.word.load(ordering::hint());
         seen != 0 && seen & !WAIT != sync::thread_token()
     }
 
@@ -106,21 +110,21 @@ impl Lock {
     /// after every single store.
     #[cfg(not(strata_loom))]
     pub(crate) fn reset(&self) {
-        self.word.store(0, order::lock_free());
+        self.word.store(0, ordering::lock_free());
     }
 
     /// In the child of a fork: an orphaned lock whose data may be half
     /// changed is never given out again.
     #[cfg(not(strata_loom))]
     pub(crate) fn bury(&self) {
-        self.word.store(DEAD, order::lock_free());
+        self.word.store(DEAD, ordering::lock_free());
     }
 }
 
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.lock.word.swap(0, order::lock_free()) & WAIT != 0 && sync::step("lock_wakes") {
+        if self.lock.word.swap(0, ordering::lock_free()) & WAIT != 0 && sync::step("lock_wakes") {
             sync::wake(&self.lock.word);
         }
     }

@@ -1,9 +1,9 @@
 //! What everything stands on: atomics and their orderings, locks, size classes, and the end of a process that misused its memory.
 
 pub(crate) mod sync;
-pub(crate) mod order;
-pub(crate) mod class;
-pub(crate) mod fatal;
+pub(crate) mod ordering;
+pub(crate) mod size_class;
+pub(crate) mod misuse;
 pub(crate) mod lock;
 pub(crate) mod once;
-pub(crate) mod table;
+pub(crate) mod published;

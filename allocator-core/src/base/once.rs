@@ -6,7 +6,7 @@
 //!     └─ failed ──┘         the next one tries again
 //! ```
 
-use crate::base::order;
+use crate::base::ordering;
 use crate::base::sync::AtomicU32;
 use crate::sys;
 
@@ -43,7 +43,7 @@ impl Once {
     /// Whether it is done: its results can be seen.
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
-        self.state.load(order::init_seen()) == DONE
+        self.state.load(ordering::init_seen()) == DONE
     }
 
     /// Has `work` done, which says whether it could be.
@@ -52,12 +52,12 @@ impl Once {
             match self.state.compare_exchange(
                 NOT_YET,
                 RUNNING,
-                order::init_seen(),
-                order::init_seen(),
+                ordering::init_seen(),
+                ordering::init_seen(),
             ) {
                 Ok(_) => {
                     let done = work();
-                    self.state.store(if done { DONE } else { NOT_YET }, order::init_done());
+                    self.state.store(if done { DONE } else { NOT_YET }, ordering::init_done());
                     return if done { Done::ByUs } else { Done::Not };
                 }
                 Err(DONE) => return Done::ByOthers,

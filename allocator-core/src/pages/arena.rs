@@ -4,21 +4,21 @@
 
 use core::ptr::NonNull;
 
-use crate::base::class::{GRANULE, MAX_WORDS, SHAPES, UNIT};
-use crate::base::order;
+use crate::base::ordering;
+use crate::base::size_class::{GRANULE, MAX_WORDS, SHAPES, UNIT};
 use crate::base::sync::{AtomicU32, AtomicUsize};
-use crate::heap::home::{self, Home};
-use crate::heap::homes;
+use crate::heaps::heap::{self, Home};
+use crate::heaps::heap_table;
+use crate::pages::address_space;
 use crate::pages::cgroup;
 use crate::pages::committed::{self, Refused};
-use crate::pages::medium::Medium;
-use crate::pages::pool;
-use crate::pages::rooms::Rooms;
-use crate::pages::space;
+use crate::pages::free_space_index::Rooms;
+use crate::pages::metadata;
+use crate::pages::page_runs::Medium;
 use crate::pages::usage;
-use crate::span::granules::{self, PER_CHUNK};
-use crate::span::map::{CHUNK, Chunk, MAP};
-use crate::span::span::{Hand, Span};
+use crate::spans::granules::{self, PER_CHUNK};
+use crate::spans::page_map::{CHUNK, Chunk, MAP};
+use crate::spans::span::{Hand, Span};
 use crate::sys;
 
 /// Most arenas at a time.
@@ -32,7 +32,7 @@ pub(crate) struct Arena {
     pub(crate) medium: Medium,
 }
 
-const SLOTS: usize = home::ARENA_IDS as usize;
+const SLOTS: usize = heap::ARENA_IDS as usize;
 
 static ARENAS: [Arena; SLOTS] = {
     let mut arenas = [const { Arena { home: Home::new(0), medium: Medium::new(0) } }; SLOTS];
@@ -67,8 +67,8 @@ pub(crate) fn place(tables: &[NonNull<u8>], chunks: usize) {
         ROOMS[shard].place(*table, chunks);
         install(shard);
     }
-    COUNT.store(tables.len(), order::hint());
-    GIVEN.store(tables.len(), order::hint());
+    COUNT.store(tables.len(), ordering::hint());
+    GIVEN.store(tables.len(), ordering::hint());
 }
 
 /// How many shards there should be.
@@ -77,38 +77,38 @@ pub(crate) fn wanted() -> usize {
 }
 
 fn install(shard: usize) -> bool {
-    let slot = USED.fetch_add(1, order::hint());
+    let slot = USED.fetch_add(1, ordering::hint());
     let Some(arena) = ARENAS.get(slot) else { return false };
-    homes::publish(&arena.home);
-    PRESENT[shard].store(slot as u32, order::table_publish());
+    heap_table::publish(&arena.home);
+    PRESENT[shard].store(slot as u32, ordering::table_publish());
     true
 }
 
 /// Shards that there are.
 pub(crate) fn count() -> usize {
-    COUNT.load(order::hint())
+    COUNT.load(ordering::hint())
 }
 
 /// Gives threads as many shards as the container may use processors, from now on.
 pub(crate) fn fit_container() {
     if let Some(cpus) = cgroup::cpus() {
-        GIVEN.store(cpus.clamp(1, count()), order::hint());
+        GIVEN.store(cpus.clamp(1, count()), ordering::hint());
     }
 }
 
 /// The shard for a thread on this CPU.
 pub(crate) fn nearest() -> usize {
-    sys::current_cpu() % GIVEN.load(order::hint())
+    sys::current_cpu() % GIVEN.load(ordering::hint())
 }
 
 /// The arena of a shard.
 pub(crate) fn get(shard: usize) -> &'static Arena {
-    &ARENAS[PRESENT[shard].load(order::table_read()) as usize]
+    &ARENAS[PRESENT[shard].load(ordering::table_read()) as usize]
 }
 
 /// The arena of the shard that a chunk of spans is in.
 pub(crate) fn of(chunk: &Chunk) -> &'static Arena {
-    get(chunk.arena.load(order::through_block()) as usize)
+    get(chunk.arena.load(ordering::through_block()) as usize)
 }
 
 /// The arena that an entry names, if its owner is one.
@@ -118,7 +118,7 @@ pub(crate) fn by_id(id: u32) -> Option<&'static Arena> {
 
 /// Every arena there ever was.
 pub(crate) fn all() -> &'static [Arena] {
-    &ARENAS[..USED.load(order::hint()).min(SLOTS)]
+    &ARENAS[..USED.load(ordering::hint()).min(SLOTS)]
 }
 
 /// In the child of a fork: an arena that a vanished thread was changing is
@@ -143,10 +143,10 @@ pub(crate) fn claim_span(shard: usize, class: usize, home: u32) -> Option<NonNul
     let span = chunk.join(first, len);
     let base = MAP.chunk_base(index).wrapping_add(first * GRANULE);
     // SAFETY: [CHUNK-SPANS] a chunk with granules to claim has its bitmaps.
-    let long = unsafe { chunk.long_bits.load(order::through_block()).add(first * MAX_WORDS) };
+    let long = unsafe { chunk.long_bits.load(ordering::through_block()).add(first * MAX_WORDS) };
     // SAFETY: [HOME-LOCKED] we claimed the granules, so the span is ours
     // until it has a home.
-    unsafe { home::found(span, class, base, long, home) };
+    unsafe { heap::found(span, class, base, long, home) };
     Some(span)
 }
 
@@ -189,29 +189,29 @@ fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
 /// Maps a chunk for spans and offers its granules to all.
 #[cold]
 fn new_chunk(shard: usize) -> Option<()> {
-    let index = space::map(1, 1, CHUNK)?.at;
+    let index = address_space::map(1, 1, CHUNK)?.at;
     let chunk = MAP.chunk(index);
     if !furnish(chunk) {
         // SAFETY: nobody knows of the chunk yet.
-        unsafe { space::unmap(index, 1, CHUNK) };
+        unsafe { address_space::unmap(index, 1, CHUNK) };
         return None;
     }
-    chunk.arena.store(shard as u32, order::through_block());
+    chunk.arena.store(shard as u32, ordering::through_block());
     chunk.granules.open();
     ROOMS[shard].mark(index, u64::MAX);
-    usage::grew_to(space::mapped());
+    usage::grew_to(address_space::mapped());
     Some(())
 }
 
 /// Gets the spans and bitmaps of a chunk; they stay with its record.
 fn furnish(chunk: &Chunk) -> bool {
-    if chunk.spans.load(order::through_block()).is_null() {
-        let Some(spans) = pool::get(PER_CHUNK * size_of::<Span>()) else { return false };
-        chunk.spans.store(spans.as_ptr().cast(), order::through_block());
+    if chunk.spans.load(ordering::through_block()).is_null() {
+        let Some(spans) = metadata::get(PER_CHUNK * size_of::<Span>()) else { return false };
+        chunk.spans.store(spans.as_ptr().cast(), ordering::through_block());
     }
-    if chunk.long_bits.load(order::through_block()).is_null() {
-        let Some(bits) = pool::get(PER_CHUNK * MAX_WORDS * 8) else { return false };
-        chunk.long_bits.store(bits.as_ptr().cast(), order::through_block());
+    if chunk.long_bits.load(ordering::through_block()).is_null() {
+        let Some(bits) = metadata::get(PER_CHUNK * MAX_WORDS * 8) else { return false };
+        chunk.long_bits.store(bits.as_ptr().cast(), ordering::through_block());
     }
     true
 }
@@ -223,7 +223,7 @@ pub(crate) fn retire(mut empty: Hand) {
     // SAFETY: the spans came out of a home that they left; they are ours alone.
     while let Some(span) = unsafe { empty.pop() } {
         // SAFETY: likewise.
-        let (base, bytes, holes) = unsafe { home::retire(span) };
+        let (base, bytes, holes) = unsafe { heap::retire(span) };
         filled += holes;
         let index = MAP.chunk_index(base);
         let first = (base.addr() % CHUNK) / GRANULE;
@@ -239,6 +239,6 @@ pub(crate) fn retire(mut empty: Hand) {
 /// Gives claimed granules of a chunk back; `dirty` are those with memory.
 pub(crate) fn give_back(index: usize, bits: u64, dirty: u64) {
     let chunk = MAP.chunk(index);
-    let shard = chunk.arena.load(order::through_block()) as usize;
+    let shard = chunk.arena.load(ordering::through_block()) as usize;
     ROOMS[shard].give_back(index, &chunk.granules, bits, dirty);
 }

@@ -10,7 +10,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::base::order;
+use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize};
 
 /// Bytes charged now: what spans, page runs and mappings in use have, and what
@@ -49,11 +49,12 @@ pub(crate) fn charge(bytes: usize) -> Result<(), Refused> {
     if bytes == 0 {
         return Ok(());
     }
-    let hard = LIMITS.hard.load(order::hint());
+    let hard = LIMITS.hard.load(ordering::hint());
     let more = |now: usize| now.checked_add(bytes).filter(|then| *then <= hard);
-    let before = BYTES.fetch_update(order::count(), order::count(), more).map_err(|_| Refused)?;
-    if before + bytes > LIMITS.soft.load(order::hint()) {
-        LIMITS.over.store(true, order::hint());
+    let before =
+        BYTES.fetch_update(ordering::count(), ordering::count(), more).map_err(|_| Refused)?;
+    if before + bytes > LIMITS.soft.load(ordering::hint()) {
+        LIMITS.over.store(true, ordering::hint());
     }
     Ok(())
 }
@@ -63,39 +64,39 @@ pub(crate) fn discharge(bytes: usize) {
     if bytes == 0 {
         return;
     }
-    BYTES.fetch_sub(bytes, order::count());
-    if LIMITS.told.load(order::hint()) {
+    BYTES.fetch_sub(bytes, ordering::count());
+    if LIMITS.told.load(ordering::hint()) {
         arm();
     }
 }
 
 /// Bytes charged now.
 pub(crate) fn now() -> usize {
-    BYTES.load(order::count())
+    BYTES.load(ordering::count())
 }
 
 /// Whether a charge went above the soft limit since somebody last looked.
 #[inline]
 pub(crate) fn may_be_over() -> bool {
-    LIMITS.over.load(order::hint())
+    LIMITS.over.load(ordering::hint())
 }
 
 /// Looks whether there is more than the soft limit now. From here on, the next
 /// charge above it says so again.
 pub(crate) fn is_over() -> bool {
-    LIMITS.over.store(false, order::hint());
-    now() > LIMITS.soft.load(order::hint())
+    LIMITS.over.store(false, ordering::hint());
+    now() > LIMITS.soft.load(ordering::hint())
 }
 
 /// Whether the program was told of being above the soft limit, and is there,
 /// or near, still.
 pub(crate) fn is_told() -> bool {
-    LIMITS.told.load(order::hint())
+    LIMITS.told.load(ordering::hint())
 }
 
 /// Whether the program has to be told, which counts as done with that.
 pub(crate) fn tell() -> bool {
-    let first = !LIMITS.told.swap(true, order::hint());
+    let first = !LIMITS.told.swap(true, ordering::hint());
     // It may have been given back meanwhile, before anybody could know.
     arm();
     first
@@ -103,33 +104,33 @@ pub(crate) fn tell() -> bool {
 
 /// Once an eighth below the soft limit is free, going above it is news again.
 fn arm() {
-    let soft = LIMITS.soft.load(order::hint());
+    let soft = LIMITS.soft.load(ordering::hint());
     if now() < soft - soft / 8 {
-        LIMITS.told.store(false, order::hint());
+        LIMITS.told.store(false, ordering::hint());
     }
 }
 
 /// Sets the soft limit, in bytes; 0: there is none. If there is more already,
 /// the end of the next slow path sees it.
 pub(crate) fn set_limit(bytes: usize) {
-    LIMITS.soft.store(or_none(bytes), order::hint());
-    LIMITS.told.store(false, order::hint());
-    LIMITS.over.store(true, order::hint());
+    LIMITS.soft.store(or_none(bytes), ordering::hint());
+    LIMITS.told.store(false, ordering::hint());
+    LIMITS.over.store(true, ordering::hint());
 }
 
 /// Sets the hard limit, in bytes; 0: there is none.
 pub(crate) fn set_hard_limit(bytes: usize) {
-    LIMITS.hard.store(or_none(bytes), order::hint());
+    LIMITS.hard.store(or_none(bytes), ordering::hint());
 }
 
 /// The soft limit, in bytes; 0: there is none.
 pub(crate) fn limit() -> usize {
-    or_0(LIMITS.soft.load(order::hint()))
+    or_0(LIMITS.soft.load(ordering::hint()))
 }
 
 /// The hard limit, in bytes; 0: there is none.
 pub(crate) fn hard_limit() -> usize {
-    or_0(LIMITS.hard.load(order::hint()))
+    or_0(LIMITS.hard.load(ordering::hint()))
 }
 
 fn or_none(bytes: usize) -> usize {

@@ -2,9 +2,9 @@
 //! may not, whatever the system's mode: a few bytes would take 2 MiB. Large heaps get
 //! them late, chunk by chunk, where they are dense (`dense.rs`).
 
-use crate::base::order;
+use crate::base::ordering;
 use crate::base::sync::{AtomicU8, AtomicUsize};
-use crate::span::map::CHUNK;
+use crate::spans::page_map::CHUNK;
 use crate::sys::{self, HugePages};
 
 /// Huge pages late, under dense chunks. (1 is for none.)
@@ -16,12 +16,12 @@ static WHEN: AtomicUsize = AtomicUsize::new(AUTO);
 
 /// Says when there shall be huge pages, from the next mapping on.
 pub(crate) fn choose(when: usize) {
-    WHEN.store(when, order::hint());
+    WHEN.store(when, ordering::hint());
 }
 
 /// When there shall be huge pages.
 pub(crate) fn chosen() -> usize {
-    WHEN.load(order::hint())
+    WHEN.load(ordering::hint())
 }
 
 /// How the system does it, plus one; 0: it was not asked yet.
@@ -30,11 +30,11 @@ static MODE: AtomicU8 = AtomicU8::new(0);
 /// When the system uses huge pages. Asked once.
 pub(crate) fn mode() -> HugePages {
     const ALL: [HugePages; 3] = [HugePages::Always, HugePages::Advised, HugePages::Never];
-    match ALL.get(usize::from(MODE.load(order::hint())).wrapping_sub(1)) {
+    match ALL.get(usize::from(MODE.load(ordering::hint())).wrapping_sub(1)) {
         Some(mode) => *mode,
         None => {
             let mode = sys::huge_pages();
-            MODE.store(mode as u8 + 1, order::hint());
+            MODE.store(mode as u8 + 1, ordering::hint());
             mode
         }
     }

@@ -8,7 +8,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::base::order;
+use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize};
 use crate::pages::cgroup;
 use crate::pages::committed;
@@ -57,27 +57,27 @@ const FLOOR: usize = 4 << 20;
 /// Notes that a span got `bytes`, of which `dirty` were free memory; the rest
 /// was charged.
 pub(crate) fn took_span(bytes: usize, dirty: usize) {
-    USAGE.spans.fetch_add(bytes, order::count());
+    USAGE.spans.fetch_add(bytes, ordering::count());
     less_dirty(dirty);
 }
 
 /// Notes that the `bytes` of a span are free.
 pub(crate) fn gave_span(bytes: usize) {
-    USAGE.spans.fetch_sub(bytes, order::count());
+    USAGE.spans.fetch_sub(bytes, ordering::count());
     more_dirty(bytes);
 }
 
 /// Notes that a page run or mapping got `bytes`, of which `dirty` were free
 /// memory; the rest was charged.
 pub(crate) fn took_large(bytes: usize, dirty: usize) {
-    USAGE.large.fetch_add(bytes, order::count());
+    USAGE.large.fetch_add(bytes, ordering::count());
     less_dirty(dirty);
 }
 
 /// Notes that `bytes` of a page run or mapping are in use no more, of which
 /// `dirty` may hold memory.
 pub(crate) fn gave_large(bytes: usize, dirty: usize) {
-    USAGE.large.fetch_sub(bytes, order::count());
+    USAGE.large.fetch_sub(bytes, ordering::count());
     committed::discharge(bytes - dirty);
     more_dirty(dirty);
 }
@@ -86,43 +86,44 @@ pub(crate) fn gave_large(bytes: usize, dirty: usize) {
 pub(crate) fn cleaned(bytes: usize) {
     less_dirty(bytes);
     committed::discharge(bytes);
-    USAGE.purged.fetch_add(bytes, order::count());
+    USAGE.purged.fetch_add(bytes, ordering::count());
 }
 
 /// Notes that about so many bytes of blocks left their spans.
 pub(crate) fn went_out(bytes: usize) {
-    USAGE.out.fetch_add(bytes, order::count());
+    USAGE.out.fetch_add(bytes, ordering::count());
 }
 
 /// Notes that about so many bytes of blocks came back to their spans.
 pub(crate) fn came_back(bytes: usize) {
-    USAGE.out.fetch_sub(bytes, order::count());
-    USAGE.stuck.fetch_min(loose(), order::count());
+    USAGE.out.fetch_sub(bytes, ordering::count());
+    USAGE.stuck.fetch_min(loose(), ordering::count());
     note_excess();
 }
 
 /// Notes that so many bytes of spans in use went back to the system.
 pub(crate) fn hollowed(bytes: usize) {
-    USAGE.holes.fetch_add(bytes, order::count());
-    USAGE.purged.fetch_add(bytes, order::count());
+    USAGE.holes.fetch_add(bytes, ordering::count());
+    USAGE.purged.fetch_add(bytes, ordering::count());
 }
 
 /// Notes that so many bytes of holes hold memory again, or are in no span in
 /// use any more.
 pub(crate) fn filled(bytes: usize) {
-    USAGE.holes.fetch_sub(bytes, order::count());
+    USAGE.holes.fetch_sub(bytes, ordering::count());
 }
 
 /// Notes that the loose memory was searched, and what there is now cannot go
 /// back.
 pub(crate) fn searched() {
-    USAGE.stuck.store(loose(), order::count());
+    USAGE.stuck.store(loose(), ordering::count());
 }
 
 /// About how many bytes of spans in use are free blocks that hold memory.
 pub(crate) fn loose() -> usize {
-    let held = USAGE.spans.load(order::count()).wrapping_sub(USAGE.holes.load(order::count()));
-    not_below_0(held.wrapping_sub(USAGE.out.load(order::count())))
+    let held =
+        USAGE.spans.load(ordering::count()).wrapping_sub(USAGE.holes.load(ordering::count()));
+    not_below_0(held.wrapping_sub(USAGE.out.load(ordering::count())))
 }
 
 /// A difference of which a part is noted late: it may come out a little below 0.
@@ -132,19 +133,19 @@ fn not_below_0(bytes: usize) -> usize {
 
 fn less_dirty(bytes: usize) {
     if bytes != 0 {
-        let left = USAGE.dirty.fetch_sub(bytes, order::count()).wrapping_sub(bytes);
-        USAGE.low.fetch_min(not_below_0(left), order::count());
+        let left = USAGE.dirty.fetch_sub(bytes, ordering::count()).wrapping_sub(bytes);
+        USAGE.low.fetch_min(not_below_0(left), ordering::count());
     }
 }
 
 fn more_dirty(bytes: usize) {
-    USAGE.dirty.fetch_add(bytes, order::count());
+    USAGE.dirty.fetch_add(bytes, ordering::count());
     note_excess();
 }
 
 fn note_excess() {
     if excess() != 0 && !in_excess() {
-        EXCESS.store(true, order::hint());
+        EXCESS.store(true, ordering::hint());
     }
 }
 
@@ -160,12 +161,12 @@ static GREW: AtomicBool = AtomicBool::new(false);
 /// Notes that so many bytes are mapped now. A large heap is looked through when it
 /// has grown by an eighth.
 pub(crate) fn grew_to(mapped: usize) {
-    if mapped >= NEXT.load(order::hint()) {
-        NEXT.store(mapped + mapped / 8, order::hint());
-        GREW.store(true, order::hint());
-        EXCESS.store(true, order::hint());
+    if mapped >= NEXT.load(ordering::hint()) {
+        NEXT.store(mapped + mapped / 8, ordering::hint());
+        GREW.store(true, ordering::hint());
+        EXCESS.store(true, ordering::hint());
     }
-    if mapped >= LOOK.load(order::hint()) && cgroup::is_due(APART) {
+    if mapped >= LOOK.load(ordering::hint()) && cgroup::is_due(APART) {
         look_at_container(mapped);
     }
 }
@@ -173,7 +174,7 @@ pub(crate) fn grew_to(mapped: usize) {
 /// Notes that so many bytes are mapped still, after some were unmapped. Growth
 /// counts from there.
 pub(crate) fn shrank_to(mapped: usize) {
-    LOOK.fetch_min(next_look(mapped), order::hint());
+    LOOK.fetch_min(next_look(mapped), ordering::hint());
 }
 
 /// Bytes that a heap grows before anybody looks whether memory is short.
@@ -191,13 +192,13 @@ static LOOK: AtomicUsize = AtomicUsize::new(STEP);
 fn look_at_container(mapped: usize) {
     look_from(mapped);
     if cgroup::look() {
-        EXCESS.store(true, order::hint());
+        EXCESS.store(true, ordering::hint());
     }
 }
 
 /// Says at how many mapped bytes somebody looks next, seen from these.
 pub(crate) fn look_from(mapped: usize) {
-    LOOK.store(next_look(mapped), order::hint());
+    LOOK.store(next_look(mapped), ordering::hint());
 }
 
 fn next_look(mapped: usize) -> usize {
@@ -206,21 +207,21 @@ fn next_look(mapped: usize) -> usize {
 
 /// Whether it grew so far since this was last asked.
 pub(crate) fn grew() -> bool {
-    GREW.swap(false, order::hint())
+    GREW.swap(false, ordering::hint())
 }
 
 /// Whether there seemed to be too much free memory lately.
 #[inline]
 pub(crate) fn in_excess() -> bool {
-    EXCESS.load(order::hint())
+    EXCESS.load(ordering::hint())
 }
 
 /// Looks whether there still is. Says so.
 pub(crate) fn look_again() -> bool {
-    EXCESS.store(false, order::hint());
+    EXCESS.store(false, ordering::hint());
     let still = excess() != 0;
     if still {
-        EXCESS.store(true, order::hint());
+        EXCESS.store(true, ordering::hint());
     }
     still
 }
@@ -228,7 +229,7 @@ pub(crate) fn look_again() -> bool {
 /// The least bytes that were free at a time since the last call: nobody wanted
 /// those meanwhile.
 pub(crate) fn low_water() -> usize {
-    USAGE.low.swap(dirty(), order::count()).min(dirty())
+    USAGE.low.swap(dirty(), ordering::count()).min(dirty())
 }
 
 /// How much of so many free bytes is above the bound.
@@ -243,7 +244,7 @@ pub(crate) fn unwanted_loose() -> usize {
 }
 
 fn unsearched() -> usize {
-    loose().saturating_sub(USAGE.stuck.load(order::count()))
+    loose().saturating_sub(USAGE.stuck.load(ordering::count()))
 }
 
 /// What may be held free in all: an eighth of what is live, at least 4 MiB.
@@ -262,7 +263,7 @@ fn bound() -> usize {
 }
 
 fn lent() -> usize {
-    USAGE.lent.load(order::count())
+    USAGE.lent.load(ordering::count())
 }
 
 /// Bytes lent beside what may be held free. Blocks in magazines that are at work
@@ -283,7 +284,7 @@ pub(crate) fn lend(bytes: usize, already: usize) -> bool {
     if !may(lent()) {
         return false;
     }
-    if !may(USAGE.lent.fetch_add(bytes, order::count())) {
+    if !may(USAGE.lent.fetch_add(bytes, ordering::count())) {
         repay(bytes);
         return false;
     }
@@ -292,7 +293,7 @@ pub(crate) fn lend(bytes: usize, already: usize) -> bool {
 
 /// Takes back what was lent.
 pub(crate) fn repay(bytes: usize) {
-    USAGE.lent.fetch_sub(bytes, order::count());
+    USAGE.lent.fetch_sub(bytes, ordering::count());
 }
 
 /// Free bytes above the bound, as far as they may go back.
@@ -307,21 +308,21 @@ pub(crate) fn excess_is_large() -> bool {
 
 /// Bytes of spans, page runs and mappings in use.
 pub(crate) fn live() -> usize {
-    USAGE.spans.load(order::count()) + large()
+    USAGE.spans.load(ordering::count()) + large()
 }
 
 /// Bytes of page runs and mappings in use.
 pub(crate) fn large() -> usize {
-    USAGE.large.load(order::count())
+    USAGE.large.load(ordering::count())
 }
 
 /// Free bytes that may hold memory.
 pub(crate) fn dirty() -> usize {
     // Who takes granules may note it before the one who just gave them does.
-    not_below_0(USAGE.dirty.load(order::count()))
+    not_below_0(USAGE.dirty.load(ordering::count()))
 }
 
 /// Bytes given back by purging, since the start.
 pub(crate) fn purged() -> usize {
-    USAGE.purged.load(order::count())
+    USAGE.purged.load(ordering::count())
 }

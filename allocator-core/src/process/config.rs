@@ -1,7 +1,7 @@
 //! Options in the program's source: the same as in the environment, chosen
 //! where the program names its allocator.
 
-use crate::process::conf::{self, KEYS};
+use crate::process::options::{self, KEYS};
 
 /// Options, for [`Strata::with_config`](crate::Strata::with_config):
 ///
@@ -59,7 +59,7 @@ impl Config {
     /// time.
     #[must_use]
     pub const fn explain(self, when: When) -> Self {
-        self.with_when(const { conf::place("explain") }, when)
+        self.with_when(const { options::place("explain") }, when)
     }
 
     /// Allocations that would take the committed bytes above this fail, after
@@ -67,21 +67,21 @@ impl Config {
     /// [`Strata::set_hard_limit`](crate::Strata::set_hard_limit) changes it.
     #[must_use]
     pub const fn hard_limit(self, bytes: usize) -> Self {
-        self.with(const { conf::place("hard_limit") }, Some(bytes))
+        self.with(const { options::place("hard_limit") }, Some(bytes))
     }
 
     /// Whether the options are listed on standard error, with what is in
     /// force; by default they are not.
     #[must_use]
     pub const fn help(self, wanted: bool) -> Self {
-        self.with_flag(const { conf::place("help") }, wanted)
+        self.with_flag(const { options::place("help") }, wanted)
     }
 
     /// Whether a thread may be started to give memory back, as is the default.
     /// Without it, whoever frees too much does that.
     #[must_use]
     pub const fn helper(self, allowed: bool) -> Self {
-        self.with_flag(const { conf::place("helper") }, allowed)
+        self.with_flag(const { options::place("helper") }, allowed)
     }
 
     /// Whether an inaccessible stretch of addresses stands behind each block
@@ -89,7 +89,7 @@ impl Config {
     /// default there is none.
     #[must_use]
     pub const fn huge_guards(self, wanted: bool) -> Self {
-        self.with_flag(const { conf::place("huge_guards") }, wanted)
+        self.with_flag(const { options::place("huge_guards") }, wanted)
     }
 
     /// When the committed bytes come above this, all free memory goes back,
@@ -99,14 +99,14 @@ impl Config {
     /// changes it.
     #[must_use]
     pub const fn limit(self, bytes: usize) -> Self {
-        self.with(const { conf::place("limit") }, Some(bytes))
+        self.with(const { options::place("limit") }, Some(bytes))
     }
 
     /// When the C library prints numbers on standard error; by default never.
     /// Programs that have no C library of Strata's print none.
     #[must_use]
     pub const fn stats(self, when: When) -> Self {
-        self.with_when(const { conf::place("stats") }, when)
+        self.with_when(const { options::place("stats") }, when)
     }
 
     /// When memory gets transparent huge pages; by default late, and under dense
@@ -118,7 +118,7 @@ impl Config {
             Thp::Never => "never",
             Thp::Always => "always",
         };
-        self.with_name(const { conf::place("thp") }, name)
+        self.with_name(const { options::place("thp") }, name)
     }
 
     const fn with_when(self, key: usize, when: When) -> Self {
@@ -134,7 +134,7 @@ impl Config {
     }
 
     const fn with_name(self, key: usize, value: &str) -> Self {
-        self.with(key, conf::value_place(key, value))
+        self.with(key, options::value_place(key, value))
     }
 
     const fn with(mut self, key: usize, value: Option<usize>) -> Self {
@@ -198,7 +198,7 @@ mod tests {
                 config.apply();
                 assert_eq!(all(), want, "{}", key.name);
                 (key.choose)(other);
-                conf::apply(text);
+                options::apply(text);
                 assert_eq!(all(), want, "{}", key.name);
             }
             (key.choose)(0);

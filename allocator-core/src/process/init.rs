@@ -11,20 +11,20 @@ use core::ptr::{self, NonNull};
 
 use crate::background::helper;
 use crate::base::once::{Done, Once};
-use crate::base::order;
+use crate::base::ordering;
 use crate::base::sync::{AtomicPtr, AtomicUsize};
+use crate::pages::address_space;
 use crate::pages::arena::{self, MAX_ARENAS};
-use crate::pages::huge;
-use crate::pages::pool::{self, GUARD};
-use crate::pages::rooms;
-use crate::pages::space;
-use crate::process::conf;
+use crate::pages::free_space_index;
+use crate::pages::huge_block;
+use crate::pages::metadata::{self, GUARD};
 use crate::process::config::Config;
-use crate::purge::limit;
-use crate::purge::purge;
-use crate::span::map::{self, CHUNK_SHIFT, MAP, WINDOW_ALIGN};
+use crate::process::options;
+use crate::reclaim::limit;
+use crate::reclaim::purge;
+use crate::spans::page_map::{self, CHUNK_SHIFT, MAP, WINDOW_ALIGN};
 use crate::sys;
-use crate::thread::threads;
+use crate::thread::registry;
 
 /// Bytes of the window, where nothing limits it.
 const WINDOW: usize = 1 << 40;
@@ -42,7 +42,7 @@ static BIT_TABLES_BYTES: AtomicUsize = AtomicUsize::new(0);
 /// Where the tables of taken chunks and of rooms are, and their bytes, the
 /// guard between them counted; none before the allocator is set up.
 pub(crate) fn bit_tables() -> (*mut u8, usize) {
-    (BIT_TABLES.load(order::hint()), BIT_TABLES_BYTES.load(order::hint()))
+    (BIT_TABLES.load(ordering::hint()), BIT_TABLES_BYTES.load(ordering::hint()))
 }
 
 /// Whether the allocator is set up, after trying to. False when the system
@@ -62,7 +62,7 @@ fn set_up(config: &Config) -> bool {
     if done == Done::ByUs {
         // It may allocate, and then finds everything set up.
         sys::on_fork(forked);
-        conf::read();
+        options::read();
     }
     done != Done::Not
 }
@@ -88,10 +88,10 @@ fn place_window(window: usize) -> bool {
     let arenas = arena::wanted();
     let whole = |bytes: usize| bytes.next_multiple_of(GUARD);
     let sizes = [
-        whole(map::entries_bytes(chunks)),
-        whole(map::chunks_bytes(chunks)),
-        whole(space::table_bytes(chunks)),
-        whole(rooms::table_bytes(chunks)) * arenas,
+        whole(page_map::entries_bytes(chunks)),
+        whole(page_map::chunks_bytes(chunks)),
+        whole(address_space::table_bytes(chunks)),
+        whole(free_space_index::table_bytes(chunks)) * arenas,
     ];
     let total = sizes.iter().sum::<usize>() + (sizes.len() + 1) * GUARD;
     let Some(tables) = sys::reserve(total) else { return false };
@@ -113,17 +113,17 @@ fn place_window(window: usize) -> bool {
         return false;
     };
     let bit_tables = hints.addr().get() - taken.addr().get() + sizes[3];
-    BIT_TABLES.store(taken.as_ptr(), order::hint());
-    BIT_TABLES_BYTES.store(bit_tables, order::hint());
+    BIT_TABLES.store(taken.as_ptr(), ordering::hint());
+    BIT_TABLES_BYTES.store(bit_tables, ordering::hint());
     MAP.place(base, entries, records);
-    space::place(taken.as_ptr().cast(), chunks);
+    address_space::place(taken.as_ptr().cast(), chunks);
     let mut shards = [hints; MAX_ARENAS];
     for (i, shard) in shards.iter_mut().enumerate().take(arenas) {
         // SAFETY: within the table of hints.
-        *shard = unsafe { hints.add(i * whole(rooms::table_bytes(chunks))) };
+        *shard = unsafe { hints.add(i * whole(free_space_index::table_bytes(chunks))) };
     }
     arena::place(&shards[..arenas], chunks);
-    sys::on_thread_exit(threads::ended);
+    sys::on_thread_exit(registry::ended);
     true
 }
 
@@ -141,12 +141,12 @@ fn window_base(tables: NonNull<u8>, window: usize) -> usize {
 /// In the child of a fork, which has one thread: mends or buries what the
 /// others were in the middle of.
 unsafe extern "C" fn forked() {
-    pool::after_fork();
-    space::after_fork();
-    huge::after_fork();
+    metadata::after_fork();
+    address_space::after_fork();
+    huge_block::after_fork();
     purge::after_fork();
     limit::after_fork();
     arena::after_fork();
-    threads::after_fork();
+    registry::after_fork();
     helper::after_fork();
 }

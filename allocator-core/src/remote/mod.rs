@@ -1,5 +1,5 @@
 //! What crosses threads: blocks that go to the heap that owns them, and spans that change heaps.
 
-pub(crate) mod mail;
-pub(crate) mod moves;
-pub(crate) mod supply;
+pub(crate) mod send;
+pub(crate) mod span_transfer;
+pub(crate) mod span_source;

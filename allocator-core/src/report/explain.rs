@@ -11,13 +11,13 @@
 
 use core::fmt::{self, Display, Write};
 
-use crate::base::class;
+use crate::base::size_class;
 use crate::pages::usage;
-use crate::process::conf;
+use crate::process::options;
 use crate::report::residency::{self, Residency};
 use crate::report::stats::{self, ClassStats};
 use crate::sys::{self, Rss};
-use crate::thread::rounding;
+use crate::thread::internal_fragmentation;
 
 /// Bytes that belong to one size class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl OfClass {
     /// Takes another class's place, if it has more.
     fn or(&mut self, class: usize, bytes: usize) {
         if bytes > self.bytes {
-            *self = OfClass { block_bytes: class::size(class), bytes };
+            *self = OfClass { block_bytes: size_class::size(class), bytes };
         }
     }
 }
@@ -179,7 +179,7 @@ impl Explanation {
         let live = resident.min(counts.live_blocks.saturating_mul(counts.block_bytes));
         let cached = (resident - live).min(counts.cached_blocks.saturating_mul(counts.block_bytes));
         let free = resident - live - cached;
-        let rounding = rounding::part_of(live, class).min(live);
+        let rounding = internal_fragmentation::part_of(live, class).min(live);
         self.live_small_bytes += live - rounding;
         self.rounding_bytes += rounding;
         self.cached_bytes += cached;
@@ -400,7 +400,7 @@ impl Write for Lines {
 static END: extern "C" fn() = ending;
 
 extern "C" fn ending() {
-    if conf::explain_at_exit() {
+    if options::explain_at_exit() {
         let _ = write!(Lines { text: [0; 256], len: 0 }, "strata: {}", read());
     }
 }

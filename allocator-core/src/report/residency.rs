@@ -2,14 +2,14 @@
 //! by what stands in each. Nobody is stopped meanwhile; what changes hands
 //! just then may be missed.
 
-use crate::base::class::{CLASSES, GRANULE};
+use crate::base::size_class::{CLASSES, GRANULE};
 use crate::pages::arena;
-use crate::pages::huge;
-use crate::pages::medium::{UNIT, UNITS};
-use crate::pages::pool;
+use crate::pages::huge_block;
+use crate::pages::metadata;
+use crate::pages::page_runs::{UNIT, UNITS};
 use crate::process::init;
-use crate::span::map::{self, CHUNK, CHUNK_TABLE, MAP};
-use crate::span::span::NO_HOME;
+use crate::spans::page_map::{self, CHUNK, CHUNK_TABLE, MAP};
+use crate::spans::span::NO_HOME;
 use crate::sys;
 
 /// Bytes of physical memory, by what has them.
@@ -43,8 +43,8 @@ pub(crate) fn read() -> Residency {
     while at < end {
         at += residency.add_chunk(at);
     }
-    for chunk in huge::kept_chunks() {
-        residency.large_free += bytes(MAP.chunk_base(chunk), huge::extent(chunk).0);
+    for chunk in huge_block::kept_chunks() {
+        residency.large_free += bytes(MAP.chunk_base(chunk), huge_block::extent(chunk).0);
     }
     residency.add_metadata(end);
     residency
@@ -76,13 +76,15 @@ impl Residency {
     fn add_chunk(&mut self, index: usize) -> usize {
         let base = MAP.chunk_base(index);
         let entry = MAP.entry(base);
-        match map::kind(entry) {
-            map::HUGE if map::owner(entry) != NO_HOME => {
-                let (size, chunks) = huge::extent(index);
+        match page_map::kind(entry) {
+            page_map::HUGE if page_map::owner(entry) != NO_HOME => {
+                let (size, chunks) = huge_block::extent(index);
                 self.large += bytes(base, size);
                 return chunks.max(1);
             }
-            map::MEDIUM if map::owner(entry) != NO_HOME => self.add_runs(index, map::owner(entry)),
+            page_map::MEDIUM if page_map::owner(entry) != NO_HOME => {
+                self.add_runs(index, page_map::owner(entry))
+            }
             _ => self.add_granules(index),
         }
         1
@@ -113,8 +115,8 @@ impl Residency {
         for_units(base, CHUNK, |offset| {
             let entry = MAP.entry(base.wrapping_add(offset));
             let granule = offset / GRANULE;
-            if map::owner(entry) != NO_HOME {
-                if let Some(span) = self.spans.get_mut(map::kind(entry) as usize) {
+            if page_map::owner(entry) != NO_HOME {
+                if let Some(span) = self.spans.get_mut(page_map::kind(entry) as usize) {
                     *span += UNIT;
                 }
             } else if dirty >> granule & 1 != 0 {
@@ -139,6 +141,7 @@ impl Residency {
         }
         let (start, size) = init::bit_tables();
         self.metadata += bytes(start, size);
-        self.metadata += pool::segments().map(|(start, size)| bytes(start, size)).sum::<usize>();
+        self.metadata +=
+            metadata::segments().map(|(start, size)| bytes(start, size)).sum::<usize>();
     }
 }

@@ -1,14 +1,14 @@
 //! What the allocator knows of itself, read without allocating and without
 //! stopping anybody.
 
-use crate::base::class::{self, CLASSES};
+use crate::base::size_class::{self, CLASSES};
+use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::committed;
-use crate::pages::huge;
-use crate::pages::pool;
-use crate::pages::space;
+use crate::pages::huge_block;
+use crate::pages::metadata;
 use crate::pages::usage;
-use crate::thread::threads;
+use crate::thread::registry;
 
 /// One size class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,15 +66,15 @@ fn not_below_0(blocks: u32) -> usize {
 /// Reads all numbers.
 pub(crate) fn read() -> Stats {
     let classes = core::array::from_fn(|class| {
-        let cached = threads::cached(class);
+        let cached = registry::cached(class);
         let out = arena::all()
             .iter()
             .map(|arena| arena.home.out(class))
-            .chain(threads::homes().map(|home| home.out(class)))
+            .chain(registry::homes().map(|home| home.out(class)))
             .fold(0, u32::wrapping_add)
-            .wrapping_sub(threads::returned(class));
+            .wrapping_sub(registry::returned(class));
         ClassStats {
-            block_bytes: class::size(class),
+            block_bytes: size_class::size(class),
             live_blocks: not_below_0(out.wrapping_sub(cached as u32)),
             cached_blocks: cached,
         }
@@ -82,17 +82,17 @@ pub(crate) fn read() -> Stats {
     let cached_bytes = classes.iter().map(|c: &ClassStats| c.cached_blocks * c.block_bytes).sum();
     // Read first: all that is free is committed.
     let free = usage::dirty();
-    let (huge_blocks, huge_bytes) = huge::held();
+    let (huge_blocks, huge_bytes) = huge_block::held();
     Stats {
         classes,
         large_bytes: usage::large(),
         huge_blocks,
         huge_bytes,
         cached_bytes,
-        mapped_bytes: space::mapped(),
+        mapped_bytes: address_space::mapped(),
         committed_bytes: committed::now().max(free),
         free_bytes: free,
         purged_bytes: usage::purged(),
-        metadata_bytes: pool::used(),
+        metadata_bytes: metadata::used(),
     }
 }

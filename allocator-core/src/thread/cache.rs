@@ -14,22 +14,22 @@
 use core::ptr::{self, NonNull};
 use core::slice;
 
-use crate::base::class::{self, CLASSES};
+use crate::base::size_class::{self, CLASSES};
 use crate::base::sync::Guarded;
-use crate::heap::home::Home;
-use crate::heap::inbox::MailBox;
+use crate::heaps::heap::Home;
+use crate::heaps::remote_queue::MailBox;
 use crate::pages::arena;
-use crate::pages::pool;
+use crate::pages::metadata;
 use crate::pages::usage;
-use crate::remote::mail;
-use crate::remote::moves::{self, Given};
-use crate::remote::supply;
-use crate::span::map::{self, MAP, View};
+use crate::remote::send;
+use crate::remote::span_source;
+use crate::remote::span_transfer::{self, Given};
+use crate::spans::page_map::{self, MAP, View};
 use crate::thread::bin::{Bin, NO_KEY, Slot};
 use crate::thread::budget::Budget;
-use crate::thread::nook::Nook;
-use crate::thread::outbox::{Held, Outbox};
-use crate::thread::trial::Trial;
+use crate::thread::cache_tail::Nook;
+use crate::thread::lease_trial::Trial;
+use crate::thread::remote_cache::{Held, Outbox};
 
 /// Most blocks in a magazine.
 const MOST: usize = 8191;
@@ -197,7 +197,7 @@ impl Cache {
             cache.owner().nook = rest;
         }
         for (class, bin) in cache.bins.iter().enumerate() {
-            bin.name(map::entry_of(home.id(), class as u32));
+            bin.name(page_map::entry_of(home.id(), class as u32));
         }
     }
 
@@ -233,7 +233,7 @@ impl Cache {
     #[inline(always)]
     pub(crate) unsafe fn push_any(&self, block: *mut u8) -> bool {
         let Some(entry) = self.view.entry(block) else { return false };
-        match self.bins.get(map::kind(entry) as usize) {
+        match self.bins.get(page_map::kind(entry) as usize) {
             // SAFETY: by the caller.
             Some(bin) if bin.is_for(entry) => unsafe { bin.push(block) },
             _ => false,
@@ -303,7 +303,7 @@ impl Cache {
             let owner = self.owner();
             owner.filling = CLASSES;
             owner.emptied[class / 64] |= 1 << (class % 64);
-            owner.flows((got * class::size(class)).cast_signed());
+            owner.flows((got * size_class::size(class)).cast_signed());
             debug_assert!(got <= bin.capacity());
             if bin.len() == 0 {
                 if got == 0 {
@@ -331,7 +331,7 @@ impl Cache {
         // SAFETY: [OWNER-ONLY] by the caller, as for the slots.
         unsafe {
             loop {
-                match moves::take_or_letter(home, class, end, want) {
+                match span_transfer::take_or_letter(home, class, end, want) {
                     Given::Blocks(got) => return got,
                     Given::Letter(letter) => self.read(letter, home),
                 }
@@ -351,8 +351,8 @@ impl Cache {
         let (mut grow, mut bytes) = (true, 0);
         let wants = |block| {
             let entry = entries.of(block);
-            let class = map::kind(entry) as usize;
-            let Some(bin) = self.bins.get(class).filter(|_| map::owner(entry) == id) else {
+            let class = page_map::kind(entry) as usize;
+            let Some(bin) = self.bins.get(class).filter(|_| page_map::owner(entry) == id) else {
                 return false;
             };
             // SAFETY: [OWNER-ONLY] by the caller; the block is free, and in no
@@ -360,7 +360,7 @@ impl Cache {
             let fits = unsafe { bin.push(block) || (grow && self.grow(class) && bin.push(block)) };
             if fits {
                 self.home.count_out(class, 1);
-                bytes += class::size(class);
+                bytes += size_class::size(class);
             } else {
                 grow = false;
             }
@@ -370,7 +370,7 @@ impl Cache {
         unsafe {
             letter.as_ref().open(|contents| contents.offer(wants));
             self.owner().flows(bytes.cast_signed());
-            moves::finish(home, letter, &mut self.owner().outbox.boxes);
+            span_transfer::finish(home, letter, &mut self.owner().outbox.boxes);
         }
     }
 
@@ -386,7 +386,9 @@ impl Cache {
         unsafe {
             let shard = self.shard();
             match self.take_from(&arena::get(shard).home, class, end, want) {
-                0 if self.bins[class].len() == 0 => supply::take_shared(shard, class, end, want),
+                0 if self.bins[class].len() == 0 => {
+                    span_source::take_shared(shard, class, end, want)
+                }
                 got => got,
             }
         }
@@ -405,7 +407,7 @@ impl Cache {
             let mut got = self.take_from(self.home, class, end, want);
             if got == 0
                 && self.bins[class].len() == 0
-                && let Some(span) = supply::find_span(self.shard(), class, self.id())
+                && let Some(span) = span_source::find_span(self.shard(), class, self.id())
                 && let Some(mut open) = self.home.open()
             {
                 open.adopt(span);
@@ -440,7 +442,7 @@ impl Cache {
         // SAFETY: [OWNER-ONLY]; there is one slot below `end`.
         unsafe {
             let got = self.take_leased(class, end, 1);
-            self.owner().flows((got * class::size(class)).cast_signed());
+            self.owner().flows((got * size_class::size(class)).cast_signed());
         }
         slot
     }
@@ -454,10 +456,10 @@ impl Cache {
     pub(crate) unsafe fn hold_back(&self, block: *mut u8, entry: u32) -> Held {
         // SAFETY: [OWNER-ONLY] by the caller; a cache of nobody's has no outbox.
         unsafe {
-            if map::owner(entry) == self.id() {
+            if page_map::owner(entry) == self.id() {
                 return Held::No;
             }
-            let (owner, class) = (self.owner(), map::kind(entry) as usize);
+            let (owner, class) = (self.owner(), page_map::kind(entry) as usize);
             let held = owner.outbox.hold(block, class);
             if held != Held::No {
                 self.home.count_back(class, 1);
@@ -506,7 +508,7 @@ impl Cache {
             if !bin.push(block) {
                 let mut block = block;
                 self.home.count_back(class, 1);
-                self.owner().flows(-class::size(class).cast_signed());
+                self.owner().flows(-size_class::size(class).cast_signed());
                 self.put_away(slice::from_mut(&mut block));
             }
         }
@@ -571,7 +573,7 @@ impl Cache {
         self.home.count_back(class, count);
         // SAFETY: [OWNER-ONLY] the slots below the top are filled.
         unsafe {
-            self.owner().flows(-(count * class::size(class)).cast_signed());
+            self.owner().flows(-(count * size_class::size(class)).cast_signed());
             self.put_away(slice::from_raw_parts_mut(bin.first(), count));
             ptr::copy(bin.first().wrapping_add(count), bin.first(), len - count);
         }
@@ -590,7 +592,7 @@ impl Cache {
         for block in &blocks[..left] {
             // No class there any more: the block was freed twice, and whoever
             // it is sent to finds that out.
-            let class = (map::kind(MAP.entry(*block)) as usize).min(CLASSES - 1);
+            let class = (page_map::kind(MAP.entry(*block)) as usize).min(CLASSES - 1);
             // SAFETY: [OWNER-ONLY]
             unsafe { self.send(*block, class) };
         }
@@ -606,7 +608,7 @@ impl Cache {
         unsafe {
             let outbox = &mut self.owner().outbox;
             if !outbox.open() {
-                return mail::send_one(block);
+                return send::send_one(block);
             }
             if outbox.hold(block, class) == Held::Full {
                 self.empty_outbox();
@@ -659,7 +661,7 @@ impl Cache {
     unsafe fn resize(&self, class: usize, capacity: usize, room: Room) -> bool {
         let bin = &self.bins[class];
         let old = bin.capacity();
-        let size = class::size(class);
+        let size = size_class::size(class);
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             let more = (capacity - old) * size;
@@ -674,7 +676,7 @@ impl Cache {
                 return false;
             }
             let (array, bytes) = bin.array();
-            let needed = pool::slot((capacity + 1) * size_of::<Slot>());
+            let needed = metadata::slot((capacity + 1) * size_of::<Slot>());
             if needed > bytes {
                 let Some(new) = self.owner().nook.get(needed) else { return false };
                 let new = new.as_ptr().cast::<Slot>();
@@ -711,7 +713,7 @@ impl Cache {
             let unused = bin.unused() / 2;
             if unused != 0 && ![class, owner.filling].contains(&owner.victim) {
                 bin.lower_capacity(unused);
-                owner.budget.credit(unused * class::size(owner.victim));
+                owner.budget.credit(unused * size_class::size(owner.victim));
             }
         }
         owner.budget.fits(bytes)
@@ -731,7 +733,7 @@ impl Cache {
                 }
                 let other = self.owner().victim;
                 self.owner().victim = (other + 1) % CLASSES;
-                let held = self.bins[other].capacity() * class::size(other);
+                let held = self.bins[other].capacity() * size_class::size(other);
                 if other != class && held > 2 * bytes {
                     self.halve(other);
                 }
@@ -755,7 +757,7 @@ impl Cache {
             }
             self.flush(class, bin.len().saturating_sub(half));
             bin.set_capacity(half);
-            self.owner().budget.credit((capacity - half) * class::size(class));
+            self.owner().budget.credit((capacity - half) * size_class::size(class));
         }
     }
 
@@ -795,7 +797,7 @@ impl Cache {
             if let Some(array) = NonNull::new(array).filter(|_| bytes != 0) {
                 self.owner().nook.put(array.cast(), bytes);
             }
-            self.owner().budget.credit(capacity * class::size(class));
+            self.owner().budget.credit(capacity * size_class::size(class));
         }
     }
 
@@ -846,7 +848,7 @@ impl Cache {
             self.tidy();
             let owner = self.owner();
             owner.outbox.close();
-            let mail = moves::leave(self.home, &arena::get(self.shard()).home);
+            let mail = span_transfer::leave(self.home, &arena::get(self.shard()).home);
             owner.outbox.boxes.unpack(mail);
             owner.outbox.boxes.empty();
         }
@@ -861,22 +863,22 @@ impl Cache {
 
 /// At least a cache line of blocks, or as many lines as these fill evenly.
 fn first_capacity(class: usize) -> usize {
-    let even = class::even(class);
+    let even = size_class::even(class);
     let most = if even > FIRST { 2 * even - 1 } else { FIRST };
-    (FIRST_BYTES / class::size(class)).clamp(1, most)
+    (FIRST_BYTES / size_class::size(class)).clamp(1, most)
 }
 
 /// Blocks that a thread's first magazine of a class is filled with. Then it gets
 /// as many as it had before: one that needs a few blocks should not lie scattered
 /// among thousands that others like it got and do not use.
 fn first_fill(class: usize) -> usize {
-    (FIRST_FILL / class::size(class)).clamp(class::even(class), REFILL)
+    (FIRST_FILL / size_class::size(class)).clamp(size_class::even(class), REFILL)
 }
 
 fn refill_capacity(class: usize) -> usize {
-    (REFILL_BYTES / class::size(class)).clamp(1, REFILL).max(first_capacity(class))
+    (REFILL_BYTES / size_class::size(class)).clamp(1, REFILL).max(first_capacity(class))
 }
 
 fn most(class: usize) -> usize {
-    (MOST_BYTES / class::size(class)).clamp(1, MOST)
+    (MOST_BYTES / size_class::size(class)).clamp(1, MOST)
 }

@@ -1,11 +1,11 @@
 //! What belongs to one thread: its magazines, its budget, and the cache that holds them.
 
 pub(crate) mod bin;
-pub(crate) mod nook;
-pub(crate) mod outbox;
-pub(crate) mod trial;
+pub(crate) mod cache_tail;
+pub(crate) mod remote_cache;
+pub(crate) mod lease_trial;
 pub(crate) mod budget;
-pub(crate) mod rounding;
+pub(crate) mod internal_fragmentation;
 pub(crate) mod cache;
 pub(crate) mod tls;
-pub(crate) mod threads;
+pub(crate) mod registry;

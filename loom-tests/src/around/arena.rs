@@ -1,11 +1,11 @@
 //! Empty spans go back to the world's chunks.
 
-use crate::base::class::GRANULE;
-use crate::heap::home;
+use crate::base::size_class::GRANULE;
+use crate::heaps::heap;
 use crate::model;
-use crate::span::granules;
-use crate::span::map::CHUNK;
-use crate::span::span::Hand;
+use crate::spans::granules;
+use crate::spans::page_map::CHUNK;
+use crate::spans::span::Hand;
 use crate::world::world;
 
 /// As in the allocator: takes the spans out of use, and gives their granules back.
@@ -14,7 +14,7 @@ pub(crate) fn retire(mut empty: Hand) {
     while let Some(span) = unsafe { empty.pop() } {
         model::note("retired");
         // SAFETY: likewise.
-        let (base, bytes, _holes) = unsafe { home::retire(span) };
+        let (base, bytes, _holes) = unsafe { heap::retire(span) };
         let first = base.addr() % CHUNK / GRANULE;
         let bits = granules::mask(first, bytes / GRANULE);
         world().rooms.give_back(0, &world().granules, bits, bits);

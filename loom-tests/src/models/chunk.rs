@@ -5,8 +5,8 @@ use loom::sync::Arc;
 
 use crate::base::sync::Guarded;
 use crate::model::{Model, noted, outcome};
-use crate::remote::mail::Boxes;
-use crate::span::granules::{self, Granules};
+use crate::remote::send::Boxes;
+use crate::spans::granules::{self, Granules};
 use crate::world::{self, SPAN_GRANULES, spawn};
 
 /// Two threads claim a run each, use it and give it back, while a third purges.

@@ -1,30 +1,30 @@
 //! The models, one protocol a file.
 
 mod chunk;
-mod holes;
-mod homes;
-mod inbox;
+mod span_purge;
+mod heaps;
+mod remote_queue;
 mod init;
 mod lock;
-mod table;
+mod published;
 
 use crate::model::Model;
 
 /// All models.
 pub static MODELS: &[&Model] = &[
     &lock::LOCK,
-    &inbox::TAKE,
-    &inbox::CLOSE,
+    &remote_queue::TAKE,
+    &remote_queue::CLOSE,
     &init::INIT,
-    &table::TABLE,
-    &homes::MOVING,
-    &homes::STEALING,
-    &homes::LENDING,
-    &homes::LEAVING,
-    &homes::RELIEVING,
-    &homes::READING,
-    &holes::HOLLOWING,
-    &holes::HOLLOWING_LEAVING,
+    &published::TABLE,
+    &heaps::MOVING,
+    &heaps::STEALING,
+    &heaps::LENDING,
+    &heaps::LEAVING,
+    &heaps::RELIEVING,
+    &heaps::READING,
+    &span_purge::HOLLOWING,
+    &span_purge::HOLLOWING_LEAVING,
     &chunk::GRANULES,
     &chunk::RELEASE,
     &chunk::ROOMS,

@@ -1,0 +1,98 @@
+//! Huge pages under dense chunks of large heaps: a chunk in which nearly every page
+//! is in memory, and nearly every byte of its spans in use, or that is part of a huge
+//! block, has its pages put into one of 2 MiB.
+//!
+//! ```text
+//!  a chunk, 512 pages:  ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓░   at least 7/8 in memory, and of its spans in use
+//!                       └──── one page ───┘
+//! ```
+//!
+//! The system is told to leave the chunk alone again afterwards. So it puts no page
+//! back that goes to the system later: that splits the huge page for good.
+
+use crate::background::span_purge;
+use crate::base::ordering;
+use crate::base::size_class::UNIT;
+use crate::base::sync::AtomicUsize;
+use crate::pages::huge_block;
+use crate::pages::thp;
+use crate::remote::span_transfer;
+use crate::spans::page_map::{self, CHUNK, MAP};
+use crate::spans::span::NO_HOME;
+use crate::sys::{self, HugePages};
+
+/// Chunks looked at, at a time: some tens of milliseconds, if all are dense.
+const LOOKS: usize = 128;
+/// A chunk may miss one page, or one byte of its spans, in so many.
+const MISSING: usize = 8;
+
+/// The chunk that is looked at next; those beyond it are left to be.
+static NEXT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Has all chunks looked at, from now on.
+pub(crate) fn begin() {
+    if thp::chosen() == thp::AUTO && thp::mode() != HugePages::Never {
+        NEXT.store(0, ordering::hint());
+    }
+}
+
+/// Looks at some of the chunks, and gives those that are dense huge pages. Says
+/// whether any are left to be looked at.
+pub(crate) fn look() -> bool {
+    let (mut at, end) = (NEXT.load(ordering::hint()), MAP.opened_chunks());
+    let mut looks = 0;
+    while at < end && looks < LOOKS {
+        let entry = MAP.entry(MAP.chunk_base(at));
+        let chunks = match page_map::kind(entry) {
+            page_map::HUGE if page_map::owner(entry) != NO_HOME => {
+                let (bytes, chunks) = huge_block::extent(at);
+                (at..at + bytes / CHUNK).for_each(collapse_if_in_memory);
+                chunks.max(1)
+            }
+            _ => {
+                if are_used(at) {
+                    collapse_if_in_memory(at);
+                }
+                1
+            }
+        };
+        at += chunks;
+        looks += chunks;
+    }
+    let left = at < end;
+    NEXT.store(if left { at } else { usize::MAX }, ordering::hint());
+    left
+}
+
+/// Whether a chunk is one of spans, and they are in use, but for a little.
+fn are_used(index: usize) -> bool {
+    if MAP.chunk(index).granules.free_hint() != 0 {
+        return false;
+    }
+    let (mut spans, mut free) = (0, 0);
+    span_purge::for_spans(index, |_, span| {
+        if let Some(bytes) = span_transfer::free_bytes(span) {
+            spans += 1;
+            free += bytes;
+        }
+    });
+    spans != 0 && free <= CHUNK / MISSING
+}
+
+/// Puts the pages of a chunk into a huge one, if nearly all of them are in memory.
+fn collapse_if_in_memory(index: usize) {
+    let base = MAP.chunk_base(index);
+    let mut pages = [0; CHUNK / UNIT];
+    let page = sys::page_size();
+    let told = sys::resident(base, CHUNK, &mut pages);
+    let present = pages[..CHUNK / page].iter().filter(|page| **page != 0).count() * page;
+    if !told || present < CHUNK - CHUNK / MISSING {
+        return;
+    }
+    // SAFETY: whoever has the chunk, contents stay.
+    unsafe {
+        sys::advise_huge(base, CHUNK, true);
+        sys::collapse(base, CHUNK);
+        sys::advise_huge(base, CHUNK, false);
+    }
+}

@@ -1,0 +1,134 @@
+//! Holes: where no block of a page is live, its memory goes back although the
+//! span is in use. The spans are searched chunk by chunk, in the order of their
+//! addresses; one of which blocks were taken since the last time is left alone.
+//!
+//! ```text
+//!  a span of 1280-byte blocks, 16 units: ▓ live  ░ free, holds memory  . a hole
+//!  before  │▓░░░│░░░░│░░▓▓│░░░░│░░░░│░░░░│░▓░░│ …
+//!  after   │▓░░░│....│░░▓▓│....│....│....│░▓░░│ …
+//! ```
+
+use core::ptr::NonNull;
+
+use crate::base::ordering;
+use crate::base::size_class::UNIT;
+use crate::base::sync::AtomicUsize;
+use crate::pages::arena;
+use crate::pages::usage;
+use crate::remote::span_transfer::{self, Hollowed};
+use crate::spans::granules;
+use crate::spans::page_map::{Chunk, MAP};
+use crate::spans::span::Span;
+use crate::sys;
+
+/// Chunks searched at a time: a few milliseconds.
+const AT_ONCE: usize = 1024;
+
+/// Larger pages than this many units fit in few spans: they are left alone.
+const LARGEST_PAGE: usize = 8;
+
+/// The chunk behind which the next search begins.
+static CURSOR: AtomicUsize = AtomicUsize::new(0);
+
+/// What a search found.
+pub(crate) struct Found {
+    /// Bytes that went back.
+    pub(crate) bytes: usize,
+    /// Whether more may, the next time.
+    pub(crate) more: bool,
+}
+
+/// Has all spans note from now on whether blocks are taken there, as a search does
+/// that gives nothing back.
+pub(crate) fn watch() {
+    for index in 0..MAP.opened_chunks() {
+        for_spans(index, |_, span| span_transfer::watch(span));
+    }
+}
+
+/// Searches some chunks, and gives back about `want` bytes.
+pub(crate) fn search(want: usize) -> Found {
+    let chunks = MAP.opened_chunks();
+    let mut found = Found { bytes: 0, more: chunks > AT_ONCE };
+    let mut at = CURSOR.load(ordering::hint());
+    for _ in 0..chunks.min(AT_ONCE) {
+        if found.bytes >= want {
+            found.more = true;
+            break;
+        }
+        at = if at + 1 < chunks { at + 1 } else { 0 };
+        search_chunk(at, &mut found);
+    }
+    CURSOR.store(at, ordering::hint());
+    found
+}
+
+/// Gives back what there is, in spans in use of this moment, too, waiting for those
+/// whose homes are open. Returns how many bytes.
+pub(crate) fn everything() -> usize {
+    let mut bytes = 0;
+    for index in 0..MAP.opened_chunks() {
+        for_spans(index, |chunk, span| {
+            let mut hollowed = hollow(chunk, span, false);
+            while hollowed == Hollowed::Later && span_transfer::wait_for(span) {
+                hollowed = hollow(chunk, span, false);
+            }
+            if let Hollowed::Units(units) = hollowed {
+                bytes += units * UNIT;
+            }
+        });
+    }
+    bytes
+}
+
+fn search_chunk(index: usize, found: &mut Found) {
+    for_spans(index, |chunk, span| match hollow(chunk, span, true) {
+        Hollowed::No => {}
+        Hollowed::Later => found.more = true,
+        Hollowed::Units(units) => found.bytes += units * UNIT,
+    });
+}
+
+/// Calls `f` with what seem to be the spans of a chunk.
+pub(crate) fn for_spans(index: usize, mut f: impl FnMut(&Chunk, NonNull<Span>)) {
+    let chunk = MAP.chunk(index);
+    let mut used = !chunk.granules.free_hint();
+    while used != 0 {
+        let granule = used.trailing_zeros() as usize;
+        used &= used - 1;
+        if let Some(span) = chunk.span_from(granule) {
+            f(chunk, span);
+        }
+    }
+}
+
+fn hollow(chunk: &Chunk, span: NonNull<Span>, rested: bool) -> Hollowed {
+    let page = sys::page_size() / UNIT;
+    if page > LARGEST_PAGE {
+        return Hollowed::No;
+    }
+    let to = &arena::of(chunk).home;
+    let hollowed = span_transfer::hollow(span, page, rested, to, |base, units| {
+        // SAFETY: no block is out there, and none is taken meanwhile.
+        give(units, |first, len| unsafe { sys::purge(base.add(first * UNIT), len * UNIT) })
+    });
+    if let Hollowed::Units(units) = hollowed {
+        usage::hollowed(units * UNIT);
+    }
+    hollowed
+}
+
+/// Gives units back, run by run; those of which `purge` says that it did.
+fn give(units: u64, mut purge: impl FnMut(usize, usize) -> bool) -> u64 {
+    let (mut given, mut left) = (0, units);
+    while left != 0 {
+        let first = left.trailing_zeros() as usize;
+        let len = (!(left >> first)).trailing_zeros() as usize;
+        let bits = granules::mask(first, len);
+        if purge(first, len) {
+            given |= bits;
+        }
+        left &= !bits;
+    }
+    given
+}

@@ -1,0 +1,401 @@
+//! The addresses of the window, chunk by chunk: which are taken. Only
+//! addresses: whoever takes some maps memory there, without the lock.
+//!
+//! A process may have only so many mappings, and other parts of it need some.
+//! Neighbouring chunks are one mapping together; a free stretch between taken
+//! ones makes one more, and so does a huge block that ends within a chunk. Once
+//! there are many, huge blocks take their last chunk whole, and chunks between
+//! others are not unmapped; nor are they where the system refuses. Such chunks are
+//! *spare*: taken, their memory given back, and the first to be used again.
+
+use core::ptr;
+
+use crate::base::lock::Lock;
+use crate::base::ordering;
+use crate::base::sync::{AtomicUsize, Guarded};
+use crate::pages::thp;
+use crate::spans::page_map::{CHUNK, MAP, PIECE};
+use crate::sys::{self, MapError};
+
+struct Space {
+    lock: Lock,
+    taken: Guarded<Taken>,
+    /// Bytes that we have mapped in the window.
+    mapped: AtomicUsize,
+}
+
+/// \[SPACE-LOCKED\] One bit a chunk: set, it is taken.
+struct Taken {
+    words: *mut u64,
+    /// Chunks in the window.
+    chunks: usize,
+    /// All chunks below this one are taken.
+    low: usize,
+    /// One bit a chunk: set, it is spare.
+    spares: *mut u64,
+    /// Chunks that are spare.
+    spare: usize,
+    /// Free stretches: between taken chunks, and behind the last.
+    gaps: usize,
+    /// Mappings that end within a chunk.
+    rests: usize,
+}
+
+// SAFETY: [SPACE-LOCKED] the bits are touched only under the lock.
+unsafe impl Sync for Space {}
+
+static SPACE: Space = Space {
+    lock: Lock::new(),
+    taken: Guarded::new(Taken::new(ptr::null_mut(), 0)),
+    mapped: AtomicUsize::new(0),
+};
+
+/// Bytes of the tables for a window of `chunks`.
+pub(crate) const fn table_bytes(chunks: usize) -> usize {
+    2 * chunks / 8
+}
+
+/// The window shall make at most this part of the mappings that a process may have.
+const SHARE: usize = 2;
+/// So many are made without a look at how many those are.
+const FEW: usize = 1 << 12;
+
+/// Attempts before a window full of other people's mappings counts as full.
+const ATTEMPTS: usize = 64;
+
+/// Says where the bits are (all zero), once, while nobody else runs.
+pub(crate) fn place(words: *mut u64, chunks: usize) {
+    SPACE.taken.with(|taken| {
+        // SAFETY: nobody else runs yet.
+        unsafe { taken.write(Taken::new(words, chunks)) }
+    });
+}
+
+fn locked<R>(f: impl FnOnce(&mut Taken) -> R) -> Option<R> {
+    let _held = SPACE.lock.take()?;
+    // SAFETY: [SPACE-LOCKED].
+    Some(SPACE.taken.with(|taken| f(unsafe { &mut *taken })))
+}
+
+/// Takes `count` chunks of addresses, the first a multiple of `align` chunks.
+pub(crate) fn take(count: usize, align: usize) -> Option<usize> {
+    locked(|taken| taken.take(count, align))?
+}
+
+/// Takes `count` chunks of addresses from chunk `at`, if all are free.
+pub(crate) fn take_at(at: usize, count: usize) -> bool {
+    locked(|taken| {
+        let free = at + count <= taken.chunks && taken.first_taken(at, count).is_none();
+        if free {
+            taken.mark(at, count, true);
+        }
+        free
+    })
+    .unwrap_or(false)
+}
+
+/// Gives addresses back. Nothing of ours is mapped there any more.
+pub(crate) fn give_back(at: usize, count: usize) {
+    locked(|taken| {
+        taken.mark(at, count, false);
+        taken.low = taken.low.min(at);
+    });
+}
+
+/// What [`map`] mapped.
+#[derive(Clone, Copy)]
+pub(crate) struct Mapped {
+    /// The first chunk.
+    pub(crate) at: usize,
+    /// Bytes mapped from there: those asked for, or all of the chunks.
+    pub(crate) bytes: usize,
+}
+
+/// Takes `count` chunks of addresses and maps the first `bytes` there: fresh
+/// zeroed memory. The caller holds no lock.
+pub(crate) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
+    let whole = bytes.next_multiple_of(CHUNK);
+    if count * CHUNK == whole
+        && let Some(at) = locked(|taken| taken.take_spares(count, align))?
+    {
+        // SAFETY: they were spare, and are ours now.
+        if unsafe { sys::commit(MAP.chunk_base(at), whole) } {
+            SPACE.mapped.fetch_add(whole, ordering::count());
+            return Some(Mapped { at, bytes: whole });
+        }
+        locked(|taken| taken.set_spares(at, count));
+    }
+    let bytes = if locked(|taken| taken.are_many())? { whole } else { bytes };
+    for _ in 0..ATTEMPTS {
+        let at = take(count, align)?;
+        if !MAP.open(at + bytes.div_ceil(CHUNK)) {
+            give_back(at, count);
+            return None;
+        }
+        // SAFETY: the addresses are ours to use; nothing of ours is there.
+        match unsafe { sys::map_at(MAP.chunk_base(at), bytes) } {
+            Ok(()) => {
+                thp::mapped(MAP.chunk_base(at), bytes, mapped());
+                resized(0, bytes);
+                return Some(Mapped { at, bytes });
+            }
+            // Somebody else's mapping: its addresses stay taken, for good.
+            Err(MapError::Taken) => {}
+            Err(MapError::NoMemory) => {
+                give_back(at, count);
+                return None;
+            }
+        }
+    }
+    None
+}
+
+/// Unmaps what [`map`] mapped, or, where that would make too many mappings, or
+/// the system refuses, purges it, and the chunks are spare.
+///
+/// # Safety
+/// Nobody uses the memory any more.
+pub(crate) unsafe fn unmap(at: usize, count: usize, bytes: usize) {
+    let base = MAP.chunk_base(at);
+    resized(bytes, 0);
+    let keep = bytes == count * CHUNK && locked(|taken| taken.splits(at, count)) == Some(true);
+    // SAFETY: by the caller.
+    if !keep && unsafe { sys::release(base, bytes) } {
+        give_back(at, count);
+        return;
+    }
+    // SAFETY: likewise.
+    if unsafe { sys::purge(base, bytes) } {
+        // A chunk that is mapped in part stays taken.
+        locked(|taken| taken.set_spares(at, bytes / CHUNK));
+        give_back(at + bytes.div_ceil(CHUNK), count - bytes.div_ceil(CHUNK));
+    }
+}
+
+/// Unmaps spare chunks, as far as the system allows by now.
+pub(crate) fn unmap_spares() {
+    while let Some(Some(at)) = locked(Taken::take_spare_at_end) {
+        // SAFETY: it was spare, and is ours now.
+        if !unsafe { sys::release(MAP.chunk_base(at), CHUNK) } {
+            locked(|taken| taken.set_spares(at, 1));
+            return;
+        }
+        give_back(at, 1);
+    }
+}
+
+/// Notes that a mapping in the window grew or shrank.
+pub(crate) fn resized(old: usize, new: usize) {
+    SPACE.mapped.fetch_add(new.wrapping_sub(old), ordering::count());
+    let [old, new] = [old, new].map(|bytes| usize::from(!bytes.is_multiple_of(CHUNK)));
+    if old != new {
+        locked(|taken| taken.rests = taken.rests + new - old);
+    }
+}
+
+/// Bytes mapped for blocks.
+pub(crate) fn mapped() -> usize {
+    SPACE.mapped.load(ordering::count())
+}
+
+/// Gives back the addresses of tables that nothing has used yet, where the
+/// addresses of the process are limited: the window ends there from now on.
+/// Says whether that freed any.
+#[cold]
+pub(crate) fn end_window() -> bool {
+    if sys::address_limit().is_none() {
+        return false;
+    }
+    match locked(|taken| taken.end(MAP.opened_chunks())) {
+        Some((old, now)) if now < old => {
+            MAP.close(now, old);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// In the child of a fork: each bit is whole by itself.
+pub(crate) fn after_fork() {
+    if SPACE.lock.is_orphaned() {
+        SPACE.lock.reset();
+    }
+}
+
+impl Taken {
+    const fn new(words: *mut u64, chunks: usize) -> Self {
+        let spares = words.wrapping_add(chunks / 64);
+        Taken { words, chunks, low: 0, spares, spare: 0, gaps: 1, rests: 0 }
+    }
+
+    /// Whether there are about as many mappings as the window shall make.
+    fn are_many(&self) -> bool {
+        let mappings = self.gaps + self.rests;
+        mappings >= FEW && mappings >= sys::mapping_limit() / SHARE
+    }
+
+    /// Whether unmapping chunks would make more mappings, of which there are many.
+    fn splits(&self, at: usize, count: usize) -> bool {
+        self.are_many() && self.is_taken_before(at) && self.is_taken(at + count)
+    }
+
+    fn is_taken_before(&self, at: usize) -> bool {
+        at.checked_sub(1).is_none_or(|before| self.is_taken(before))
+    }
+
+    fn is_taken(&self, at: usize) -> bool {
+        at < self.chunks && self.word(at) >> (at % 64) & 1 != 0
+    }
+
+    /// Takes `count` spare chunks side by side, the first a multiple of `align`
+    /// chunks, if there are such.
+    #[inline]
+    fn take_spares(&mut self, count: usize, align: usize) -> Option<usize> {
+        if self.spare < count {
+            return None;
+        }
+        self.find_spares(count, align)
+    }
+
+    #[cold]
+    fn find_spares(&mut self, count: usize, align: usize) -> Option<usize> {
+        let (mut first, mut at) = (0, 0);
+        while at < self.chunks {
+            if self.spare_word(at) == 0 {
+                at = (at / 64 + 1) * 64;
+                first = at.next_multiple_of(align);
+                continue;
+            }
+            if !self.is_spare(at) {
+                first = (at + 1).next_multiple_of(align);
+            } else if at + 1 == first + count {
+                self.unset_spares(first, count);
+                return Some(first);
+            }
+            at += 1;
+        }
+        None
+    }
+
+    /// Takes the last spare chunk that has a free one beside it, or any while there
+    /// are few mappings.
+    #[cold]
+    fn take_spare_at_end(&mut self) -> Option<usize> {
+        if self.spare == 0 {
+            return None;
+        }
+        let words = (0..self.chunks / 64).rev().filter(|i| self.spare_word(i * 64) != 0);
+        let mut chunks = words.flat_map(|i| (i * 64..i * 64 + 64).rev());
+        let at = chunks.find(|&at| self.is_spare(at) && !self.splits(at, 1))?;
+        self.unset_spares(at, 1);
+        Some(at)
+    }
+
+    fn spare_word(&self, at: usize) -> u64 {
+        // SAFETY: [SPACE-LOCKED] the table covers the window.
+        unsafe { self.spares.add(at / 64).read() }
+    }
+
+    fn is_spare(&self, at: usize) -> bool {
+        self.spare_word(at) >> (at % 64) & 1 != 0
+    }
+
+    fn set_spares(&mut self, at: usize, count: usize) {
+        for chunk in at..at + count {
+            // SAFETY: [SPACE-LOCKED] the table covers the window.
+            unsafe { set(self.spares, chunk, true) };
+        }
+        self.spare += count;
+    }
+
+    fn unset_spares(&mut self, at: usize, count: usize) {
+        for chunk in at..at + count {
+            // SAFETY: [SPACE-LOCKED] the table covers the window.
+            unsafe { set(self.spares, chunk, false) };
+        }
+        self.spare -= count;
+    }
+
+    /// Ends the window behind the chunks below `opened` and those that are
+    /// taken. Returns where it ended before, and ends now.
+    fn end(&mut self, opened: usize) -> (usize, usize) {
+        let used = (0..self.chunks / 64).rev().find_map(|i| {
+            let word = self.word(i * 64);
+            (word != 0).then(|| i * 64 + 64 - word.leading_zeros() as usize)
+        });
+        let old = self.chunks;
+        self.chunks = old.min(opened.max(used.unwrap_or(0).next_multiple_of(PIECE)));
+        (old, self.chunks)
+    }
+
+    fn word(&self, at: usize) -> u64 {
+        // SAFETY: [SPACE-LOCKED] the table covers the window.
+        unsafe { self.words.add(at / 64).read() }
+    }
+
+    fn take(&mut self, count: usize, align: usize) -> Option<usize> {
+        let mut at = self.next_free(self.low);
+        self.low = at;
+        loop {
+            at = at.next_multiple_of(align);
+            if at.checked_add(count)? > self.chunks {
+                return None;
+            }
+            match self.first_taken(at, count) {
+                None => break,
+                Some(taken) => at = self.next_free(taken + 1),
+            }
+        }
+        self.mark(at, count, true);
+        Some(at)
+    }
+
+    /// The first free chunk at or after `at` (or the window's end).
+    fn next_free(&self, mut at: usize) -> usize {
+        while at < self.chunks {
+            let free = !self.word(at) >> (at % 64);
+            if free != 0 {
+                return (at + free.trailing_zeros() as usize).min(self.chunks);
+            }
+            at = (at / 64 + 1) * 64;
+        }
+        self.chunks
+    }
+
+    /// The first taken chunk of `count` from `from`.
+    fn first_taken(&self, from: usize, count: usize) -> Option<usize> {
+        let mut at = from;
+        while at < from + count {
+            let taken = self.word(at) >> (at % 64);
+            if taken != 0 {
+                let found = at + taken.trailing_zeros() as usize;
+                return (found < from + count).then_some(found);
+            }
+            at = (at / 64 + 1) * 64;
+        }
+        None
+    }
+
+    fn mark(&mut self, at: usize, count: usize, taken: bool) {
+        if count == 0 {
+            return;
+        }
+        // One stretch becomes none, one or two; or the other way round.
+        let beside =
+            usize::from(!self.is_taken_before(at)) + usize::from(!self.is_taken(at + count));
+        self.gaps = if taken { self.gaps + beside - 1 } else { self.gaps + 1 - beside };
+        for chunk in at..at + count {
+            // SAFETY: [SPACE-LOCKED] the table covers the window.
+            unsafe { set(self.words, chunk, taken) };
+        }
+    }
+}
+
+/// # Safety
+/// \[SPACE-LOCKED\] The table covers the window.
+unsafe fn set(words: *mut u64, at: usize, value: bool) {
+    // SAFETY: by the caller.
+    let word = unsafe { &mut *words.add(at / 64) };
+    let bit = 1 << (at % 64);
+    *word = if value { *word | bit } else { *word & !bit };
+}

@@ -1,0 +1,358 @@
+//! Huge blocks, above 1 MiB or aligned to more: a mapping each, at the start
+//! of a chunk of addresses. They grow and shrink where they stand, or by
+//! moving their pages; they are never copied.
+//!
+//! ```text
+//!  addresses  │ chunk          │ chunk          │ chunk          │
+//!  mapped     │################│######          │                │
+//!             └ huge_bytes: 2.75 MiB; huge_chunks: 2 (and one more, never
+//!               mapped, where guards are asked for)
+//! ```
+
+use crate::base::lock::Lock;
+use crate::base::misuse::{self, Misuse, Place};
+use crate::base::ordering;
+use crate::base::sync::{AtomicBool, AtomicUsize, Guarded};
+use crate::heaps::heap_table;
+use crate::pages::address_space;
+use crate::pages::committed;
+use crate::pages::usage;
+use crate::spans::page_map::{self, CHUNK, MAP};
+use crate::sys;
+
+/// Whether an unmapped chunk of addresses follows each huge block.
+static GUARDS: AtomicBool = AtomicBool::new(false);
+
+/// Whether huge blocks made from now on are followed by addresses that fault.
+pub(crate) fn guard_from_now_on(guard: bool) {
+    GUARDS.store(guard, ordering::hint());
+}
+
+/// Whether they are now.
+pub(crate) fn is_guarded() -> bool {
+    GUARDS.load(ordering::hint())
+}
+
+/// Huge blocks that the program holds, and their bytes.
+static BLOCKS: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Huge blocks that the program holds: how many, and their bytes.
+pub(crate) fn held() -> (usize, usize) {
+    (BLOCKS.load(ordering::count()), BYTES.load(ordering::count()))
+}
+
+fn guards() -> usize {
+    usize::from(is_guarded())
+}
+
+/// Bytes mapped for a block of `size`, or `None` where that cannot be.
+pub(crate) fn bytes_for(size: usize) -> Option<usize> {
+    size.max(1).checked_next_multiple_of(sys::page_size())
+}
+
+/// A block, zero if that is asked; `None` when the system has no more.
+pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
+    let bytes = bytes_for(size)?;
+    let chunks = bytes.div_ceil(CHUNK) + guards();
+    if let Some(index) = take_kept(bytes, chunks, (align / CHUNK).max(1)) {
+        took(bytes, bytes);
+        let ptr = enter(index);
+        if zeroed {
+            clear(ptr, bytes);
+        }
+        return Some(ptr);
+    }
+    committed::charge(bytes).ok()?;
+    let Some(mapped) = address_space::map(chunks, (align / CHUNK).max(1), bytes) else {
+        committed::discharge(bytes);
+        return None;
+    };
+    took(bytes, 0);
+    settle(mapped.at, bytes, mapped.bytes, chunks);
+    usage::grew_to(address_space::mapped());
+    Some(enter(mapped.at))
+}
+
+/// Notes a block more, of which `dirty` bytes were free memory.
+fn took(bytes: usize, dirty: usize) {
+    BLOCKS.fetch_add(1, ordering::count());
+    BYTES.fetch_add(bytes, ordering::count());
+    usage::took_large(bytes, dirty);
+}
+
+/// Notes a block less, of which `dirty` bytes are kept.
+fn gave(bytes: usize, dirty: usize) {
+    BLOCKS.fetch_sub(1, ordering::count());
+    BYTES.fetch_sub(bytes, ordering::count());
+    usage::gave_large(bytes, dirty);
+}
+
+/// Makes a kept mapping zero: by giving its memory back, if that works.
+fn clear(ptr: *mut u8, bytes: usize) {
+    // SAFETY: the mapping is ours.
+    unsafe {
+        if !sys::purge(ptr, bytes) {
+            ptr.write_bytes(0, bytes);
+        }
+    }
+}
+
+/// Notes what a block of `bytes` that starts at a chunk has.
+fn settle(index: usize, bytes: usize, mapped: usize, chunks: usize) {
+    let chunk = MAP.chunk(index);
+    chunk.huge_bytes.store(bytes, ordering::through_block());
+    chunk.huge_mapped.store(mapped, ordering::through_block());
+    chunk.huge_chunks.store(chunks, ordering::through_block());
+}
+
+/// Enters a block that starts at a chunk in the map.
+fn enter(index: usize) -> *mut u8 {
+    let ptr = MAP.chunk_base(index);
+    MAP.set(ptr, 1, page_map::entry_of(heap_table::NOBODY, page_map::HUGE));
+    ptr
+}
+
+/// Unmaps the mapping that starts at a chunk, and gives its addresses back.
+///
+/// # Safety
+/// Nobody uses it any more, and no entry leads there.
+unsafe fn unmap(index: usize) {
+    let chunk = MAP.chunk(index);
+    let chunks = chunk.huge_chunks.load(ordering::through_block());
+    // SAFETY: by the caller.
+    unsafe {
+        address_space::unmap(index, chunks, chunk.huge_mapped.load(ordering::through_block()))
+    };
+    usage::shrank_to(address_space::mapped());
+}
+
+/// Checks that a huge block of `size` starts at `ptr`; the index of its chunk,
+/// and its bytes.
+fn check(ptr: *mut u8, size: usize) -> (usize, usize) {
+    let index = MAP.chunk_index(ptr);
+    let bytes = bytes_at(ptr, size);
+    if bytes_for(size) != Some(bytes) {
+        let place = Place { span: ptr.addr(), block: bytes };
+        misuse::misuse(Misuse::Layout, ptr, &place, size);
+    }
+    (index, bytes)
+}
+
+/// Bytes of the huge block at `ptr`, whose entry says that there is one; it is
+/// said to have `size`.
+pub(crate) fn bytes_at(ptr: *mut u8, size: usize) -> usize {
+    let index = MAP.chunk_index(ptr);
+    let bytes = MAP.chunk(index).huge_bytes.load(ordering::through_block());
+    let place = Place { span: MAP.chunk_base(index).addr(), block: bytes };
+    if !ptr.addr().is_multiple_of(CHUNK) {
+        misuse::misuse(Misuse::Interior, ptr, &place, size);
+    }
+    bytes
+}
+
+/// Unmaps a block.
+pub(crate) fn put(ptr: *mut u8, size: usize) {
+    let (index, bytes) = check(ptr, size);
+    MAP.set(ptr, 1, 0);
+    if keep(index, bytes) {
+        gave(bytes, bytes);
+        return;
+    }
+    // SAFETY: the block was given back, and no entry leads there any more.
+    unsafe { unmap(index) };
+    gave(bytes, 0);
+}
+
+/// Mappings whose block was freed lately, for blocks of the same size. They
+/// count as free memory, and go when that is purged.
+struct Kept {
+    lock: Lock,
+    /// \[KEPT-LOCKED\] Their chunks, plus one; 0 for a free place.
+    places: Guarded<[usize; KEPT]>,
+}
+
+/// Mappings that are kept, at most.
+const KEPT: usize = 8;
+/// Larger ones are not kept, in bytes.
+const KEPT_BYTES: usize = 32 << 20;
+
+// SAFETY: [KEPT-LOCKED] the places are touched only under the lock.
+unsafe impl Sync for Kept {}
+
+static KEPT_ONES: Kept = Kept { lock: Lock::new(), places: Guarded::new([0; KEPT]) };
+
+fn kept<R>(f: impl FnOnce(&mut [usize; KEPT]) -> R) -> Option<R> {
+    let _held = KEPT_ONES.lock.take()?;
+    // SAFETY: [KEPT-LOCKED].
+    Some(KEPT_ONES.places.with(|places| f(unsafe { &mut *places })))
+}
+
+/// Keeps a mapping, if there is a place for it, and addresses are plenty.
+fn keep(index: usize, bytes: usize) -> bool {
+    let place = |places: &mut [usize; KEPT]| {
+        let place = places.iter_mut().find(|place| **place == 0)?;
+        *place = index + 1;
+        Some(())
+    };
+    // Where addresses are limited, others in the process may need them.
+    bytes <= KEPT_BYTES && sys::address_limit().is_none() && kept(place).flatten().is_some()
+}
+
+/// A kept mapping of just this size, if there is one.
+fn take_kept(bytes: usize, chunks: usize, align: usize) -> Option<usize> {
+    let fits = |place: &&mut usize| {
+        let Some(index) = place.checked_sub(1) else { return false };
+        let chunk = MAP.chunk(index);
+        chunk.huge_bytes.load(ordering::through_block()) == bytes
+            && chunk.huge_chunks.load(ordering::through_block()) == chunks
+            && MAP.chunk_base(index).addr().is_multiple_of(align * CHUNK)
+    };
+    kept(|places| {
+        let place = places.iter_mut().find(fits)?;
+        core::mem::take(place).checked_sub(1)
+    })?
+}
+
+/// Unmaps the kept mappings. Returns how many bytes.
+pub(crate) fn purge() -> usize {
+    let Some(places) = kept(core::mem::take) else { return 0 };
+    let mut bytes = 0;
+    for index in places.into_iter().filter_map(|place| place.checked_sub(1)) {
+        bytes += MAP.chunk(index).huge_bytes.load(ordering::through_block());
+        // SAFETY: kept mappings are nobody's, and this one is off its place.
+        unsafe { unmap(index) };
+    }
+    usage::cleaned(bytes);
+    bytes
+}
+
+/// The chunks at which kept mappings start.
+pub(crate) fn kept_chunks() -> impl Iterator<Item = usize> {
+    let places = kept(|places| *places).unwrap_or_default();
+    places.into_iter().filter_map(|place| place.checked_sub(1))
+}
+
+/// Bytes of the mapping that starts at a chunk, and chunks of addresses that
+/// it has; true lately.
+pub(crate) fn extent(index: usize) -> (usize, usize) {
+    let chunk = MAP.chunk(index);
+    let chunks = chunk.huge_chunks.load(ordering::through_block());
+    (chunk.huge_bytes.load(ordering::through_block()), chunks)
+}
+
+/// In the child of a fork: a place is whole after every single store.
+pub(crate) fn after_fork() {
+    if KEPT_ONES.lock.is_orphaned() {
+        KEPT_ONES.lock.reset();
+    }
+}
+
+/// Makes a block of `old` bytes one of `new`, keeping its contents; what is
+/// new is zero. Returns where it is now; `None`: it is as it was.
+pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
+    let (_, old_bytes) = check(ptr, old);
+    let bytes = bytes_for(new)?;
+    if bytes == old_bytes {
+        return Some(ptr);
+    }
+    let more = bytes.saturating_sub(old_bytes);
+    committed::charge(more).ok()?;
+    let resized = resize_charged(ptr, old_bytes, bytes, align);
+    match resized {
+        None => committed::discharge(more),
+        Some(_) if more == 0 => usage::shrank_to(address_space::mapped()),
+        Some(_) => usage::grew_to(address_space::mapped()),
+    }
+    resized
+}
+
+/// As [`resize`], in bytes, of which those that are new were charged.
+fn resize_charged(ptr: *mut u8, old_bytes: usize, bytes: usize, align: usize) -> Option<*mut u8> {
+    let index = MAP.chunk_index(ptr);
+    let chunk = MAP.chunk(index);
+    let had = chunk.huge_chunks.load(ordering::through_block());
+    let mapped = chunk.huge_mapped.load(ordering::through_block());
+    let chunks = bytes.div_ceil(CHUNK) + guards();
+    if resize_here(index, had, chunks, mapped, bytes) {
+        if chunks < had {
+            address_space::give_back(index + chunks, had - chunks);
+        }
+        settle(index, bytes, bytes, chunks);
+        note(old_bytes, bytes);
+        address_space::resized(mapped, bytes);
+        return Some(ptr);
+    }
+    if bytes <= mapped {
+        return None;
+    }
+    let to = move_away(ptr, mapped, bytes, chunks, align)?;
+    MAP.set(ptr, 1, 0);
+    address_space::give_back(index, had);
+    note(old_bytes, bytes);
+    address_space::resized(mapped, bytes);
+    Some(to)
+}
+
+fn note(old: usize, new: usize) {
+    BYTES.fetch_add(new.wrapping_sub(old), ordering::count());
+    if new > old {
+        usage::took_large(new - old, 0);
+    } else {
+        usage::gave_large(old - new, 0);
+    }
+}
+
+/// Resizes a mapping where it stands, taking the addresses behind it if it
+/// needs them.
+fn resize_here(index: usize, had: usize, chunks: usize, old: usize, new: usize) -> bool {
+    if chunks > had && !address_space::take_at(index + had, chunks - had) {
+        return false;
+    }
+    let opened = MAP.open(index + new.div_ceil(CHUNK));
+    // SAFETY: the block is the caller's, the addresses behind it are ours.
+    if opened && (old == new || unsafe { sys::resize(MAP.chunk_base(index), old, new) }) {
+        return true;
+    }
+    if chunks > had {
+        address_space::give_back(index + had, chunks - had);
+    }
+    false
+}
+
+/// Moves the pages of a mapping to new addresses where it can be larger.
+fn move_away(ptr: *mut u8, old: usize, new: usize, chunks: usize, align: usize) -> Option<*mut u8> {
+    let index = address_space::take(chunks, (align / CHUNK).max(1))?;
+    let to = MAP.chunk_base(index);
+    let moved = if MAP.open(index + new.div_ceil(CHUNK)) {
+        // SAFETY: the addresses are ours; the block is the caller's.
+        unsafe { move_onto(ptr, old, to, new) }
+    } else {
+        Err(true)
+    };
+    if let Err(vacant) = moved {
+        if vacant {
+            address_space::give_back(index, chunks);
+        }
+        return None;
+    }
+    settle(index, new, new, chunks);
+    Some(enter(index))
+}
+
+/// `Err`: not moved; whether the target is vacant still, as it should be.
+///
+/// # Safety
+/// `[ptr, ptr + old)` is a mapping of ours, `[to, to + new)` are addresses of ours.
+unsafe fn move_onto(ptr: *mut u8, old: usize, to: *mut u8, new: usize) -> Result<(), bool> {
+    // SAFETY: by the caller.
+    unsafe {
+        if sys::reserve_at(to, new).is_err() {
+            return Err(true);
+        }
+        if sys::move_to(ptr, old, to, new) {
+            return Ok(());
+        }
+        Err(sys::release(to, new))
+    }
+}

@@ -1,0 +1,328 @@
+//! Memory for what the allocator knows: slots of a power of two, from
+//! segments with guard pages around them that are never unmapped.
+//!
+//! ```text
+//!  1 column = 256 B
+//!  │rec │···│free   │a page          │rec │rec │rec │a page          │next ►
+//!        └ skipped, since a page starts at a multiple of its size: used
+//!          for what comes later and fits
+//! ```
+
+use core::ptr::{self, NonNull};
+
+use crate::base::lock::Lock;
+use crate::base::ordering;
+use crate::base::sync::{self, AtomicUsize, Guarded};
+use crate::sys;
+
+const SMALLEST: usize = 32;
+const LARGEST: usize = 64 << 10;
+const SIZES: usize = LARGEST.trailing_zeros() as usize - SMALLEST.trailing_zeros() as usize + 1;
+
+/// No access: around every segment. Also the largest page size there is.
+pub(crate) const GUARD: usize = 64 << 10;
+
+/// The smallest page that there is.
+const PAGE: usize = 4096;
+
+const FIRST_SEGMENT: usize = 256 << 10;
+const LAST_SEGMENT: usize = 16 << 20;
+
+/// Segments that are remembered: nearly 1 GiB, more than there are things for.
+const SEGMENTS: usize = 64;
+
+struct Pool {
+    lock: Lock,
+    slots: Guarded<Slots>,
+    /// Bytes handed out and not returned.
+    used: AtomicUsize,
+    /// Bytes of all segments.
+    mapped: AtomicUsize,
+}
+
+/// \[POOL-LOCKED\] Touched only under the pool's lock.
+struct Slots {
+    /// Lists of returned slots, linked through their first word.
+    free: [*mut u8; SIZES],
+    /// What is left of the newest segment.
+    next: *mut u8,
+    left: usize,
+    /// The first of these are the segments so far: where, and bytes.
+    segments: [(*mut u8, usize); SEGMENTS],
+    count: usize,
+}
+
+// SAFETY: [POOL-LOCKED] the lists are touched only under the lock.
+unsafe impl Sync for Pool {}
+
+static POOL: Pool = Pool {
+    lock: Lock::new(),
+    slots: Guarded::new(Slots::new()),
+    used: AtomicUsize::new(0),
+    mapped: AtomicUsize::new(0),
+};
+
+/// Bytes of the slot for a thing of `size` bytes.
+pub(crate) const fn slot(size: usize) -> usize {
+    let slot = size.next_power_of_two();
+    if slot < SMALLEST { SMALLEST } else { slot }
+}
+
+fn index(slot: usize) -> usize {
+    (slot.trailing_zeros() - SMALLEST.trailing_zeros()) as usize
+}
+
+/// A slot for `size` bytes, aligned to its own size up to a page. Its
+/// contents are anything. The caller holds no lock.
+pub(crate) fn get(size: usize) -> Option<NonNull<u8>> {
+    let slot = slot(size);
+    debug_assert!(slot <= LARGEST);
+    loop {
+        let held = POOL.lock.take()?;
+        let got = POOL.slots.with(|slots| {
+            // SAFETY: [POOL-LOCKED].
+            let slots = unsafe { &mut *slots };
+            slots.get(slot)
+        });
+        drop(held);
+        match got {
+            Some(slot_at) => {
+                POOL.used.fetch_add(slot, ordering::count());
+                return Some(slot_at);
+            }
+            None => grow()?,
+        }
+    }
+}
+
+/// Returns a slot got for `size` bytes. The caller holds no lock.
+///
+/// # Safety
+/// `at` came from [`get`] with the same size and is not used any more.
+pub(crate) unsafe fn put(at: NonNull<u8>, size: usize) {
+    let slot = slot(size);
+    let Some(_held) = POOL.lock.take() else { return };
+    POOL.used.fetch_sub(slot, ordering::count());
+    POOL.slots.with(|slots| {
+        // SAFETY: [POOL-LOCKED], and the slot is nobody's.
+        unsafe { (*slots).push(at, slot) };
+    });
+}
+
+impl Slots {
+    const fn new() -> Self {
+        Slots {
+            free: [ptr::null_mut(); SIZES],
+            next: ptr::null_mut(),
+            left: 0,
+            segments: [(ptr::null_mut(), 0); SEGMENTS],
+            count: 0,
+        }
+    }
+
+    fn get(&mut self, slot: usize) -> Option<NonNull<u8>> {
+        self.pop(slot).or_else(|| self.cut(slot)).or_else(|| self.carve(slot))
+    }
+
+    fn pop(&mut self, slot: usize) -> Option<NonNull<u8>> {
+        let list = &mut self.free[index(slot)];
+        let at = NonNull::new(*list)?;
+        // SAFETY: [POOL-LOCKED] a slot on the list holds the next in its
+        // first word.
+        *list = unsafe { at.cast::<*mut u8>().read() };
+        Some(at)
+    }
+
+    /// # Safety
+    /// \[POOL-LOCKED\]; the slot is nobody's.
+    unsafe fn push(&mut self, at: NonNull<u8>, slot: usize) {
+        let list = &mut self.free[index(slot)];
+        // SAFETY: by the caller.
+        unsafe { at.cast::<*mut u8>().write(*list) };
+        sync::in_order();
+        *list = at.as_ptr();
+    }
+
+    /// A slot from a larger one that was returned or skipped, the rest of which is
+    /// returned. Only from those smaller than a page: such a one lies in a page
+    /// that holds memory for others anyway.
+    fn cut(&mut self, slot: usize) -> Option<NonNull<u8>> {
+        let mut larger = slot * 2;
+        while larger < PAGE {
+            if let Some(at) = self.pop(larger) {
+                // SAFETY: [POOL-LOCKED] the parts of a slot of ours.
+                unsafe { self.push_all(at.add(slot), larger - slot) };
+                return Some(at);
+            }
+            larger *= 2;
+        }
+        None
+    }
+
+    /// A slot of what was never used.
+    fn carve(&mut self, slot: usize) -> Option<NonNull<u8>> {
+        // Larger things start at a multiple of their size, up to a page.
+        let from = self.next;
+        let skip = from.align_offset(slot.min(PAGE));
+        if from.is_null() || self.left < slot + skip {
+            return None;
+        }
+        let at = from.wrapping_add(skip);
+        // Less is left first: the rest is whole after every single store.
+        self.left -= slot + skip;
+        sync::in_order();
+        self.next = at.wrapping_add(slot);
+        if let Some(from) = NonNull::new(from) {
+            // SAFETY: [POOL-LOCKED] nobody had it.
+            unsafe { self.push_all(from, skip) };
+        }
+        NonNull::new(at)
+    }
+
+    /// Returns `bytes` from one place to another, as the largest slots there that
+    /// start at multiples of their size.
+    ///
+    /// # Safety
+    /// \[POOL-LOCKED\]; the memory is nobody's, and less than a page.
+    unsafe fn push_all(&mut self, mut at: NonNull<u8>, bytes: usize) {
+        let mut left = bytes;
+        while left != 0 {
+            let slot = (1 << at.addr().trailing_zeros()).min(1 << left.ilog2());
+            // SAFETY: by the caller.
+            unsafe {
+                self.push(at, slot);
+                at = at.add(slot);
+            }
+            left -= slot;
+        }
+    }
+}
+
+/// Maps another segment, twice the size of all so far, within bounds. No
+/// lock is held across the system calls; two threads may both do it, and the
+/// rest of one segment is then not used.
+#[cold]
+fn grow() -> Option<()> {
+    let size = POOL.mapped.load(ordering::hint()).clamp(FIRST_SEGMENT, LAST_SEGMENT);
+    let (at, size) = segment(size).or_else(|| segment(FIRST_SEGMENT))?;
+    let _held = POOL.lock.take()?;
+    POOL.mapped.fetch_add(size, ordering::count());
+    POOL.slots.with(|slots| {
+        // SAFETY: [POOL-LOCKED].
+        let slots = unsafe { &mut *slots };
+        slots.left = 0;
+        sync::in_order();
+        slots.next = at.as_ptr();
+        sync::in_order();
+        slots.left = size;
+        if let Some(segment) = slots.segments.get_mut(slots.count) {
+            *segment = (at.as_ptr(), size);
+            sync::in_order();
+            slots.count += 1;
+        }
+    });
+    Some(())
+}
+
+fn segment(size: usize) -> Option<(NonNull<u8>, usize)> {
+    let whole = sys::reserve(size + 2 * GUARD)?;
+    // SAFETY: the guard lies within the reservation.
+    let at = unsafe { whole.add(GUARD) };
+    // SAFETY: [guard, guard + size) lies within what was just reserved.
+    if unsafe { sys::commit(at.as_ptr(), size) } {
+        return Some((at, size));
+    }
+    // SAFETY: nobody knows the reservation yet.
+    unsafe { sys::release(whole.as_ptr(), size + 2 * GUARD) };
+    None
+}
+
+/// The segments: where each is, and its bytes. They are never unmapped.
+pub(crate) fn segments() -> impl Iterator<Item = (*mut u8, usize)> {
+    (0..SEGMENTS).map_while(|index| {
+        let _held = POOL.lock.take()?;
+        POOL.slots.with(|slots| {
+            // SAFETY: [POOL-LOCKED].
+            let slots = unsafe { &*slots };
+            slots.segments[..slots.count].get(index).copied()
+        })
+    })
+}
+
+/// Bytes of metadata in slots that are in use.
+pub(crate) fn used() -> usize {
+    POOL.used.load(ordering::count())
+}
+
+/// In the child of a fork: the lists are whole after every single store, so
+/// an orphaned lock is simply free again.
+pub(crate) fn after_fork() {
+    if POOL.lock.is_orphaned() {
+        POOL.lock.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a slot is filled with.
+    #[derive(Clone, Copy)]
+    struct Held {
+        at: NonNull<u8>,
+        slot: usize,
+        mark: u8,
+    }
+
+    impl Held {
+        fn bytes<'a>(self) -> &'a mut [u8] {
+            // SAFETY: the slot is held by the test.
+            unsafe { core::slice::from_raw_parts_mut(self.at.as_ptr(), self.slot) }
+        }
+    }
+
+    #[test]
+    fn slots_are_aligned_and_nobody_elses() {
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let mut below = |end: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 16) as usize % end
+        };
+        let mut held = [None::<Held>; 300];
+        for round in 0..20_000 {
+            let place = below(held.len());
+            if let Some(old) = held[place].take() {
+                assert!(old.bytes().iter().all(|byte| *byte == old.mark), "{} B", old.slot);
+                // SAFETY: got with this size.
+                unsafe { put(old.at, old.slot) };
+            } else {
+                let slot = SMALLEST << below(9);
+                let new = Held { at: get(slot).unwrap(), slot, mark: round as u8 };
+                assert!(new.at.addr().get().is_multiple_of(slot.min(PAGE)));
+                new.bytes().fill(new.mark);
+                held[place] = Some(new);
+            }
+        }
+        held.into_iter().flatten().for_each(|old| {
+            // SAFETY: as above.
+            unsafe { put(old.at, old.slot) }
+        });
+    }
+
+    #[test]
+    fn what_alignment_skips_is_used() {
+        let mut slots = Slots::new();
+        let (at, size) = segment(FIRST_SEGMENT).unwrap();
+        (slots.next, slots.left) = (at.as_ptr(), size);
+        // A kilobyte and a page, again and again: five pages hold four of each.
+        for _ in 0..4 {
+            slots.get(1024).unwrap();
+            slots.get(PAGE).unwrap();
+        }
+        assert_eq!(slots.next.addr() - at.addr().get(), 5 * PAGE);
+        // Of the page that four kilobytes fill, nothing is left.
+        assert!(slots.free[..index(PAGE)].iter().all(|list| list.is_null()));
+    }
+}

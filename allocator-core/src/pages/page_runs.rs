@@ -1,0 +1,602 @@
+//! Medium blocks, 32 KiB to 1 MiB: runs of 4-KiB pages in chunks of their
+//! own, split and coalesced by their bitmap, grown in place.
+//!
+//! ```text
+//!  chunk   │ run A    │ free  │ run B │ free            │   512 pages
+//!  free    │0000000000│1111111│0000000│11111111111111111│   one bit each
+//!  len     │10        │       │7      │                 │   at a run's first
+//! ```
+
+use core::ptr::{self, NonNull};
+
+pub(crate) use crate::base::size_class::UNIT;
+
+use crate::base::lock::Lock;
+use crate::base::misuse::{self, Misuse, Place};
+use crate::base::ordering;
+use crate::base::size_class::GRANULE;
+use crate::base::sync::{AtomicU16, Guarded};
+use crate::pages::address_space::{self, Mapped};
+use crate::pages::committed::{self, Refused};
+use crate::pages::metadata;
+use crate::pages::usage;
+use crate::spans::page_map::{self, CHUNK, MAP};
+
+/// Units in a chunk.
+pub(crate) const UNITS: usize = CHUNK / UNIT;
+/// Largest medium block, in bytes.
+pub(crate) const MEDIUM_MAX: usize = 1 << 20;
+
+const WORDS: usize = UNITS / 64;
+/// Lists of chunks, by the logarithm of their longest free run.
+const LISTS: usize = UNITS.trailing_zeros() as usize + 1;
+/// Chunks looked at whose longest run may fit or not.
+const LOOKS: usize = 8;
+
+/// One bit a unit of a chunk.
+pub(crate) type Bits = [u64; WORDS];
+
+/// The page runs of one arena.
+pub(crate) struct Medium {
+    id: u32,
+    lock: Lock,
+    lists: Guarded<Lists>,
+}
+
+// SAFETY: [RUNS-LOCKED] the lists are touched only under the lock.
+unsafe impl Sync for Medium {}
+
+/// \[RUNS-LOCKED\] Touched only under the lock of the arena's runs.
+struct Lists {
+    heads: [*mut Runs; LISTS],
+}
+
+/// What is known of a chunk of page runs \[RUNS-LOCKED\].
+struct Runs {
+    next: *mut Runs,
+    prev: *mut Runs,
+    chunk: usize,
+    /// Units of the longest free run.
+    longest: usize,
+    /// Free units.
+    free: Bits,
+    /// Free units that are known to be zero.
+    clean: Bits,
+}
+
+/// At the first unit of a run in use: its units; elsewhere 0. Changed under
+/// the lock, and read without it by whoever has the run.
+type Lens = [AtomicU16; UNITS];
+
+/// A record as it stands in memory.
+#[repr(C)]
+struct Record {
+    runs: Runs,
+    lens: Lens,
+}
+
+const _: () = assert!(core::mem::offset_of!(Record, lens) == size_of::<Runs>());
+
+/// The lengths of the runs on a record.
+fn lens(record: NonNull<Runs>) -> &'static Lens {
+    // SAFETY: [RUNS-LOCKED] a record in use has them behind it; they consist
+    // of atomics, and nothing else refers to them.
+    unsafe { record.byte_add(size_of::<Runs>()).cast::<Lens>().as_ref() }
+}
+
+fn len(record: NonNull<Runs>, first: usize) -> usize {
+    lens(record)[first].load(ordering::through_block()).into()
+}
+
+fn set_len(record: NonNull<Runs>, first: usize, units: usize) {
+    lens(record)[first].store(units as u16, ordering::through_block());
+}
+
+/// A run handed out, and which of its units are not known to be zero.
+pub(crate) struct Run {
+    pub(crate) ptr: *mut u8,
+    pub(crate) units: usize,
+    first: usize,
+    clean: Bits,
+}
+
+/// Units for a block of `size` bytes.
+pub(crate) const fn units(size: usize) -> usize {
+    size.div_ceil(UNIT)
+}
+
+impl Medium {
+    pub(crate) const fn new(id: u32) -> Self {
+        Medium {
+            id,
+            lock: Lock::new(),
+            lists: Guarded::new(Lists { heads: [ptr::null_mut(); LISTS] }),
+        }
+    }
+
+    fn locked<R>(&self, f: impl FnOnce(&mut Lists) -> R) -> Option<R> {
+        let _held = self.lock.take()?;
+        // SAFETY: [RUNS-LOCKED].
+        Some(self.lists.with(|lists| f(unsafe { &mut *lists })))
+    }
+
+    /// In the child of a fork: if a vanished thread was changing these runs,
+    /// they are lost. Says so.
+    pub(crate) fn bury_if_orphaned(&self) -> bool {
+        let orphaned = self.lock.is_orphaned();
+        if orphaned {
+            self.lock.bury();
+        }
+        orphaned
+    }
+
+    /// A run of `units`, starting at a multiple of `align` units.
+    pub(crate) fn get(&self, units: usize, align: usize) -> Option<Run> {
+        loop {
+            if let Some(run) = self.locked(|lists| lists.get(units, align))?.ok()? {
+                usage::took_large(run.units * UNIT, run.dirty_bytes());
+                return Some(run);
+            }
+            self.grow()?;
+        }
+    }
+
+    /// Maps another chunk for runs.
+    #[cold]
+    fn grow(&self) -> Option<()> {
+        let record = metadata::get(size_of::<Record>())?.cast::<Record>();
+        let Some(Mapped { at: chunk, .. }) = address_space::map(1, 1, CHUNK) else {
+            // SAFETY: just got, and not used.
+            unsafe { metadata::put(record.cast(), size_of::<Record>()) };
+            return None;
+        };
+        let runs = Runs {
+            next: ptr::null_mut(),
+            prev: ptr::null_mut(),
+            chunk,
+            longest: UNITS,
+            free: [u64::MAX; WORDS],
+            clean: [u64::MAX; WORDS],
+        };
+        // SAFETY: the slot is ours and large enough.
+        unsafe { record.write(Record { runs, lens: [const { AtomicU16::new(0) }; UNITS] }) };
+        let record = record.cast::<Runs>();
+        usage::grew_to(address_space::mapped());
+        MAP.set(
+            MAP.chunk_base(chunk),
+            CHUNK / GRANULE,
+            page_map::entry_of(self.id, page_map::MEDIUM),
+        );
+        self.locked(|lists| {
+            // A purge may look for the record as soon as the entries are there.
+            MAP.chunk(chunk).runs.store(record.as_ptr().cast(), ordering::through_block());
+            // SAFETY: [RUNS-LOCKED], and the record is on no list.
+            unsafe { lists.link(record) };
+        })
+    }
+
+    /// Takes a run back, checking that it is one, of `units`.
+    pub(crate) fn put(&self, ptr: *mut u8, units: usize, size: usize) {
+        let record = record_of(ptr);
+        let first = (ptr.addr() % CHUNK) / UNIT;
+        self.locked(|lists| {
+            // SAFETY: [RUNS-LOCKED] the entry led to this arena's record.
+            let runs = unsafe { &mut *record.as_ptr() };
+            check(runs, ptr, len(record, first), units, size);
+            set_len(record, first, 0);
+            // SAFETY: [RUNS-LOCKED] the record is on our lists.
+            unsafe { lists.release(record, first, units, false) };
+        });
+    }
+
+    /// Makes the run at `ptr` one of `new` units where it stands. Says whether
+    /// it could.
+    pub(crate) fn resize(
+        &self,
+        ptr: *mut u8,
+        old: usize,
+        new: usize,
+        size: usize,
+    ) -> Result<bool, Refused> {
+        let record = record_of(ptr);
+        let first = (ptr.addr() % CHUNK) / UNIT;
+        let grown = self.locked(|lists| {
+            // SAFETY: [RUNS-LOCKED] as above.
+            let runs = unsafe { &mut *record.as_ptr() };
+            check(runs, ptr, len(record, first), old, size);
+            if new < old {
+                set_len(record, first, new);
+                // SAFETY: [RUNS-LOCKED] as above.
+                unsafe { lists.release(record, first + new, old - new, false) };
+                return Ok(Some(0));
+            }
+            if first + new > UNITS || !all(&runs.free, first + old, new - old) {
+                return Ok(None);
+            }
+            let clean = count(&runs.clean, first + old, new - old);
+            committed::charge(clean * UNIT)?;
+            set_len(record, first, new);
+            // SAFETY: [RUNS-LOCKED] as above.
+            unsafe { lists.occupy(record, first + old, new - old) };
+            Ok(Some((new - old - clean) * UNIT))
+        });
+        Ok(match grown.transpose()?.flatten() {
+            None => false,
+            Some(dirty) => {
+                if new < old {
+                    usage::gave_large((old - new) * UNIT, (old - new) * UNIT);
+                } else {
+                    usage::took_large((new - old) * UNIT, dirty);
+                }
+                true
+            }
+        })
+    }
+
+    /// Which units of a chunk of these runs are free.
+    pub(crate) fn free(&self, chunk: usize) -> Option<Free> {
+        self.locked(|_| {
+            let runs = MAP.chunk(chunk).runs.load(ordering::through_block()).cast::<Runs>();
+            // SAFETY: [RUNS-LOCKED] records in the table are on our lists.
+            let runs = unsafe { runs.as_ref()? };
+            Some(Free { free: runs.free, clean: runs.clean })
+        })?
+    }
+
+    /// Gives the free memory of one chunk of these runs back to the system:
+    /// the addresses too, if all of it is free. Returns how many bytes.
+    pub(crate) fn purge(&self, chunk: usize, page: usize) -> usize {
+        let Some(Some(work)) = self.locked(|lists| lists.begin_purge(chunk, page)) else {
+            return 0;
+        };
+        let base = MAP.chunk_base(chunk);
+        match work {
+            Work::Whole(record, bytes) => {
+                MAP.set(base, CHUNK / GRANULE, 0);
+                // SAFETY: the chunk is off the lists and all free.
+                unsafe {
+                    address_space::unmap(chunk, 1, CHUNK);
+                    metadata::put(record.cast(), size_of::<Record>());
+                }
+                bytes
+            }
+            Work::Part(record, bits) => {
+                let mut purged = 0;
+                for_runs(&bits, |first, len| {
+                    // SAFETY: these units are marked in use, and are nobody's.
+                    let clean = unsafe { crate::sys::purge(base.add(first * UNIT), len * UNIT) };
+                    purged += if clean { len * UNIT } else { 0 };
+                    self.locked(|lists| {
+                        // SAFETY: [RUNS-LOCKED] a record with units in use
+                        // stays on our lists.
+                        unsafe { lists.release(record, first, len, clean) }
+                    });
+                });
+                purged
+            }
+        }
+    }
+}
+
+/// Which units of a chunk of page runs are free.
+pub(crate) struct Free {
+    free: Bits,
+    clean: Bits,
+}
+
+impl Free {
+    /// Whether unit `at` is free; if it is, whether it is known to be zero.
+    pub(crate) fn is_clean(&self, at: usize) -> Option<bool> {
+        bit(&self.free, at).then(|| bit(&self.clean, at))
+    }
+}
+
+/// What to purge, taken off the lists.
+enum Work {
+    Whole(NonNull<Runs>, usize),
+    Part(NonNull<Runs>, Bits),
+}
+
+/// The record of the chunk that a run is in.
+fn record_of(ptr: *mut u8) -> NonNull<Runs> {
+    let chunk = MAP.chunk(MAP.chunk_index(ptr));
+    let runs = chunk.runs.load(ordering::through_block()).cast::<Runs>();
+    NonNull::new(runs)
+        .unwrap_or_else(|| misuse::misuse(Misuse::Foreign, ptr, &Place { span: 0, block: 0 }, 0))
+}
+
+/// Checks that a run of `len` units, one of `units`, starts at `ptr`.
+fn check(runs: &Runs, ptr: *mut u8, len: usize, units: usize, size: usize) {
+    if len != 0 && ptr.addr().is_multiple_of(UNIT) && len == units {
+        return;
+    }
+    let what = if bit(&runs.free, (ptr.addr() % CHUNK) / UNIT) {
+        Misuse::DoubleFree
+    } else if len == 0 || !ptr.addr().is_multiple_of(UNIT) {
+        Misuse::Interior
+    } else {
+        Misuse::Layout
+    };
+    let place = Place { span: MAP.chunk_base(runs.chunk).addr(), block: len * UNIT };
+    misuse::misuse(what, ptr, &place, size)
+}
+
+/// Bytes of the run at `ptr`, whose entry says that there is one.
+pub(crate) fn bytes_at(ptr: *mut u8) -> usize {
+    let units = len(record_of(ptr), (ptr.addr() % CHUNK) / UNIT);
+    if units == 0 || !ptr.addr().is_multiple_of(UNIT) {
+        let what = if units == 0 { Misuse::DoubleFree } else { Misuse::Interior };
+        let place = Place { span: MAP.chunk_base(MAP.chunk_index(ptr)).addr(), block: 0 };
+        misuse::misuse(what, ptr, &place, 0);
+    }
+    units * UNIT
+}
+
+impl Lists {
+    /// # Safety
+    /// \[RUNS-LOCKED\], and the record is on no list.
+    unsafe fn link(&mut self, record: NonNull<Runs>) {
+        // SAFETY: [RUNS-LOCKED] for it and the head of the list.
+        unsafe {
+            let runs = &mut *record.as_ptr();
+            let head = &mut self.heads[list_for(runs.longest)];
+            runs.prev = ptr::null_mut();
+            runs.next = *head;
+            if let Some(next) = head.as_mut() {
+                next.prev = record.as_ptr();
+            }
+            *head = record.as_ptr();
+        }
+    }
+
+    /// # Safety
+    /// \[RUNS-LOCKED\], and the record is on its list.
+    unsafe fn unlink(&mut self, record: NonNull<Runs>) {
+        // SAFETY: [RUNS-LOCKED] for it and its neighbours.
+        unsafe {
+            let runs = record.as_ref();
+            match runs.prev.as_mut() {
+                Some(prev) => prev.next = runs.next,
+                None => self.heads[list_for(runs.longest)] = runs.next,
+            }
+            if let Some(next) = runs.next.as_mut() {
+                next.prev = runs.prev;
+            }
+        }
+    }
+
+    fn get(&mut self, units: usize, align: usize) -> Result<Option<Run>, Refused> {
+        for list in list_for(units)..LISTS {
+            let mut at = self.heads[list];
+            for _ in 0..LOOKS {
+                let Some(record) = NonNull::new(at) else { break };
+                // SAFETY: [RUNS-LOCKED] it is on our list.
+                let runs = unsafe { record.as_ref() };
+                if let Some(first) = find(&runs.free, units, align) {
+                    committed::charge(count(&runs.clean, first, units) * UNIT)?;
+                    let ptr = MAP.chunk_base(runs.chunk).wrapping_add(first * UNIT);
+                    // SAFETY: [RUNS-LOCKED] as above.
+                    let clean = unsafe {
+                        set_len(record, first, units);
+                        self.occupy(record, first, units)
+                    };
+                    return Ok(Some(Run { ptr, units, first, clean }));
+                }
+                at = runs.next;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Marks free units as in use. Returns which were known to be zero.
+    ///
+    /// # Safety
+    /// \[RUNS-LOCKED\], and the record is on its list.
+    unsafe fn occupy(&mut self, record: NonNull<Runs>, first: usize, units: usize) -> Bits {
+        // SAFETY: [RUNS-LOCKED] by the caller.
+        unsafe {
+            self.unlink(record);
+            let runs = &mut *record.as_ptr();
+            let clean = runs.clean;
+            set(&mut runs.free, first, units, false);
+            set(&mut runs.clean, first, units, false);
+            runs.longest = longest(&runs.free);
+            self.link(record);
+            clean
+        }
+    }
+
+    /// Marks units as free; `clean`: they are known to be zero.
+    ///
+    /// # Safety
+    /// \[RUNS-LOCKED\], and the record is on its list.
+    unsafe fn release(&mut self, record: NonNull<Runs>, first: usize, units: usize, clean: bool) {
+        // SAFETY: [RUNS-LOCKED] by the caller.
+        unsafe {
+            self.unlink(record);
+            let runs = &mut *record.as_ptr();
+            set(&mut runs.free, first, units, true);
+            set(&mut runs.clean, first, units, clean);
+            runs.longest = longest(&runs.free);
+            self.link(record);
+        }
+    }
+
+    fn begin_purge(&mut self, chunk: usize, page: usize) -> Option<Work> {
+        let runs = MAP.chunk(chunk).runs.load(ordering::through_block()).cast::<Runs>();
+        let record = NonNull::new(runs)?;
+        // SAFETY: [RUNS-LOCKED] records in the table are on our lists.
+        let runs = unsafe { &mut *record.as_ptr() };
+        if runs.longest == UNITS {
+            let dirty = UNITS - count(&runs.clean, 0, UNITS);
+            MAP.chunk(chunk).runs.store(ptr::null_mut(), ordering::through_block());
+            // SAFETY: [RUNS-LOCKED] as above.
+            unsafe { self.unlink(record) };
+            return Some(Work::Whole(record, dirty * UNIT));
+        }
+        let mut bits = [0; WORDS];
+        for (i, bits) in bits.iter_mut().enumerate() {
+            *bits = runs.free[i] & !runs.clean[i];
+        }
+        let bits = whole_pages(&bits, page / UNIT);
+        if bits == [0; WORDS] {
+            return None;
+        }
+        for_runs(&bits, |first, len| {
+            // SAFETY: [RUNS-LOCKED] as above.
+            unsafe { self.occupy(record, first, len) };
+        });
+        Some(Work::Part(record, bits))
+    }
+}
+
+impl Run {
+    /// Bytes of the run that may hold memory already.
+    fn dirty_bytes(&self) -> usize {
+        (self.units - count(&self.clean, self.first, self.units)) * UNIT
+    }
+
+    /// Clears what is not known to be zero.
+    ///
+    /// # Safety
+    /// The run was just handed out.
+    pub(crate) unsafe fn clear(&self) {
+        for i in 0..self.units {
+            if !bit(&self.clean, self.first + i) {
+                // SAFETY: within the run.
+                unsafe { self.ptr.add(i * UNIT).write_bytes(0, UNIT) };
+            }
+        }
+    }
+}
+
+fn list_for(longest: usize) -> usize {
+    longest.checked_ilog2().unwrap_or(0) as usize
+}
+
+fn bit(bits: &Bits, at: usize) -> bool {
+    bits[at / 64] >> (at % 64) & 1 != 0
+}
+
+fn set(bits: &mut Bits, first: usize, len: usize, value: bool) {
+    for_words(first, len, |word, mask| {
+        bits[word] = if value { bits[word] | mask } else { bits[word] & !mask };
+        true
+    });
+}
+
+fn all(bits: &Bits, first: usize, len: usize) -> bool {
+    for_words(first, len, |word, mask| bits[word] & mask == mask)
+}
+
+fn count(bits: &Bits, first: usize, len: usize) -> usize {
+    let mut ones = 0;
+    for_words(first, len, |word, mask| {
+        ones += (bits[word] & mask).count_ones() as usize;
+        true
+    });
+    ones
+}
+
+/// Calls `f` with each word that the units touch and their bits in it, while
+/// it says so. Says whether it was true for all.
+fn for_words(first: usize, len: usize, mut f: impl FnMut(usize, u64) -> bool) -> bool {
+    let (mut at, end) = (first, first + len);
+    while at < end {
+        let n = (64 - at % 64).min(end - at);
+        if !f(at / 64, (u64::MAX >> (64 - n)) << (at % 64)) {
+            return false;
+        }
+        at += n;
+    }
+    true
+}
+
+/// Calls `f` with each run of set bits: its first unit and its length.
+fn for_runs(bits: &Bits, mut f: impl FnMut(usize, usize)) {
+    let mut at = 0;
+    while let Some(first) = next(bits, at, true) {
+        let end = next(bits, first, false).unwrap_or(UNITS);
+        f(first, end - first);
+        at = end;
+    }
+}
+
+/// The first unit at or after `at` whose bit is `value`.
+fn next(bits: &Bits, mut at: usize, value: bool) -> Option<usize> {
+    while at < UNITS {
+        let word = if value { bits[at / 64] } else { !bits[at / 64] } >> (at % 64);
+        if word != 0 {
+            return Some(at + word.trailing_zeros() as usize);
+        }
+        at = (at / 64 + 1) * 64;
+    }
+    None
+}
+
+/// The first multiple of `align` at which `len` units are free.
+fn find(free: &Bits, len: usize, align: usize) -> Option<usize> {
+    let mut at = 0;
+    while let Some(first) = next(free, at, true) {
+        let end = next(free, first, false).unwrap_or(UNITS);
+        let aligned = first.next_multiple_of(align);
+        if aligned + len <= end {
+            return Some(aligned);
+        }
+        at = end;
+    }
+    None
+}
+
+fn longest(free: &Bits) -> usize {
+    let mut longest = 0;
+    for_runs(free, |_, len| longest = longest.max(len));
+    longest
+}
+
+/// Of the set bits, those that make up whole pages of `units` each.
+fn whole_pages(bits: &Bits, units: usize) -> Bits {
+    let mut whole = [0; WORDS];
+    for_runs(bits, |first, len| {
+        let start = first.next_multiple_of(units);
+        let end = (first + len) / units * units;
+        if start < end {
+            set(&mut whole, start, end - start, true);
+        }
+    });
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_found_split_and_joined() {
+        let mut free = [u64::MAX; WORDS];
+        assert_eq!(find(&free, 512, 1), Some(0));
+        set(&mut free, 0, 10, false);
+        set(&mut free, 100, 60, false);
+        assert_eq!(find(&free, 90, 1), Some(10));
+        assert_eq!(find(&free, 91, 1), Some(160));
+        assert_eq!(find(&free, 16, 64), Some(64));
+        assert_eq!(find(&free, 40, 64), Some(192));
+        assert_eq!(longest(&free), 352);
+        set(&mut free, 100, 60, true);
+        assert_eq!(longest(&free), 502);
+        assert!(all(&free, 10, 502));
+        assert!(!all(&free, 9, 2));
+        assert_eq!(count(&free, 0, 512), 502);
+    }
+
+    #[test]
+    fn only_whole_pages_are_purged() {
+        let mut bits = [0; WORDS];
+        set(&mut bits, 5, 40, true);
+        assert_eq!(whole_pages(&bits, 1), bits);
+        let whole = whole_pages(&bits, 16);
+        assert_eq!(count(&whole, 0, UNITS), 16);
+        assert!(all(&whole, 16, 16));
+        assert_eq!(next(&whole_pages(&bits, 64), 0, true), None);
+    }
+}

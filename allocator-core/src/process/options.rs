@@ -1,0 +1,371 @@
+//! Options: what there is, and how it is read from the environment,
+//! `STRATA_CONF=key:value,key:value`, once, as soon as there is one. Nothing is
+//! allocated for it; what is wrong is said in one line on standard error, and
+//! the rest counts.
+
+use core::fmt::{self, Write};
+
+use crate::background::helper;
+use crate::base::misuse::Line;
+use crate::base::ordering;
+use crate::base::sync::AtomicBool;
+use crate::pages::committed;
+use crate::pages::huge_block;
+use crate::pages::thp;
+use crate::sys;
+
+/// Where the options are.
+const VARIABLE: &core::ffi::CStr = c"STRATA_CONF";
+
+/// An option: what it is called, and how it is set and shown.
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    /// What it may be.
+    values: Values,
+    /// Chooses a value: one of several by its place among them, bytes as they are.
+    pub(crate) choose: fn(usize),
+    /// Which is chosen now.
+    pub(crate) chosen: fn() -> usize,
+    what: &'static str,
+}
+
+/// What an option may be.
+pub(crate) enum Values {
+    /// One of these; the first is the default.
+    OneOf(&'static [&'static str]),
+    /// Bytes, as `1000`, `64k`, `512m` or `2g`; 0 or `none`, the default, for
+    /// no limit.
+    Bytes,
+}
+
+use Values::{Bytes, OneOf};
+
+static HELP: AtomicBool = AtomicBool::new(false);
+static STATS_AT_EXIT: AtomicBool = AtomicBool::new(false);
+static EXPLAIN_AT_EXIT: AtomicBool = AtomicBool::new(false);
+static READ: AtomicBool = AtomicBool::new(false);
+
+/// Every option. Each has a function of its name in `config.rs`.
+pub(crate) const KEYS: &[Key] = &[
+    Key {
+        name: "explain",
+        values: OneOf(&["never", "exit"]),
+        choose: |value| EXPLAIN_AT_EXIT.store(value == 1, ordering::hint()),
+        chosen: || usize::from(explain_at_exit()),
+        what: "print what memory is held for when the program ends",
+    },
+    Key {
+        name: "hard_limit",
+        values: Bytes,
+        choose: committed::set_hard_limit,
+        chosen: committed::hard_limit,
+        what: "allocations fail rather than commit more",
+    },
+    Key {
+        name: "help",
+        values: OneOf(&["false", "true"]),
+        choose: |value| HELP.store(value == 1, ordering::hint()),
+        chosen: || usize::from(HELP.load(ordering::hint())),
+        what: "print this list",
+    },
+    Key {
+        name: "helper",
+        values: OneOf(&["true", "false"]),
+        choose: |value| helper::allow(value == 0),
+        chosen: || usize::from(!helper::is_allowed()),
+        what: "a thread may be started to give memory back",
+    },
+    Key {
+        name: "huge_guards",
+        values: OneOf(&["false", "true"]),
+        choose: |value| huge_block::guard_from_now_on(value == 1),
+        chosen: || usize::from(huge_block::is_guarded()),
+        what: "running over the end of a block above 1 MiB faults",
+    },
+    Key {
+        name: "limit",
+        values: Bytes,
+        choose: committed::set_limit,
+        chosen: committed::limit,
+        what: "free memory goes back, and the program is told, above this",
+    },
+    Key {
+        name: "stats",
+        values: OneOf(&["never", "exit"]),
+        choose: |value| STATS_AT_EXIT.store(value == 1, ordering::hint()),
+        chosen: || usize::from(stats_at_exit()),
+        what: "print numbers when the program ends (C library)",
+    },
+    Key {
+        name: "thp",
+        values: OneOf(&["auto", "never", "always"]),
+        choose: thp::choose,
+        chosen: thp::chosen,
+        what: "transparent huge pages: late, under dense chunks; none; everywhere",
+    },
+];
+
+/// Whether numbers are wanted at the end of the process.
+pub(crate) fn stats_at_exit() -> bool {
+    STATS_AT_EXIT.load(ordering::hint())
+}
+
+/// Whether it is to be explained at the end of the process what memory is held
+/// for.
+pub(crate) fn explain_at_exit() -> bool {
+    EXPLAIN_AT_EXIT.load(ordering::hint())
+}
+
+/// Reads the options, if there is an environment by now and nobody did.
+#[cold]
+pub(crate) fn read() {
+    sys::with_environment(VARIABLE, |text| {
+        if !READ.swap(true, ordering::hint()) {
+            apply(text.unwrap_or_default());
+        }
+    });
+}
+
+/// Applies options as they stand in the variable.
+pub(crate) fn apply(text: &[u8]) {
+    for option in text.split(|byte| *byte == b',').filter(|option| !option.is_empty()) {
+        let colon = option.iter().position(|byte| *byte == b':').unwrap_or(option.len());
+        let (name, value) = (&option[..colon], option.get(colon + 1..).unwrap_or_default());
+        match KEYS.iter().find(|key| key.name.as_bytes() == name) {
+            Some(key) => set(key, value),
+            None => unknown(name),
+        }
+    }
+    if HELP.load(ordering::hint()) {
+        help();
+    }
+}
+
+fn set(key: &Key, text: &[u8]) {
+    match key.values.parse(text) {
+        Some(value) => (key.choose)(value),
+        None => {
+            let mut line = Line::new();
+            let _ = write!(line, "{}: {} is {}, not \"", name(), key.name, key.values);
+            line.push(text);
+            let _ = line.write_str("\"");
+            line.print();
+        }
+    }
+}
+
+impl Values {
+    /// The value that a text means.
+    fn parse(&self, text: &[u8]) -> Option<usize> {
+        match self {
+            OneOf(names) => names.iter().position(|name| name.as_bytes() == text),
+            Bytes if text == b"none" => Some(0),
+            Bytes => bytes(text),
+        }
+    }
+
+    /// Writes a value as it may be written in the variable.
+    fn show(&self, value: usize, line: &mut Line) -> fmt::Result {
+        match self {
+            OneOf(names) => line.write_str(names.get(value).copied().unwrap_or_default()),
+            Bytes if value == 0 => line.write_str("none"),
+            Bytes => {
+                let fits = |unit: &&(u8, u32)| value.trailing_zeros() >= unit.1;
+                match UNITS.iter().rev().find(fits) {
+                    Some((letter, shift)) => {
+                        write!(line, "{}{}", value >> shift, char::from(*letter))
+                    }
+                    None => write!(line, "{value}"),
+                }
+            }
+        }
+    }
+}
+
+/// "one, two or three".
+impl fmt::Display for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OneOf(names) = self else { return f.write_str("bytes (as 64k, 512m, 2g) or none") };
+        for (i, name) in names.iter().enumerate() {
+            let before = match names.len() - i {
+                _ if i == 0 => "",
+                1 => " or ",
+                _ => ", ",
+            };
+            write!(f, "{before}{name}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What bytes may be counted in, and its binary logarithm.
+const UNITS: [(u8, u32); 3] = [(b'k', 10), (b'm', 20), (b'g', 30)];
+
+/// A number of bytes: digits, and perhaps a unit.
+fn bytes(text: &[u8]) -> Option<usize> {
+    let (last, most) = text.split_last()?;
+    let unit = UNITS.iter().find(|(letter, _)| *letter == last.to_ascii_lowercase());
+    let (digits, shift) = unit.map_or((text, 0), |(_, shift)| (most, *shift));
+    if digits.is_empty() {
+        return None;
+    }
+    let number = digits.iter().try_fold(0usize, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| usize::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })?;
+    number.checked_mul(1 << shift)
+}
+
+/// The option of this name, by its place among all: read as constants are
+/// computed, where a name that there is not does not compile.
+pub(crate) const fn place(name: &str) -> usize {
+    let mut i = 0;
+    while !is_same(KEYS[i].name, name) {
+        i += 1;
+    }
+    i
+}
+
+/// The place of a name among the values of an option, if it is one of several.
+pub(crate) const fn value_place(key: usize, name: &str) -> Option<usize> {
+    let OneOf(names) = KEYS[key].values else { return None };
+    let mut i = 0;
+    while i < names.len() {
+        if is_same(names[i], name) {
+            return Some(i);
+        }
+        i += 1;
+    }
+    None
+}
+
+/// `==`, where constants are computed.
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut i = 0;
+    while i < one.len() && i < other.len() && one[i] == other[i] {
+        i += 1;
+    }
+    i == one.len() && i == other.len()
+}
+
+fn unknown(wrong: &[u8]) {
+    let nearest = KEYS.iter().map(|key| key.name).min_by_key(|key| distance(key, wrong));
+    let mut line = Line::new();
+    let _ = write!(line, "{}: there is no \"", name());
+    line.push(wrong);
+    let _ = write!(line, "\"; the nearest is {}", nearest.unwrap_or_default());
+    line.print();
+}
+
+fn help() {
+    let mut line = Line::new();
+    let _ = write!(line, "{}=key:value,key:value", name());
+    line.print();
+    for key in KEYS {
+        let mut line = Line::new();
+        let _ = describe(key, &mut line);
+        line.print();
+    }
+}
+
+fn describe(key: &Key, line: &mut Line) -> fmt::Result {
+    write!(line, "  {:<12} {}; default ", key.name, key.values)?;
+    key.values.show(0, line)?;
+    line.write_str(", now ")?;
+    key.values.show((key.chosen)(), line)?;
+    write!(line, ": {}", key.what)
+}
+
+fn name() -> &'static str {
+    VARIABLE.to_str().unwrap_or_default()
+}
+
+/// Longest name that is compared in full.
+const NAME_MAX: usize = 31;
+
+/// Letters to put in, take out or change between two names (Levenshtein).
+fn distance(key: &str, wrong: &[u8]) -> usize {
+    let wrong = &wrong[..wrong.len().min(NAME_MAX)];
+    let mut row: [usize; NAME_MAX + 1] = core::array::from_fn(|i| i);
+    for (i, right) in key.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, letter) in wrong.iter().enumerate() {
+            let changed = diagonal + usize::from(right != *letter);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[wrong.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_those_of_levenshtein() {
+        let cases: [(&str, &[u8], usize); 7] = [
+            ("help", b"help", 0),
+            ("help", b"", 4),
+            ("helper", b"helpr", 1),
+            ("huge_guards", b"huge_gards", 1),
+            ("huge_guards", b"hugeguard", 2),
+            ("stats", b"status", 1),
+            ("stats", b"help", 5),
+        ];
+        for (key, wrong, want) in cases {
+            assert_eq!(distance(key, wrong), want, "{key}, {wrong:?}");
+        }
+        assert!(distance("help", &[b'x'; 500]) >= 31 - 4);
+    }
+
+    #[test]
+    fn bytes_are_digits_and_a_unit() {
+        let cases: [(&[u8], Option<usize>); 18] = [
+            (b"0", Some(0)),
+            (b"none", Some(0)),
+            (b"1000", Some(1000)),
+            (b"64k", Some(64 << 10)),
+            (b"512m", Some(512 << 20)),
+            (b"512M", Some(512 << 20)),
+            (b"2g", Some(2 << 30)),
+            (b"18446744073709551615", Some(usize::MAX)),
+            (b"18446744073709551616", None),
+            (b"17179869184g", None),
+            (b"", None),
+            (b"m", None),
+            (b"-1", None),
+            (b"1.5g", None),
+            (b"1 m", None),
+            (b"1mm", None),
+            (b"0x10", None),
+            (b"None", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(Bytes.parse(text), want, "{:?}", core::str::from_utf8(text));
+        }
+    }
+
+    #[test]
+    fn values_are_shown_as_they_are_read() {
+        for key in KEYS {
+            let values: &[usize] = match key.values {
+                OneOf(names) => &[0, 1, 2, 3, 4, 5, 6, 7][..names.len()],
+                Bytes => &[0, 1, 1000, 1536, 64 << 10, 3 << 20, 512 << 20, 5 << 30, usize::MAX - 1],
+            };
+            for value in values {
+                let mut line = Line::new();
+                let start = line.text().len();
+                key.values.show(*value, &mut line).expect("there is room");
+                assert_eq!(key.values.parse(&line.text()[start..]), Some(*value), "{}", key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_stand_in_order() {
+        assert!(KEYS.is_sorted_by(|one, other| one.name < other.name));
+    }
+}

@@ -1,0 +1,125 @@
+//! Giving memory back to the system: free granules and free page runs, once
+//! there is more of them than the bound in `usage` allows. Addresses stay,
+//! but for chunks that are free as a whole. No lock is held across a call.
+
+use crate::base::ordering;
+use crate::base::size_class::GRANULE;
+use crate::base::sync::{AtomicBool, AtomicUsize};
+use crate::pages::address_space;
+use crate::pages::arena;
+use crate::pages::committed;
+use crate::pages::huge_block;
+use crate::pages::usage;
+use crate::spans::granules;
+use crate::spans::page_map::{self, CHUNK, MAP};
+use crate::sys;
+
+/// One thread purges at a time; the others go on.
+static BUSY: AtomicBool = AtomicBool::new(false);
+
+/// Purging goes from high addresses to low ones: new spans are made low. The
+/// chunk below which it goes on.
+static CURSOR: AtomicUsize = AtomicUsize::new(0);
+
+/// Gives back all free memory, and says how many bytes. If another thread is
+/// at it, waits for that first: it may be content with less.
+pub(crate) fn everything() -> usize {
+    loop {
+        match purge(usize::MAX) {
+            Some(bytes) => return bytes,
+            None => sys::yield_now(),
+        }
+    }
+}
+
+/// When the system or the hard limit refuses memory: gives back all that is
+/// free, and addresses of tables that are not used yet. Says whether another
+/// try makes sense.
+#[cold]
+pub(crate) fn make_room() -> bool {
+    // Under a limit, it may be another thread that gave back enough.
+    everything() != 0 || committed::hard_limit() != 0 || address_space::end_window()
+}
+
+/// Gives back about `want` bytes. Returns how many it was; `None`: another
+/// thread is at it.
+pub(crate) fn purge(want: usize) -> Option<usize> {
+    if BUSY.swap(true, ordering::lock_take()) {
+        return None;
+    }
+    let chunks = MAP.opened_chunks();
+    let mut done = if want == 0 { 0 } else { huge_block::purge() };
+    address_space::unmap_spares();
+    let mut at = CURSOR.load(ordering::hint()).min(chunks);
+    for _ in 0..chunks {
+        if done >= want {
+            break;
+        }
+        if at == 0 {
+            at = chunks;
+        }
+        at -= 1;
+        done += purge_chunk(at);
+    }
+    // The next purge begins at the top again where this one found enough.
+    CURSOR.store(if done >= want { chunks } else { at }, ordering::hint());
+    usage::shrank_to(address_space::mapped());
+    BUSY.store(false, ordering::lock_free());
+    Some(done)
+}
+
+fn purge_chunk(index: usize) -> usize {
+    let granules = &MAP.chunk(index).granules;
+    let dirty = granules.dirty_hint();
+    // A chunk may be all free and clean: then its addresses go back.
+    if dirty != 0 || granules.free_hint() == u64::MAX {
+        return purge_granules(index, dirty);
+    }
+    let entry = MAP.entry(MAP.chunk_base(index));
+    if page_map::kind(entry) != page_map::MEDIUM {
+        return 0;
+    }
+    let Some(arena) = arena::by_id(page_map::owner(entry)) else { return 0 };
+    let bytes = arena.medium.purge(index, sys::page_size());
+    usage::cleaned(bytes);
+    bytes
+}
+
+fn purge_granules(index: usize, dirty: u64) -> usize {
+    let granules = &MAP.chunk(index).granules;
+    let base = MAP.chunk_base(index);
+    if granules.claim_all() {
+        let bytes = granules.soil(u64::MAX) as usize * GRANULE;
+        usage::cleaned(bytes);
+        // SAFETY: we claimed all of the chunk.
+        unsafe { address_space::unmap(index, 1, CHUNK) };
+        return bytes;
+    }
+    let page = (sys::page_size() / GRANULE).max(1);
+    let clean = granules.clean(of_free_pages(dirty, granules.free_hint(), page), |first, len| {
+        // Of a page of several granules, one may be somebody's by now.
+        // SAFETY: we claimed these granules.
+        (first | len).is_multiple_of(page)
+            && unsafe { sys::purge(base.add(first * GRANULE), len * GRANULE) }
+    });
+    let bytes = clean.cleaned as usize * GRANULE;
+    usage::cleaned(bytes);
+    arena::give_back(index, clean.claimed, clean.dirty);
+    bytes
+}
+
+/// The granules of all pages that are free as a whole and hold memory; `page`
+/// is the granules of one: 1 or 2.
+fn of_free_pages(dirty: u64, free: u64, page: usize) -> u64 {
+    if page == 1 {
+        return dirty;
+    }
+    let firsts = granules::runs(free, page) & (dirty | dirty >> 1);
+    firsts | firsts << 1
+}
+
+/// In the child of a fork: nobody else purges here. What a vanished thread
+/// had claimed to purge stays claimed, and is lost.
+pub(crate) fn after_fork() {
+    BUSY.store(false, ordering::lock_free());
+}

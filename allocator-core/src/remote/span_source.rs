@@ -1,0 +1,74 @@
+//! Where blocks come from when a magazine is empty and the thread's own spans
+//! are: what others have and do not use, before fresh memory.
+
+use core::ptr::NonNull;
+
+use crate::base::ordering;
+use crate::base::sync::AtomicU32;
+use crate::heaps::heap::Millis;
+use crate::heaps::heap_table;
+use crate::pages::arena;
+use crate::reclaim::purge;
+use crate::remote::span_transfer;
+use crate::spans::span::Span;
+use crate::sys;
+
+/// Sleeping threads looked at before fresh memory is taken.
+const LOOKS: u32 = 8;
+
+/// Where the next thief looks.
+static THIEF: AtomicU32 = AtomicU32::new(0);
+
+/// A span of `class` that names the home `to`, in the caller's hands: one that
+/// the arena has, or another arena; else one of a thread that sleeps; else a
+/// fresh one.
+pub(crate) fn find_span(shard: usize, class: usize, to: u32) -> Option<NonNull<Span>> {
+    let shards = arena::count();
+    let lend = |i| span_transfer::lend(&arena::get((shard + i) % shards).home, class, to);
+    let fresh = || arena::claim_span(shard, class, to);
+    (0..shards)
+        .find_map(lend)
+        .or_else(|| steal(shard, class, to).then(|| lend(0))?)
+        .or_else(fresh)
+        .or_else(|| purge::make_room().then(fresh)?)
+}
+
+/// Takes blocks from the arena's spans, from one that it finds if need be.
+///
+/// # Safety
+/// `want` slots below `end` are the caller's.
+pub(crate) unsafe fn take_shared(
+    shard: usize,
+    class: usize,
+    end: *mut *mut u8,
+    want: usize,
+) -> usize {
+    let home = &arena::get(shard).home;
+    // SAFETY: by the caller.
+    let mut got = unsafe { span_transfer::take(home, None, class, end, want) };
+    if got == 0
+        && let Some(span) = find_span(shard, class, home.id())
+    {
+        // SAFETY: by the caller; the span names the home.
+        got = unsafe { span_transfer::take(home, Some(span), class, end, want) };
+    }
+    got
+}
+
+/// Looks at a few threads: what one that sleeps has in spans of `class` with
+/// free blocks goes to the arena. Says whether there was something.
+fn steal(shard: usize, class: usize, me: u32) -> bool {
+    let ids = heap_table::thread_ids();
+    let count = ids.end - ids.start;
+    let now = sys::monotonic_ms() as Millis;
+    let mut stolen = false;
+    let looks = LOOKS.min(count.saturating_sub(1));
+    let first = THIEF.fetch_add(looks, ordering::hint());
+    for look in 0..looks {
+        let id = ids.start + first.wrapping_add(look) % count;
+        if let Some(home) = heap_table::get(id).filter(|home| id != me && home.sleeps(now)) {
+            stolen |= span_transfer::rob(home, &arena::get(shard).home, class);
+        }
+    }
+    stolen
+}

@@ -1,5 +1,0 @@
-//! Spans: runs of granules cut into blocks of one class, and the page map that leads from an address to its span.
-
-pub(crate) mod granules;
-pub(crate) mod span;
-pub(crate) mod map;

@@ -1,0 +1,178 @@
+//! The 64 granules of a chunk: which are free, which hold memory. Claiming
+//! and giving back is one read-modify-write; no lock.
+//!
+//! ```text
+//!  free   1 = nobody's      claim: clear bits      give back: set bits
+//!  dirty  1 = free, and its memory was written: purging gives it back
+//! ```
+//!
+//! A chunk that is all free is released by whoever clears all 64 bits at once.
+
+use crate::base::ordering;
+use crate::base::sync::{self, AtomicU64};
+
+/// Granules in a chunk.
+pub(crate) const PER_CHUNK: usize = 64;
+
+pub(crate) struct Granules {
+    free: AtomicU64,
+    dirty: AtomicU64,
+}
+
+/// What [`Granules::clean`] did.
+pub(crate) struct Clean {
+    /// Granules that are the caller's now.
+    pub(crate) claimed: u64,
+    /// Those of them that hold memory still.
+    pub(crate) dirty: u64,
+    /// How many held memory and do no more.
+    pub(crate) cleaned: u32,
+}
+
+/// First positions at which runs of `len` (1, 2, 4, 8) free granules start,
+/// at multiples of their length.
+#[inline]
+pub(crate) const fn runs(free: u64, len: usize) -> u64 {
+    match len {
+        1 => free,
+        2 => free & (free >> 1) & 0x5555_5555_5555_5555,
+        4 => {
+            let two = free & (free >> 1);
+            two & (two >> 2) & 0x1111_1111_1111_1111
+        }
+        _ => {
+            let two = free & (free >> 1);
+            let four = two & (two >> 2);
+            four & (four >> 4) & 0x0101_0101_0101_0101
+        }
+    }
+}
+
+/// The bits of `len` granules from `first`.
+#[inline]
+pub(crate) const fn mask(first: usize, len: usize) -> u64 {
+    (u64::MAX >> (64 - len)) << first
+}
+
+impl Granules {
+    #[cfg(strata_loom)]
+    pub(crate) fn new(free: u64) -> Self {
+        Granules { free: AtomicU64::new(free), dirty: AtomicU64::new(0) }
+    }
+
+    /// All granules free and clean: a chunk just mapped. Those who have an old
+    /// hint of it may be at these words, so both are swapped.
+    pub(crate) fn open(&self) {
+        self.dirty.swap(0, ordering::claimed());
+        self.free.swap(u64::MAX, ordering::granules_free());
+    }
+
+    /// Which are free, for a guess.
+    pub(crate) fn free_hint(&self) -> u64 {
+        sync::peek_mask(&self.free, ordering::hint())
+    }
+
+    /// Which are free, as far as the caller has been told: all that was given
+    /// back before what it last acquired.
+    pub(crate) fn free_seen(&self) -> u64 {
+        self.free.load(ordering::hint())
+    }
+
+    /// Which are free and hold memory, for a guess.
+    pub(crate) fn dirty_hint(&self) -> u64 {
+        sync::peek_mask(&self.dirty, ordering::hint())
+    }
+
+    /// Claims a run of `len` granules, the lowest. Returns the first, and which
+    /// of them held memory.
+    pub(crate) fn claim(&self, len: usize) -> Option<(usize, u64)> {
+        let mut free = self.free_hint();
+        loop {
+            let runs = runs(free, len);
+            if runs == 0 {
+                return None;
+            }
+            let first = runs.trailing_zeros() as usize;
+            let bits = mask(first, len);
+            match self.free.compare_exchange_weak(
+                free,
+                free & !bits,
+                ordering::granules_claim(),
+                ordering::hint(),
+            ) {
+                Ok(_) => return Some((first, self.take_dirty(bits))),
+                Err(seen) => free = seen,
+            }
+        }
+    }
+
+    /// Claims those of `wanted` that are free now.
+    pub(crate) fn claim_these(&self, wanted: u64) -> u64 {
+        self.free.fetch_and(!wanted, ordering::granules_claim()) & wanted
+    }
+
+    /// Gives granules back; `dirty` are those that hold memory. Returns the
+    /// free ones afterwards.
+    pub(crate) fn give_back(&self, bits: u64, dirty: u64) -> u64 {
+        if dirty != 0 && sync::step("granules_dirty") {
+            self.dirty.fetch_or(dirty, ordering::claimed());
+        }
+        self.free.fetch_or(bits, ordering::granules_free()) | bits
+    }
+
+    /// How many of the granules that the caller has claimed hold memory; they
+    /// are no longer counted as free memory.
+    pub(crate) fn soil(&self, claimed: u64) -> u32 {
+        (self.dirty.fetch_and(!claimed, ordering::claimed()) & claimed).count_ones()
+    }
+
+    /// As [`soil`](Self::soil), but says which.
+    pub(crate) fn take_dirty(&self, claimed: u64) -> u64 {
+        self.dirty.fetch_and(!claimed, ordering::claimed()) & claimed
+    }
+
+    /// Claims those of `wanted` that are free and has `purge` give their memory
+    /// back to the system, run by run, which says whether it did. The caller
+    /// gives back what was claimed.
+    pub(crate) fn clean(&self, wanted: u64, mut purge: impl FnMut(usize, usize) -> bool) -> Clean {
+        let claimed = self.claim_these(wanted);
+        let had = self.take_dirty(claimed);
+        let mut dirty = 0;
+        let mut left = claimed;
+        while left != 0 {
+            let first = left.trailing_zeros() as usize;
+            let len = (!(left >> first)).trailing_zeros() as usize;
+            let bits = mask(first, len);
+            if !purge(first, len) {
+                dirty |= bits & had;
+            }
+            left &= !bits;
+        }
+        Clean { claimed, dirty, cleaned: (had & !dirty).count_ones() }
+    }
+
+    /// Claims the whole chunk if all of it is free.
+    pub(crate) fn claim_all(&self) -> bool {
+        self.free.compare_exchange(u64::MAX, 0, ordering::chunk_claim(), ordering::hint()).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_agree_with_looking_at_each_position() {
+        let mut free = 0x9e37_79b9_7f4a_7c15u64;
+        for _ in 0..10_000 {
+            free = free.wrapping_mul(6364136223846793005).rotate_left(17) | free >> 3;
+            for len in [1, 2, 4, 8] {
+                let want = (0..64)
+                    .step_by(len)
+                    .filter(|&at| free & mask(at, len) == mask(at, len))
+                    .fold(0, |bits, at| bits | 1 << at);
+                assert_eq!(runs(free, len), want, "{free:#x} {len}");
+            }
+        }
+    }
+}

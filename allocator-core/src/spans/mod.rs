@@ -1,0 +1,5 @@
+//! Spans: runs of granules cut into blocks of one class, and the page map that leads from an address to its span.
+
+pub(crate) mod granules;
+pub(crate) mod span;
+pub(crate) mod page_map;

@@ -1,0 +1,661 @@
+//! A span: a run of granules in one chunk, all blocks of one class. What is
+//! known of it stands here, out of band; a free block is one bit, and its own
+//! memory is not touched.
+//!
+//! ```text
+//!  ├────── 48 B ──────┼───────── 64 B ─────────┼ 8 B ┼ 8 B ┤  one span, to scale
+//!  home│class…│base│…  │ 512 bits of free blocks │holes│spare
+//!                        (classes under 64 B: up to 2048 bits elsewhere)
+//! ```
+//!
+//! Where no block of a unit (4 KiB) is live, its memory can go back while the
+//! span stays in use: it is a *hole* then, one bit a unit, until a block there is
+//! taken again.
+
+use core::ptr::{self, NonNull};
+
+use crate::base::misuse::{self, Misuse, Place};
+use crate::base::ordering;
+use crate::base::size_class::{self, GRANULE, SHAPES, Shape, UNIT};
+use crate::base::sync::{AtomicU32, Guarded};
+use crate::spans::granules;
+
+/// Words of the bitmap that stand in the span itself.
+const INLINE_WORDS: usize = 8;
+
+/// No home: the span is not in use.
+pub(crate) const NO_HOME: u32 = 0;
+
+/// Which of its home's lists a span is on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Shelf {
+    /// On none: just made, or on its way to another home.
+    InHand,
+    /// Among those with free blocks.
+    Partial,
+    /// Among those without.
+    Full,
+}
+
+#[repr(C, align(128))]
+pub(crate) struct Span {
+    /// Whose lock guards the body: the truth, of which the map's entries are
+    /// a published copy.
+    home: AtomicU32,
+    body: Guarded<Body>,
+}
+
+/// \[HOME-LOCKED\] Touched only under the lock of the span's home, or, while
+/// it has none, by the one who claimed its granules.
+#[repr(C)]
+pub(crate) struct Body {
+    pub(crate) class: u8,
+    pub(crate) shelf: Shelf,
+    /// No word below this one has a free block.
+    low: u8,
+    /// Whether blocks were taken since [`rests`](Self::rests) last asked.
+    taken: bool,
+    pub(crate) free: u16,
+    pub(crate) base: *mut u8,
+    /// The bitmap: set bits are free blocks.
+    bits: *mut u64,
+    pub(crate) next: *mut Span,
+    pub(crate) prev: *mut Span,
+    inline: [u64; INLINE_WORDS],
+    /// One bit a unit: its memory was given back, and no block there is out.
+    holes: u64,
+}
+
+/// Units of the largest span: one bit each in a word.
+const _: () = assert!(8 * GRANULE / UNIT <= 64);
+
+#[cfg(not(strata_loom))]
+const _: () = assert!(size_of::<Span>() == 128);
+
+impl Span {
+    #[cfg(strata_loom)]
+    pub(crate) fn new() -> Self {
+        Span {
+            home: AtomicU32::new(NO_HOME),
+            body: Guarded::new(Body {
+                class: 0,
+                shelf: Shelf::InHand,
+                low: 0,
+                taken: false,
+                free: 0,
+                base: ptr::null_mut(),
+                bits: ptr::null_mut(),
+                next: ptr::null_mut(),
+                prev: ptr::null_mut(),
+                inline: [0; INLINE_WORDS],
+                holes: 0,
+            }),
+        }
+    }
+
+    /// Whose it is. Stands still while the asker holds that home's lock.
+    #[inline]
+    pub(crate) fn home(&self) -> u32 {
+        self.home.load(ordering::home_check())
+    }
+
+    /// Moves it to another home: the last thing done to it under the lock of
+    /// the present one, after the map's entries.
+    #[inline]
+    pub(crate) fn set_home(&self, home: u32) {
+        self.home.store(home, ordering::home_move());
+    }
+
+    /// The body, for the one who may touch it.
+    ///
+    /// # Safety
+    /// \[HOME-LOCKED\]
+    #[inline(always)]
+    pub(crate) unsafe fn body<R>(&self, f: impl FnOnce(&mut Body) -> R) -> R {
+        // SAFETY: [HOME-LOCKED] by the caller.
+        self.body.with(|body| f(unsafe { &mut *body }))
+    }
+}
+
+/// What a put did to the span.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Put {
+    /// Nothing to do.
+    Kept,
+    /// It had no free block, now it has one.
+    NoLongerFull,
+    /// All its blocks are free now.
+    Emptied,
+}
+
+impl Body {
+    /// Makes the span one of `class` at `base`, all blocks free. `long` is
+    /// where a bitmap stands that does not fit here.
+    ///
+    /// # Safety
+    /// \[HOME-LOCKED\], and `long` has room for [`size_class::MAX_WORDS`].
+    pub(crate) unsafe fn carve(&mut self, class: usize, base: *mut u8, long: *mut u64) {
+        let shape = &SHAPES[class];
+        self.class = class as u8;
+        self.shelf = Shelf::InHand;
+        self.low = 0;
+        self.taken = true;
+        self.holes = 0;
+        self.free = shape.blocks as u16;
+        self.base = base;
+        self.bits = if shape.words() <= INLINE_WORDS { self.inline.as_mut_ptr() } else { long };
+        self.next = ptr::null_mut();
+        self.prev = ptr::null_mut();
+        let blocks = shape.blocks as usize;
+        for i in 0..shape.words() {
+            let left = blocks - i * 64;
+            let word = if left >= 64 { u64::MAX } else { (1 << left) - 1 };
+            // SAFETY: i < words, which fit where `bits` points.
+            unsafe { self.bits.add(i).write(word) };
+        }
+    }
+
+    /// Takes up to `want` free blocks, lowest addresses first, and stores
+    /// them downwards from `end` (so that a stack hands out the lowest first).
+    /// Returns how many. Their memory is not touched. The last of them stands
+    /// before a block whose number is a multiple of `even` (a power of two), if
+    /// there is such a one among so many.
+    ///
+    /// # Safety
+    /// \[HOME-LOCKED\]; `want` slots below `end` are the caller's to write.
+    pub(crate) unsafe fn take(
+        &mut self,
+        mut end: *mut *mut u8,
+        mut want: usize,
+        even: usize,
+    ) -> usize {
+        let shape = &SHAPES[self.class as usize];
+        let size = shape.size as usize;
+        let words = shape.words();
+        let mut i = self.low as usize;
+        let mut got = 0;
+        self.taken = true;
+        while i < words {
+            // SAFETY: i < words.
+            let bits = unsafe { self.bits.add(i) };
+            // SAFETY: as above.
+            let mut word = unsafe { bits.read() };
+            // Baseline x86-64 counts zeros slowly: runs of blocks are taken
+            // whole, so that it counts twice a run, not once a block.
+            while word != 0 && got < want {
+                let start = word.trailing_zeros() as usize;
+                let left = want - got;
+                let mut run =
+                    ((!(word >> start)).trailing_zeros() as usize).min(left).min(64 - start);
+                if run == left {
+                    run = to_even(start, run, even, got);
+                    want = got + run;
+                    if run == 0 {
+                        break;
+                    }
+                }
+                word &= !(((u64::MAX) >> (64 - run)) << start);
+                got += run;
+                if self.holes != 0 {
+                    self.fill(i * 64 + start, run);
+                }
+                let mut block = self.base.wrapping_add((i * 64 + start) * size);
+                for _ in 0..run {
+                    // SAFETY: at most `want` slots are written in all.
+                    unsafe {
+                        end = end.sub(1);
+                        end.write(block);
+                    }
+                    block = block.wrapping_add(size);
+                }
+            }
+            // SAFETY: i < words.
+            unsafe { bits.write(word) };
+            if got == want {
+                break;
+            }
+            i += 1;
+        }
+        self.low = i as u8;
+        self.free -= got as u16;
+        got
+    }
+
+    /// Notes that the holes under `run` blocks from `first` on are none any more.
+    #[cold]
+    fn fill(&mut self, first: usize, run: usize) {
+        let size = SHAPES[self.class as usize].size as usize;
+        let low = first * size / UNIT;
+        let high = ((first + run) * size - 1) / UNIT;
+        self.holes &= !granules::mask(low, high - low + 1);
+    }
+
+    /// Units given back, one bit each.
+    #[inline]
+    pub(crate) fn holes(&self) -> u64 {
+        self.holes
+    }
+
+    /// Notes that these units were given back. Nobody took a block meanwhile.
+    pub(crate) fn note_holes(&mut self, units: u64) {
+        self.holes |= units;
+    }
+
+    /// Whether no block was taken since this was last asked.
+    pub(crate) fn rests(&mut self) -> bool {
+        !core::mem::replace(&mut self.taken, false)
+    }
+
+    /// Units that could become holes, as whole pages of `page` units (a power of
+    /// two): no block that lies there, in part or whole, is out.
+    pub(crate) fn hollow(&self, page: usize) -> u64 {
+        let shape = &SHAPES[self.class as usize];
+        let (size, last) = (shape.size as usize, shape.blocks as usize - 1);
+        let mut hollow = 0;
+        for unit in 0..shape.granules as usize * (GRANULE / UNIT) {
+            // Behind the last block there is a rest, which is nobody's.
+            let from = unit * UNIT / size;
+            let to = (((unit + 1) * UNIT - 1) / size).min(last);
+            if self.holes >> unit & 1 == 0 && (from > to || self.all_free(from, to)) {
+                hollow |= 1 << unit;
+            }
+        }
+        granules::runs(hollow, page).wrapping_mul(granules::mask(0, page))
+    }
+
+    /// Whether all blocks from one to another are free.
+    fn all_free(&self, from: usize, to: usize) -> bool {
+        let mut at = from;
+        while at <= to {
+            let len = (64 - at % 64).min(to + 1 - at);
+            let mask = granules::mask(at % 64, len);
+            // SAFETY: a block that lies in the span has a bit.
+            if unsafe { self.bits.add(at / 64).read() } & mask != mask {
+                return false;
+            }
+            at += len;
+        }
+        true
+    }
+
+    /// Sets the bit of the first of `blocks`, and of those after it that are
+    /// its neighbours in order. Returns how many, and what that did to the
+    /// span. A pointer that is not the start of a block, or is free already,
+    /// ends the process.
+    ///
+    /// # Safety
+    /// \[HOME-LOCKED\]; the first block lies in this span.
+    #[inline]
+    pub(crate) unsafe fn put(&mut self, blocks: &[*mut u8]) -> (usize, Put) {
+        let shape = &SHAPES[self.class as usize];
+        let block = blocks[0];
+        let index = shape.block_at(block.addr() - self.base.addr());
+        let Some(index) = index.filter(|&index| index < shape.blocks as usize) else {
+            self.misuse(Misuse::Interior, block)
+        };
+        let (low, run) = match blocks.get(1) {
+            Some(next) if next.addr().abs_diff(block.addr()) == shape.size as usize => {
+                run(blocks, index, shape)
+            }
+            _ => (index, 1),
+        };
+        // SAFETY: these blocks lie in the span.
+        if let Err(twice) = unsafe { self.set(low, run) } {
+            let block = self.base.wrapping_add(twice * shape.size as usize);
+            self.misuse(Misuse::DoubleFree, block);
+        }
+        let was_full = self.free == 0;
+        self.low = 0;
+        self.free += run as u16;
+        let put = if u32::from(self.free) == shape.blocks {
+            Put::Emptied
+        } else if was_full {
+            Put::NoLongerFull
+        } else {
+            Put::Kept
+        };
+        (run, put)
+    }
+
+    /// Sets the bits of `run` blocks from `low` on; says if one is set already.
+    ///
+    /// # Safety
+    /// \[HOME-LOCKED\]; the blocks lie in this span.
+    #[inline(always)]
+    unsafe fn set(&mut self, mut low: usize, mut run: usize) -> Result<(), usize> {
+        if run == 1 {
+            // SAFETY: a block that lies in the span has a bit.
+            let word = unsafe { &mut *self.bits.add(low / 64) };
+            let after = *word | 1 << (low % 64);
+            let twice = after == *word;
+            *word = after;
+            return if twice { Err(low) } else { Ok(()) };
+        }
+        while run != 0 {
+            let len = run.min(64 - low % 64);
+            let mask = (u64::MAX >> (64 - len)) << (low % 64);
+            // SAFETY: a block that lies in the span has a bit.
+            let word = unsafe { &mut *self.bits.add(low / 64) };
+            let twice = *word & mask;
+            if twice != 0 {
+                return Err(low / 64 * 64 + twice.trailing_zeros() as usize);
+            }
+            *word |= mask;
+            low += len;
+            run -= len;
+        }
+        Ok(())
+    }
+
+    /// Bytes of its free blocks.
+    pub(crate) fn free_bytes(&self) -> usize {
+        self.free as usize * size_class::size(self.class as usize)
+    }
+
+    /// Bytes that the span covers, its unused tail included.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        SHAPES[self.class as usize].granules as usize * size_class::GRANULE
+    }
+
+    #[cold]
+    fn misuse(&self, what: Misuse, block: *mut u8) -> ! {
+        let place = Place { span: self.base.addr(), block: size_class::size(self.class as usize) };
+        misuse::misuse(what, block, &place, 0)
+    }
+}
+
+/// Of the last `run` blocks to be taken, from `start` on, those before the last
+/// even place. All of them if there is none, and none were taken `before`.
+fn to_even(start: usize, run: usize, even: usize, before: usize) -> usize {
+    let odd = (start + run) & (even - 1);
+    if odd < run || before != 0 { run.saturating_sub(odd) } else { run }
+}
+
+/// How many of the leading blocks are neighbours in order, upwards or
+/// downwards, as they are when freed in the order they were made or in the
+/// opposite one; and the lowest of them. `index` is the first one's number.
+fn run(blocks: &[*mut u8], index: usize, shape: &Shape) -> (usize, usize) {
+    let size = shape.size as usize;
+    let up = follow(blocks, shape.blocks as usize - 1 - index, size);
+    if up != 0 {
+        return (index, up + 1);
+    }
+    let down = follow(blocks, index, size.wrapping_neg());
+    (index - down, down + 1)
+}
+
+/// How many blocks, `most` at most, come behind the first at one `step` each.
+/// Four at a time: the counting would cost as much as the comparing.
+fn follow(blocks: &[*mut u8], most: usize, step: usize) -> usize {
+    let rest = &blocks[1..blocks.len().min(most + 1)];
+    let mut next = blocks[0].wrapping_add(step);
+    let mut count = 0;
+    let (fours, _) = rest.as_chunks::<4>();
+    for four in fours {
+        let steps = [0, 1, 2, 3].map(|i| next.wrapping_add(step.wrapping_mul(i)));
+        if *four != steps {
+            break;
+        }
+        next = steps[3].wrapping_add(step);
+        count += 4;
+    }
+    while rest.get(count) == Some(&next) {
+        next = next.wrapping_add(step);
+        count += 1;
+    }
+    count
+}
+
+/// A doubly linked list of spans of one home \[HOME-LOCKED\].
+pub(crate) struct SpanList {
+    pub(crate) head: *mut Span,
+}
+
+impl SpanList {
+    pub(crate) const fn new() -> Self {
+        SpanList { head: ptr::null_mut() }
+    }
+
+    /// # Safety
+    /// \[HOME-LOCKED\] for `span` and every span on the list; `span` is on none.
+    pub(crate) unsafe fn push(&mut self, span: NonNull<Span>) {
+        let old = self.head;
+        // SAFETY: [HOME-LOCKED] by the caller, for both.
+        unsafe {
+            span.as_ref().body(|body| {
+                body.next = old;
+                body.prev = ptr::null_mut();
+            });
+            if let Some(old) = NonNull::new(old) {
+                old.as_ref().body(|body| body.prev = span.as_ptr());
+            }
+        }
+        self.head = span.as_ptr();
+    }
+
+    /// # Safety
+    /// \[HOME-LOCKED\] for `span` and every span on the list; `span` is on it.
+    pub(crate) unsafe fn remove(&mut self, span: NonNull<Span>) {
+        // SAFETY: [HOME-LOCKED] by the caller, for it and its neighbours.
+        unsafe {
+            let (next, prev) = span.as_ref().body(|body| (body.next, body.prev));
+            match NonNull::new(prev) {
+                Some(prev) => prev.as_ref().body(|body| body.next = next),
+                None => self.head = next,
+            }
+            if let Some(next) = NonNull::new(next) {
+                next.as_ref().body(|body| body.prev = prev);
+            }
+        }
+    }
+}
+
+/// Spans in one thread's hands, linked through `next`.
+pub(crate) struct Hand {
+    head: *mut Span,
+    /// Units that are holes no more.
+    filled: u32,
+}
+
+impl Hand {
+    pub(crate) const fn new() -> Self {
+        Hand { head: ptr::null_mut(), filled: 0 }
+    }
+
+    /// Notes that units of spans are holes no more.
+    #[cold]
+    pub(crate) fn note_filled(&mut self, units: u64) {
+        self.filled += units.count_ones();
+    }
+
+    /// How many were noted.
+    pub(crate) fn filled(&self) -> usize {
+        self.filled as usize
+    }
+
+    /// # Safety
+    /// The span is off every list and \[HOME-LOCKED\] until it is in hand;
+    /// from then on nobody else links it.
+    pub(crate) unsafe fn push(&mut self, span: NonNull<Span>) {
+        let head = self.head;
+        // SAFETY: as the caller says.
+        unsafe { span.as_ref().body(|body| body.next = head) };
+        self.head = span.as_ptr();
+    }
+
+    /// The next one, and only it, out of the hand.
+    ///
+    /// # Safety
+    /// The links of spans in hand belong to this thread.
+    pub(crate) unsafe fn pop(&mut self) -> Option<NonNull<Span>> {
+        let span = NonNull::new(self.head)?;
+        // SAFETY: as the caller says.
+        self.head = unsafe { span.as_ref().body(|body| body.next) };
+        Some(span)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_null()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Most blocks of a span in these tests: those of 24 bytes.
+    const MOST: usize = GRANULE / 24;
+
+    /// What a span should know, said block by block.
+    struct Model {
+        size: usize,
+        blocks: usize,
+        units: usize,
+        out: [bool; MOST],
+        holes: u64,
+    }
+
+    impl Model {
+        /// The units that a block lies in.
+        fn units_of(&self, block: usize) -> impl Iterator<Item = usize> {
+            let (start, end) = (block * self.size, (block + 1) * self.size);
+            (0..self.units).filter(move |unit| start < (unit + 1) * UNIT && end > unit * UNIT)
+        }
+
+        fn take(&mut self, block: usize) {
+            assert!(!self.out[block], "block {block} of {} is out twice", self.size);
+            self.out[block] = true;
+            self.holes = self.units_of(block).fold(self.holes, |holes, it| holes & !(1 << it));
+        }
+
+        fn hollow(&self, page: usize) -> u64 {
+            let mut used = self.holes;
+            for block in (0..self.blocks).filter(|&block| self.out[block]) {
+                used = self.units_of(block).fold(used, |used, it| used | 1 << it);
+            }
+            let pages = (0..self.units).step_by(page).map(|first| granules::mask(first, page));
+            pages.filter(|page| used & page == 0).fold(0, |hollow, page| hollow | page)
+        }
+    }
+
+    fn body() -> Body {
+        Body {
+            class: 0,
+            shelf: Shelf::InHand,
+            low: 0,
+            taken: false,
+            free: 0,
+            base: ptr::null_mut(),
+            bits: ptr::null_mut(),
+            next: ptr::null_mut(),
+            prev: ptr::null_mut(),
+            inline: [0; INLINE_WORDS],
+            holes: 0,
+        }
+    }
+
+    fn below(state: &mut u64, end: usize) -> usize {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state >> 16) as usize % end
+    }
+
+    /// Blocks come and go at random, and pages become holes now and then.
+    fn agrees(size: usize, page: usize) {
+        let class = size_class::of(size, 8);
+        let shape = &SHAPES[class];
+        let mut model = Model {
+            size: shape.size as usize,
+            blocks: shape.blocks as usize,
+            units: shape.granules as usize * GRANULE / UNIT,
+            out: [false; MOST],
+            holes: 0,
+        };
+        assert_eq!(model.size, size);
+        // The memory of blocks is not touched: any addresses will do.
+        let base = ptr::without_provenance_mut::<u8>(GRANULE * 64);
+        let (mut body, mut long) = (body(), [0; size_class::MAX_WORDS]);
+        // SAFETY: nobody else has the body, which stays where it is.
+        unsafe { body.carve(class, base, long.as_mut_ptr()) };
+        let (mut state, mut hollowed, mut filled) = (size as u64 + page as u64, 0, 0);
+        for round in 0..400 {
+            let held = body.holes();
+            // Some rounds fill the span, some empty it.
+            if round / 40 % 2 == 0 {
+                let mut taken = [ptr::null_mut(); MOST];
+                let held_out = model.out.iter().filter(|out| **out).count();
+                let want = 1 + below(&mut state, model.blocks / 8);
+                let even = 1 << below(&mut state, 4);
+                // SAFETY: there are more slots than blocks.
+                let got = unsafe { body.take(taken.as_mut_ptr_range().end, want, even) };
+                assert!(got != 0 || held_out == model.blocks);
+                if let Some(last) = taken[MOST - got..].first()
+                    && got < want
+                    && got + held_out < model.blocks
+                {
+                    let next = (last.addr() - base.addr()) / size + 1;
+                    assert_eq!(next % even, 0, "{got} of {want} blocks");
+                }
+                for block in &taken[MOST - got..] {
+                    model.take((block.addr() - base.addr()) / size);
+                }
+                assert!(!body.rests() && body.rests());
+            } else {
+                // In every second such round, those that are freed are neighbours.
+                let from = below(&mut state, model.blocks);
+                for n in 0..model.blocks / 4 {
+                    let apart = if round % 2 == 0 { n } else { below(&mut state, model.blocks) };
+                    let block = (from + apart) % model.blocks;
+                    if core::mem::take(&mut model.out[block]) {
+                        // SAFETY: the block was out.
+                        unsafe { body.put(&[base.wrapping_add(block * size)]) };
+                    }
+                }
+                assert!(body.rests(), "nobody took a block");
+            }
+            assert_eq!(body.holes(), model.holes, "round {round}, {size} bytes, page {page}");
+            let hollow = body.hollow(page);
+            assert_eq!(hollow, model.hollow(page), "round {round}, {size} bytes, page {page}");
+            let first = below(&mut state, model.blocks);
+            let last = first + below(&mut state, model.blocks - first);
+            let free = model.out[first..=last].iter().all(|out| !out);
+            assert_eq!(body.all_free(first, last), free, "{first} to {last} of {size} bytes");
+            if below(&mut state, 4) == 0 {
+                hollowed += hollow.count_ones();
+                body.note_holes(hollow);
+                model.holes |= hollow;
+                assert_eq!(body.hollow(page), 0, "what is a hole does not become one");
+            }
+            filled += (held & !body.holes()).count_ones();
+        }
+        assert!(hollowed != 0 && filled != 0, "{hollowed} {filled} {size} {page}");
+    }
+
+    #[test]
+    fn holes_agree_with_looking_at_each_block() {
+        // Of 20480 bytes: whole units behind the last block are nobody's.
+        for size in [24, 1280, 20_480, 32 << 10] {
+            for page in [1, 4] {
+                agrees(size, page);
+            }
+        }
+    }
+
+    #[test]
+    fn a_span_carved_anew_has_no_holes() {
+        let base = ptr::without_provenance_mut::<u8>(GRANULE * 64);
+        let mut body = body();
+        let class = size_class::of(1280, 8);
+        // SAFETY: nobody else has the body; its bitmap fits there.
+        unsafe { body.carve(class, base, ptr::null_mut()) };
+        assert_eq!(body.hollow(1), 0xffff);
+        body.note_holes(0xffff);
+        assert_eq!((body.holes(), body.hollow(1)), (0xffff, 0));
+        // SAFETY: as above.
+        unsafe { body.carve(class, base, ptr::null_mut()) };
+        assert_eq!((body.holes(), body.hollow(1)), (0, 0xffff));
+    }
+}

@@ -1,0 +1,323 @@
+//! Threads come and go: caches are born, end, and are used again. And what
+//! threads do without a cache.
+
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
+
+use crate::base::lock::Lock;
+use crate::base::ordering;
+use crate::base::published::Place;
+use crate::base::size_class::{self, CLASSES};
+use crate::base::sync::{self, AtomicPtr, AtomicU8, AtomicU32, Guarded};
+use crate::heaps::heap::Home;
+use crate::heaps::heap_table;
+use crate::pages::arena;
+use crate::pages::metadata;
+use crate::pages::usage;
+use crate::remote::send;
+use crate::remote::span_source;
+use crate::sys;
+use crate::thread::bin::Slot;
+use crate::thread::cache::{Cache, ENDED, NO_CACHE};
+use crate::thread::tls;
+
+/// Rounds in which thread-exit hooks run: we want the last but one.
+const ROUNDS: u8 = 3;
+
+/// What stays of a thread when it ends, for the next: a home, and a place for a
+/// cache. Never freed.
+#[repr(C)]
+struct Record {
+    home: Home,
+    /// Where the cache is, while a thread has it.
+    cache: AtomicPtr<Cache>,
+    /// Where it is, and whether it was made there \[RECORDS-LOCKED\], but while a
+    /// thread has the record.
+    place: Guarded<(NonNull<Cache>, bool)>,
+    /// The next free one \[RECORDS-LOCKED\].
+    next: Guarded<*mut Record>,
+    /// Exit hooks that ran for the thread.
+    rounds: AtomicU8,
+}
+
+const _: () = assert!(size_of::<Record>() <= 1024);
+const _: () = assert!(size_of::<Cache>() < CACHE_BYTES);
+
+/// Bytes of the place for a cache: a page, where that is the smallest one.
+const CACHE_BYTES: usize = 4096;
+
+struct Records {
+    lock: Lock,
+    /// Records without a thread \[RECORDS-LOCKED\].
+    free: Guarded<*mut Record>,
+}
+
+// SAFETY: [RECORDS-LOCKED] the list is touched only under the lock.
+unsafe impl Sync for Records {}
+
+static RECORDS: Records = Records { lock: Lock::new(), free: Guarded::new(ptr::null_mut()) };
+
+/// Records by id, for statistics and forks.
+static TABLE: [Place<Record>; heap_table::IDS] = [const { Place::new() }; heap_table::IDS];
+
+fn record(id: u32) -> Option<&'static Record> {
+    TABLE.get(id as usize)?.get()
+}
+
+fn records() -> impl Iterator<Item = &'static Record> {
+    heap_table::thread_ids().filter_map(record)
+}
+
+/// The homes of all threads there ever were.
+pub(crate) fn homes() -> impl Iterator<Item = &'static Home> {
+    records().map(|record| &record.home)
+}
+
+/// The caches of all threads that have one. Some may end meanwhile, and read as
+/// anything.
+pub(crate) fn caches() -> impl Iterator<Item = &'static Cache> {
+    // SAFETY: [HOMES-STAY] a place for a cache stays one.
+    records().filter_map(|record| unsafe { record.cache.load(ordering::table_read()).as_ref() })
+}
+
+/// The calling thread's cache, if it has one now.
+#[inline]
+pub(crate) fn present() -> Option<&'static Cache> {
+    let now = tls::get();
+    if ptr::eq(now, &NO_CACHE) || ptr::eq(now, &ENDED) {
+        return None;
+    }
+    // SAFETY: [HOMES-STAY] a thread's cache stays while the thread does.
+    Some(unsafe { &*now })
+}
+
+/// The calling thread's cache, making one if it never had one. `None`: it has
+/// ended, or there is no memory or no id for it.
+#[cold]
+pub(crate) fn cache() -> Option<&'static Cache> {
+    if let Some(cache) = present() {
+        return Some(cache);
+    }
+    if ptr::eq(tls::get(), &ENDED) {
+        return None;
+    }
+    let record = take_record()?;
+    let cache = record.begin();
+    tls::set(cache);
+    // Last: it may allocate, and then finds the cache.
+    if sys::arm_thread_exit(ptr::from_ref(record).cast_mut().cast()) {
+        return Some(cache);
+    }
+    // Nobody will say when the thread ends: what it kept would be lost.
+    retire(record);
+    None
+}
+
+impl Record {
+    /// Gives the calling thread, which has the record, its cache.
+    fn begin(&self) -> &'static Cache {
+        let cache = self.place.with(|place| {
+            // SAFETY: [OWNER-ONLY] the record is the thread's, and never freed.
+            unsafe {
+                let (cache, made) = &mut *place;
+                if !core::mem::replace(made, true) {
+                    Cache::make(*cache, CACHE_BYTES, &*ptr::from_ref(&self.home));
+                }
+                &*cache.as_ptr()
+            }
+        });
+        self.home.reopen();
+        self.rounds.store(0, ordering::owner());
+        cache.begin();
+        self.cache.store(ptr::from_ref(cache).cast_mut(), ordering::table_publish());
+        cache
+    }
+}
+
+fn take_record() -> Option<&'static Record> {
+    let held = RECORDS.lock.take()?;
+    let free = RECORDS.free.with(|free| {
+        // SAFETY: [RECORDS-LOCKED]; records are never freed.
+        unsafe {
+            let record = (*free).as_ref()?;
+            *free = record.next.with(|next| *next);
+            Some(record)
+        }
+    });
+    drop(held);
+    free.or_else(new_record)
+}
+
+fn new_record() -> Option<&'static Record> {
+    let memory = metadata::get(size_of::<Record>())?.cast::<Record>();
+    let place = metadata::get(CACHE_BYTES).map(NonNull::cast::<Cache>);
+    let id = place.and_then(|_| heap_table::new_id());
+    let (Some(place), Some(id)) = (place, id) else {
+        // SAFETY: just got, and not used.
+        unsafe {
+            metadata::put(memory.cast(), size_of::<Record>());
+            place.inspect(|place| metadata::put(place.cast(), CACHE_BYTES));
+        }
+        return None;
+    };
+    // SAFETY: the slot is ours, large enough, and aligned to its size.
+    let record = unsafe {
+        memory.write(Record {
+            home: Home::new(id),
+            cache: AtomicPtr::new(ptr::null_mut()),
+            place: Guarded::new((place, false)),
+            next: Guarded::new(ptr::null_mut()),
+            rounds: AtomicU8::new(0),
+        });
+        memory.as_ref()
+    };
+    // The first thread's start is not to wait for files.
+    if id == heap_table::thread_ids().start + 1 {
+        arena::fit_container();
+    }
+    heap_table::publish(&record.home);
+    TABLE[id as usize].publish(record);
+    Some(record)
+}
+
+/// The thread-exit hook. Other hooks may allocate and free after it, so it
+/// comes back until the last round; the cache ends then.
+///
+/// # Safety
+/// `value` is what [`cache`] armed the hook with.
+pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
+    // SAFETY: records are never freed.
+    let record = unsafe { &*value.cast::<Record>() };
+    let rounds = record.rounds.load(ordering::owner()) + 1;
+    record.rounds.store(rounds, ordering::owner());
+    if rounds < ROUNDS && sys::arm_thread_exit(value) {
+        return;
+    }
+    retire(record);
+}
+
+/// Ends the calling thread's use of its cache; it gets none again.
+fn retire(record: &'static Record) {
+    tls::set(&ENDED);
+    let cache = record.cache.swap(ptr::null_mut(), ordering::hint());
+    // SAFETY: [OWNER-ONLY] this is the cache's thread, which has left it.
+    unsafe { (*cache).end() };
+    put_record(record);
+}
+
+fn put_record(record: &'static Record) {
+    let Some(_held) = RECORDS.lock.take() else { return };
+    RECORDS.free.with(|free| {
+        // SAFETY: [RECORDS-LOCKED]
+        unsafe {
+            record.next.with(|next| *next = *free);
+            sync::in_order();
+            *free = ptr::from_ref(record).cast_mut();
+        }
+    });
+}
+
+/// Gives the memory of the caches back that ended threads had. Returns how many
+/// bytes.
+pub(crate) fn purge() -> usize {
+    if sys::page_size() > CACHE_BYTES {
+        return 0;
+    }
+    let Some(held) = RECORDS.lock.take() else { return 0 };
+    // SAFETY: [RECORDS-LOCKED]
+    let mut list = RECORDS.free.with(|free| unsafe { free.replace(ptr::null_mut()) });
+    drop(held);
+    let mut bytes = 0;
+    // SAFETY: records are never freed; these are in our hands.
+    while let Some(record) = unsafe { list.as_ref() } {
+        // SAFETY: likewise; nobody has their caches.
+        unsafe {
+            list = record.next.with(|next| *next);
+            record.place.with(|place| {
+                let (cache, made) = &mut *place;
+                if *made && sys::purge(cache.as_ptr().cast(), CACHE_BYTES) {
+                    *made = false;
+                    bytes += CACHE_BYTES;
+                }
+            });
+        }
+        put_record(record);
+    }
+    bytes
+}
+
+/// A block of `class` for a thread without a cache.
+#[cold]
+pub(crate) fn alloc_without_cache(class: usize) -> *mut u8 {
+    let mut slot: Slot = ptr::null_mut();
+    // SAFETY: there is one slot below the end of `slot`.
+    let got = unsafe {
+        span_source::take_shared(arena::nearest(), class, (&raw mut slot).wrapping_add(1), 1)
+    };
+    usage::went_out(got * size_class::size(class));
+    slot
+}
+
+/// Blocks of each class that threads without a cache gave back.
+static RETURNED: [AtomicU32; CLASSES] = [const { AtomicU32::new(0) }; CLASSES];
+
+/// Blocks of a class that threads without a cache gave back, modulo 2^32.
+pub(crate) fn returned(class: usize) -> u32 {
+    RETURNED[class].load(ordering::count())
+}
+
+/// Takes back a block from a thread without a cache. It makes none for that:
+/// threads that only free need none.
+///
+/// # Safety
+/// The block is free, and its entry says `class`.
+#[cold]
+pub(crate) unsafe fn free_without_cache(block: *mut u8, class: usize) {
+    RETURNED[class].fetch_add(1, ordering::count());
+    usage::came_back(size_class::size(class));
+    // SAFETY: [LIVE-PINS-SPAN] by the caller.
+    unsafe { send::send_one(block) };
+}
+
+/// In the child of a fork. The other threads are not here: their caches are
+/// nobody's. A home that was open is lost; the rest can be robbed.
+pub(crate) fn after_fork() {
+    if RECORDS.lock.is_orphaned() {
+        RECORDS.lock.reset();
+    }
+    for record in records() {
+        let cache = record.cache.load(ordering::hint());
+        if record.home.bury_if_orphaned() && ptr::eq(cache, tls::get()) {
+            // A sender or a thief had the forking thread's home open: that
+            // thread starts anew, as one without a cache.
+            sys::arm_thread_exit(ptr::null_mut());
+            tls::set(&NO_CACHE);
+        }
+    }
+    drop_lost_records();
+}
+
+/// In the child of a fork: a home that was lost is not used again.
+fn drop_lost_records() {
+    let Some(_held) = RECORDS.lock.try_take() else { return };
+    RECORDS.free.with(|free| {
+        // SAFETY: [RECORDS-LOCKED]; records are never freed.
+        unsafe {
+            let mut at = core::mem::replace(&mut *free, ptr::null_mut());
+            while let Some(record) = at.as_ref() {
+                let next = record.next.with(|next| *next);
+                if !record.home.bury_if_orphaned() {
+                    record.next.with(|next| *next = *free);
+                    *free = at;
+                }
+                at = next;
+            }
+        }
+    });
+}
+
+/// Blocks of a class that magazines hold.
+pub(crate) fn cached(class: usize) -> usize {
+    debug_assert!(class < CLASSES);
+    caches().map(|cache| cache.cached(class)).sum()
+}

@@ -1,9 +1,0 @@
-//! Homes by id.
-
-use crate::heap::home::Home;
-use crate::world::world;
-
-/// The home of an id, if there is one.
-pub(crate) fn get(id: u32) -> Option<&'static Home> {
-    world().homes.get((id as usize).checked_sub(1)?)
-}

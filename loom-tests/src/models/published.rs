@@ -1,0 +1,54 @@
+//! Places in tables: a record is published, and two threads look it up.
+
+use loom::sync::Arc;
+
+use crate::base::published::Place;
+use crate::base::sync::Guarded;
+use crate::model::{Model, outcome};
+use crate::world::spawn;
+
+/// Each looks once, meanwhile.
+pub(super) static TABLE: Model = Model {
+    name: "table",
+    preemptions: None,
+    executions: 300,
+    outcomes: &["[false, false]", "[false, true]", "[true, false]", "[true, true]"],
+    body: table,
+};
+
+struct Record {
+    /// One for each thread that looks.
+    parts: [Guarded<u32>; 2],
+}
+
+// SAFETY: loom reports it where it is not so.
+unsafe impl Sync for Record {}
+// SAFETY: as above.
+unsafe impl Send for Record {}
+
+fn table() {
+    let place = Arc::new(Place::<Record>::new());
+    let readers: Vec<_> = (0..2)
+        .map(|i| {
+            let place = place.clone();
+            spawn(move || {
+                let record = place.get();
+                if let Some(record) = record {
+                    // SAFETY: each reader has a part of its own.
+                    record.parts[i].with(|part| assert_eq!(unsafe { *part }, 7));
+                }
+                record.is_some()
+            })
+        })
+        .collect();
+    let record = Record { parts: core::array::from_fn(|_| Guarded::new(0)) };
+    for part in &record.parts {
+        // SAFETY: nobody knows the record yet.
+        part.with(|part| unsafe { *part = 7 });
+    }
+    // SAFETY: the record lives until the readers are joined.
+    place.publish(unsafe { &*core::ptr::from_ref(&record) });
+    let seen: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+    assert!(place.get().is_some());
+    outcome(format!("{seen:?}"));
+}
