@@ -3,16 +3,16 @@
 //! layout.
 
 use crate::background::helper;
-use crate::base::misuse::{self, Misuse, Place};
+use crate::base::misuse::{self, Location, Misuse};
 use crate::base::size_class::{self, CLASSES};
 use crate::pages::arena;
 use crate::pages::huge_block;
 use crate::pages::page_runs::{self, UNIT};
 use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
-use crate::spans::span::NO_HOME;
+use crate::spans::span::NO_HEAP;
 use crate::thread::registry;
-use crate::thread::remote_cache::Held;
+use crate::thread::remote_cache::Buffered;
 use crate::thread::tls;
 
 /// Takes a block back. Folds to sixteen instructions for a constant layout.
@@ -41,14 +41,14 @@ pub(crate) unsafe fn free(ptr: *mut u8, size: usize, align: usize) {
 #[inline(never)]
 pub(crate) unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
     let entry = MAP.entry(ptr);
-    if page_map::kind(entry) as usize != class || page_map::owner(entry) == NO_HOME {
+    if page_map::kind(entry) as usize != class || page_map::owner(entry) == NO_HEAP {
         free_odd(ptr, entry, size);
         helper::attend();
         return;
     }
     // SAFETY: by the caller.
     unsafe {
-        if !hold_back(ptr, entry) {
+        if !buffer_remote(ptr, entry) {
             free_small(ptr, entry);
         }
     }
@@ -60,22 +60,22 @@ pub(crate) unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
 /// # Safety
 /// As for [`free`].
 #[inline(always)]
-pub(crate) unsafe fn hold_back(ptr: *mut u8, entry: u32) -> bool {
+pub(crate) unsafe fn buffer_remote(ptr: *mut u8, entry: u32) -> bool {
     // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
-    let held = unsafe { (*tls::get()).hold_back(ptr, entry) };
-    if held == Held::Full {
-        send_off();
+    let held = unsafe { (*tls::get()).buffer_remote(ptr, entry) };
+    if held == Buffered::Full {
+        flush_remote_cache();
     }
-    held != Held::No
+    held != Buffered::No
 }
 
-/// Empties the thread's outbox.
+/// Empties the thread's remote cache.
 #[cold]
 #[inline(never)]
-fn send_off() {
+fn flush_remote_cache() {
     if let Some(cache) = registry::present() {
         // SAFETY: [OWNER-ONLY] it is the thread's cache.
-        unsafe { cache.empty_outbox() };
+        unsafe { cache.flush_remote_cache() };
     }
     helper::attend();
 }
@@ -104,8 +104,8 @@ pub(crate) unsafe fn free_small(ptr: *mut u8, entry: u32) {
 pub(crate) fn free_odd(ptr: *mut u8, entry: u32, size: usize) {
     let owner = page_map::owner(entry);
     match page_map::kind(entry) {
-        _ if owner == NO_HOME => {
-            misuse::misuse(Misuse::Foreign, ptr, &Place { span: 0, block: 0 }, size)
+        _ if owner == NO_HEAP => {
+            misuse::misuse(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, size)
         }
         page_map::MEDIUM => free_run(ptr, owner, size),
         page_map::HUGE => huge_block::put(ptr, size),
@@ -123,6 +123,6 @@ fn free_run(ptr: *mut u8, owner: u32, size: usize) {
 #[cold]
 fn wrong_layout(ptr: *mut u8, class: usize, size: usize) -> ! {
     let span = page_map::span_base(ptr);
-    let place = Place { span, block: size_class::size(class) };
-    misuse::misuse(Misuse::Layout, ptr, &place, size)
+    let location = Location { span, block: size_class::size(class) };
+    misuse::misuse(Misuse::Layout, ptr, &location, size)
 }

@@ -11,7 +11,7 @@ use core::ptr;
 
 use crate::alloc::{self, is_medium};
 use crate::background::helper;
-use crate::base::misuse::{self, Misuse, Place};
+use crate::base::misuse::{self, Location, Misuse};
 use crate::base::size_class::{self, CLASSES};
 use crate::free;
 use crate::pages::huge_block;
@@ -21,11 +21,11 @@ use crate::process::init;
 use crate::process::options;
 use crate::realloc;
 use crate::spans::page_map::{self, MAP};
-use crate::spans::span::NO_HOME;
+use crate::spans::span::NO_HEAP;
 use crate::thread::tls;
 
 /// No block is larger: differences of pointers into it must be numbers.
-const MOST: usize = isize::MAX as usize;
+const MAX_SIZE: usize = isize::MAX as usize;
 
 /// A block of `size` bytes from the thread's magazine; null if there is none,
 /// or `size` is above 1 KiB: then [`alloc`] is the way.
@@ -42,7 +42,7 @@ pub fn at_hand(size: usize) -> *mut u8 {
 #[inline]
 #[must_use]
 pub fn alloc(size: usize, align: usize) -> *mut u8 {
-    if size > MOST {
+    if size > MAX_SIZE {
         return ptr::null_mut();
     }
     // SAFETY: a valid layout, or one too large, for which there is no block.
@@ -53,7 +53,7 @@ pub fn alloc(size: usize, align: usize) -> *mut u8 {
 #[inline]
 #[must_use]
 pub fn alloc_zeroed(size: usize) -> *mut u8 {
-    if size > MOST {
+    if size > MAX_SIZE {
         return ptr::null_mut();
     }
     // SAFETY: as above.
@@ -77,11 +77,11 @@ pub unsafe fn keep(ptr: *mut u8) -> bool {
 /// # Safety
 /// As there.
 #[inline(always)]
-pub unsafe fn hold_back(ptr: *mut u8) -> bool {
+pub unsafe fn buffer_remote(ptr: *mut u8) -> bool {
     let entry = MAP.entry(ptr);
-    let small = (page_map::kind(entry) as usize) < CLASSES && page_map::owner(entry) != NO_HOME;
+    let small = (page_map::kind(entry) as usize) < CLASSES && page_map::owner(entry) != NO_HEAP;
     // SAFETY: by the caller.
-    small && unsafe { free::hold_back(ptr, entry) }
+    small && unsafe { free::buffer_remote(ptr, entry) }
 }
 
 /// Takes a block back. False: it is not ours.
@@ -90,7 +90,7 @@ pub unsafe fn hold_back(ptr: *mut u8) -> bool {
 /// The block is not used any more.
 pub unsafe fn free(ptr: *mut u8) -> bool {
     let entry = MAP.entry(ptr);
-    if page_map::owner(entry) == NO_HOME {
+    if page_map::owner(entry) == NO_HEAP {
         return false;
     }
     if (page_map::kind(entry) as usize) < CLASSES {
@@ -128,8 +128,8 @@ pub unsafe fn free_sized(ptr: *mut u8, size: usize, align: usize) -> bool {
     }
     let Some(block) = usable(ptr) else { return false };
     if good_size(size, align) != Some(block) && !fits(size, block) {
-        let place = Place { span: 0, block };
-        misuse::misuse(Misuse::Layout, ptr, &place, size);
+        let location = Location { span: 0, block };
+        misuse::misuse(Misuse::Layout, ptr, &location, size);
     }
     // SAFETY: by the caller.
     unsafe { free(ptr) }
@@ -144,7 +144,7 @@ pub unsafe fn free_sized(ptr: *mut u8, size: usize, align: usize) -> bool {
 pub unsafe fn realloc(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     let entry = MAP.entry(ptr);
     let class = page_map::kind(entry) as usize;
-    if class >= CLASSES || page_map::owner(entry) == NO_HOME {
+    if class >= CLASSES || page_map::owner(entry) == NO_HEAP {
         // SAFETY: by the caller.
         return unsafe { realloc_large(ptr, new) };
     }
@@ -171,7 +171,7 @@ unsafe fn realloc_large(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     if fits(new, old) {
         return Some(ptr);
     }
-    if new > MOST {
+    if new > MAX_SIZE {
         return Some(ptr::null_mut());
     }
     let small = size_class::of(new, size_class::ANY) != CLASSES;
@@ -236,7 +236,7 @@ fn fits(size: usize, block: usize) -> bool {
 #[must_use]
 pub fn usable(ptr: *mut u8) -> Option<usize> {
     let entry = MAP.entry(ptr);
-    if page_map::owner(entry) == NO_HOME {
+    if page_map::owner(entry) == NO_HEAP {
         return None;
     }
     let Some(shape) = size_class::SHAPES.get(page_map::kind(entry) as usize) else {
@@ -245,7 +245,7 @@ pub fn usable(ptr: *mut u8) -> Option<usize> {
     let span = page_map::span_base(ptr);
     let block = shape.size as usize;
     if shape.block_at(ptr.addr() - span).is_none() {
-        misuse::misuse(Misuse::Interior, ptr, &Place { span, block }, 0);
+        misuse::misuse(Misuse::Interior, ptr, &Location { span, block }, 0);
     }
     Some(block)
 }
@@ -260,7 +260,7 @@ fn large_bytes(ptr: *mut u8, entry: u32) -> usize {
 
 /// Ends the process because of a pointer that is not ours.
 pub fn refuse(ptr: *mut u8) -> ! {
-    misuse::misuse(Misuse::Foreign, ptr, &Place { span: 0, block: 0 }, 0)
+    misuse::misuse(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, 0)
 }
 
 /// Sets the allocator up, if no allocation did, and reads the options from the
@@ -294,7 +294,7 @@ pub fn stats_at_exit() -> bool {
 pub fn good_size(size: usize, align: usize) -> Option<usize> {
     let align = align.max(size_class::ANY);
     match size_class::of(size, align) {
-        CLASSES if size > MOST => None,
+        CLASSES if size > MAX_SIZE => None,
         CLASSES if is_medium(size, align) => Some(page_runs::units(size.max(1)) * UNIT),
         CLASSES => huge_block::bytes_for(size),
         class => Some(size_class::size(class)),

@@ -242,7 +242,7 @@ fn misuse(case: &str) {
             let ptr = ptr.join().unwrap();
             in_thread(|| bad_free(ptr.get(), layout));
         }
-        // The second free waits in an outbox until the span is no more.
+        // The second free waits in an remote cache until the span is no more.
         ["twice", "span-gone-meanwhile", size] => {
             let layout = layout(size.parse().unwrap(), 8);
             let made =

@@ -349,7 +349,7 @@ fn guards_around_metadata() {
     };
     let mut seen = 0;
     for size in [64, 512, 4096, 16 << 10] {
-        let slot = metadata::get(size).unwrap();
+        let slot = metadata::alloc(size).unwrap();
         let at = slot.as_ptr().addr() & !4095;
         let (mut low, mut high) = (at, at);
         while committed(low) {
@@ -364,7 +364,7 @@ fn guards_around_metadata() {
         }
         seen += 1;
         // SAFETY: just got, with this size.
-        unsafe { metadata::put(slot, size) };
+        unsafe { metadata::free(slot, size) };
     }
     assert_eq!(seen, 4);
 }

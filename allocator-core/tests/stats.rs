@@ -1,5 +1,5 @@
 //! The allocator's numbers are exact while nobody allocates, wherever blocks
-//! are: with the program, in magazines, outboxes, mail, of threads that live,
+//! are: with the program, in magazines, remote caches, batches, of threads that live,
 //! sleep, or are gone.
 
 mod common;

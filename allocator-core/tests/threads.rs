@@ -192,7 +192,7 @@ type Rounds = (u32, usize, Vec<u8>);
 /// A key's destructor: it allocates, frees, keeps a block from one round for
 /// the next, and asks for as many rounds as there are.
 extern "C" fn round(value: *mut c_void) {
-    // SAFETY: the value is a box that `set_rounds` or the round before made.
+    // SAFETY: the value is a batch that `set_rounds` or the round before made.
     let mut state = unsafe { Box::from_raw(value.cast::<Rounds>()) };
     errand(state.1);
     assert!(state.2.iter().all(|byte| *byte == 0x5a));
@@ -202,14 +202,14 @@ extern "C" fn round(value: *mut c_void) {
     let key = state.0;
     // The system gives up after four rounds, whatever we ask for.
     if state.1 < 4 {
-        // SAFETY: the key is there; the box goes to the next round.
+        // SAFETY: the key is there; the batch goes to the next round.
         unsafe { libc::pthread_setspecific(key, Box::into_raw(state).cast()) };
     }
 }
 
 fn set_rounds(key: u32) {
     let state: Box<Rounds> = Box::new((key, 0, vec![0x5a; 64]));
-    // SAFETY: the key is there; the box goes to its destructor.
+    // SAFETY: the key is there; the batch goes to its destructor.
     unsafe { libc::pthread_setspecific(key, Box::into_raw(state).cast()) };
 }
 

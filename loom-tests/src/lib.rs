@@ -2,9 +2,9 @@
 //! (within the bound said beside each) on the very files that ship.
 //!
 //! ```text
-//!  allocator-core/src/{base/lock,heap/home,…}.rs   the files under test, unchanged
+//!  allocator-core/src/{base/lock,heap/heap,…}.rs   the files under test, unchanged
 //!  src/around/                                     what they name: map, pool, system…
-//!  src/world.rs                                    homes, spans and blocks of a model
+//!  src/world.rs                                    heaps, spans and blocks of a model
 //!  src/models/                                     one protocol a file
 //!  src/twin.rs                                     the broken twins
 //! ```

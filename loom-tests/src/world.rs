@@ -1,4 +1,4 @@
-//! What a model's threads share: homes, one chunk with its spans, the data of
+//! What a model's threads share: heaps, one chunk with its spans, the data of
 //! their blocks. Made anew for every execution.
 
 use core::cell::{Cell, RefCell};
@@ -9,13 +9,13 @@ use loom::thread::{self, JoinHandle};
 use crate::base::ordering;
 use crate::base::size_class::{CLASSES, GRANULE, GRANULE_SHIFT, SHAPES, UNIT};
 use crate::base::sync::{AtomicU32, AtomicU64, Guarded};
-use crate::heaps::heap::{self, Home};
-use crate::heaps::remote_queue::MailBox;
-use crate::pages::free_space_index::Rooms;
-use crate::remote::span_transfer::Hollowed;
+use crate::heaps::heap::{self, Heap};
+use crate::heaps::remote_queue::Batch;
+use crate::pages::free_space_index::FreeSpaceIndex;
+use crate::remote::span_transfer::SpanPurge;
 use crate::spans::granules::Granules;
 use crate::spans::page_map::{self, BASE};
-use crate::spans::span::{NO_HOME, Span};
+use crate::spans::span::{NO_HEAP, Span};
 
 /// The class of all blocks here: the largest, of which a span has the fewest.
 pub(crate) const CLASS: usize = CLASSES - 1;
@@ -29,17 +29,17 @@ const HOMES: u32 = 3;
 
 pub(crate) struct World {
     /// Ids 1, 2, 3.
-    pub(crate) homes: Vec<Home>,
+    pub(crate) heaps: Vec<Heap>,
     pub(crate) spans: Vec<Span>,
     pub(crate) entries: Vec<AtomicU32>,
     pub(crate) granules: Granules,
-    pub(crate) rooms: Rooms,
+    pub(crate) free_space: FreeSpaceIndex,
     /// What the users of blocks wrote there.
     data: Vec<Guarded<u32>>,
     _hints: Vec<AtomicU64>,
     /// Each stays where it is: others point at it.
     #[expect(clippy::vec_box, reason = "the vector grows")]
-    boxes: RefCell<Vec<Box<MailBox>>>,
+    batches: RefCell<Vec<Box<Batch>>>,
 }
 
 thread_local! {
@@ -59,17 +59,17 @@ pub(crate) fn with<R>(free: u64, f: impl FnOnce(&'static World) -> R) -> R {
     assert_eq!(SHAPES[CLASS].granules as usize, SPAN_GRANULES);
     assert_eq!(SHAPES[CLASS].blocks as usize, SPAN_BLOCKS);
     let hints: Vec<_> = (0..8).map(|_| AtomicU64::new(0)).collect();
-    let rooms = Rooms::new();
-    rooms.place(NonNull::from(&hints[..]).cast(), 64);
+    let free_space = FreeSpaceIndex::new();
+    free_space.place(NonNull::from(&hints[..]).cast(), 64);
     let world = Box::new(World {
-        homes: (1..=HOMES).map(Home::new).collect(),
+        heaps: (1..=HOMES).map(Heap::new).collect(),
         spans: (0..SPANS).map(|_| Span::new()).collect(),
         entries: (0..SPANS).map(|_| AtomicU32::new(0)).collect(),
         granules: Granules::new(free),
-        rooms,
+        free_space,
         data: (0..SPANS * SPAN_BLOCKS).map(|_| Guarded::new(0)).collect(),
         _hints: hints,
-        boxes: RefCell::new(Vec::new()),
+        batches: RefCell::new(Vec::new()),
     });
     WORLD.set(&raw const *world);
     f(self::world())
@@ -84,31 +84,31 @@ pub(crate) fn spawn<R: 'static>(f: impl FnOnce() -> R + 'static) -> JoinHandle<R
 pub(crate) type Blocks = Vec<*mut u8>;
 
 impl World {
-    /// The home of an id.
-    pub(crate) fn home(&self, id: u32) -> &Home {
-        &self.homes[id as usize - 1]
+    /// The heap of an id.
+    pub(crate) fn heap(&self, id: u32) -> &Heap {
+        &self.heaps[id as usize - 1]
     }
 
-    /// Makes span `index`, whose granules the caller has claimed, one of `home`.
-    pub(crate) fn found(&self, index: usize, home: u32) -> NonNull<Span> {
+    /// Makes span `index`, whose granules the caller has claimed, one of `heap`.
+    pub(crate) fn found(&self, index: usize, heap: u32) -> NonNull<Span> {
         let span = NonNull::from(&self.spans[index]);
         let base = BASE + index * SPAN_GRANULES * GRANULE;
         // SAFETY: the granules are the caller's; the bitmap is short.
         unsafe {
-            heap::found(span, CLASS, ptr::without_provenance_mut(base), ptr::null_mut(), home);
+            heap::init_span(span, CLASS, ptr::without_provenance_mut(base), ptr::null_mut(), heap);
         }
         span
     }
 
-    /// As [`found`](Self::found), and puts it on the home's shelf, and takes
+    /// As [`found`](Self::found), and puts it on the heap's list, and takes
     /// `count` blocks out.
-    pub(crate) fn furnish(&self, index: usize, home: u32, count: usize) -> Blocks {
-        let span = self.found(index, home);
-        let mut open = self.home(home).open().unwrap();
-        // SAFETY: the span names this home.
-        unsafe { open.adopt(span) };
-        assert!(open.close().is_empty());
-        take(self.home(home), count)
+    pub(crate) fn furnish(&self, index: usize, heap: u32, count: usize) -> Blocks {
+        let span = self.found(index, heap);
+        let mut locked = self.heap(heap).lock().unwrap();
+        // SAFETY: the span names this heap.
+        unsafe { locked.adopt(span) };
+        assert!(locked.unlock().is_empty());
+        take(self.heap(heap), count)
     }
 
     /// What the user of a block does with it: nobody else does at the time.
@@ -120,7 +120,7 @@ impl World {
 
     /// When all is still: the holes of a span are what was given back, but for the
     /// units of one block that may have been taken there.
-    pub(crate) fn check_holes(&self, index: usize, given: Hollowed, out: &[*mut u8]) {
+    pub(crate) fn check_holes(&self, index: usize, given: SpanPurge, out: &[*mut u8]) {
         // SAFETY: nobody else runs.
         let holes = unsafe { self.spans[index].body(|body| body.holes()) };
         let units = GRANULE / UNIT;
@@ -128,65 +128,65 @@ impl World {
             let first = (block.addr() - BASE) / GRANULE % SPAN_BLOCKS * units;
             assert_eq!(holes >> first & ((1 << units) - 1), 0, "a hole under a block");
         }
-        let most = if let Hollowed::Units(units) = given { units } else { 0 };
+        let most = if let SpanPurge::Units(units) = given { units } else { 0 };
         let held = holes.count_ones() as usize;
         assert!(held == most || held + units == most, "{held} holes of {most}");
     }
 
-    /// A fresh box.
-    pub(crate) fn new_box(&self) -> NonNull<MailBox> {
-        let mut boxes = self.boxes.borrow_mut();
-        boxes.push(Box::new(MailBox::new()));
-        NonNull::from(&**boxes.last().unwrap())
+    /// A fresh batch.
+    pub(crate) fn new_batch(&self) -> NonNull<Batch> {
+        let mut batches = self.batches.borrow_mut();
+        batches.push(Box::new(Batch::new()));
+        NonNull::from(&**batches.last().unwrap())
     }
 
-    /// At the end, when all is still: puts all mail away, and checks that
-    /// every span in use is on a shelf of the home that it names, that its
+    /// At the end, when all is still: puts all batches away, and checks that
+    /// every span in use is on a list of the heap that it names, that its
     /// entry says so too, and that it has `out` blocks fewer than all. Says
-    /// which homes the spans have; 0 for one that is not in use.
+    /// which heaps the spans have; 0 for one that is not in use.
     pub(crate) fn settle(&self, out: [usize; SPANS]) -> [u32; SPANS] {
-        for home in &self.homes {
-            let mut open = home.open().unwrap();
-            let mail = open.drain();
-            crate::pages::arena::retire(open.close());
-            crate::remote::send::Boxes::new().unpack(mail);
+        for heap in &self.heaps {
+            let mut locked = heap.lock().unwrap();
+            let mail = locked.drain();
+            crate::pages::arena::release_spans(locked.unlock());
+            crate::remote::send::Batches::new().recycle(mail);
         }
         core::array::from_fn(|index| {
             let span = &self.spans[index];
-            let home = span.home();
+            let heap = span.heap();
             let entry = self.entries[index].load(ordering::through_block());
-            assert_eq!(page_map::owner(entry), home, "the entry is a copy of the span's home");
-            if home == NO_HOME {
+            assert_eq!(page_map::owner(entry), heap, "the entry is a copy of the span's heap");
+            if heap == NO_HEAP {
                 assert_eq!(out[index], 0, "blocks are out of a span that is not in use");
-                return NO_HOME;
+                return NO_HEAP;
             }
-            let mut rest = take(self.home(home), SPANS * SPAN_BLOCKS);
+            let mut rest = take(self.heap(heap), SPANS * SPAN_BLOCKS);
             rest.retain(|block| ptr::eq(page_map::span_of(*block).as_ptr(), span));
             assert_eq!(rest.len() + out[index], SPAN_BLOCKS, "every block is in one place");
             for block in &rest {
                 self.touch(*block);
             }
-            put(self.home(home), &mut rest);
-            home
+            put(self.heap(heap), &mut rest);
+            heap
         })
     }
 }
 
-/// Takes up to `count` blocks from a home.
-pub(crate) fn take(home: &Home, count: usize) -> Blocks {
+/// Takes up to `count` blocks from a heap.
+pub(crate) fn take(heap: &Heap, count: usize) -> Blocks {
     let mut slots = vec![ptr::null_mut(); count];
     // SAFETY: there are `count` slots below the end.
     let got = unsafe {
-        crate::remote::span_transfer::take(home, None, CLASS, slots.as_mut_ptr_range().end, count)
+        crate::remote::span_transfer::take(heap, None, CLASS, slots.as_mut_ptr_range().end, count)
     };
     slots.split_off(count - got)
 }
 
-/// Puts blocks back into a home, all of whose spans are on its shelves.
-pub(crate) fn put(home: &Home, blocks: &mut [*mut u8]) {
-    let mut open = home.open().unwrap();
+/// Puts blocks back into a heap, all of whose spans are on its lists.
+pub(crate) fn put(heap: &Heap, blocks: &mut [*mut u8]) {
+    let mut locked = heap.lock().unwrap();
     // SAFETY: the blocks are nobody's.
-    let strangers = unsafe { open.put(blocks) };
+    let strangers = unsafe { locked.put(blocks) };
     assert_eq!(strangers, 0);
-    crate::pages::arena::retire(open.close());
+    crate::pages::arena::release_spans(locked.unlock());
 }

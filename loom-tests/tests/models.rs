@@ -27,10 +27,10 @@ macro_rules! models {
 }
 
 models! {
-    lock init table inbox_take inbox_close
-    moving stealing lending leaving relieving
-    granules release rooms rooms_find empties reading
-    hollowing hollowing_leaving
+    lock init table remote_take_all remote_close
+    moving stealing transfer abandoning draining
+    granules release index_claim index_find empties receiving
+    span_purge span_purge_abandoning
 }
 
 #[test]

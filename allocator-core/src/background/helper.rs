@@ -19,7 +19,7 @@ use crate::pages::arena;
 use crate::pages::cgroup;
 use crate::pages::usage;
 use crate::reclaim::purge;
-use crate::remote::send::Boxes;
+use crate::remote::send::Batches;
 use crate::sys;
 use crate::thread::cache::Cache;
 use crate::thread::registry;
@@ -110,23 +110,23 @@ fn start() {
 
 unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
     let (mut calm, mut unused, mut pressed) = (0, 0, 0);
-    usage::low_water();
+    usage::take_low_water();
     loop {
         pause(if pressed == 0 { TICK } else { HURRY });
-        relieve_sleepers();
+        drain_sleepers();
         if cgroup::look() {
             hurry(pressed);
             (pressed, calm) = (pressed + 1, 0);
             continue;
         }
         pressed = 0;
-        let low = usage::low_water();
+        let low = usage::take_low_water();
         let unwanted = usage::above_bound(low);
         if unwanted != 0 {
             purge::purge(unwanted);
         }
         give_holes_back();
-        if usage::grew() {
+        if usage::take_grew() {
             huge_page_collapse::begin();
         }
         if huge_page_collapse::look() | usage::look_again() {
@@ -145,7 +145,7 @@ unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
             }
             _ => {}
         }
-        if calm >= PATIENCE && retire() {
+        if calm >= PATIENCE && try_end() {
             return ptr::null_mut();
         }
     }
@@ -171,7 +171,7 @@ fn give_holes_back() {
 
 /// Ends the helper, unless there is something to do after all: whoever freed
 /// something while it still ran started no other. False: it goes on.
-fn retire() -> bool {
+fn try_end() -> bool {
     STATE.store(NONE, ordering::hint());
     usage::look_from(address_space::mapped());
     // By the next look everybody has seen that.
@@ -186,19 +186,19 @@ fn pause(milliseconds: u32) {
     sys::futex_wait_for(&never, 0, milliseconds);
 }
 
-/// Puts the mail of threads away that did nothing since the last look, or
+/// Puts the batches of threads away that did nothing since the last look, or
 /// nothing but what their magazines could do, and asks these to put away what
 /// they keep: a block in a magazine holds its span.
-fn relieve_sleepers() {
+fn drain_sleepers() {
     let now = sys::monotonic_ms() as Millis;
-    let mut boxes = Boxes::new();
-    for cache in registry::caches().filter(|cache| cache.home.sleeps(now)) {
+    let mut batches = Batches::new();
+    for cache in registry::caches().filter(|cache| cache.heap.observe_idle(now)) {
         cache.ask_to_tidy();
-        if cache.home.has_mail() {
-            boxes.relieve(cache.home);
+        if cache.heap.has_batches() {
+            batches.drain_sleeper(cache.heap);
         }
     }
-    boxes.empty();
+    batches.empty();
 }
 
 /// Puts away what the calling thread keeps: it is going to sleep.
@@ -210,7 +210,7 @@ pub(crate) fn thread_idle() {
     }
 }
 
-/// Gives back all free memory now, after putting away all mail: a block that
+/// Gives back all free memory now, after putting away all batches: a block that
 /// waits there holds its span, as does one that a thread keeps. Returns how
 /// many bytes.
 pub(crate) fn give_back_all() -> usize {
@@ -219,14 +219,14 @@ pub(crate) fn give_back_all() -> usize {
         unsafe { cache.tidy() };
     }
     registry::caches().for_each(Cache::ask_to_tidy);
-    let mut boxes = Boxes::new();
-    let arenas = arena::all().iter().map(|arena| &arena.home);
-    for home in arenas.chain(registry::homes()) {
-        if home.has_mail() {
-            boxes.relieve_surely(home);
+    let mut batches = Batches::new();
+    let arenas = arena::all().iter().map(|arena| &arena.heap);
+    for heap in arenas.chain(registry::heaps()) {
+        if heap.has_batches() {
+            batches.drain_surely(heap);
         }
     }
-    boxes.empty();
+    batches.empty();
     let granules = purge::everything();
     granules + span_purge::everything() + registry::purge()
 }

@@ -18,7 +18,7 @@ use crate::pages::huge_block;
 use crate::pages::thp;
 use crate::remote::span_transfer;
 use crate::spans::page_map::{self, CHUNK, MAP};
-use crate::spans::span::NO_HOME;
+use crate::spans::span::NO_HEAP;
 use crate::sys::{self, HugePages};
 
 /// Chunks looked at, at a time: some tens of milliseconds, if all are dense.
@@ -39,12 +39,12 @@ pub(crate) fn begin() {
 /// Looks at some of the chunks, and gives those that are dense huge pages. Says
 /// whether any are left to be looked at.
 pub(crate) fn look() -> bool {
-    let (mut at, end) = (NEXT.load(ordering::hint()), MAP.opened_chunks());
+    let (mut at, end) = (NEXT.load(ordering::hint()), MAP.readable_chunks());
     let mut looks = 0;
     while at < end && looks < LOOKS {
         let entry = MAP.entry(MAP.chunk_base(at));
         let chunks = match page_map::kind(entry) {
-            page_map::HUGE if page_map::owner(entry) != NO_HOME => {
+            page_map::HUGE if page_map::owner(entry) != NO_HEAP => {
                 let (bytes, chunks) = huge_block::extent(at);
                 (at..at + bytes / CHUNK).for_each(collapse_if_in_memory);
                 chunks.max(1)

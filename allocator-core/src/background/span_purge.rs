@@ -15,7 +15,7 @@ use crate::base::size_class::UNIT;
 use crate::base::sync::AtomicUsize;
 use crate::pages::arena;
 use crate::pages::usage;
-use crate::remote::span_transfer::{self, Hollowed};
+use crate::remote::span_transfer::{self, SpanPurge};
 use crate::spans::granules;
 use crate::spans::page_map::{Chunk, MAP};
 use crate::spans::span::Span;
@@ -41,14 +41,14 @@ pub(crate) struct Found {
 /// Has all spans note from now on whether blocks are taken there, as a search does
 /// that gives nothing back.
 pub(crate) fn watch() {
-    for index in 0..MAP.opened_chunks() {
+    for index in 0..MAP.readable_chunks() {
         for_spans(index, |_, span| span_transfer::watch(span));
     }
 }
 
 /// Searches some chunks, and gives back about `want` bytes.
 pub(crate) fn search(want: usize) -> Found {
-    let chunks = MAP.opened_chunks();
+    let chunks = MAP.readable_chunks();
     let mut found = Found { bytes: 0, more: chunks > AT_ONCE };
     let mut at = CURSOR.load(ordering::hint());
     for _ in 0..chunks.min(AT_ONCE) {
@@ -64,16 +64,16 @@ pub(crate) fn search(want: usize) -> Found {
 }
 
 /// Gives back what there is, in spans in use of this moment, too, waiting for those
-/// whose homes are open. Returns how many bytes.
+/// whose heaps are open. Returns how many bytes.
 pub(crate) fn everything() -> usize {
     let mut bytes = 0;
-    for index in 0..MAP.opened_chunks() {
+    for index in 0..MAP.readable_chunks() {
         for_spans(index, |chunk, span| {
-            let mut hollowed = hollow(chunk, span, false);
-            while hollowed == Hollowed::Later && span_transfer::wait_for(span) {
-                hollowed = hollow(chunk, span, false);
+            let mut made_holes = purgeable_units(chunk, span, false);
+            while made_holes == SpanPurge::Later && span_transfer::wait_for(span) {
+                made_holes = purgeable_units(chunk, span, false);
             }
-            if let Hollowed::Units(units) = hollowed {
+            if let SpanPurge::Units(units) = made_holes {
                 bytes += units * UNIT;
             }
         });
@@ -82,10 +82,10 @@ pub(crate) fn everything() -> usize {
 }
 
 fn search_chunk(index: usize, found: &mut Found) {
-    for_spans(index, |chunk, span| match hollow(chunk, span, true) {
-        Hollowed::No => {}
-        Hollowed::Later => found.more = true,
-        Hollowed::Units(units) => found.bytes += units * UNIT,
+    for_spans(index, |chunk, span| match purgeable_units(chunk, span, true) {
+        SpanPurge::No => {}
+        SpanPurge::Later => found.more = true,
+        SpanPurge::Units(units) => found.bytes += units * UNIT,
     });
 }
 
@@ -102,20 +102,20 @@ pub(crate) fn for_spans(index: usize, mut f: impl FnMut(&Chunk, NonNull<Span>)) 
     }
 }
 
-fn hollow(chunk: &Chunk, span: NonNull<Span>, rested: bool) -> Hollowed {
+fn purgeable_units(chunk: &Chunk, span: NonNull<Span>, rested: bool) -> SpanPurge {
     let page = sys::page_size() / UNIT;
     if page > LARGEST_PAGE {
-        return Hollowed::No;
+        return SpanPurge::No;
     }
-    let to = &arena::of(chunk).home;
-    let hollowed = span_transfer::hollow(span, page, rested, to, |base, units| {
+    let to = &arena::of(chunk).heap;
+    let made_holes = span_transfer::purge_span(span, page, rested, to, |base, units| {
         // SAFETY: no block is out there, and none is taken meanwhile.
         give(units, |first, len| unsafe { sys::purge(base.add(first * UNIT), len * UNIT) })
     });
-    if let Hollowed::Units(units) = hollowed {
-        usage::hollowed(units * UNIT);
+    if let SpanPurge::Units(units) = made_holes {
+        usage::made_holes(units * UNIT);
     }
-    hollowed
+    made_holes
 }
 
 /// Gives units back, run by run; those of which `purge` says that it did.

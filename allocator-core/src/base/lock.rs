@@ -26,7 +26,7 @@ pub(crate) struct Lock {
 }
 
 /// Proof that the lock is held; gives it back when dropped.
-pub(crate) struct Held<'a> {
+pub(crate) struct LockGuard<'a> {
     lock: &'a Lock,
 }
 
@@ -43,25 +43,25 @@ impl Lock {
 
     /// Takes the lock if it is free.
     #[inline]
-    pub(crate) fn try_take(&self) -> Option<Held<'_>> {
+    pub(crate) fn try_lock(&self) -> Option<LockGuard<'_>> {
         self.word
-            .compare_exchange(0, sync::thread_token(), ordering::lock_take(), ordering::hint())
+            .compare_exchange(0, sync::thread_token(), ordering::lock_acquire(), ordering::hint())
             .ok()
-            .map(|_| Held { lock: self })
+            .map(|_| LockGuard { lock: self })
     }
 
     /// Takes the lock, waiting for it. `None` only in the child of a fork,
     /// for a lock whose holder does not exist there.
     #[inline]
-    pub(crate) fn take(&self) -> Option<Held<'_>> {
-        match self.try_take() {
+    pub(crate) fn lock(&self) -> Option<LockGuard<'_>> {
+        match self.try_lock() {
             Some(held) => Some(held),
-            None => self.take_slow(),
+            None => self.lock_slow(),
         }
     }
 
     #[cold]
-    fn take_slow(&self) -> Option<Held<'_>> {
+    fn lock_slow(&self) -> Option<LockGuard<'_>> {
         let token = sync::thread_token();
         let mut spins = 0;
         let mut mine = token;
@@ -73,10 +73,10 @@ impl Lock {
             if seen == 0 {
                 if self
                     .word
-                    .compare_exchange(0, mine, ordering::lock_take(), ordering::hint())
+                    .compare_exchange(0, mine, ordering::lock_acquire(), ordering::hint())
                     .is_ok()
                 {
-                    return Some(Held { lock: self });
+                    return Some(LockGuard { lock: self });
                 }
             } else if spins < SPINS {
                 spins += 1;
@@ -109,22 +109,23 @@ impl Lock {
     /// In the child of a fork: frees an orphaned lock whose data is whole
     /// after every single store.
     #[cfg(not(strata_loom))]
-    pub(crate) fn reset(&self) {
-        self.word.store(0, ordering::lock_free());
+    pub(crate) fn force_unlock(&self) {
+        self.word.store(0, ordering::lock_release());
     }
 
     /// In the child of a fork: an orphaned lock whose data may be half
     /// changed is never given out again.
     #[cfg(not(strata_loom))]
-    pub(crate) fn bury(&self) {
-        self.word.store(DEAD, ordering::lock_free());
+    pub(crate) fn mark_dead(&self) {
+        self.word.store(DEAD, ordering::lock_release());
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for LockGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.lock.word.swap(0, ordering::lock_free()) & WAIT != 0 && sync::step("lock_wakes") {
+        if self.lock.word.swap(0, ordering::lock_release()) & WAIT != 0 && sync::step("lock_wakes")
+        {
             sync::wake(&self.lock.word);
         }
     }

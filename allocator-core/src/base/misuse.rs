@@ -60,7 +60,7 @@ impl Write for Line {
 }
 
 /// Where a pointer stands, as far as the allocator can tell.
-pub(crate) struct Place {
+pub(crate) struct Location {
     /// First byte of its span (or of its mapping), 0 if there is none.
     pub(crate) span: usize,
     /// Bytes of a block there, 0 if there is none.
@@ -70,7 +70,7 @@ pub(crate) struct Place {
 /// Says what happened to `ptr` in one line on standard error, and aborts.
 #[cold]
 #[inline(never)]
-pub(crate) fn misuse(what: Misuse, ptr: *mut u8, place: &Place, size: usize) -> ! {
+pub(crate) fn misuse(what: Misuse, ptr: *mut u8, location: &Location, size: usize) -> ! {
     let mut line = Line::new();
     let text = match what {
         Misuse::Foreign => "freed a pointer that is not from this allocator, or was given back",
@@ -79,8 +79,8 @@ pub(crate) fn misuse(what: Misuse, ptr: *mut u8, place: &Place, size: usize) -> 
         Misuse::Layout => "freed a block with a layout that it was not made with",
     };
     let _ = write!(line, "{text}: pointer {ptr:p}");
-    if place.span != 0 {
-        let _ = write!(line, ", span {:#x}, class of {} bytes", place.span, place.block);
+    if location.span != 0 {
+        let _ = write!(line, ", span {:#x}, class of {} bytes", location.span, location.block);
     }
     if size != 0 {
         let _ = write!(line, ", layout of {size} bytes");

@@ -23,60 +23,60 @@ macro_rules! orderings {
 }
 
 orderings! {
-    /// Taking a lock. Partner: `lock_free`. Sees all that the last holder wrote.
-    lock_take = Acquire;
-    /// Giving a lock back. Partner: `lock_take`. Publishes the holder's writes.
-    lock_free = Release;
+    /// Taking a lock. Partner: `lock_release`. Sees all that the last holder wrote.
+    lock_acquire = Acquire;
+    /// Giving a lock back. Partner: `lock_acquire`. Publishes the holder's writes.
+    lock_release = Release;
 
-    /// Posting a box. Partner: `inbox_take`, `inbox_close`. Publishes the box's
+    /// Pushing a batch. Partner: `remote_take_all`, `remote_close`. Publishes the batch's
     /// contents, and with them the last writes of the threads that freed the blocks.
-    inbox_post = Release;
-    /// Taking all boxes. Partner: `inbox_post`.
-    inbox_take = Acquire;
-    /// Closing an inbox, which takes what is in it. Partner: `inbox_post`.
+    remote_push = Release;
+    /// Taking all batches. Partner: `remote_push`.
+    remote_take_all = Acquire;
+    /// Closing an remote queue, which takes what is in it. Partner: `remote_push`.
     /// Publishes the map entries written while its spans were re-homed, to
-    /// `inbox_refused`.
-    inbox_close = AcqRel;
-    /// A post that met the closed mark. Partner: `inbox_close`: the poster
+    /// `remote_refused`.
+    remote_close = AcqRel;
+    /// A push that met the closed mark. Partner: `remote_close`: the sender
     /// now reads the owners that the closer wrote.
-    inbox_refused = Acquire;
+    remote_refused = Acquire;
 
-    /// A span gets another home. Partner: `home_check`. Publishes the span's
-    /// body as the last home's holder left it.
-    home_move = Release;
+    /// A span gets another heap. Partner: `span_heap_check`. Publishes the span's
+    /// body as the last heap's holder left it.
+    span_heap_set = Release;
     /// Asking whose a span is, under the lock of the one who asks.
-    /// Partner: `home_move`.
-    home_check = Acquire;
+    /// Partner: `span_heap_set`.
+    span_heap_check = Acquire;
 
-    /// Claiming free granules of a chunk. Partner: `granules_free`: sees the
+    /// Claiming free granules of a chunk. Partner: `granules_return`: sees the
     /// last use of their metadata ended.
     granules_claim = Acquire;
     /// Giving granules back. Partner: `granules_claim`, `chunk_claim`.
     /// Publishes that their map entries are cleared and their span retired.
-    granules_free = Release;
+    granules_return = Release;
     /// Claiming a chunk that is all free, to unmap it. Partner:
-    /// `granules_free` of every granule.
+    /// `granules_return` of every granule.
     chunk_claim = Acquire;
 
-    /// "This chunk may have room." Partner: `room_check`. Publishes nothing
+    /// "This chunk may have room." Partner: `index_clear`. Publishes nothing
     /// but itself: the mask is read again after it.
-    room_mark = Release;
+    index_mark = Release;
     /// Taking a chunk off the list of those with room, and looking once more.
-    /// Partner: `room_mark`.
-    room_check = Acquire;
-    /// Looking for a chunk with room. Partner: `room_mark`.
-    room_check_read = Acquire;
+    /// Partner: `index_mark`.
+    index_clear = Acquire;
+    /// Looking for a chunk with room. Partner: `index_mark`.
+    index_read = Acquire;
 
     /// The allocator is set up. Partner: `init_seen`. Publishes all tables.
     init_done = Release;
     /// See `init_done`.
     init_seen = Acquire;
 
-    /// A record gets its place in a table (homes, arenas). Partner: `table_read`.
+    /// A record gets its place in a table (heaps, arenas). Partner: `published_get`.
     /// Publishes the record.
-    table_publish = Release;
-    /// See `table_publish`.
-    table_read = Acquire;
+    published_set = Release;
+    /// See `published_set`.
+    published_get = Acquire;
 
     /// A number for statistics: no other data is read on its word.
     count = Relaxed;

@@ -1,77 +1,77 @@
-//! A home: what spans belong to. A thread cache has one, an arena is one. A
-//! lock, an inbox, and the spans on shelves: for each class those with free
+//! A heap: what spans belong to. A thread cache has one, an arena is one. A
+//! lock, an remote queue, and the spans on lists: for each class those with free
 //! blocks, and one list of the full ones.
 //!
 //! ```text
 //!            anybody              the holder of the lock
-//!  block ──► inbox ──(drain)──► bits of spans ──(take)──► magazine
+//!  block ──► remote queue ──(drain)──► bits of spans ──(take)──► magazine
 //!                                 │ partial[class] ⇄ full
-//!                                 └► empty: out of the home, granules go back
+//!                                 └► empty: out of the heap, granules go back
 //! ```
 //!
-//! \[HOME-LOCKED\] A span's body is touched only under the lock of the home
-//! that the span names. A span changes homes under the lock of the old one,
-//! as the last thing done to it; so whoever holds a lock and finds its home in
+//! \[HEAP-LOCKED\] A span's body is touched only under the lock of the heap
+//! that the span names. A span changes heaps under the lock of the old one,
+//! as the last thing done to it; so whoever holds a lock and finds its heap in
 //! a span holds the span.
 
 use core::ptr::{self, NonNull};
 
-use crate::base::lock::{Held, Lock};
+use crate::base::lock::{Lock, LockGuard};
 use crate::base::ordering;
 use crate::base::size_class::{self, CLASSES, SHAPES};
 use crate::base::sync::{self, AtomicU32, Guarded};
-use crate::heaps::remote_queue::{Closed, Inbox, MailBox};
+use crate::heaps::remote_queue::{Batch, Closed, RemoteQueue};
 use crate::spans::page_map;
-use crate::spans::span::{Body, Hand, NO_HOME, Put, Shelf, Span, SpanList};
+use crate::spans::span::{Body, DetachedSpans, List, NO_HEAP, Put, Span, SpanList};
 use crate::sys;
 
 /// On cache lines of its own: what others touch is not what the owner's fast
 /// paths touch.
 #[repr(align(64))]
-pub(crate) struct Home {
-    /// Names this home in spans and in the map. Written once, before others
-    /// know of the home.
+pub(crate) struct Heap {
+    /// Names this heap in spans and in the map. Written once, before others
+    /// know of the heap.
     id: AtomicU32,
     /// Counts what the owner does; one who counts no further is asleep.
-    pulse: AtomicU32,
+    epoch: AtomicU32,
     /// The pulse when somebody last felt it.
-    felt: AtomicU32,
+    seen_epoch: AtomicU32,
     /// Since when it was felt to be just that, in milliseconds.
-    felt_at: AtomicU32,
+    seen_at: AtomicU32,
     lock: Lock,
-    inbox: Inbox,
-    shelves: Guarded<Shelves>,
+    remote_queue: RemoteQueue,
+    lists: Guarded<SpanLists>,
     /// Per class: blocks that left the bitmaps here for users or magazines,
-    /// less those that came back from them. Summed over all homes (and less
+    /// less those that came back from them. Summed over all heaps (and less
     /// what magazines hold) this is what users have. Each wraps; the sum of
     /// all is right, below four billion blocks of a class.
     out: [AtomicU32; CLASSES],
 }
 
-/// The spans of a home \[HOME-LOCKED\].
-struct Shelves {
+/// The spans of a heap \[HEAP-LOCKED\].
+struct SpanLists {
     partial: [SpanList; CLASSES],
     full: SpanList,
-    /// Mail that was taken out of the inbox, to be read box by box.
-    letters: *mut MailBox,
+    /// Batches that was taken out of the remote queue, to be read batch by batch.
+    received: *mut Batch,
 }
 
-impl Shelves {
+impl SpanLists {
     const fn new() -> Self {
-        Shelves {
+        SpanLists {
             partial: [const { SpanList::new() }; CLASSES],
             full: SpanList::new(),
-            letters: ptr::null_mut(),
+            received: ptr::null_mut(),
         }
     }
 }
 
-// SAFETY: [HOME-LOCKED] the shelves are touched only under the lock.
-unsafe impl Sync for Home {}
+// SAFETY: [HEAP-LOCKED] the lists are touched only under the lock.
+unsafe impl Sync for Heap {}
 // SAFETY: nothing in it belongs to one thread.
-unsafe impl Send for Home {}
+unsafe impl Send for Heap {}
 
-/// Ids of arenas' homes: 1 up to and including this one. Those above are threads'.
+/// Ids of arenas' heaps: 1 up to and including this one. Those above are threads'.
 pub(crate) const ARENA_IDS: u32 = 16;
 
 /// A moment, modulo 2^32.
@@ -84,7 +84,7 @@ const NAP: Millis = 20;
 const AHEAD: usize = 8;
 
 /// What of a span can go back to the system.
-pub(crate) enum Hollow {
+pub(crate) enum Purgeable {
     /// Nothing.
     No,
     /// Something, but blocks of the span were taken lately: if none are until
@@ -94,40 +94,40 @@ pub(crate) enum Hollow {
     Units { base: *mut u8, units: u64 },
 }
 
-/// A home whose lock is held.
-pub(crate) struct Open<'a> {
-    home: &'a Home,
+/// A heap whose lock is held.
+pub(crate) struct LockedHeap<'a> {
+    heap: &'a Heap,
     id: u32,
-    /// Spans that lost their last live block, out of the home already.
-    empty: Hand,
-    _held: Held<'a>,
+    /// Spans that lost their last live block, out of the heap already.
+    empty: DetachedSpans,
+    _held: LockGuard<'a>,
 }
 
-impl Home {
+impl Heap {
     #[cfg(not(strata_loom))]
     pub(crate) const fn new(id: u32) -> Self {
-        Home {
+        Heap {
             id: AtomicU32::new(id),
-            pulse: AtomicU32::new(0),
-            felt: AtomicU32::new(0),
-            felt_at: AtomicU32::new(0),
+            epoch: AtomicU32::new(0),
+            seen_epoch: AtomicU32::new(0),
+            seen_at: AtomicU32::new(0),
             lock: Lock::new(),
-            inbox: Inbox::new(),
-            shelves: Guarded::new(Shelves::new()),
+            remote_queue: RemoteQueue::new(),
+            lists: Guarded::new(SpanLists::new()),
             out: [const { AtomicU32::new(0) }; CLASSES],
         }
     }
 
     #[cfg(strata_loom)]
     pub(crate) fn new(id: u32) -> Self {
-        Home {
+        Heap {
             id: AtomicU32::new(id),
-            pulse: AtomicU32::new(0),
-            felt: AtomicU32::new(0),
-            felt_at: AtomicU32::new(0),
+            epoch: AtomicU32::new(0),
+            seen_epoch: AtomicU32::new(0),
+            seen_at: AtomicU32::new(0),
             lock: Lock::new(),
-            inbox: Inbox::new(),
-            shelves: Guarded::new(Shelves::new()),
+            remote_queue: RemoteQueue::new(),
+            lists: Guarded::new(SpanLists::new()),
             out: core::array::from_fn(|_| AtomicU32::new(0)),
         }
     }
@@ -137,58 +137,58 @@ impl Home {
         self.id.load(ordering::hint())
     }
 
-    /// Opens the home if its lock is free.
+    /// Opens the heap if its lock is free.
     #[inline]
-    pub(crate) fn try_open(&self) -> Option<Open<'_>> {
-        let held = self.lock.try_take()?;
-        Some(Open { home: self, id: self.id(), empty: Hand::new(), _held: held })
+    pub(crate) fn try_lock(&self) -> Option<LockedHeap<'_>> {
+        let held = self.lock.try_lock()?;
+        Some(LockedHeap { heap: self, id: self.id(), empty: DetachedSpans::new(), _held: held })
     }
 
-    /// Opens the home, waiting for its lock. `None` only in the child of a
-    /// fork, for a home that was lost with the thread that had it open.
+    /// Opens the heap, waiting for its lock. `None` only in the child of a
+    /// fork, for a heap that was lost with the thread that had it open.
     #[inline]
-    pub(crate) fn open(&self) -> Option<Open<'_>> {
-        let held = self.lock.take()?;
-        Some(Open { home: self, id: self.id(), empty: Hand::new(), _held: held })
+    pub(crate) fn lock(&self) -> Option<LockedHeap<'_>> {
+        let held = self.lock.lock()?;
+        Some(LockedHeap { heap: self, id: self.id(), empty: DetachedSpans::new(), _held: held })
     }
 
-    /// Posts a box of this home's blocks. Returns about how many wait.
-    pub(crate) fn post(&self, mail: NonNull<MailBox>) -> Result<u32, Closed> {
-        self.inbox.post(mail)
+    /// Pushes a batch of this heap's blocks. Returns about how many wait.
+    pub(crate) fn push(&self, batches: NonNull<Batch>) -> Result<u32, Closed> {
+        self.remote_queue.push(batches)
     }
 
-    /// Whether mail seems to wait.
+    /// Whether batches seems to wait.
     #[inline]
-    pub(crate) fn has_mail(&self) -> bool {
-        self.inbox.has_mail()
+    pub(crate) fn has_batches(&self) -> bool {
+        self.remote_queue.has_batches()
     }
 
-    /// Takes mail again, for a new owner.
+    /// Takes batches again, for a new owner.
     pub(crate) fn reopen(&self) {
-        self.inbox.reopen();
+        self.remote_queue.reopen();
     }
 
-    /// Notes that the owner is awake; of an arena, that its mail is read.
+    /// Notes that the owner is awake; of an arena, that its batches is read.
     #[inline]
-    pub(crate) fn beat(&self) {
-        let beats = self.pulse.load(ordering::owner());
-        self.pulse.store(beats.wrapping_add(1), ordering::owner());
+    pub(crate) fn advance_epoch(&self) {
+        let epochs = self.epoch.load(ordering::owner());
+        self.epoch.store(epochs.wrapping_add(1), ordering::owner());
     }
 
     /// Whether the owner did nothing for a while, up to `now`. It counts from
     /// when this was first asked: a thread that merely waits for a processor
     /// is not asleep.
-    pub(crate) fn sleeps(&self, now: Millis) -> bool {
-        let pulse = self.pulse.load(ordering::hint());
-        if self.felt.swap(pulse, ordering::hint()) != pulse {
-            self.felt_at.store(now, ordering::hint());
+    pub(crate) fn observe_idle(&self, now: Millis) -> bool {
+        let epoch = self.epoch.load(ordering::hint());
+        if self.seen_epoch.swap(epoch, ordering::hint()) != epoch {
+            self.seen_at.store(now, ordering::hint());
             return false;
         }
-        now.wrapping_sub(self.felt_at.load(ordering::hint())) >= NAP
+        now.wrapping_sub(self.seen_at.load(ordering::hint())) >= NAP
     }
 
     /// Counts blocks that went out to users or magazines. Called by the thread
-    /// whose home it is, or, for an arena's, by the holder of its lock.
+    /// whose heap it is, or, for an arena's, by the holder of its lock.
     #[inline]
     pub(crate) fn count_out(&self, class: usize, blocks: usize) {
         let out = self.out[class].load(ordering::owner());
@@ -207,26 +207,26 @@ impl Home {
         self.out[class].load(ordering::count())
     }
 
-    /// In the child of a fork: if a vanished thread had this home open, its
+    /// In the child of a fork: if a vanished thread had this heap open, its
     /// spans are lost. Says so.
     #[cfg(not(strata_loom))]
-    pub(crate) fn bury_if_orphaned(&self) -> bool {
+    pub(crate) fn mark_dead_if_orphaned(&self) -> bool {
         let orphaned = self.lock.is_orphaned();
         if orphaned {
-            self.lock.bury();
+            self.lock.mark_dead();
         }
         orphaned
     }
 
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "the holder of the lock has the shelves")]
-    fn shelves(&self) -> &mut Shelves {
-        // SAFETY: [HOME-LOCKED] called through `Open` only, one at a time.
-        self.shelves.with(|shelves| unsafe { &mut *shelves })
+    #[expect(clippy::mut_from_ref, reason = "the holder of the lock has the lists")]
+    fn lists(&self) -> &mut SpanLists {
+        // SAFETY: [HEAP-LOCKED] called through `LockedHeap` only, one at a time.
+        self.lists.with(|lists| unsafe { &mut *lists })
     }
 }
 
-impl Open<'_> {
+impl LockedHeap<'_> {
     /// Takes up to `want` free blocks of a class, storing them downwards from
     /// `end`. Returns how many. From an arena's spans, threads that take in turn
     /// get whole cache lines, where there are such: neighbours are not to write
@@ -235,12 +235,12 @@ impl Open<'_> {
     /// # Safety
     /// `want` slots below `end` are the caller's to write.
     pub(crate) unsafe fn take(&mut self, class: usize, end: *mut *mut u8, want: usize) -> usize {
-        let shelves = self.home.shelves();
+        let lists = self.heap.lists();
         let even = if self.id <= ARENA_IDS { size_class::even(class) } else { 1 };
         let mut got = 0;
         while got < want {
-            let Some(span) = NonNull::new(shelves.partial[class].head) else { break };
-            // SAFETY: [HOME-LOCKED] the span is on our shelf; the slots are
+            let Some(span) = NonNull::new(lists.partial[class].head) else { break };
+            // SAFETY: [HEAP-LOCKED] the span is on our list; the slots are
             // the caller's.
             unsafe {
                 let full = span.as_ref().body(|body| {
@@ -254,15 +254,15 @@ impl Open<'_> {
                 if !full {
                     break;
                 }
-                shelves.partial[class].remove(span);
-                shelves.full.push(span);
-                span.as_ref().body(|body| body.shelf = Shelf::Full);
+                lists.partial[class].remove(span);
+                lists.full.push(span);
+                span.as_ref().body(|body| body.list = List::Full);
             }
         }
         got
     }
 
-    /// Puts blocks back into their spans. Those whose span has another home
+    /// Puts blocks back into their spans. Those whose span has another heap
     /// are moved to the front of `blocks`, untouched; returns how many.
     ///
     /// # Safety
@@ -285,115 +285,115 @@ impl Open<'_> {
             // SAFETY: [LIVE-PINS-SPAN] the block is still out, so its span is
             // in use.
             let span_ref = unsafe { span.as_ref() };
-            if span_ref.home() != self.id && sync::step("put_checks_home") {
+            if span_ref.heap() != self.id && sync::step("put_checks_heap") {
                 blocks[strangers] = block;
                 strangers += 1;
                 at += 1;
                 continue;
             }
-            // SAFETY: [HOME-LOCKED] the span names this home.
-            let ((count, put), shelf, class) = unsafe {
-                span_ref.body(|body| (body.put(&blocks[at..]), body.shelf, body.class as usize))
+            // SAFETY: [HEAP-LOCKED] the span names this heap.
+            let ((count, put), list, class) = unsafe {
+                span_ref.body(|body| (body.put(&blocks[at..]), body.list, body.class as usize))
             };
             at += count;
-            if put != Put::Kept && shelf != Shelf::InHand {
-                self.reshelve(span, put, shelf, class);
+            if put != Put::Kept && list != List::Detached {
+                self.relist(span, put, list, class);
             }
         }
         strangers
     }
 
     /// A span that got its first free block, or its last one.
-    fn reshelve(&mut self, span: NonNull<Span>, put: Put, shelf: Shelf, class: usize) {
-        let shelves = self.home.shelves();
-        // SAFETY: [HOME-LOCKED] the span names this home and is on that shelf.
+    fn relist(&mut self, span: NonNull<Span>, put: Put, list: List, class: usize) {
+        let lists = self.heap.lists();
+        // SAFETY: [HEAP-LOCKED] the span names this heap and is on that list.
         unsafe {
-            match shelf {
-                Shelf::Full => shelves.full.remove(span),
-                _ => shelves.partial[class].remove(span),
+            match list {
+                List::Full => lists.full.remove(span),
+                _ => lists.partial[class].remove(span),
             }
             if put == Put::Emptied {
-                span.as_ref().body(|body| body.shelf = Shelf::InHand);
+                span.as_ref().body(|body| body.list = List::Detached);
                 self.empty.push(span);
             } else {
-                shelves.partial[class].push(span);
-                span.as_ref().body(|body| body.shelf = Shelf::Partial);
+                lists.partial[class].push(span);
+                span.as_ref().body(|body| body.list = List::Partial);
             }
         }
     }
 
-    /// Takes the next box of mail out, to be read by the caller.
+    /// Takes the next batch of batches out, to be read by the caller.
     #[inline]
-    pub(crate) fn letter(&mut self) -> Option<NonNull<MailBox>> {
-        let shelves = self.home.shelves();
-        if shelves.letters.is_null() {
-            shelves.letters = self.home.inbox.take_all();
+    pub(crate) fn next_received(&mut self) -> Option<NonNull<Batch>> {
+        let lists = self.heap.lists();
+        if lists.received.is_null() {
+            lists.received = self.heap.remote_queue.take_all();
         }
-        let letter = NonNull::new(shelves.letters)?;
-        // SAFETY: [BOX-ONE-PLACE] boxes on a home's list are the lock holder's.
-        shelves.letters = unsafe { letter.as_ref().open(|contents| contents.next) };
-        sys::prefetch(shelves.letters.cast());
-        Some(letter)
+        let received = NonNull::new(lists.received)?;
+        // SAFETY: [BATCH-ONE-PLACE] batches on a heap's list are the lock holder's.
+        lists.received = unsafe { received.as_ref().with(|contents| contents.next) };
+        sys::prefetch(lists.received.cast());
+        Some(received)
     }
 
-    /// Puts away all mail. Returns the boxes; what is left in them belongs
+    /// Puts away all batches. Returns the batches; what is left in them belongs
     /// elsewhere by now.
-    pub(crate) fn drain(&mut self) -> *mut MailBox {
-        let new = self.home.inbox.take_all();
-        self.sort_all(new)
+    pub(crate) fn drain(&mut self) -> *mut Batch {
+        let new = self.heap.remote_queue.take_all();
+        self.put_all_received(new)
     }
 
-    /// As [`drain`](Self::drain), and refuses mail from now on.
-    pub(crate) fn close_inbox(&mut self) -> *mut MailBox {
-        let new = self.home.inbox.close();
-        self.sort_all(new)
+    /// As [`drain`](Self::drain), and refuses batches from now on.
+    pub(crate) fn close_remote_queue(&mut self) -> *mut Batch {
+        let new = self.heap.remote_queue.close();
+        self.put_all_received(new)
     }
 
-    /// Puts away new mail, and what was to be read.
-    fn sort_all(&mut self, new: *mut MailBox) -> *mut MailBox {
+    /// Puts away new batches, and what was to be read.
+    fn put_all_received(&mut self, new: *mut Batch) -> *mut Batch {
         let mut all = new;
-        while let Some(letter) = NonNull::new(self.home.shelves().letters) {
-            // SAFETY: [BOX-ONE-PLACE] as in `letter`.
-            self.home.shelves().letters = unsafe {
-                letter.as_ref().open(|contents| core::mem::replace(&mut contents.next, all))
+        while let Some(received) = NonNull::new(self.heap.lists().received) {
+            // SAFETY: [BATCH-ONE-PLACE] as in `received`.
+            self.heap.lists().received = unsafe {
+                received.as_ref().with(|contents| core::mem::replace(&mut contents.next, all))
             };
-            all = letter.as_ptr();
+            all = received.as_ptr();
         }
-        self.sort(all);
+        self.put_batches(all);
         all
     }
 
-    /// Puts away what is in a list of boxes, in the caller's hands. What is
+    /// Puts away what is in a list of batches, in the caller's hands. What is
     /// left in them belongs elsewhere by now.
-    pub(crate) fn sort(&mut self, mut mail: *mut MailBox) {
-        while let Some(box_) = NonNull::new(mail) {
-            // SAFETY: [BOX-ONE-PLACE] we took it. [LIVE-PINS-SPAN] blocks in
-            // the mail are still out.
+    pub(crate) fn put_batches(&mut self, mut batches: *mut Batch) {
+        while let Some(batch) = NonNull::new(batches) {
+            // SAFETY: [BATCH-ONE-PLACE] we took it. [LIVE-PINS-SPAN] blocks in
+            // the batches are still out.
             unsafe {
-                box_.as_ref().open(|contents| {
+                batch.as_ref().with(|contents| {
                     let len = contents.len;
                     contents.len = self.put(&mut contents.blocks[..len]);
-                    mail = contents.next;
+                    batches = contents.next;
                 });
             }
         }
     }
 
-    /// Puts a span that has this home, but is on no shelf, on its shelf.
+    /// Puts a span that has this heap, but is on no list, on its list.
     ///
     /// # Safety
-    /// The span names this home and came to this thread's hands.
+    /// The span names this heap and came to this thread's hands.
     pub(crate) unsafe fn adopt(&mut self, span: NonNull<Span>) {
-        let shelves = self.home.shelves();
-        // SAFETY: [HOME-LOCKED] by the caller.
+        let lists = self.heap.lists();
+        // SAFETY: [HEAP-LOCKED] by the caller.
         unsafe {
             let (class, free) = span.as_ref().body(|body| (body.class as usize, body.free));
-            let shelf = if free == 0 { Shelf::Full } else { Shelf::Partial };
-            match shelf {
-                Shelf::Full => shelves.full.push(span),
-                _ => shelves.partial[class].push(span),
+            let list = if free == 0 { List::Full } else { List::Partial };
+            match list {
+                List::Full => lists.full.push(span),
+                _ => lists.partial[class].push(span),
             }
-            span.as_ref().body(|body| body.shelf = shelf);
+            span.as_ref().body(|body| body.list = list);
         }
     }
 
@@ -401,8 +401,8 @@ impl Open<'_> {
     ///
     /// # Safety
     /// As there.
-    pub(crate) unsafe fn adopt_or_retire(&mut self, span: NonNull<Span>) {
-        // SAFETY: [HOME-LOCKED] by the caller.
+    pub(crate) unsafe fn adopt_or_release(&mut self, span: NonNull<Span>) {
+        // SAFETY: [HEAP-LOCKED] by the caller.
         unsafe {
             let emptied = span
                 .as_ref()
@@ -415,152 +415,162 @@ impl Open<'_> {
         }
     }
 
-    /// Bytes of a span that are free, holes too. `None`: it is not of this home.
+    /// Bytes of a span that are free, holes too. `None`: it is not of this heap.
     pub(crate) fn free_bytes(&self, span: &Span) -> Option<usize> {
-        // SAFETY: [HOME-LOCKED] the span names this home.
-        (span.home() == self.id).then(|| unsafe { span.body(|body| body.free_bytes()) })
+        // SAFETY: [HEAP-LOCKED] the span names this heap.
+        (span.heap() == self.id).then(|| unsafe { span.body(|body| body.free_bytes()) })
     }
 
     /// Has a span note from now on whether blocks are taken there.
     pub(crate) fn watch(&self, span: &Span) {
-        if span.home() == self.id {
-            // SAFETY: [HOME-LOCKED] the span names this home.
-            unsafe { span.body(Body::rests) };
+        if span.heap() == self.id {
+            // SAFETY: [HEAP-LOCKED] the span names this heap.
+            unsafe { span.body(Body::reset_taken) };
         }
     }
 
     /// Takes a span in hand that has memory to give back: whole pages, of `page`
     /// units each, without a live block. With `rested`, only if no block was taken
     /// there since this was last asked.
-    pub(crate) fn take_hollow(&mut self, span: NonNull<Span>, page: usize, rested: bool) -> Hollow {
+    pub(crate) fn detach_purgeable(
+        &mut self,
+        span: NonNull<Span>,
+        page: usize,
+        rested: bool,
+    ) -> Purgeable {
         // SAFETY: spans are never freed.
         let span_ref = unsafe { span.as_ref() };
-        if span_ref.home() != self.id && sync::step("hollow_checks_home") {
-            return Hollow::No;
+        if span_ref.heap() != self.id && sync::step("purge_checks_heap") {
+            return Purgeable::No;
         }
-        // SAFETY: [HOME-LOCKED] the span names this home.
-        let hollow = unsafe {
-            span_ref.body(|body| match body.shelf {
-                Shelf::Partial => match body.hollow(page) {
-                    0 => Hollow::No,
-                    _ if !body.rests() && rested => Hollow::Later,
-                    units => Hollow::Units { base: body.base, units },
+        // SAFETY: [HEAP-LOCKED] the span names this heap.
+        let purgeable_units = unsafe {
+            span_ref.body(|body| match body.list {
+                List::Partial => match body.purgeable_units(page) {
+                    0 => Purgeable::No,
+                    _ if body.reset_taken() && rested => Purgeable::Later,
+                    units => Purgeable::Units { base: body.base, units },
                 },
-                _ => Hollow::No,
+                _ => Purgeable::No,
             })
         };
-        if matches!(hollow, Hollow::Units { .. }) && sync::step("hollow_in_hand") {
-            self.unshelve(span);
+        if matches!(purgeable_units, Purgeable::Units { .. }) && sync::step("purge_detaches") {
+            self.detach(span);
         }
-        hollow
+        purgeable_units
     }
 
-    /// Puts a span of [`take_hollow`](Self::take_hollow) back, of which `units`
-    /// are holes now. If the home was closed meanwhile, the span gets the home
+    /// Puts a span of [`detach_purgeable`](Self::take_hollow) back, of which `units`
+    /// are holes now. If the heap was closed meanwhile, the span gets the heap
     /// `to`, and is in the caller's hand still.
     ///
     /// # Safety
-    /// The span is in the caller's hand, and names this home.
-    pub(crate) unsafe fn put_hollow(&mut self, span: NonNull<Span>, units: u64, to: u32) -> Hand {
-        let mut hand = Hand::new();
-        // SAFETY: [HOME-LOCKED] by the caller.
+    /// The span is in the caller's hand, and names this heap.
+    pub(crate) unsafe fn reattach_purged(
+        &mut self,
+        span: NonNull<Span>,
+        units: u64,
+        to: u32,
+    ) -> DetachedSpans {
+        let mut detached = DetachedSpans::new();
+        // SAFETY: [HEAP-LOCKED] by the caller.
         unsafe {
             span.as_ref().body(|body| body.note_holes(units));
-            if self.home.inbox.is_closed() {
-                hand.push(span);
-                rehome(span, to);
+            if self.heap.remote_queue.is_closed() {
+                detached.push(span);
+                set_heap_of(span, to);
             } else {
-                self.adopt_or_retire(span);
+                self.adopt_or_release(span);
             }
         }
-        hand
+        detached
     }
 
-    /// Takes one span with free blocks of a class off the shelf and gives it
-    /// the home `to`. It is in the caller's hands until adopted there.
-    pub(crate) fn lend(&mut self, class: usize, to: u32) -> Option<NonNull<Span>> {
-        let span = NonNull::new(self.home.shelves().partial[class].head)?;
-        self.unshelve(span);
-        rehome(span, to);
+    /// Takes one span with free blocks of a class off the list and gives it
+    /// the heap `to`. It is in the caller's hands until adopted there.
+    pub(crate) fn transfer_one(&mut self, class: usize, to: u32) -> Option<NonNull<Span>> {
+        let span = NonNull::new(self.heap.lists().partial[class].head)?;
+        self.detach(span);
+        set_heap_of(span, to);
         Some(span)
     }
 
-    /// Gives the spans with free blocks of a class the home `to`.
-    pub(crate) fn lend_all(&mut self, class: usize, to: u32, hand: &mut Hand) {
-        while let Some(span) = NonNull::new(self.home.shelves().partial[class].head) {
-            self.unshelve(span);
-            // SAFETY: [HOME-LOCKED] off the shelf, and still of this home.
-            unsafe { hand.push(span) };
-            rehome(span, to);
+    /// Gives the spans with free blocks of a class the heap `to`.
+    pub(crate) fn transfer_class(&mut self, class: usize, to: u32, detached: &mut DetachedSpans) {
+        while let Some(span) = NonNull::new(self.heap.lists().partial[class].head) {
+            self.detach(span);
+            // SAFETY: [HEAP-LOCKED] off the list, and still of this heap.
+            unsafe { detached.push(span) };
+            set_heap_of(span, to);
         }
     }
 
-    /// Gives all spans, the full ones too, the home `to`.
-    pub(crate) fn lend_everything(&mut self, to: u32, hand: &mut Hand) {
+    /// Gives all spans, the full ones too, the heap `to`.
+    pub(crate) fn transfer_all(&mut self, to: u32, detached: &mut DetachedSpans) {
         for class in 0..CLASSES {
-            self.lend_all(class, to, hand);
+            self.transfer_class(class, to, detached);
         }
-        while let Some(span) = NonNull::new(self.home.shelves().full.head) {
-            self.unshelve(span);
+        while let Some(span) = NonNull::new(self.heap.lists().full.head) {
+            self.detach(span);
             // SAFETY: as above.
-            unsafe { hand.push(span) };
-            rehome(span, to);
+            unsafe { detached.push(span) };
+            set_heap_of(span, to);
         }
     }
 
-    fn unshelve(&mut self, span: NonNull<Span>) {
-        let shelves = self.home.shelves();
-        // SAFETY: [HOME-LOCKED] the span is on one of our shelves.
+    fn detach(&mut self, span: NonNull<Span>) {
+        let lists = self.heap.lists();
+        // SAFETY: [HEAP-LOCKED] the span is on one of our lists.
         unsafe {
-            let (class, shelf) = span.as_ref().body(|body| (body.class as usize, body.shelf));
-            match shelf {
-                Shelf::Full => shelves.full.remove(span),
-                _ => shelves.partial[class].remove(span),
+            let (class, list) = span.as_ref().body(|body| (body.class as usize, body.list));
+            match list {
+                List::Full => lists.full.remove(span),
+                _ => lists.partial[class].remove(span),
             }
-            span.as_ref().body(|body| body.shelf = Shelf::InHand);
+            span.as_ref().body(|body| body.list = List::Detached);
         }
     }
 
     /// Gives the lock back. The spans that were emptied are the caller's now:
     /// their granules must go back to their chunks.
     #[must_use = "empty spans hold memory"]
-    pub(crate) fn close(self) -> Hand {
+    pub(crate) fn unlock(self) -> DetachedSpans {
         self.empty
     }
 }
 
-/// Gives a span another home: first the entries, then the home itself, with
+/// Gives a span another heap: first the entries, then the heap itself, with
 /// which it leaves our hands.
-fn rehome(span: NonNull<Span>, to: u32) {
-    // SAFETY: [HOME-LOCKED] called under the lock of the present home.
+fn set_heap_of(span: NonNull<Span>, to: u32) {
+    // SAFETY: [HEAP-LOCKED] called under the lock of the present heap.
     unsafe {
-        if sync::step("rehome_publishes") {
+        if sync::step("set_heap_publishes") {
             span.as_ref().body(|body: &mut Body| page_map::publish_owner(body, to));
         }
-        span.as_ref().set_home(to);
+        span.as_ref().set_heap(to);
     }
 }
 
-/// Makes a span of `class` at `base`, all blocks free, with the home `to`. It is
-/// on no shelf yet.
+/// Makes a span of `class` at `base`, all blocks free, with the heap `to`. It is
+/// on no list yet.
 ///
 /// # Safety
 /// The span's granules are claimed by the caller; `long` is as for
 /// [`Body::carve`].
-pub(crate) unsafe fn found(
+pub(crate) unsafe fn init_span(
     span: NonNull<Span>,
     class: usize,
     base: *mut u8,
     long: *mut u64,
     to: u32,
 ) {
-    // SAFETY: [HOME-LOCKED] who claimed the granules has the span.
+    // SAFETY: [HEAP-LOCKED] who claimed the granules has the span.
     unsafe {
         span.as_ref().body(|body| {
             body.carve(class, base, long);
             page_map::publish_owner(body, to);
         });
-        span.as_ref().set_home(to);
+        span.as_ref().set_heap(to);
     }
 }
 
@@ -568,15 +578,15 @@ pub(crate) unsafe fn found(
 /// after this. Returns where it is, its bytes, and how many units are holes.
 ///
 /// # Safety
-/// The span came out of [`Open::close`].
-pub(crate) unsafe fn retire(span: NonNull<Span>) -> (*mut u8, usize, usize) {
+/// The span came out of [`LockedHeap::unlock`].
+pub(crate) unsafe fn clear_owner(span: NonNull<Span>) -> (*mut u8, usize, usize) {
     // SAFETY: the span is in our hands alone, all its blocks are free.
     unsafe {
         let place = span.as_ref().body(|body| {
-            page_map::publish_owner(body, NO_HOME);
+            page_map::publish_owner(body, NO_HEAP);
             (body.base, body.bytes(), body.holes().count_ones() as usize)
         });
-        span.as_ref().set_home(NO_HOME);
+        span.as_ref().set_heap(NO_HEAP);
         place
     }
 }

@@ -72,7 +72,7 @@ pub(crate) fn place(words: *mut u64, chunks: usize) {
 }
 
 fn locked<R>(f: impl FnOnce(&mut Taken) -> R) -> Option<R> {
-    let _held = SPACE.lock.take()?;
+    let _held = SPACE.lock.lock()?;
     // SAFETY: [SPACE-LOCKED].
     Some(SPACE.taken.with(|taken| f(unsafe { &mut *taken })))
 }
@@ -128,7 +128,7 @@ pub(crate) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
     let bytes = if locked(|taken| taken.are_many())? { whole } else { bytes };
     for _ in 0..ATTEMPTS {
         let at = take(count, align)?;
-        if !MAP.open(at + bytes.div_ceil(CHUNK)) {
+        if !MAP.make_readable(at + bytes.div_ceil(CHUNK)) {
             give_back(at, count);
             return None;
         }
@@ -206,9 +206,9 @@ pub(crate) fn end_window() -> bool {
     if sys::address_limit().is_none() {
         return false;
     }
-    match locked(|taken| taken.end(MAP.opened_chunks())) {
+    match locked(|taken| taken.end(MAP.readable_chunks())) {
         Some((old, now)) if now < old => {
-            MAP.close(now, old);
+            MAP.release_tables(now, old);
             true
         }
         _ => false,
@@ -218,7 +218,7 @@ pub(crate) fn end_window() -> bool {
 /// In the child of a fork: each bit is whole by itself.
 pub(crate) fn after_fork() {
     if SPACE.lock.is_orphaned() {
-        SPACE.lock.reset();
+        SPACE.lock.force_unlock();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Arenas: shards of the heap. Each has chunks of granules, a home for spans
+//! Arenas: shards of the heap. Each has chunks of granules, a heap for spans
 //! that no thread has, and chunks of page runs (`medium`). A thread stays with
 //! one arena, chosen by the CPU that it first ran on.
 
@@ -7,18 +7,18 @@ use core::ptr::NonNull;
 use crate::base::ordering;
 use crate::base::size_class::{GRANULE, MAX_WORDS, SHAPES, UNIT};
 use crate::base::sync::{AtomicU32, AtomicUsize};
-use crate::heaps::heap::{self, Home};
+use crate::heaps::heap::{self, Heap};
 use crate::heaps::heap_table;
 use crate::pages::address_space;
 use crate::pages::cgroup;
 use crate::pages::committed::{self, Refused};
-use crate::pages::free_space_index::Rooms;
+use crate::pages::free_space_index::FreeSpaceIndex;
 use crate::pages::metadata;
-use crate::pages::page_runs::Medium;
+use crate::pages::page_runs::PageRuns;
 use crate::pages::usage;
 use crate::spans::granules::{self, PER_CHUNK};
 use crate::spans::page_map::{CHUNK, Chunk, MAP};
-use crate::spans::span::{Hand, Span};
+use crate::spans::span::{DetachedSpans, Span};
 use crate::sys;
 
 /// Most arenas at a time.
@@ -27,18 +27,18 @@ pub(crate) const MAX_ARENAS: usize = 8;
 /// What belongs to a shard and can be lost in a fork: replaced as a whole.
 pub(crate) struct Arena {
     /// Spans of no thread.
-    pub(crate) home: Home,
+    pub(crate) heap: Heap,
     /// Chunks of page runs.
-    pub(crate) medium: Medium,
+    pub(crate) medium: PageRuns,
 }
 
 const SLOTS: usize = heap::ARENA_IDS as usize;
 
 static ARENAS: [Arena; SLOTS] = {
-    let mut arenas = [const { Arena { home: Home::new(0), medium: Medium::new(0) } }; SLOTS];
+    let mut arenas = [const { Arena { heap: Heap::new(0), medium: PageRuns::new(0) } }; SLOTS];
     let mut i = 0;
     while i < SLOTS {
-        arenas[i] = Arena { home: Home::new(i as u32 + 1), medium: Medium::new(i as u32 + 1) };
+        arenas[i] = Arena { heap: Heap::new(i as u32 + 1), medium: PageRuns::new(i as u32 + 1) };
         i += 1;
     }
     arenas
@@ -46,7 +46,7 @@ static ARENAS: [Arena; SLOTS] = {
 
 /// Where each shard's free granules are: whole after every single store, so
 /// it outlives a fork.
-static ROOMS: [Rooms; MAX_ARENAS] = [const { Rooms::new() }; MAX_ARENAS];
+static FREE_SPACE: [FreeSpaceIndex; MAX_ARENAS] = [const { FreeSpaceIndex::new() }; MAX_ARENAS];
 
 /// Shards that there are.
 static COUNT: AtomicUsize = AtomicUsize::new(1);
@@ -64,7 +64,7 @@ static USED: AtomicUsize = AtomicUsize::new(0);
 /// `tables`, once, while nobody else runs.
 pub(crate) fn place(tables: &[NonNull<u8>], chunks: usize) {
     for (shard, table) in tables.iter().enumerate() {
-        ROOMS[shard].place(*table, chunks);
+        FREE_SPACE[shard].place(*table, chunks);
         install(shard);
     }
     COUNT.store(tables.len(), ordering::hint());
@@ -79,8 +79,8 @@ pub(crate) fn wanted() -> usize {
 fn install(shard: usize) -> bool {
     let slot = USED.fetch_add(1, ordering::hint());
     let Some(arena) = ARENAS.get(slot) else { return false };
-    heap_table::publish(&arena.home);
-    PRESENT[shard].store(slot as u32, ordering::table_publish());
+    heap_table::publish(&arena.heap);
+    PRESENT[shard].store(slot as u32, ordering::published_set());
     true
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn nearest() -> usize {
 
 /// The arena of a shard.
 pub(crate) fn get(shard: usize) -> &'static Arena {
-    &ARENAS[PRESENT[shard].load(ordering::table_read()) as usize]
+    &ARENAS[PRESENT[shard].load(ordering::published_get()) as usize]
 }
 
 /// The arena of the shard that a chunk of spans is in.
@@ -126,27 +126,27 @@ pub(crate) fn all() -> &'static [Arena] {
 pub(crate) fn after_fork() {
     for shard in 0..count() {
         let arena = get(shard);
-        let home = arena.home.bury_if_orphaned();
-        let medium = arena.medium.bury_if_orphaned();
-        if home || medium {
+        let heap = arena.heap.mark_dead_if_orphaned();
+        let medium = arena.medium.mark_dead_if_orphaned();
+        if heap || medium {
             install(shard);
         }
     }
 }
 
-/// Makes a span of `class` with the home `home`, all its blocks free. It is
-/// on no shelf yet. No lock is taken but to map a chunk.
-pub(crate) fn claim_span(shard: usize, class: usize, home: u32) -> Option<NonNull<Span>> {
+/// Makes a span of `class` with the heap `heap`, all its blocks free. It is
+/// on no list yet. No lock is taken but to map a chunk.
+pub(crate) fn claim_span(shard: usize, class: usize, heap: u32) -> Option<NonNull<Span>> {
     let len = SHAPES[class].granules as usize;
     let (index, first) = claim(shard, len).ok()??;
     let chunk = MAP.chunk(index);
-    let span = chunk.join(first, len);
+    let span = chunk.set_span(first, len);
     let base = MAP.chunk_base(index).wrapping_add(first * GRANULE);
     // SAFETY: [CHUNK-SPANS] a chunk with granules to claim has its bitmaps.
     let long = unsafe { chunk.long_bits.load(ordering::through_block()).add(first * MAX_WORDS) };
-    // SAFETY: [HOME-LOCKED] we claimed the granules, so the span is ours
-    // until it has a home.
-    unsafe { heap::found(span, class, base, long, home) };
+    // SAFETY: [HEAP-LOCKED] we claimed the granules, so the span is ours
+    // until it has a heap.
+    unsafe { heap::init_span(span, class, base, long, heap) };
     Some(span)
 }
 
@@ -173,7 +173,8 @@ fn claim(shard: usize, len: usize) -> Result<Found, Refused> {
 
 fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
     let granules = |index| &MAP.chunk(index).granules;
-    let Some((index, first, dirty)) = ROOMS[shard].claim(len, MAP.opened_chunks(), granules) else {
+    let Some((index, first, dirty)) = FREE_SPACE[shard].claim(len, MAP.readable_chunks(), granules)
+    else {
         return Ok(None);
     };
     let had = dirty.count_ones() as usize;
@@ -197,8 +198,8 @@ fn new_chunk(shard: usize) -> Option<()> {
         return None;
     }
     chunk.arena.store(shard as u32, ordering::through_block());
-    chunk.granules.open();
-    ROOMS[shard].mark(index, u64::MAX);
+    chunk.granules.reset_free();
+    FREE_SPACE[shard].mark(index, u64::MAX);
     usage::grew_to(address_space::mapped());
     Some(())
 }
@@ -206,11 +207,11 @@ fn new_chunk(shard: usize) -> Option<()> {
 /// Gets the spans and bitmaps of a chunk; they stay with its record.
 fn furnish(chunk: &Chunk) -> bool {
     if chunk.spans.load(ordering::through_block()).is_null() {
-        let Some(spans) = metadata::get(PER_CHUNK * size_of::<Span>()) else { return false };
+        let Some(spans) = metadata::alloc(PER_CHUNK * size_of::<Span>()) else { return false };
         chunk.spans.store(spans.as_ptr().cast(), ordering::through_block());
     }
     if chunk.long_bits.load(ordering::through_block()).is_null() {
-        let Some(bits) = metadata::get(PER_CHUNK * MAX_WORDS * 8) else { return false };
+        let Some(bits) = metadata::alloc(PER_CHUNK * MAX_WORDS * 8) else { return false };
         chunk.long_bits.store(bits.as_ptr().cast(), ordering::through_block());
     }
     true
@@ -218,12 +219,12 @@ fn furnish(chunk: &Chunk) -> bool {
 
 /// Gives the granules of emptied spans back to their chunks. The caller holds
 /// no lock.
-pub(crate) fn retire(mut empty: Hand) {
+pub(crate) fn release_spans(mut empty: DetachedSpans) {
     let mut filled = empty.filled();
-    // SAFETY: the spans came out of a home that they left; they are ours alone.
+    // SAFETY: the spans came out of a heap that they left; they are ours alone.
     while let Some(span) = unsafe { empty.pop() } {
         // SAFETY: likewise.
-        let (base, bytes, holes) = unsafe { heap::retire(span) };
+        let (base, bytes, holes) = unsafe { heap::clear_owner(span) };
         filled += holes;
         let index = MAP.chunk_index(base);
         let first = (base.addr() % CHUNK) / GRANULE;
@@ -240,5 +241,5 @@ pub(crate) fn retire(mut empty: Hand) {
 pub(crate) fn give_back(index: usize, bits: u64, dirty: u64) {
     let chunk = MAP.chunk(index);
     let shard = chunk.arena.load(ordering::through_block()) as usize;
-    ROOMS[shard].give_back(index, &chunk.granules, bits, dirty);
+    FREE_SPACE[shard].give_back(index, &chunk.granules, bits, dirty);
 }

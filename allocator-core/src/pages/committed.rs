@@ -83,7 +83,7 @@ pub(crate) fn may_be_over() -> bool {
 
 /// Looks whether there is more than the soft limit now. From here on, the next
 /// charge above it says so again.
-pub(crate) fn is_over() -> bool {
+pub(crate) fn check_over() -> bool {
     LIMITS.over.store(false, ordering::hint());
     now() > LIMITS.soft.load(ordering::hint())
 }
@@ -95,7 +95,7 @@ pub(crate) fn is_told() -> bool {
 }
 
 /// Whether the program has to be told, which counts as done with that.
-pub(crate) fn tell() -> bool {
+pub(crate) fn mark_told() -> bool {
     let first = !LIMITS.told.swap(true, ordering::hint());
     // It may have been given back meanwhile, before anybody could know.
     arm();

@@ -15,7 +15,7 @@ use crate::spans::granules::{self, Granules};
 /// Lengths of runs: 1 << 0 to 1 << 3.
 const LENGTHS: usize = 4;
 
-pub(crate) struct Rooms {
+pub(crate) struct FreeSpaceIndex {
     /// `[chunks / 64][LENGTHS]`, one bit a chunk.
     words: AtomicPtr<AtomicU64>,
     /// `[chunks / 4096][LENGTHS]`, one bit a word above that is not zero.
@@ -27,15 +27,21 @@ pub(crate) const fn table_bytes(chunks: usize) -> usize {
     (chunks.div_ceil(64) + chunks.div_ceil(4096)) * LENGTHS * size_of::<u64>()
 }
 
-impl Rooms {
+impl FreeSpaceIndex {
     #[cfg(not(strata_loom))]
     pub(crate) const fn new() -> Self {
-        Rooms { words: AtomicPtr::new(ptr::null_mut()), tops: AtomicPtr::new(ptr::null_mut()) }
+        FreeSpaceIndex {
+            words: AtomicPtr::new(ptr::null_mut()),
+            tops: AtomicPtr::new(ptr::null_mut()),
+        }
     }
 
     #[cfg(strata_loom)]
     pub(crate) fn new() -> Self {
-        Rooms { words: AtomicPtr::new(ptr::null_mut()), tops: AtomicPtr::new(ptr::null_mut()) }
+        FreeSpaceIndex {
+            words: AtomicPtr::new(ptr::null_mut()),
+            tops: AtomicPtr::new(ptr::null_mut()),
+        }
     }
 
     /// Says where the hints are (all zero), once, while nobody else runs.
@@ -46,12 +52,12 @@ impl Rooms {
     }
 
     fn word(&self, i: usize, log: usize) -> &AtomicU64 {
-        // SAFETY: [ROOMS-COVER] the table covers every chunk of the window.
+        // SAFETY: [INDEX-COVERS] the table covers every chunk of the window.
         unsafe { &*self.words.load(ordering::hint()).add(i * LENGTHS + log) }
     }
 
     fn top(&self, i: usize, log: usize) -> &AtomicU64 {
-        // SAFETY: [ROOMS-COVER]
+        // SAFETY: [INDEX-COVERS]
         unsafe { &*self.tops.load(ordering::hint()).add(i * LENGTHS + log) }
     }
 
@@ -90,8 +96,8 @@ impl Rooms {
 
     fn mark_length(&self, chunk: usize, log: usize) {
         let (i, bit) = (chunk / 64, 1 << (chunk % 64));
-        if self.word(i, log).fetch_or(bit, ordering::room_mark()) == 0 {
-            self.top(i / 64, log).fetch_or(1 << (i % 64), ordering::room_mark());
+        if self.word(i, log).fetch_or(bit, ordering::index_mark()) == 0 {
+            self.top(i / 64, log).fetch_or(1 << (i % 64), ordering::index_mark());
         }
     }
 
@@ -99,10 +105,10 @@ impl Rooms {
     /// below chunk `end`.
     pub(crate) fn find(&self, log: usize, end: usize) -> Option<usize> {
         for t in 0..end.div_ceil(4096) {
-            let mut top = self.top(t, log).load(ordering::room_check_read());
+            let mut top = self.top(t, log).load(ordering::index_read());
             while top != 0 {
                 let i = t * 64 + top.trailing_zeros() as usize;
-                let word = self.word(i, log).load(ordering::room_check_read());
+                let word = self.word(i, log).load(ordering::index_read());
                 if word != 0 {
                     return Some(i * 64 + word.trailing_zeros() as usize);
                 }
@@ -117,7 +123,7 @@ impl Rooms {
     /// some now.
     fn clear(&self, chunk: usize, log: usize, granules: &Granules) {
         let (i, bit) = (chunk / 64, 1u64 << (chunk % 64));
-        self.word(i, log).fetch_and(!bit, ordering::room_check());
+        self.word(i, log).fetch_and(!bit, ordering::index_clear());
         if granules::runs(granules.free_seen(), 1 << log) != 0 {
             self.mark_length(chunk, log);
         }
@@ -125,9 +131,9 @@ impl Rooms {
 
     fn clear_top(&self, i: usize, log: usize) {
         let bit = 1u64 << (i % 64);
-        self.top(i / 64, log).fetch_and(!bit, ordering::room_check());
-        if self.word(i, log).load(ordering::room_check_read()) != 0 {
-            self.top(i / 64, log).fetch_or(bit, ordering::room_mark());
+        self.top(i / 64, log).fetch_and(!bit, ordering::index_clear());
+        if self.word(i, log).load(ordering::index_read()) != 0 {
+            self.top(i / 64, log).fetch_or(bit, ordering::index_mark());
         }
     }
 }

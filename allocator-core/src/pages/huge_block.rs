@@ -10,7 +10,7 @@
 //! ```
 
 use crate::base::lock::Lock;
-use crate::base::misuse::{self, Misuse, Place};
+use crate::base::misuse::{self, Location, Misuse};
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize, Guarded};
 use crate::heaps::heap_table;
@@ -109,7 +109,7 @@ fn settle(index: usize, bytes: usize, mapped: usize, chunks: usize) {
 /// Enters a block that starts at a chunk in the map.
 fn enter(index: usize) -> *mut u8 {
     let ptr = MAP.chunk_base(index);
-    MAP.set(ptr, 1, page_map::entry_of(heap_table::NOBODY, page_map::HUGE));
+    MAP.set(ptr, 1, page_map::entry_of(heap_table::HUGE_OWNER, page_map::HUGE));
     ptr
 }
 
@@ -133,7 +133,7 @@ fn check(ptr: *mut u8, size: usize) -> (usize, usize) {
     let index = MAP.chunk_index(ptr);
     let bytes = bytes_at(ptr, size);
     if bytes_for(size) != Some(bytes) {
-        let place = Place { span: ptr.addr(), block: bytes };
+        let place = Location { span: ptr.addr(), block: bytes };
         misuse::misuse(Misuse::Layout, ptr, &place, size);
     }
     (index, bytes)
@@ -144,7 +144,7 @@ fn check(ptr: *mut u8, size: usize) -> (usize, usize) {
 pub(crate) fn bytes_at(ptr: *mut u8, size: usize) -> usize {
     let index = MAP.chunk_index(ptr);
     let bytes = MAP.chunk(index).huge_bytes.load(ordering::through_block());
-    let place = Place { span: MAP.chunk_base(index).addr(), block: bytes };
+    let place = Location { span: MAP.chunk_base(index).addr(), block: bytes };
     if !ptr.addr().is_multiple_of(CHUNK) {
         misuse::misuse(Misuse::Interior, ptr, &place, size);
     }
@@ -183,7 +183,7 @@ unsafe impl Sync for Kept {}
 static KEPT_ONES: Kept = Kept { lock: Lock::new(), places: Guarded::new([0; KEPT]) };
 
 fn kept<R>(f: impl FnOnce(&mut [usize; KEPT]) -> R) -> Option<R> {
-    let _held = KEPT_ONES.lock.take()?;
+    let _held = KEPT_ONES.lock.lock()?;
     // SAFETY: [KEPT-LOCKED].
     Some(KEPT_ONES.places.with(|places| f(unsafe { &mut *places })))
 }
@@ -244,7 +244,7 @@ pub(crate) fn extent(index: usize) -> (usize, usize) {
 /// In the child of a fork: a place is whole after every single store.
 pub(crate) fn after_fork() {
     if KEPT_ONES.lock.is_orphaned() {
-        KEPT_ONES.lock.reset();
+        KEPT_ONES.lock.force_unlock();
     }
 }
 
@@ -309,7 +309,7 @@ fn resize_here(index: usize, had: usize, chunks: usize, old: usize, new: usize) 
     if chunks > had && !address_space::take_at(index + had, chunks - had) {
         return false;
     }
-    let opened = MAP.open(index + new.div_ceil(CHUNK));
+    let opened = MAP.make_readable(index + new.div_ceil(CHUNK));
     // SAFETY: the block is the caller's, the addresses behind it are ours.
     if opened && (old == new || unsafe { sys::resize(MAP.chunk_base(index), old, new) }) {
         return true;
@@ -324,7 +324,7 @@ fn resize_here(index: usize, had: usize, chunks: usize, old: usize, new: usize) 
 fn move_away(ptr: *mut u8, old: usize, new: usize, chunks: usize, align: usize) -> Option<*mut u8> {
     let index = address_space::take(chunks, (align / CHUNK).max(1))?;
     let to = MAP.chunk_base(index);
-    let moved = if MAP.open(index + new.div_ceil(CHUNK)) {
+    let moved = if MAP.make_readable(index + new.div_ceil(CHUNK)) {
         // SAFETY: the addresses are ours; the block is the caller's.
         unsafe { move_onto(ptr, old, to, new) }
     } else {

@@ -74,11 +74,11 @@ fn index(slot: usize) -> usize {
 
 /// A slot for `size` bytes, aligned to its own size up to a page. Its
 /// contents are anything. The caller holds no lock.
-pub(crate) fn get(size: usize) -> Option<NonNull<u8>> {
+pub(crate) fn alloc(size: usize) -> Option<NonNull<u8>> {
     let slot = slot(size);
     debug_assert!(slot <= LARGEST);
     loop {
-        let held = POOL.lock.take()?;
+        let held = POOL.lock.lock()?;
         let got = POOL.slots.with(|slots| {
             // SAFETY: [POOL-LOCKED].
             let slots = unsafe { &mut *slots };
@@ -99,9 +99,9 @@ pub(crate) fn get(size: usize) -> Option<NonNull<u8>> {
 ///
 /// # Safety
 /// `at` came from [`get`] with the same size and is not used any more.
-pub(crate) unsafe fn put(at: NonNull<u8>, size: usize) {
+pub(crate) unsafe fn free(at: NonNull<u8>, size: usize) {
     let slot = slot(size);
-    let Some(_held) = POOL.lock.take() else { return };
+    let Some(_held) = POOL.lock.lock() else { return };
     POOL.used.fetch_sub(slot, ordering::count());
     POOL.slots.with(|slots| {
         // SAFETY: [POOL-LOCKED], and the slot is nobody's.
@@ -205,7 +205,7 @@ impl Slots {
 fn grow() -> Option<()> {
     let size = POOL.mapped.load(ordering::hint()).clamp(FIRST_SEGMENT, LAST_SEGMENT);
     let (at, size) = segment(size).or_else(|| segment(FIRST_SEGMENT))?;
-    let _held = POOL.lock.take()?;
+    let _held = POOL.lock.lock()?;
     POOL.mapped.fetch_add(size, ordering::count());
     POOL.slots.with(|slots| {
         // SAFETY: [POOL-LOCKED].
@@ -240,7 +240,7 @@ fn segment(size: usize) -> Option<(NonNull<u8>, usize)> {
 /// The segments: where each is, and its bytes. They are never unmapped.
 pub(crate) fn segments() -> impl Iterator<Item = (*mut u8, usize)> {
     (0..SEGMENTS).map_while(|index| {
-        let _held = POOL.lock.take()?;
+        let _held = POOL.lock.lock()?;
         POOL.slots.with(|slots| {
             // SAFETY: [POOL-LOCKED].
             let slots = unsafe { &*slots };
@@ -258,7 +258,7 @@ pub(crate) fn used() -> usize {
 /// an orphaned lock is simply free again.
 pub(crate) fn after_fork() {
     if POOL.lock.is_orphaned() {
-        POOL.lock.reset();
+        POOL.lock.force_unlock();
     }
 }
 
@@ -296,10 +296,10 @@ mod tests {
             if let Some(old) = held[place].take() {
                 assert!(old.bytes().iter().all(|byte| *byte == old.mark), "{} B", old.slot);
                 // SAFETY: got with this size.
-                unsafe { put(old.at, old.slot) };
+                unsafe { free(old.at, old.slot) };
             } else {
                 let slot = SMALLEST << below(9);
-                let new = Held { at: get(slot).unwrap(), slot, mark: round as u8 };
+                let new = Held { at: alloc(slot).unwrap(), slot, mark: round as u8 };
                 assert!(new.at.addr().get().is_multiple_of(slot.min(PAGE)));
                 new.bytes().fill(new.mark);
                 held[place] = Some(new);
@@ -307,7 +307,7 @@ mod tests {
         }
         held.into_iter().flatten().for_each(|old| {
             // SAFETY: as above.
-            unsafe { put(old.at, old.slot) }
+            unsafe { free(old.at, old.slot) }
         });
     }
 

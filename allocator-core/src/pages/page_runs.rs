@@ -12,7 +12,7 @@ use core::ptr::{self, NonNull};
 pub(crate) use crate::base::size_class::UNIT;
 
 use crate::base::lock::Lock;
-use crate::base::misuse::{self, Misuse, Place};
+use crate::base::misuse::{self, Location, Misuse};
 use crate::base::ordering;
 use crate::base::size_class::GRANULE;
 use crate::base::sync::{AtomicU16, Guarded};
@@ -37,14 +37,14 @@ const LOOKS: usize = 8;
 pub(crate) type Bits = [u64; WORDS];
 
 /// The page runs of one arena.
-pub(crate) struct Medium {
+pub(crate) struct PageRuns {
     id: u32,
     lock: Lock,
     lists: Guarded<Lists>,
 }
 
 // SAFETY: [RUNS-LOCKED] the lists are touched only under the lock.
-unsafe impl Sync for Medium {}
+unsafe impl Sync for PageRuns {}
 
 /// \[RUNS-LOCKED\] Touched only under the lock of the arena's runs.
 struct Lists {
@@ -105,9 +105,9 @@ pub(crate) const fn units(size: usize) -> usize {
     size.div_ceil(UNIT)
 }
 
-impl Medium {
+impl PageRuns {
     pub(crate) const fn new(id: u32) -> Self {
-        Medium {
+        PageRuns {
             id,
             lock: Lock::new(),
             lists: Guarded::new(Lists { heads: [ptr::null_mut(); LISTS] }),
@@ -115,17 +115,17 @@ impl Medium {
     }
 
     fn locked<R>(&self, f: impl FnOnce(&mut Lists) -> R) -> Option<R> {
-        let _held = self.lock.take()?;
+        let _held = self.lock.lock()?;
         // SAFETY: [RUNS-LOCKED].
         Some(self.lists.with(|lists| f(unsafe { &mut *lists })))
     }
 
     /// In the child of a fork: if a vanished thread was changing these runs,
     /// they are lost. Says so.
-    pub(crate) fn bury_if_orphaned(&self) -> bool {
+    pub(crate) fn mark_dead_if_orphaned(&self) -> bool {
         let orphaned = self.lock.is_orphaned();
         if orphaned {
-            self.lock.bury();
+            self.lock.mark_dead();
         }
         orphaned
     }
@@ -144,10 +144,10 @@ impl Medium {
     /// Maps another chunk for runs.
     #[cold]
     fn grow(&self) -> Option<()> {
-        let record = metadata::get(size_of::<Record>())?.cast::<Record>();
+        let record = metadata::alloc(size_of::<Record>())?.cast::<Record>();
         let Some(Mapped { at: chunk, .. }) = address_space::map(1, 1, CHUNK) else {
             // SAFETY: just got, and not used.
-            unsafe { metadata::put(record.cast(), size_of::<Record>()) };
+            unsafe { metadata::free(record.cast(), size_of::<Record>()) };
             return None;
         };
         let runs = Runs {
@@ -256,7 +256,7 @@ impl Medium {
                 // SAFETY: the chunk is off the lists and all free.
                 unsafe {
                     address_space::unmap(chunk, 1, CHUNK);
-                    metadata::put(record.cast(), size_of::<Record>());
+                    metadata::free(record.cast(), size_of::<Record>());
                 }
                 bytes
             }
@@ -302,7 +302,7 @@ fn record_of(ptr: *mut u8) -> NonNull<Runs> {
     let chunk = MAP.chunk(MAP.chunk_index(ptr));
     let runs = chunk.runs.load(ordering::through_block()).cast::<Runs>();
     NonNull::new(runs)
-        .unwrap_or_else(|| misuse::misuse(Misuse::Foreign, ptr, &Place { span: 0, block: 0 }, 0))
+        .unwrap_or_else(|| misuse::misuse(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, 0))
 }
 
 /// Checks that a run of `len` units, one of `units`, starts at `ptr`.
@@ -317,7 +317,7 @@ fn check(runs: &Runs, ptr: *mut u8, len: usize, units: usize, size: usize) {
     } else {
         Misuse::Layout
     };
-    let place = Place { span: MAP.chunk_base(runs.chunk).addr(), block: len * UNIT };
+    let place = Location { span: MAP.chunk_base(runs.chunk).addr(), block: len * UNIT };
     misuse::misuse(what, ptr, &place, size)
 }
 
@@ -326,7 +326,7 @@ pub(crate) fn bytes_at(ptr: *mut u8) -> usize {
     let units = len(record_of(ptr), (ptr.addr() % CHUNK) / UNIT);
     if units == 0 || !ptr.addr().is_multiple_of(UNIT) {
         let what = if units == 0 { Misuse::DoubleFree } else { Misuse::Interior };
-        let place = Place { span: MAP.chunk_base(MAP.chunk_index(ptr)).addr(), block: 0 };
+        let place = Location { span: MAP.chunk_base(MAP.chunk_index(ptr)).addr(), block: 0 };
         misuse::misuse(what, ptr, &place, 0);
     }
     units * UNIT

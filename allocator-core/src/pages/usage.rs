@@ -102,7 +102,7 @@ pub(crate) fn came_back(bytes: usize) {
 }
 
 /// Notes that so many bytes of spans in use went back to the system.
-pub(crate) fn hollowed(bytes: usize) {
+pub(crate) fn made_holes(bytes: usize) {
     USAGE.holes.fetch_add(bytes, ordering::count());
     USAGE.purged.fetch_add(bytes, ordering::count());
 }
@@ -206,7 +206,7 @@ fn next_look(mapped: usize) -> usize {
 }
 
 /// Whether it grew so far since this was last asked.
-pub(crate) fn grew() -> bool {
+pub(crate) fn take_grew() -> bool {
     GREW.swap(false, ordering::hint())
 }
 
@@ -228,7 +228,7 @@ pub(crate) fn look_again() -> bool {
 
 /// The least bytes that were free at a time since the last call: nobody wanted
 /// those meanwhile.
-pub(crate) fn low_water() -> usize {
+pub(crate) fn take_low_water() -> usize {
     USAGE.low.swap(dirty(), ordering::count()).min(dirty())
 }
 

@@ -33,16 +33,16 @@ pub(crate) fn attend() {
 #[cold]
 #[inline(never)]
 fn see_to_it() {
-    if BUSY.load(ordering::hint()) || BUSY.swap(true, ordering::lock_take()) {
+    if BUSY.load(ordering::hint()) || BUSY.swap(true, ordering::lock_acquire()) {
         return;
     }
-    if committed::is_over() {
+    if committed::check_over() {
         give_back();
-        if committed::is_over() && committed::tell() {
+        if committed::check_over() && committed::mark_told() {
             tell(committed::now());
         }
     }
-    BUSY.store(false, ordering::lock_free());
+    BUSY.store(false, ordering::lock_release());
 }
 
 /// Above the limit for the first time, all that is free goes back. Where the
@@ -67,5 +67,5 @@ extern "C" fn tell(bytes: usize) {
 
 /// In the child of a fork: nobody else sees to the limit here.
 pub(crate) fn after_fork() {
-    BUSY.store(false, ordering::lock_free());
+    BUSY.store(false, ordering::lock_release());
 }

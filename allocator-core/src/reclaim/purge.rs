@@ -44,10 +44,10 @@ pub(crate) fn make_room() -> bool {
 /// Gives back about `want` bytes. Returns how many it was; `None`: another
 /// thread is at it.
 pub(crate) fn purge(want: usize) -> Option<usize> {
-    if BUSY.swap(true, ordering::lock_take()) {
+    if BUSY.swap(true, ordering::lock_acquire()) {
         return None;
     }
-    let chunks = MAP.opened_chunks();
+    let chunks = MAP.readable_chunks();
     let mut done = if want == 0 { 0 } else { huge_block::purge() };
     address_space::unmap_spares();
     let mut at = CURSOR.load(ordering::hint()).min(chunks);
@@ -64,7 +64,7 @@ pub(crate) fn purge(want: usize) -> Option<usize> {
     // The next purge begins at the top again where this one found enough.
     CURSOR.store(if done >= want { chunks } else { at }, ordering::hint());
     usage::shrank_to(address_space::mapped());
-    BUSY.store(false, ordering::lock_free());
+    BUSY.store(false, ordering::lock_release());
     Some(done)
 }
 
@@ -89,7 +89,7 @@ fn purge_granules(index: usize, dirty: u64) -> usize {
     let granules = &MAP.chunk(index).granules;
     let base = MAP.chunk_base(index);
     if granules.claim_all() {
-        let bytes = granules.soil(u64::MAX) as usize * GRANULE;
+        let bytes = granules.take_dirty(u64::MAX).count_ones() as usize * GRANULE;
         usage::cleaned(bytes);
         // SAFETY: we claimed all of the chunk.
         unsafe { address_space::unmap(index, 1, CHUNK) };
@@ -121,5 +121,5 @@ fn of_free_pages(dirty: u64, free: u64, page: usize) -> u64 {
 /// In the child of a fork: nobody else purges here. What a vanished thread
 /// had claimed to purge stays claimed, and is lost.
 pub(crate) fn after_fork() {
-    BUSY.store(false, ordering::lock_free());
+    BUSY.store(false, ordering::lock_release());
 }

@@ -1,27 +1,27 @@
-//! Sending freed blocks to their homes, and the boxes they travel in. The
+//! Sending freed blocks to their heaps, and the batches they travel in. The
 //! caller holds no lock.
 
 use core::ptr::{self, NonNull};
 
-use crate::base::misuse::{self, Misuse, Place};
-use crate::heaps::heap::{Home, Millis, Open};
+use crate::base::misuse::{self, Location, Misuse};
+use crate::heaps::heap::{Heap, LockedHeap, Millis};
 use crate::heaps::heap_table;
-use crate::heaps::remote_queue::{BOX_BLOCKS, Closed, MailBox};
+use crate::heaps::remote_queue::{BATCH_BLOCKS, Batch, Closed};
 use crate::pages::arena;
 use crate::pages::metadata;
 use crate::spans::page_map::{self, MAP};
-use crate::spans::span::NO_HOME;
+use crate::spans::span::NO_HEAP;
 use crate::sys;
 
-/// A group of at least so many blocks of one owner travels in boxes; the bits
+/// A group of at least so many blocks of one owner travels in batches; the bits
 /// of smaller ones are set by the sender, if the owner's lock is free.
 #[cfg(not(strata_loom))]
-const BOX_WORTHWHILE: usize = 32;
+const BATCH_WORTHWHILE: usize = 32;
 /// Small, for the models.
 #[cfg(strata_loom)]
-const BOX_WORTHWHILE: usize = 2;
+const BATCH_WORTHWHILE: usize = 2;
 
-/// Boxes that wait in an inbox before a sender puts their contents away for
+/// Batches that wait in an remote queue before a sender puts their contents away for
 /// the owner, who seems to be asleep.
 #[cfg(not(strata_loom))]
 const DEEP: u32 = 4;
@@ -29,62 +29,62 @@ const DEEP: u32 = 4;
 #[cfg(strata_loom)]
 const DEEP: u32 = 2;
 
-/// Boxes that wait in an inbox before a sender does so in any case: some
+/// Batches that wait in an remote queue before a sender does so in any case: some
 /// thousands of blocks. The owner is awake, but does not allocate.
 const MUCH: u32 = 256;
 
 /// Blocks that are grouped by owner at once.
 const AT_ONCE: usize = 256;
 
-/// Boxes kept by a thread for its next mail.
+/// Batches kept by a thread for its next batches.
 const KEPT: usize = 8;
 
-/// Empty boxes of one thread (or of nobody, in passing).
-pub(crate) struct Boxes {
-    list: *mut MailBox,
+/// Empty batches of one thread (or of nobody, in passing).
+pub(crate) struct Batches {
+    list: *mut Batch,
     count: usize,
 }
 
-impl Boxes {
+impl Batches {
     pub(crate) const fn new() -> Self {
-        Boxes { list: ptr::null_mut(), count: 0 }
+        Batches { list: ptr::null_mut(), count: 0 }
     }
 
-    fn get(&mut self) -> Option<NonNull<MailBox>> {
-        let Some(mail) = NonNull::new(self.list) else {
-            return Some(metadata::get(size_of::<MailBox>())?.cast());
+    fn get(&mut self) -> Option<NonNull<Batch>> {
+        let Some(batch) = NonNull::new(self.list) else {
+            return Some(metadata::alloc(size_of::<Batch>())?.cast());
         };
-        // SAFETY: [BOX-ONE-PLACE] boxes on our list are ours.
-        self.list = unsafe { mail.as_ref().open(|contents| contents.next) };
+        // SAFETY: [BATCH-ONE-PLACE] batches on our list are ours.
+        self.list = unsafe { batch.as_ref().with(|contents| contents.next) };
         self.count -= 1;
-        Some(mail)
+        Some(batch)
     }
 
-    fn put(&mut self, mail: NonNull<MailBox>) {
+    fn put(&mut self, batch: NonNull<Batch>) {
         if self.count == KEPT {
-            // SAFETY: [BOX-ONE-PLACE] the box is ours, and came from the pool.
-            unsafe { metadata::put(mail.cast(), size_of::<MailBox>()) };
+            // SAFETY: [BATCH-ONE-PLACE] the batch is ours, and came from the pool.
+            unsafe { metadata::free(batch.cast(), size_of::<Batch>()) };
             return;
         }
-        // SAFETY: [BOX-ONE-PLACE] the box is ours.
-        unsafe { mail.as_ref().open(|contents| contents.next = self.list) };
-        self.list = mail.as_ptr();
+        // SAFETY: [BATCH-ONE-PLACE] the batch is ours.
+        unsafe { batch.as_ref().with(|contents| contents.next = self.list) };
+        self.list = batch.as_ptr();
         self.count += 1;
     }
 
-    /// Gives all boxes back to the pool.
+    /// Gives all batches back to the pool.
     pub(crate) fn empty(&mut self) {
-        while let Some(mail) = NonNull::new(self.list) {
-            // SAFETY: [BOX-ONE-PLACE] boxes on our list are ours, from the pool.
+        while let Some(batch) = NonNull::new(self.list) {
+            // SAFETY: [BATCH-ONE-PLACE] batches on our list are ours, from the pool.
             unsafe {
-                self.list = mail.as_ref().open(|contents| contents.next);
-                metadata::put(mail.cast(), size_of::<MailBox>());
+                self.list = batch.as_ref().with(|contents| contents.next);
+                metadata::free(batch.cast(), size_of::<Batch>());
             }
         }
         self.count = 0;
     }
 
-    /// Sends every block home. They are small, ours, and in no other place.
+    /// Sends every block heap. They are small, ours, and in no other place.
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
@@ -132,55 +132,57 @@ impl Boxes {
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
     unsafe fn send_group(&mut self, id: u32, blocks: &mut [*mut u8]) {
-        let Some(home) = heap_table::get(id) else {
+        let Some(heap) = heap_table::get(id) else {
             // SAFETY: by the caller.
-            return unsafe { send_strays(blocks) };
+            return unsafe { resend(blocks) };
         };
         let mut left = blocks.len();
-        if left < BOX_WORTHWHILE
-            && let Some(open) = home.try_open()
+        if left < BATCH_WORTHWHILE
+            && let Some(locked) = heap.try_lock()
         {
-            // SAFETY: by the caller: those left have other homes by now.
+            // SAFETY: by the caller: those left have other heaps by now.
             return unsafe {
-                left = put_away(open, blocks);
-                send_strays(&blocks[..left]);
+                left = put_away(locked, blocks);
+                resend(&blocks[..left]);
             };
         }
         while left != 0 {
-            let len = left.min(BOX_BLOCKS);
+            let len = left.min(BATCH_BLOCKS);
             let part = &mut blocks[left - len..left];
             // SAFETY: by the caller.
             unsafe {
-                if !self.mail(home, part) {
-                    Self::send_by_hand(home, part);
+                if !self.push_batch(heap, part) {
+                    Self::put_locked(heap, part);
                 }
             }
             left -= len;
         }
     }
 
-    /// Posts one box of blocks; false if there is no box, or nobody to post to.
+    /// Pushes one batch of blocks; false if there is no batch, or nobody to push to.
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
-    unsafe fn mail(&mut self, home: &Home, blocks: &[*mut u8]) -> bool {
-        let Some(mail) = self.get() else { return false };
-        // SAFETY: [BOX-ONE-PLACE] the box is in our hands.
+    unsafe fn push_batch(&mut self, heap: &Heap, blocks: &[*mut u8]) -> bool {
+        let Some(batch) = self.get() else { return false };
+        // SAFETY: [BATCH-ONE-PLACE] the batch is in our hands.
         unsafe {
-            mail.as_ref().open(|contents| {
+            batch.as_ref().with(|contents| {
                 contents.blocks[..blocks.len()].copy_from_slice(blocks);
                 contents.len = blocks.len();
             });
         }
-        match home.post(mail) {
+        match heap.push(batch) {
             Ok(depth) => {
-                if depth >= DEEP && (depth >= MUCH || home.sleeps(sys::monotonic_ms() as Millis)) {
-                    self.relieve(home);
+                if depth >= DEEP
+                    && (depth >= MUCH || heap.observe_idle(sys::monotonic_ms() as Millis))
+                {
+                    self.drain_sleeper(heap);
                 }
                 true
             }
             Err(Closed) => {
-                self.put(mail);
+                self.put(batch);
                 false
             }
         }
@@ -191,63 +193,63 @@ impl Boxes {
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
-    unsafe fn send_by_hand(home: &Home, blocks: &mut [*mut u8]) {
-        let Some(open) = home.open() else { return };
+    unsafe fn put_locked(heap: &Heap, blocks: &mut [*mut u8]) {
+        let Some(locked) = heap.lock() else { return };
         // SAFETY: by the caller.
         unsafe {
-            let left = put_away(open, blocks);
-            send_strays(&blocks[..left]);
+            let left = put_away(locked, blocks);
+            resend(&blocks[..left]);
         }
     }
 
-    /// Puts the mail of a home away for its owner, if its lock is free.
+    /// Puts the batches of a heap away for its owner, if its lock is free.
     #[cold]
-    pub(crate) fn relieve(&mut self, home: &Home) {
-        if let Some(open) = home.try_open() {
-            self.drain(open);
+    pub(crate) fn drain_sleeper(&mut self, heap: &Heap) {
+        if let Some(locked) = heap.try_lock() {
+            self.drain(locked);
         }
     }
 
-    /// As [`relieve`](Self::relieve), waiting for the lock: no mail is left that came
+    /// As [`drain_sleeper`](Self::drain), waiting for the lock: no batches is left that came
     /// before.
     #[cold]
-    pub(crate) fn relieve_surely(&mut self, home: &Home) {
-        if let Some(open) = home.open() {
-            self.drain(open);
+    pub(crate) fn drain_surely(&mut self, heap: &Heap) {
+        if let Some(locked) = heap.lock() {
+            self.drain(locked);
         }
     }
 
-    fn drain(&mut self, mut open: Open<'_>) {
-        let mail = open.drain();
-        arena::retire(open.close());
-        self.unpack(mail);
+    fn drain(&mut self, mut locked: LockedHeap<'_>) {
+        let received = locked.drain();
+        arena::release_spans(locked.unlock());
+        self.recycle(received);
     }
 
-    /// Keeps the boxes of drained mail, and sends on what is left in them.
-    pub(crate) fn unpack(&mut self, mut list: *mut MailBox) {
-        while let Some(mail) = NonNull::new(list) {
-            // SAFETY: [BOX-ONE-PLACE] drained boxes are ours.
+    /// Keeps the batches of drained batches, and sends on what is left in them.
+    pub(crate) fn recycle(&mut self, mut list: *mut Batch) {
+        while let Some(batch) = NonNull::new(list) {
+            // SAFETY: [BATCH-ONE-PLACE] drained batches are ours.
             list = unsafe {
-                mail.as_ref().open(|contents| {
-                    // SAFETY: [LIVE-PINS-SPAN] blocks in the mail are out still.
-                    send_strays(&contents.blocks[..contents.len]);
+                batch.as_ref().with(|contents| {
+                    // SAFETY: [LIVE-PINS-SPAN] blocks in the batches are out still.
+                    resend(&contents.blocks[..contents.len]);
                     contents.next
                 })
             };
-            self.put(mail);
+            self.put(batch);
         }
     }
 }
 
-/// Puts blocks away in an open home. Returns how many have another home; they
+/// Puts blocks away in an open heap. Returns how many have another heap; they
 /// are in front.
 ///
 /// # Safety
 /// \[LIVE-PINS-SPAN\]
-unsafe fn put_away(mut open: Open<'_>, blocks: &mut [*mut u8]) -> usize {
+unsafe fn put_away(mut locked: LockedHeap<'_>, blocks: &mut [*mut u8]) -> usize {
     // SAFETY: by the caller.
-    let left = unsafe { open.put(blocks) };
-    arena::retire(open.close());
+    let left = unsafe { locked.put(blocks) };
+    arena::release_spans(locked.unlock());
     left
 }
 
@@ -255,44 +257,44 @@ unsafe fn put_away(mut open: Open<'_>, blocks: &mut [*mut u8]) -> usize {
 ///
 /// # Safety
 /// \[LIVE-PINS-SPAN\]
-unsafe fn send_strays(blocks: &[*mut u8]) {
+unsafe fn resend(blocks: &[*mut u8]) {
     for block in blocks {
         // SAFETY: by the caller.
         unsafe { send_one(*block) };
     }
 }
 
-/// Puts a block into its span, under the lock of the home that the span names;
+/// Puts a block into its span, under the lock of the heap that the span names;
 /// and again, if that is no longer right then. (A span moves a few times at
 /// most: when its thread ends, when it is stolen, when it is lent.)
 ///
 /// The span is asked, not its entry: who moves a span holds the lock of the
-/// home that it names, so we wait there. The entry names the next home a
+/// heap that it names, so we wait there. The entry names the next heap a
 /// little earlier, at which we would be turned away again and again.
 ///
 /// # Safety
 /// \[LIVE-PINS-SPAN\]
 pub(crate) unsafe fn send_one(block: *mut u8) {
-    // A home that was lost in a fork takes nothing: the block is lost.
+    // A heap that was lost in a fork takes nothing: the block is lost.
     // SAFETY: by the caller, here and below.
-    while let Some(open) = unsafe { home_of(block) }.and_then(Home::open) {
+    while let Some(locked) = unsafe { heap_of(block) }.and_then(Heap::lock) {
         // SAFETY: as above.
-        if unsafe { put_away(open, &mut [block]) } == 0 {
+        if unsafe { put_away(locked, &mut [block]) } == 0 {
             break;
         }
     }
 }
 
-/// The home of a block's span. A span that is not in use gives away that the
+/// The heap of a block's span. A span that is not in use gives away that the
 /// block was freed before.
 ///
 /// # Safety
 /// \[LIVE-PINS-SPAN\]
-unsafe fn home_of(block: *mut u8) -> Option<&'static Home> {
+unsafe fn heap_of(block: *mut u8) -> Option<&'static Heap> {
     // SAFETY: by the caller; what once was a span stays one.
-    let id = unsafe { page_map::span_of(block).as_ref() }.home();
-    if id == NO_HOME {
-        misuse::misuse(Misuse::DoubleFree, block, &Place { span: 0, block: 0 }, 0);
+    let id = unsafe { page_map::span_of(block).as_ref() }.heap();
+    if id == NO_HEAP {
+        misuse::misuse(Misuse::DoubleFree, block, &Location { span: 0, block: 0 }, 0);
     }
     heap_table::get(id)
 }

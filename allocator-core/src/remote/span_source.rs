@@ -19,16 +19,17 @@ const LOOKS: u32 = 8;
 /// Where the next thief looks.
 static THIEF: AtomicU32 = AtomicU32::new(0);
 
-/// A span of `class` that names the home `to`, in the caller's hands: one that
+/// A span of `class` that names the heap `to`, in the caller's hands: one that
 /// the arena has, or another arena; else one of a thread that sleeps; else a
 /// fresh one.
 pub(crate) fn find_span(shard: usize, class: usize, to: u32) -> Option<NonNull<Span>> {
     let shards = arena::count();
-    let lend = |i| span_transfer::lend(&arena::get((shard + i) % shards).home, class, to);
+    let transfer =
+        |i| span_transfer::transfer_one(&arena::get((shard + i) % shards).heap, class, to);
     let fresh = || arena::claim_span(shard, class, to);
     (0..shards)
-        .find_map(lend)
-        .or_else(|| steal(shard, class, to).then(|| lend(0))?)
+        .find_map(transfer)
+        .or_else(|| steal(shard, class, to).then(|| transfer(0))?)
         .or_else(fresh)
         .or_else(|| purge::make_room().then(fresh)?)
 }
@@ -43,14 +44,14 @@ pub(crate) unsafe fn take_shared(
     end: *mut *mut u8,
     want: usize,
 ) -> usize {
-    let home = &arena::get(shard).home;
+    let heap = &arena::get(shard).heap;
     // SAFETY: by the caller.
-    let mut got = unsafe { span_transfer::take(home, None, class, end, want) };
+    let mut got = unsafe { span_transfer::take(heap, None, class, end, want) };
     if got == 0
-        && let Some(span) = find_span(shard, class, home.id())
+        && let Some(span) = find_span(shard, class, heap.id())
     {
-        // SAFETY: by the caller; the span names the home.
-        got = unsafe { span_transfer::take(home, Some(span), class, end, want) };
+        // SAFETY: by the caller; the span names the heap.
+        got = unsafe { span_transfer::take(heap, Some(span), class, end, want) };
     }
     got
 }
@@ -66,8 +67,8 @@ fn steal(shard: usize, class: usize, me: u32) -> bool {
     let first = THIEF.fetch_add(looks, ordering::hint());
     for look in 0..looks {
         let id = ids.start + first.wrapping_add(look) % count;
-        if let Some(home) = heap_table::get(id).filter(|home| id != me && home.sleeps(now)) {
-            stolen |= span_transfer::rob(home, &arena::get(shard).home, class);
+        if let Some(heap) = heap_table::get(id).filter(|heap| id != me && heap.observe_idle(now)) {
+            stolen |= span_transfer::steal(heap, &arena::get(shard).heap, class);
         }
     }
     stolen

@@ -52,7 +52,7 @@ pub struct Explanation {
     pub rounding_bytes: usize,
     /// Free blocks in the magazines of threads.
     pub cached_bytes: usize,
-    /// Free blocks in spans that have live blocks, too; those on their way home
+    /// Free blocks in spans that have live blocks, too; those on their way heap
     /// from other threads; and the ends of spans, which hold no block.
     pub span_free_bytes: usize,
     /// Free spans within the bound of what may be held.

@@ -9,7 +9,7 @@ use crate::pages::metadata;
 use crate::pages::page_runs::{UNIT, UNITS};
 use crate::process::init;
 use crate::spans::page_map::{self, CHUNK, CHUNK_TABLE, MAP};
-use crate::spans::span::NO_HOME;
+use crate::spans::span::NO_HEAP;
 use crate::sys;
 
 /// Bytes of physical memory, by what has them.
@@ -39,7 +39,7 @@ pub(crate) fn read() -> Residency {
         clean: 0,
         metadata: 0,
     };
-    let (mut at, end) = (0, MAP.opened_chunks());
+    let (mut at, end) = (0, MAP.readable_chunks());
     while at < end {
         at += residency.add_chunk(at);
     }
@@ -77,12 +77,12 @@ impl Residency {
         let base = MAP.chunk_base(index);
         let entry = MAP.entry(base);
         match page_map::kind(entry) {
-            page_map::HUGE if page_map::owner(entry) != NO_HOME => {
+            page_map::HUGE if page_map::owner(entry) != NO_HEAP => {
                 let (size, chunks) = huge_block::extent(index);
                 self.large += bytes(base, size);
                 return chunks.max(1);
             }
-            page_map::MEDIUM if page_map::owner(entry) != NO_HOME => {
+            page_map::MEDIUM if page_map::owner(entry) != NO_HEAP => {
                 self.add_runs(index, page_map::owner(entry))
             }
             _ => self.add_granules(index),
@@ -115,7 +115,7 @@ impl Residency {
         for_units(base, CHUNK, |offset| {
             let entry = MAP.entry(base.wrapping_add(offset));
             let granule = offset / GRANULE;
-            if page_map::owner(entry) != NO_HOME {
+            if page_map::owner(entry) != NO_HEAP {
                 if let Some(span) = self.spans.get_mut(page_map::kind(entry) as usize) {
                     *span += UNIT;
                 }

@@ -69,8 +69,8 @@ pub(crate) fn read() -> Stats {
         let cached = registry::cached(class);
         let out = arena::all()
             .iter()
-            .map(|arena| arena.home.out(class))
-            .chain(registry::homes().map(|home| home.out(class)))
+            .map(|arena| arena.heap.out(class))
+            .chain(registry::heaps().map(|heap| heap.out(class)))
             .fold(0, u32::wrapping_add)
             .wrapping_sub(registry::returned(class));
         ClassStats {

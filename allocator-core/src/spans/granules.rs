@@ -62,9 +62,9 @@ impl Granules {
 
     /// All granules free and clean: a chunk just mapped. Those who have an old
     /// hint of it may be at these words, so both are swapped.
-    pub(crate) fn open(&self) {
+    pub(crate) fn reset_free(&self) {
         self.dirty.swap(0, ordering::claimed());
-        self.free.swap(u64::MAX, ordering::granules_free());
+        self.free.swap(u64::MAX, ordering::granules_return());
     }
 
     /// Which are free, for a guess.
@@ -117,16 +117,11 @@ impl Granules {
         if dirty != 0 && sync::step("granules_dirty") {
             self.dirty.fetch_or(dirty, ordering::claimed());
         }
-        self.free.fetch_or(bits, ordering::granules_free()) | bits
+        self.free.fetch_or(bits, ordering::granules_return()) | bits
     }
 
-    /// How many of the granules that the caller has claimed hold memory; they
-    /// are no longer counted as free memory.
-    pub(crate) fn soil(&self, claimed: u64) -> u32 {
-        (self.dirty.fetch_and(!claimed, ordering::claimed()) & claimed).count_ones()
-    }
-
-    /// As [`soil`](Self::soil), but says which.
+    /// Which of the granules that the caller has claimed hold memory; they are no
+    /// longer counted as free memory.
     pub(crate) fn take_dirty(&self, claimed: u64) -> u64 {
         self.dirty.fetch_and(!claimed, ordering::claimed()) & claimed
     }

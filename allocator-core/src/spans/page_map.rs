@@ -89,7 +89,7 @@ pub(crate) const PIECE: usize = 256;
 pub(crate) struct Map {
     base: AtomicUsize,
     /// Granules whose entries can be read.
-    opened: AtomicUsize,
+    readable: AtomicUsize,
     entries: AtomicPtr<AtomicU32>,
     chunks: AtomicPtr<Chunk>,
 }
@@ -100,26 +100,26 @@ pub(crate) struct View {
     /// What to add to an address for its offset in the window. Others write
     /// this word, too: see [`forget`](Self::forget).
     minus_base: AtomicUsize,
-    opened: Cell<usize>,
+    readable: Cell<usize>,
     entries: Cell<*const AtomicU32>,
 }
 
 /// With this for `minus_base`, all addresses lie beyond any window.
-const FORGOTTEN: usize = 1 << 62;
+const INVALIDATED: usize = 1 << 62;
 
 impl View {
     /// Sees nothing: every pointer seems not to be ours.
-    pub(crate) const fn nothing() -> Self {
+    pub(crate) const fn empty() -> Self {
         View {
             minus_base: AtomicUsize::new(0),
-            opened: Cell::new(0),
+            readable: Cell::new(0),
             entries: Cell::new(ptr::null()),
         }
     }
 
     /// Brings the view up to date. Called by its thread.
-    pub(crate) fn look(&self) {
-        self.opened.set(MAP.opened.load(ordering::through_block()));
+    pub(crate) fn refresh(&self) {
+        self.readable.set(MAP.readable.load(ordering::through_block()));
         self.entries.set(MAP.entries.load(ordering::through_block()));
         let base = MAP.base.load(ordering::through_block());
         self.minus_base.store(base.wrapping_neg(), ordering::hint());
@@ -127,13 +127,13 @@ impl View {
 
     /// Makes the thread see nothing, so that its next free takes the slow way.
     /// Anybody may; the thread may look just then, and the wish is lost.
-    pub(crate) fn forget(&self) {
-        self.minus_base.store(FORGOTTEN, ordering::hint());
+    pub(crate) fn invalidate(&self) {
+        self.minus_base.store(INVALIDATED, ordering::hint());
     }
 
     /// Whether somebody made the thread see nothing.
-    pub(crate) fn is_forgotten(&self) -> bool {
-        self.minus_base.load(ordering::hint()) == FORGOTTEN
+    pub(crate) fn is_invalidated(&self) -> bool {
+        self.minus_base.load(ordering::hint()) == INVALIDATED
     }
 
     /// The entry of the granule that `ptr` is in, if the view goes so far.
@@ -141,10 +141,10 @@ impl View {
     pub(crate) fn entry(&self, ptr: *mut u8) -> Option<u32> {
         let offset = self.minus_base.load(ordering::hint()).wrapping_add(ptr.addr());
         let granule = offset >> GRANULE_SHIFT;
-        if granule >= self.opened.get() {
+        if granule >= self.readable.get() {
             return None;
         }
-        // SAFETY: [MAP-OPENED] entries below `opened` are readable for ever.
+        // SAFETY: [MAP-OPENED] entries below `readable` are readable for ever.
         Some(unsafe { (*self.entries.get().add(granule)).load(ordering::through_block()) })
     }
 }
@@ -153,7 +153,7 @@ impl View {
 #[derive(Clone, Copy)]
 pub(crate) struct Entries {
     base: usize,
-    opened: usize,
+    readable: usize,
     start: *const AtomicU32,
 }
 
@@ -163,17 +163,17 @@ impl Entries {
     #[inline(always)]
     pub(crate) fn of(&self, ptr: *mut u8) -> u32 {
         let granule = ptr.addr().wrapping_sub(self.base) >> GRANULE_SHIFT;
-        if granule >= self.opened {
+        if granule >= self.readable {
             return 0;
         }
-        // SAFETY: [MAP-OPENED] entries below `opened` are readable for ever.
+        // SAFETY: [MAP-OPENED] entries below `readable` are readable for ever.
         unsafe { (*self.start.add(granule)).load(ordering::through_block()) }
     }
 }
 
 pub(crate) static MAP: Map = Map {
     base: AtomicUsize::new(0),
-    opened: AtomicUsize::new(0),
+    readable: AtomicUsize::new(0),
     entries: AtomicPtr::new(ptr::null_mut()),
     chunks: AtomicPtr::new(ptr::null_mut()),
 };
@@ -207,7 +207,7 @@ impl Map {
     pub(crate) fn entries(&self) -> Entries {
         Entries {
             base: self.base.load(ordering::through_block()),
-            opened: self.opened.load(ordering::through_block()),
+            readable: self.readable.load(ordering::through_block()),
             start: self.entries.load(ordering::through_block()),
         }
     }
@@ -231,7 +231,7 @@ impl Map {
         let first = self.granule(ptr);
         let entries = self.entries.load(ordering::through_block());
         for granule in first..first + count {
-            // SAFETY: [MAP-OPENED] our memory lies below `opened`.
+            // SAFETY: [MAP-OPENED] our memory lies below `readable`.
             unsafe { (*entries.add(granule)).store(entry, ordering::through_block()) };
         }
     }
@@ -258,15 +258,15 @@ impl Map {
     }
 
     /// Opened chunks.
-    pub(crate) fn opened_chunks(&self) -> usize {
-        self.opened.load(ordering::hint()) / PER_CHUNK
+    pub(crate) fn readable_chunks(&self) -> usize {
+        self.readable.load(ordering::hint()) / PER_CHUNK
     }
 
     /// Opens the tables for the chunks below `end`. The caller holds no lock;
     /// two threads may open the same part: the calls have no effect twice.
-    pub(crate) fn open(&self, end: usize) -> bool {
-        let opened = self.opened_chunks();
-        if end <= opened {
+    pub(crate) fn make_readable(&self, end: usize) -> bool {
+        let readable = self.readable_chunks();
+        if end <= readable {
             return true;
         }
         let end = end.next_multiple_of(PIECE);
@@ -275,12 +275,12 @@ impl Map {
         let opens = |table: *mut u8, bytes: fn(usize) -> usize| {
             // SAFETY: [MAP-RESERVED] the tables were reserved for the whole
             // window, in which `end` lies.
-            unsafe { sys::commit(table.add(bytes(opened)), bytes(end) - bytes(opened)) }
+            unsafe { sys::commit(table.add(bytes(readable)), bytes(end) - bytes(readable)) }
         };
         if !opens(chunks, chunks_bytes) || !opens(entries, entries_bytes) {
             return false;
         }
-        self.opened.fetch_max(end * PER_CHUNK, ordering::through_block());
+        self.readable.fetch_max(end * PER_CHUNK, ordering::through_block());
         true
     }
 
@@ -303,7 +303,7 @@ impl Map {
 
     /// Gives back the addresses of the tables for chunks from `now` to
     /// `end`, which the window has no more.
-    pub(crate) fn close(&self, now: usize, end: usize) {
+    pub(crate) fn release_tables(&self, now: usize, end: usize) {
         let entries = self.entries.load(ordering::hint()).cast::<u8>();
         let chunks = self.chunks.load(ordering::hint()).cast::<u8>();
         // SAFETY: [MAP-RESERVED] these parts were reserved and never opened,
@@ -334,7 +334,7 @@ impl Chunk {
     }
 
     /// Makes granules `first..first+len` one span.
-    pub(crate) fn join(&self, first: usize, len: usize) -> NonNull<Span> {
+    pub(crate) fn set_span(&self, first: usize, len: usize) -> NonNull<Span> {
         for head in &self.heads[first..first + len] {
             head.store(first as u8, ordering::through_block());
         }
@@ -365,7 +365,7 @@ pub(crate) fn span_base(block: *mut u8) -> usize {
     MAP.chunk_base(index).addr() + head * GRANULE
 }
 
-/// Publishes who owns a span, for frees to find: a copy of its home.
+/// Publishes who owns a span, for frees to find: a copy of its heap.
 pub(crate) fn publish_owner(body: &Body, owner: u32) {
     MAP.set(body.base, body.bytes() / GRANULE, entry_of(owner, u32::from(body.class)));
 }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  ├────── 48 B ──────┼───────── 64 B ─────────┼ 8 B ┼ 8 B ┤  one span, to scale
-//!  home│class…│base│…  │ 512 bits of free blocks │holes│spare
+//!  heap│class…│base│…  │ 512 bits of free blocks │holes│spare
 //!                        (classes under 64 B: up to 2048 bits elsewhere)
 //! ```
 //!
@@ -14,7 +14,7 @@
 
 use core::ptr::{self, NonNull};
 
-use crate::base::misuse::{self, Misuse, Place};
+use crate::base::misuse::{self, Location, Misuse};
 use crate::base::ordering;
 use crate::base::size_class::{self, GRANULE, SHAPES, Shape, UNIT};
 use crate::base::sync::{AtomicU32, Guarded};
@@ -23,15 +23,15 @@ use crate::spans::granules;
 /// Words of the bitmap that stand in the span itself.
 const INLINE_WORDS: usize = 8;
 
-/// No home: the span is not in use.
-pub(crate) const NO_HOME: u32 = 0;
+/// No heap: the span is not in use.
+pub(crate) const NO_HEAP: u32 = 0;
 
-/// Which of its home's lists a span is on.
+/// Which of its heap's lists a span is on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub(crate) enum Shelf {
-    /// On none: just made, or on its way to another home.
-    InHand,
+pub(crate) enum List {
+    /// On none: just made, or on its way to another heap.
+    Detached,
     /// Among those with free blocks.
     Partial,
     /// Among those without.
@@ -42,16 +42,16 @@ pub(crate) enum Shelf {
 pub(crate) struct Span {
     /// Whose lock guards the body: the truth, of which the map's entries are
     /// a published copy.
-    home: AtomicU32,
+    heap: AtomicU32,
     body: Guarded<Body>,
 }
 
-/// \[HOME-LOCKED\] Touched only under the lock of the span's home, or, while
+/// \[HEAP-LOCKED\] Touched only under the lock of the span's heap, or, while
 /// it has none, by the one who claimed its granules.
 #[repr(C)]
 pub(crate) struct Body {
     pub(crate) class: u8,
-    pub(crate) shelf: Shelf,
+    pub(crate) list: List,
     /// No word below this one has a free block.
     low: u8,
     /// Whether blocks were taken since [`rests`](Self::rests) last asked.
@@ -77,10 +77,10 @@ impl Span {
     #[cfg(strata_loom)]
     pub(crate) fn new() -> Self {
         Span {
-            home: AtomicU32::new(NO_HOME),
+            heap: AtomicU32::new(NO_HEAP),
             body: Guarded::new(Body {
                 class: 0,
-                shelf: Shelf::InHand,
+                list: List::Detached,
                 low: 0,
                 taken: false,
                 free: 0,
@@ -94,26 +94,26 @@ impl Span {
         }
     }
 
-    /// Whose it is. Stands still while the asker holds that home's lock.
+    /// Whose it is. Stands still while the asker holds that heap's lock.
     #[inline]
-    pub(crate) fn home(&self) -> u32 {
-        self.home.load(ordering::home_check())
+    pub(crate) fn heap(&self) -> u32 {
+        self.heap.load(ordering::span_heap_check())
     }
 
-    /// Moves it to another home: the last thing done to it under the lock of
+    /// Moves it to another heap: the last thing done to it under the lock of
     /// the present one, after the map's entries.
     #[inline]
-    pub(crate) fn set_home(&self, home: u32) {
-        self.home.store(home, ordering::home_move());
+    pub(crate) fn set_heap(&self, heap: u32) {
+        self.heap.store(heap, ordering::span_heap_set());
     }
 
     /// The body, for the one who may touch it.
     ///
     /// # Safety
-    /// \[HOME-LOCKED\]
+    /// \[HEAP-LOCKED\]
     #[inline(always)]
     pub(crate) unsafe fn body<R>(&self, f: impl FnOnce(&mut Body) -> R) -> R {
-        // SAFETY: [HOME-LOCKED] by the caller.
+        // SAFETY: [HEAP-LOCKED] by the caller.
         self.body.with(|body| f(unsafe { &mut *body }))
     }
 }
@@ -134,11 +134,11 @@ impl Body {
     /// where a bitmap stands that does not fit here.
     ///
     /// # Safety
-    /// \[HOME-LOCKED\], and `long` has room for [`size_class::MAX_WORDS`].
+    /// \[HEAP-LOCKED\], and `long` has room for [`size_class::MAX_WORDS`].
     pub(crate) unsafe fn carve(&mut self, class: usize, base: *mut u8, long: *mut u64) {
         let shape = &SHAPES[class];
         self.class = class as u8;
-        self.shelf = Shelf::InHand;
+        self.list = List::Detached;
         self.low = 0;
         self.taken = true;
         self.holes = 0;
@@ -163,7 +163,7 @@ impl Body {
     /// there is such a one among so many.
     ///
     /// # Safety
-    /// \[HOME-LOCKED\]; `want` slots below `end` are the caller's to write.
+    /// \[HEAP-LOCKED\]; `want` slots below `end` are the caller's to write.
     pub(crate) unsafe fn take(
         &mut self,
         mut end: *mut *mut u8,
@@ -243,25 +243,25 @@ impl Body {
     }
 
     /// Whether no block was taken since this was last asked.
-    pub(crate) fn rests(&mut self) -> bool {
-        !core::mem::replace(&mut self.taken, false)
+    pub(crate) fn reset_taken(&mut self) -> bool {
+        core::mem::replace(&mut self.taken, false)
     }
 
     /// Units that could become holes, as whole pages of `page` units (a power of
     /// two): no block that lies there, in part or whole, is out.
-    pub(crate) fn hollow(&self, page: usize) -> u64 {
+    pub(crate) fn purgeable_units(&self, page: usize) -> u64 {
         let shape = &SHAPES[self.class as usize];
         let (size, last) = (shape.size as usize, shape.blocks as usize - 1);
-        let mut hollow = 0;
+        let mut purgeable_units = 0;
         for unit in 0..shape.granules as usize * (GRANULE / UNIT) {
             // Behind the last block there is a rest, which is nobody's.
             let from = unit * UNIT / size;
             let to = (((unit + 1) * UNIT - 1) / size).min(last);
             if self.holes >> unit & 1 == 0 && (from > to || self.all_free(from, to)) {
-                hollow |= 1 << unit;
+                purgeable_units |= 1 << unit;
             }
         }
-        granules::runs(hollow, page).wrapping_mul(granules::mask(0, page))
+        granules::runs(purgeable_units, page).wrapping_mul(granules::mask(0, page))
     }
 
     /// Whether all blocks from one to another are free.
@@ -285,7 +285,7 @@ impl Body {
     /// ends the process.
     ///
     /// # Safety
-    /// \[HOME-LOCKED\]; the first block lies in this span.
+    /// \[HEAP-LOCKED\]; the first block lies in this span.
     #[inline]
     pub(crate) unsafe fn put(&mut self, blocks: &[*mut u8]) -> (usize, Put) {
         let shape = &SHAPES[self.class as usize];
@@ -321,7 +321,7 @@ impl Body {
     /// Sets the bits of `run` blocks from `low` on; says if one is set already.
     ///
     /// # Safety
-    /// \[HOME-LOCKED\]; the blocks lie in this span.
+    /// \[HEAP-LOCKED\]; the blocks lie in this span.
     #[inline(always)]
     unsafe fn set(&mut self, mut low: usize, mut run: usize) -> Result<(), usize> {
         if run == 1 {
@@ -361,8 +361,9 @@ impl Body {
 
     #[cold]
     fn misuse(&self, what: Misuse, block: *mut u8) -> ! {
-        let place = Place { span: self.base.addr(), block: size_class::size(self.class as usize) };
-        misuse::misuse(what, block, &place, 0)
+        let location =
+            Location { span: self.base.addr(), block: size_class::size(self.class as usize) };
+        misuse::misuse(what, block, &location, 0)
     }
 }
 
@@ -408,7 +409,7 @@ fn follow(blocks: &[*mut u8], most: usize, step: usize) -> usize {
     count
 }
 
-/// A doubly linked list of spans of one home \[HOME-LOCKED\].
+/// A doubly linked list of spans of one heap \[HEAP-LOCKED\].
 pub(crate) struct SpanList {
     pub(crate) head: *mut Span,
 }
@@ -419,10 +420,10 @@ impl SpanList {
     }
 
     /// # Safety
-    /// \[HOME-LOCKED\] for `span` and every span on the list; `span` is on none.
+    /// \[HEAP-LOCKED\] for `span` and every span on the list; `span` is on none.
     pub(crate) unsafe fn push(&mut self, span: NonNull<Span>) {
         let old = self.head;
-        // SAFETY: [HOME-LOCKED] by the caller, for both.
+        // SAFETY: [HEAP-LOCKED] by the caller, for both.
         unsafe {
             span.as_ref().body(|body| {
                 body.next = old;
@@ -436,9 +437,9 @@ impl SpanList {
     }
 
     /// # Safety
-    /// \[HOME-LOCKED\] for `span` and every span on the list; `span` is on it.
+    /// \[HEAP-LOCKED\] for `span` and every span on the list; `span` is on it.
     pub(crate) unsafe fn remove(&mut self, span: NonNull<Span>) {
-        // SAFETY: [HOME-LOCKED] by the caller, for it and its neighbours.
+        // SAFETY: [HEAP-LOCKED] by the caller, for it and its neighbours.
         unsafe {
             let (next, prev) = span.as_ref().body(|body| (body.next, body.prev));
             match NonNull::new(prev) {
@@ -453,15 +454,15 @@ impl SpanList {
 }
 
 /// Spans in one thread's hands, linked through `next`.
-pub(crate) struct Hand {
+pub(crate) struct DetachedSpans {
     head: *mut Span,
     /// Units that are holes no more.
     filled: u32,
 }
 
-impl Hand {
+impl DetachedSpans {
     pub(crate) const fn new() -> Self {
-        Hand { head: ptr::null_mut(), filled: 0 }
+        DetachedSpans { head: ptr::null_mut(), filled: 0 }
     }
 
     /// Notes that units of spans are holes no more.
@@ -476,7 +477,7 @@ impl Hand {
     }
 
     /// # Safety
-    /// The span is off every list and \[HOME-LOCKED\] until it is in hand;
+    /// The span is off every list and \[HEAP-LOCKED\] until it is in hand;
     /// from then on nobody else links it.
     pub(crate) unsafe fn push(&mut self, span: NonNull<Span>) {
         let head = self.head;
@@ -506,14 +507,14 @@ mod tests {
     use super::*;
 
     /// Most blocks of a span in these tests: those of 24 bytes.
-    const MOST: usize = GRANULE / 24;
+    const MAX_BLOCKS: usize = GRANULE / 24;
 
     /// What a span should know, said block by block.
     struct Model {
         size: usize,
         blocks: usize,
         units: usize,
-        out: [bool; MOST],
+        out: [bool; MAX_BLOCKS],
         holes: u64,
     }
 
@@ -530,20 +531,22 @@ mod tests {
             self.holes = self.units_of(block).fold(self.holes, |holes, it| holes & !(1 << it));
         }
 
-        fn hollow(&self, page: usize) -> u64 {
+        fn purgeable_units(&self, page: usize) -> u64 {
             let mut used = self.holes;
             for block in (0..self.blocks).filter(|&block| self.out[block]) {
                 used = self.units_of(block).fold(used, |used, it| used | 1 << it);
             }
             let pages = (0..self.units).step_by(page).map(|first| granules::mask(first, page));
-            pages.filter(|page| used & page == 0).fold(0, |hollow, page| hollow | page)
+            pages
+                .filter(|page| used & page == 0)
+                .fold(0, |purgeable_units, page| purgeable_units | page)
         }
     }
 
     fn body() -> Body {
         Body {
             class: 0,
-            shelf: Shelf::InHand,
+            list: List::Detached,
             low: 0,
             taken: false,
             free: 0,
@@ -571,7 +574,7 @@ mod tests {
             size: shape.size as usize,
             blocks: shape.blocks as usize,
             units: shape.granules as usize * GRANULE / UNIT,
-            out: [false; MOST],
+            out: [false; MAX_BLOCKS],
             holes: 0,
         };
         assert_eq!(model.size, size);
@@ -580,29 +583,29 @@ mod tests {
         let (mut body, mut long) = (body(), [0; size_class::MAX_WORDS]);
         // SAFETY: nobody else has the body, which stays where it is.
         unsafe { body.carve(class, base, long.as_mut_ptr()) };
-        let (mut state, mut hollowed, mut filled) = (size as u64 + page as u64, 0, 0);
+        let (mut state, mut made_holes, mut filled) = (size as u64 + page as u64, 0, 0);
         for round in 0..400 {
             let held = body.holes();
             // Some rounds fill the span, some empty it.
             if round / 40 % 2 == 0 {
-                let mut taken = [ptr::null_mut(); MOST];
+                let mut taken = [ptr::null_mut(); MAX_BLOCKS];
                 let held_out = model.out.iter().filter(|out| **out).count();
                 let want = 1 + below(&mut state, model.blocks / 8);
                 let even = 1 << below(&mut state, 4);
                 // SAFETY: there are more slots than blocks.
                 let got = unsafe { body.take(taken.as_mut_ptr_range().end, want, even) };
                 assert!(got != 0 || held_out == model.blocks);
-                if let Some(last) = taken[MOST - got..].first()
+                if let Some(last) = taken[MAX_BLOCKS - got..].first()
                     && got < want
                     && got + held_out < model.blocks
                 {
                     let next = (last.addr() - base.addr()) / size + 1;
                     assert_eq!(next % even, 0, "{got} of {want} blocks");
                 }
-                for block in &taken[MOST - got..] {
+                for block in &taken[MAX_BLOCKS - got..] {
                     model.take((block.addr() - base.addr()) / size);
                 }
-                assert!(!body.rests() && body.rests());
+                assert!(body.reset_taken() && !body.reset_taken());
             } else {
                 // In every second such round, those that are freed are neighbours.
                 let from = below(&mut state, model.blocks);
@@ -614,24 +617,28 @@ mod tests {
                         unsafe { body.put(&[base.wrapping_add(block * size)]) };
                     }
                 }
-                assert!(body.rests(), "nobody took a block");
+                assert!(!body.reset_taken(), "nobody took a block");
             }
             assert_eq!(body.holes(), model.holes, "round {round}, {size} bytes, page {page}");
-            let hollow = body.hollow(page);
-            assert_eq!(hollow, model.hollow(page), "round {round}, {size} bytes, page {page}");
+            let purgeable_units = body.purgeable_units(page);
+            assert_eq!(
+                purgeable_units,
+                model.purgeable_units(page),
+                "round {round}, {size} bytes, page {page}"
+            );
             let first = below(&mut state, model.blocks);
             let last = first + below(&mut state, model.blocks - first);
             let free = model.out[first..=last].iter().all(|out| !out);
             assert_eq!(body.all_free(first, last), free, "{first} to {last} of {size} bytes");
             if below(&mut state, 4) == 0 {
-                hollowed += hollow.count_ones();
-                body.note_holes(hollow);
-                model.holes |= hollow;
-                assert_eq!(body.hollow(page), 0, "what is a hole does not become one");
+                made_holes += purgeable_units.count_ones();
+                body.note_holes(purgeable_units);
+                model.holes |= purgeable_units;
+                assert_eq!(body.purgeable_units(page), 0, "what is a hole does not become one");
             }
             filled += (held & !body.holes()).count_ones();
         }
-        assert!(hollowed != 0 && filled != 0, "{hollowed} {filled} {size} {page}");
+        assert!(made_holes != 0 && filled != 0, "{made_holes} {filled} {size} {page}");
     }
 
     #[test]
@@ -651,11 +658,11 @@ mod tests {
         let class = size_class::of(1280, 8);
         // SAFETY: nobody else has the body; its bitmap fits there.
         unsafe { body.carve(class, base, ptr::null_mut()) };
-        assert_eq!(body.hollow(1), 0xffff);
+        assert_eq!(body.purgeable_units(1), 0xffff);
         body.note_holes(0xffff);
-        assert_eq!((body.holes(), body.hollow(1)), (0xffff, 0));
+        assert_eq!((body.holes(), body.purgeable_units(1)), (0xffff, 0));
         // SAFETY: as above.
         unsafe { body.carve(class, base, ptr::null_mut()) };
-        assert_eq!((body.holes(), body.hollow(1)), (0, 0xffff));
+        assert_eq!((body.holes(), body.purgeable_units(1)), (0, 0xffff));
     }
 }

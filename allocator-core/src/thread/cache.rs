@@ -1,40 +1,40 @@
-//! A thread cache: one magazine a class, the home of the spans that the thread
-//! has leased, and an outbox for other owners' blocks. The fast paths touch
+//! A thread cache: one magazine a class, the heap of the spans that the thread
+//! has leased, and an remote cache for other owners' blocks. The fast paths touch
 //! the bins alone; everything below is reached once for dozens of blocks.
 //!
 //! ```text
-//!  ├─────────── bins: 75 × 32 B ───────────┼ view ┼─ home ─┼ owner ┤  a page, or less
-//!   top limit base key │ …                           │        outbox, budget, trials
-//!                                                    └──► lock, inbox, spans: elsewhere
+//!  ├─────────── bins: 75 × 32 B ───────────┼ view ┼─ heap ─┼ owner ┤  a page, or less
+//!   top limit base key │ …                           │        remote cache, budget, trials
+//!                                                    └──► lock, remote queue, spans: elsewhere
 //! ```
 //!
 //! \[OWNER-ONLY\] Bins and the owner's part belong to one thread; of the bins
-//! others read numbers, for statistics. The home is anybody's who takes its lock.
+//! others read numbers, for statistics. The heap is anybody's who takes its lock.
 
 use core::ptr::{self, NonNull};
 use core::slice;
 
 use crate::base::size_class::{self, CLASSES};
 use crate::base::sync::Guarded;
-use crate::heaps::heap::Home;
-use crate::heaps::remote_queue::MailBox;
+use crate::heaps::heap::Heap;
+use crate::heaps::remote_queue::Batch;
 use crate::pages::arena;
 use crate::pages::metadata;
 use crate::pages::usage;
 use crate::remote::send;
 use crate::remote::span_source;
-use crate::remote::span_transfer::{self, Given};
+use crate::remote::span_transfer::{self, Refill};
 use crate::spans::page_map::{self, MAP, View};
 use crate::thread::bin::{Bin, NO_KEY, Slot};
 use crate::thread::budget::Budget;
-use crate::thread::cache_tail::Nook;
+use crate::thread::cache_tail::Tail;
 use crate::thread::lease_trial::Trial;
-use crate::thread::remote_cache::{Held, Outbox};
+use crate::thread::remote_cache::{Buffered, RemoteCache};
 
 /// Most blocks in a magazine.
-const MOST: usize = 8191;
+const MAX_MAGAZINE_BLOCKS: usize = 8191;
 /// Most bytes of blocks in one magazine.
-const MOST_BYTES: usize = 512 << 10;
+const MAX_MAGAZINE_BYTES: usize = 512 << 10;
 /// A magazine grows to at most so many blocks because it ran empty; beyond
 /// that only because it ran over.
 const REFILL: usize = 127;
@@ -55,7 +55,7 @@ const PATIENCE: u8 = 24;
 
 /// Slow-path calls between two looks at one magazine.
 const AGE: u32 = 16;
-/// Slow-path calls after which the outbox is sent off, however full.
+/// Slow-path calls after which the remote cache is sent off, however full.
 const TIDY: u32 = 256;
 /// Bytes that `flow` may come to before it is told.
 const FLOW: isize = 32 << 10;
@@ -69,7 +69,7 @@ pub(crate) struct Cache {
     /// Where the map is, as the thread knows it \[OWNER-ONLY\].
     view: View,
     /// Not in here: it stays when the thread ends, and this does not.
-    pub(crate) home: &'static Home,
+    pub(crate) heap: &'static Heap,
     owner: Guarded<Owner>,
 }
 
@@ -99,20 +99,20 @@ struct Owner {
     /// One bit a class: its magazine ran empty since it last grew because it ran
     /// over.
     emptied: [u64; CLASSES.div_ceil(64)],
-    outbox: Outbox,
+    remote_cache: RemoteCache,
     /// Where the small magazines are.
-    nook: Nook,
+    tail: Tail,
 }
 
-// SAFETY: [OWNER-ONLY] others touch the home and read numbers in bins.
+// SAFETY: [OWNER-ONLY] others touch the heap and read numbers in bins.
 unsafe impl Sync for Cache {}
 
 /// The cache of threads that have none: every path finds it empty, full and
 /// foreign, and goes the slow way.
 pub(crate) static NO_CACHE: Cache = Cache::nobodys();
 
-/// A home of no spans, for those.
-static NOBODYS_HOME: Home = Home::new(0);
+/// A heap of no spans, for those.
+static NO_CACHE_HEAP: Heap = Heap::new(0);
 
 /// As [`NO_CACHE`], for threads that will have none again: theirs has ended.
 pub(crate) static ENDED: Cache = Cache::nobodys();
@@ -158,9 +158,9 @@ impl Cache {
     /// A cache of nobody's.
     const fn nobodys() -> Self {
         Cache {
-            view: View::nothing(),
+            view: View::empty(),
             bins: [const { Bin::new(NO_KEY) }; CLASSES],
-            home: &NOBODYS_HOME,
+            heap: &NO_CACHE_HEAP,
             owner: Guarded::new(Owner {
                 shard: 0,
                 budget: Budget::new(),
@@ -173,31 +173,31 @@ impl Cache {
                 calls: 0,
                 flow: 0,
                 emptied: [0; CLASSES.div_ceil(64)],
-                outbox: Outbox::new(),
-                nook: Nook::nothing(),
+                remote_cache: RemoteCache::new(),
+                tail: Tail::empty(),
             }),
         }
     }
 
-    /// Makes a cache with this home at a place in memory, of so many bytes: made
+    /// Makes a cache with this heap at a place in memory, of so many bytes: made
     /// elsewhere first, it would touch a page of the thread's stack for good.
     ///
     /// # Safety
     /// The place is the caller's.
-    pub(crate) unsafe fn make(place: NonNull<Cache>, bytes: usize, home: &'static Home) {
+    pub(crate) unsafe fn make(place: NonNull<Cache>, bytes: usize, heap: &'static Heap) {
         // SAFETY: by the caller; nobody ever writes to the cache of nobody's.
         let cache = unsafe {
             place.copy_from_nonoverlapping(NonNull::from(&NO_CACHE), 1);
-            (&raw mut (*place.as_ptr()).home).write(home);
+            (&raw mut (*place.as_ptr()).heap).write(heap);
             place.as_ref()
         };
         // SAFETY: the rest of the place is the caller's, too.
         unsafe {
-            let rest = Nook::new(place.add(1).cast().as_ptr(), bytes - size_of::<Cache>());
-            cache.owner().nook = rest;
+            let rest = Tail::new(place.add(1).cast().as_ptr(), bytes - size_of::<Cache>());
+            cache.owner().tail = rest;
         }
         for (class, bin) in cache.bins.iter().enumerate() {
-            bin.name(page_map::entry_of(home.id(), class as u32));
+            bin.name(page_map::entry_of(heap.id(), class as u32));
         }
     }
 
@@ -242,7 +242,7 @@ impl Cache {
 
     /// Begins a thread's use of the cache.
     pub(crate) fn begin(&self) {
-        self.view.look();
+        self.view.refresh();
         // SAFETY: [OWNER-ONLY] the caller just got the cache for its thread.
         unsafe { self.owner() }.shard = arena::nearest() as u8;
     }
@@ -261,10 +261,10 @@ impl Cache {
         unsafe { self.owner() }.shard.into()
     }
 
-    /// The id of the cache's home.
+    /// The id of the cache's heap.
     #[inline]
     pub(crate) fn id(&self) -> u32 {
-        self.home.id()
+        self.heap.id()
     }
 
     /// A block of `class` when the magazine is empty; null when there is no
@@ -321,19 +321,19 @@ impl Cache {
         }
     }
 
-    /// Takes blocks of `class` from a home, ours or the arena's. Where there is
-    /// mail, that goes to the magazines: then there may be a block in this
+    /// Takes blocks of `class` from a heap, ours or the arena's. Where there is
+    /// batches, that goes to the magazines: then there may be a block in this
     /// one; else the blocks are below `end`, and it is returned how many.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; `want` slots below `end` are free.
-    unsafe fn take_from(&self, home: &Home, class: usize, end: *mut Slot, want: usize) -> usize {
+    unsafe fn take_from(&self, heap: &Heap, class: usize, end: *mut Slot, want: usize) -> usize {
         // SAFETY: [OWNER-ONLY] by the caller, as for the slots.
         unsafe {
             loop {
-                match span_transfer::take_or_letter(home, class, end, want) {
-                    Given::Blocks(got) => return got,
-                    Given::Letter(letter) => self.read(letter, home),
+                match span_transfer::take_or_receive(heap, class, end, want) {
+                    Refill::Blocks(got) => return got,
+                    Refill::Received(received) => self.read(received, heap),
                 }
                 if self.bins[class].len() != 0 {
                     return 0;
@@ -342,12 +342,12 @@ impl Cache {
         }
     }
 
-    /// Fills magazines from a letter of a home's.
+    /// Fills magazines from a received batch of a heap's.
     ///
     /// # Safety
-    /// \[OWNER-ONLY\]; the letter is in our hands.
-    unsafe fn read(&self, letter: NonNull<MailBox>, home: &Home) {
-        let (id, entries) = (home.id(), MAP.entries());
+    /// \[OWNER-ONLY\]; the received batch is in our hands.
+    unsafe fn read(&self, received: NonNull<Batch>, heap: &Heap) {
+        let (id, entries) = (heap.id(), MAP.entries());
         let (mut grow, mut bytes) = (true, 0);
         let wants = |block| {
             let entry = entries.of(block);
@@ -359,18 +359,18 @@ impl Cache {
             // other place from now on.
             let fits = unsafe { bin.push(block) || (grow && self.grow(class) && bin.push(block)) };
             if fits {
-                self.home.count_out(class, 1);
+                self.heap.count_out(class, 1);
                 bytes += size_class::size(class);
             } else {
                 grow = false;
             }
             fits
         };
-        // SAFETY: [OWNER-ONLY] [BOX-ONE-PLACE] by the caller.
+        // SAFETY: [OWNER-ONLY] [BATCH-ONE-PLACE] by the caller.
         unsafe {
-            letter.as_ref().open(|contents| contents.offer(wants));
+            received.as_ref().with(|contents| contents.extract(wants));
             self.owner().flows(bytes.cast_signed());
-            span_transfer::finish(home, letter, &mut self.owner().outbox.boxes);
+            span_transfer::finish_received(heap, received, &mut self.owner().remote_cache.batches);
         }
     }
 
@@ -385,7 +385,7 @@ impl Cache {
         // SAFETY: [OWNER-ONLY] by the caller, as for the slots.
         unsafe {
             let shard = self.shard();
-            match self.take_from(&arena::get(shard).home, class, end, want) {
+            match self.take_from(&arena::get(shard).heap, class, end, want) {
                 0 if self.bins[class].len() == 0 => {
                     span_source::take_shared(shard, class, end, want)
                 }
@@ -402,18 +402,18 @@ impl Cache {
     /// # Safety
     /// As there.
     unsafe fn take_leased(&self, class: usize, end: *mut Slot, want: usize) -> usize {
-        // SAFETY: by the caller; the span names our home, and is in our hands.
+        // SAFETY: by the caller; the span names our heap, and is in our hands.
         unsafe {
-            let mut got = self.take_from(self.home, class, end, want);
+            let mut got = self.take_from(self.heap, class, end, want);
             if got == 0
                 && self.bins[class].len() == 0
                 && let Some(span) = span_source::find_span(self.shard(), class, self.id())
-                && let Some(mut open) = self.home.open()
+                && let Some(mut locked) = self.heap.lock()
             {
-                open.adopt(span);
-                got = open.take(class, end, want);
-                self.home.count_out(class, got);
-                arena::retire(open.close());
+                locked.adopt(span);
+                got = locked.take(class, end, want);
+                self.heap.count_out(class, got);
+                arena::release_spans(locked.unlock());
             }
             got
         }
@@ -448,21 +448,21 @@ impl Cache {
     }
 
     /// Holds back a small block with this entry, if another owner has it and
-    /// there is an outbox. Says whether it did.
+    /// there is an remote cache. Says whether it did.
     ///
     /// # Safety
     /// \[OWNER-ONLY\], or a cache of nobody's; the block is free.
     #[inline(always)]
-    pub(crate) unsafe fn hold_back(&self, block: *mut u8, entry: u32) -> Held {
-        // SAFETY: [OWNER-ONLY] by the caller; a cache of nobody's has no outbox.
+    pub(crate) unsafe fn buffer_remote(&self, block: *mut u8, entry: u32) -> Buffered {
+        // SAFETY: [OWNER-ONLY] by the caller; a cache of nobody's has no remote cache.
         unsafe {
             if page_map::owner(entry) == self.id() {
-                return Held::No;
+                return Buffered::No;
             }
             let (owner, class) = (self.owner(), page_map::kind(entry) as usize);
-            let held = owner.outbox.hold(block, class);
-            if held != Held::No {
-                self.home.count_back(class, 1);
+            let held = owner.remote_cache.hold(block, class);
+            if held != Buffered::No {
+                self.heap.count_back(class, 1);
                 owner.trials[class].see(block);
             }
             held
@@ -476,7 +476,7 @@ impl Cache {
     /// `class` and another owner.
     #[cold]
     pub(crate) unsafe fn pass_on(&self, block: *mut u8, class: usize) {
-        self.home.count_back(class, 1);
+        self.heap.count_back(class, 1);
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             self.owner().trials[class].see(block);
@@ -496,10 +496,10 @@ impl Cache {
         // SAFETY: [OWNER-ONLY] by the caller, here and below.
         unsafe {
             self.count_call(class);
-            if self.view.is_forgotten() {
+            if self.view.is_invalidated() {
                 self.tidy();
             }
-            self.view.look();
+            self.view.refresh();
             let bin = &self.bins[class];
             if bin.push(block) {
                 return;
@@ -507,7 +507,7 @@ impl Cache {
             self.make_room(class);
             if !bin.push(block) {
                 let mut block = block;
-                self.home.count_back(class, 1);
+                self.heap.count_back(class, 1);
                 self.owner().flows(-size_class::size(class).cast_signed());
                 self.put_away(slice::from_mut(&mut block));
             }
@@ -532,7 +532,7 @@ impl Cache {
                 owner.patience -= 1;
             } else if self.grow(class) {
                 return;
-            } else if capacity < most(class) && self.owner().has_emptied(class) {
+            } else if capacity < max_capacity(class) && self.owner().has_emptied(class) {
                 self.owner().patience = PATIENCE;
             }
             self.flush(class, capacity.div_ceil(2));
@@ -547,7 +547,7 @@ impl Cache {
     /// \[OWNER-ONLY\]
     unsafe fn grow(&self, class: usize) -> bool {
         let capacity = self.bins[class].capacity();
-        let more = (capacity * 2 + 1).min(most(class));
+        let more = (capacity * 2 + 1).min(max_capacity(class));
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             let wanted = self.owner().has_emptied(class);
@@ -570,7 +570,7 @@ impl Cache {
         if count == 0 {
             return;
         }
-        self.home.count_back(class, count);
+        self.heap.count_back(class, count);
         // SAFETY: [OWNER-ONLY] the slots below the top are filled.
         unsafe {
             self.owner().flows(-(count * size_class::size(class)).cast_signed());
@@ -580,15 +580,15 @@ impl Cache {
         bin.set_len(len - count);
     }
 
-    /// Puts blocks into their spans; those of other owners go to the outbox.
+    /// Puts blocks into their spans; those of other owners go to the remote cache.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; \[LIVE-PINS-SPAN\]
     unsafe fn put_away(&self, blocks: &mut [*mut u8]) {
-        let Some(mut open) = self.home.open() else { return };
+        let Some(mut locked) = self.heap.lock() else { return };
         // SAFETY: [LIVE-PINS-SPAN] by the caller.
-        let left = unsafe { open.put(blocks) };
-        arena::retire(open.close());
+        let left = unsafe { locked.put(blocks) };
+        arena::release_spans(locked.unlock());
         for block in &blocks[..left] {
             // No class there any more: the block was freed twice, and whoever
             // it is sent to finds that out.
@@ -598,7 +598,7 @@ impl Cache {
         }
     }
 
-    /// Puts another owner's block in the outbox, and sends that off if it is
+    /// Puts another owner's block in the remote cache, and sends that off if it is
     /// full.
     ///
     /// # Safety
@@ -606,38 +606,38 @@ impl Cache {
     unsafe fn send(&self, block: *mut u8, class: usize) {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
-            let outbox = &mut self.owner().outbox;
-            if !outbox.open() {
+            let remote_cache = &mut self.owner().remote_cache;
+            if !remote_cache.ensure_array() {
                 return send::send_one(block);
             }
-            if outbox.hold(block, class) == Held::Full {
-                self.empty_outbox();
+            if remote_cache.hold(block, class) == Buffered::Full {
+                self.flush_remote_cache();
             }
         }
     }
 
-    /// Sends off what is in the outbox.
+    /// Sends off what is in the remote cache.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
     #[cold]
     #[inline(never)]
-    pub(crate) unsafe fn empty_outbox(&self) {
+    pub(crate) unsafe fn flush_remote_cache(&self) {
         // SAFETY: [OWNER-ONLY] by the caller; [LIVE-PINS-SPAN] for the blocks.
         unsafe {
             let owner = self.owner();
-            let bytes = owner.outbox.send();
+            let bytes = owner.remote_cache.send();
             owner.flows(-bytes.cast_signed());
         }
     }
 
-    /// Once in a while: idle magazines are put away, and the outbox of a
+    /// Once in a while: idle magazines are put away, and the remote cache of a
     /// thread that frees little goes off too.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
     unsafe fn count_call(&self, class: usize) {
-        self.home.beat();
+        self.heap.advance_epoch();
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             let owner = self.owner();
@@ -648,7 +648,7 @@ impl Cache {
             }
             if owner.calls.is_multiple_of(TIDY) {
                 self.owner().budget.settle();
-                self.empty_outbox();
+                self.flush_remote_cache();
             }
         }
     }
@@ -678,14 +678,14 @@ impl Cache {
             let (array, bytes) = bin.array();
             let needed = metadata::slot((capacity + 1) * size_of::<Slot>());
             if needed > bytes {
-                let Some(new) = self.owner().nook.get(needed) else { return false };
+                let Some(new) = self.owner().tail.get(needed) else { return false };
                 let new = new.as_ptr().cast::<Slot>();
                 let len = bin.len();
                 ptr::copy_nonoverlapping(bin.first(), new.add(1), len);
                 bin.set_array(new, needed);
                 bin.set_len(len);
                 if let Some(array) = NonNull::new(array).filter(|_| bytes != 0) {
-                    self.owner().nook.put(array.cast(), bytes);
+                    self.owner().tail.put(array.cast(), bytes);
                 }
             }
             bin.set_capacity(capacity);
@@ -795,7 +795,7 @@ impl Cache {
             let (array, bytes) = bin.array();
             bin.unset_array();
             if let Some(array) = NonNull::new(array).filter(|_| bytes != 0) {
-                self.owner().nook.put(array.cast(), bytes);
+                self.owner().tail.put(array.cast(), bytes);
             }
             self.owner().budget.credit(capacity * size_class::size(class));
         }
@@ -803,7 +803,7 @@ impl Cache {
 
     /// Asks the thread to put away what it keeps, at its next free. Anybody may.
     pub(crate) fn ask_to_tidy(&self) {
-        self.view.forget();
+        self.view.invalidate();
     }
 
     /// Puts away all that the thread keeps, if it keeps anything.
@@ -814,7 +814,7 @@ impl Cache {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             let owner = self.owner();
-            if !owner.budget.is_untouched() || !owner.outbox.is_empty() {
+            if !owner.budget.is_untouched() || !owner.remote_cache.is_empty() {
                 self.tidy();
             }
         }
@@ -832,7 +832,7 @@ impl Cache {
                 self.discard(class);
             }
             self.owner().budget.settle();
-            self.empty_outbox();
+            self.flush_remote_cache();
             self.owner().tell_flow();
         }
     }
@@ -847,17 +847,17 @@ impl Cache {
         unsafe {
             self.tidy();
             let owner = self.owner();
-            owner.outbox.close();
-            let mail = span_transfer::leave(self.home, &arena::get(self.shard()).home);
-            owner.outbox.boxes.unpack(mail);
-            owner.outbox.boxes.empty();
+            owner.remote_cache.free_array();
+            let batches = span_transfer::abandon(self.heap, &arena::get(self.shard()).heap);
+            owner.remote_cache.batches.recycle(batches);
+            owner.remote_cache.batches.empty();
         }
     }
 
     /// Blocks of a class in the magazine.
     pub(crate) fn cached(&self, class: usize) -> usize {
         // One that ended, and whose memory went back, reads as anything.
-        Some(self.bins[class].len()).filter(|len| *len <= MOST).unwrap_or(0)
+        Some(self.bins[class].len()).filter(|len| *len <= MAX_MAGAZINE_BLOCKS).unwrap_or(0)
     }
 }
 
@@ -879,6 +879,6 @@ fn refill_capacity(class: usize) -> usize {
     (REFILL_BYTES / size_class::size(class)).clamp(1, REFILL).max(first_capacity(class))
 }
 
-fn most(class: usize) -> usize {
-    (MOST_BYTES / size_class::size(class)).clamp(1, MOST)
+fn max_capacity(class: usize) -> usize {
+    (MAX_MAGAZINE_BYTES / size_class::size(class)).clamp(1, MAX_MAGAZINE_BLOCKS)
 }

@@ -1,4 +1,4 @@
-//! The nook of a cache: what is left of its page holds the thread's small
+//! The tail of a cache: what is left of its page holds the thread's small
 //! magazines, so that they go back with it when the thread has ended. Larger
 //! ones, and those for which there is no room, come from the pool.
 
@@ -10,20 +10,20 @@ use crate::spans::granules;
 /// Bytes of the smallest slot, and of the step from one to the next.
 const UNIT: usize = 32;
 /// Units of the largest slot.
-const MOST: usize = 2;
+const LARGEST_UNITS: usize = 2;
 
 /// \[OWNER-ONLY\] One thread's.
-pub(crate) struct Nook {
+pub(crate) struct Tail {
     start: *mut u8,
     bytes: usize,
     /// One bit a unit: it is free.
     free: u64,
 }
 
-impl Nook {
+impl Tail {
     /// One without room.
-    pub(crate) const fn nothing() -> Self {
-        Nook { start: ptr::null_mut(), bytes: 0, free: 0 }
+    pub(crate) const fn empty() -> Self {
+        Tail { start: ptr::null_mut(), bytes: 0, free: 0 }
     }
 
     /// One of so many bytes: 1 to 64 units.
@@ -31,15 +31,15 @@ impl Nook {
     /// # Safety
     /// The memory is the caller's, and starts at a multiple of 64 B.
     pub(crate) unsafe fn new(start: *mut u8, bytes: usize) -> Self {
-        Nook { start, bytes, free: granules::mask(0, bytes / UNIT) }
+        Tail { start, bytes, free: granules::mask(0, bytes / UNIT) }
     }
 
     /// A slot of so many bytes: a power of two, as [`metadata::slot`] says.
     pub(crate) fn get(&mut self, bytes: usize) -> Option<NonNull<u8>> {
         let units = bytes / UNIT;
-        let places = if units > MOST { 0 } else { granules::runs(self.free, units) };
+        let places = if units > LARGEST_UNITS { 0 } else { granules::runs(self.free, units) };
         if places == 0 {
-            return metadata::get(bytes);
+            return metadata::alloc(bytes);
         }
         let at = places.trailing_zeros() as usize;
         self.free &= !granules::mask(at, units);
@@ -62,7 +62,7 @@ impl Nook {
             self.free |= granules::mask(first, bytes / UNIT);
         } else {
             // SAFETY: by the caller; it does not lie here.
-            unsafe { metadata::put(at, bytes) };
+            unsafe { metadata::free(at, bytes) };
         }
     }
 }
@@ -81,16 +81,16 @@ mod tests {
         let room = page.0.as_mut_ptr_range();
         let is_here = |at: &NonNull<u8>| room.contains(&at.as_ptr());
         // SAFETY: the room is ours.
-        let mut nook = unsafe { Nook::new(room.start, page.0.len()) };
+        let mut tail = unsafe { Tail::new(room.start, page.0.len()) };
         for _ in 0..3 {
-            let one = nook.get(UNIT).unwrap();
-            let twos = [(); 4].map(|()| nook.get(2 * UNIT).unwrap());
-            let ones = [(); 3].map(|()| nook.get(UNIT).unwrap());
+            let one = tail.get(UNIT).unwrap();
+            let twos = [(); 4].map(|()| tail.get(2 * UNIT).unwrap());
+            let ones = [(); 3].map(|()| tail.get(UNIT).unwrap());
             assert!(twos.iter().all(|two| two.addr().get() % (2 * UNIT) == 0));
             // Of nine units, one and a half pair were left for pairs.
             assert_eq!(twos.iter().filter(|two| is_here(two)).count(), 3);
             assert_eq!(ones.iter().filter(|one| is_here(one)).count(), 2);
-            let large = nook.get(4 * UNIT).unwrap();
+            let large = tail.get(4 * UNIT).unwrap();
             assert!(!is_here(&large));
             let starts = twos.iter().chain(&ones).chain([&one, &large]);
             for (nth, slot) in starts.clone().enumerate() {
@@ -102,12 +102,12 @@ mod tests {
             }
             // SAFETY: they came from there.
             unsafe {
-                nook.put(large, 4 * UNIT);
-                nook.put(one, UNIT);
-                twos.into_iter().for_each(|two| nook.put(two, 2 * UNIT));
-                ones.into_iter().for_each(|one| nook.put(one, UNIT));
+                tail.put(large, 4 * UNIT);
+                tail.put(one, UNIT);
+                twos.into_iter().for_each(|two| tail.put(two, 2 * UNIT));
+                ones.into_iter().for_each(|one| tail.put(one, UNIT));
             }
-            assert_eq!(nook.free, granules::mask(0, 9));
+            assert_eq!(tail.free, granules::mask(0, 9));
         }
     }
 
@@ -116,18 +116,18 @@ mod tests {
         let mut page = Page([0; 9 * UNIT + 20]);
         let start = NonNull::from(&mut page.0).cast::<u8>();
         // SAFETY: the room is ours.
-        let nook = unsafe { Nook::new(start.as_ptr(), 4 * UNIT) };
+        let tail = unsafe { Tail::new(start.as_ptr(), 4 * UNIT) };
         // SAFETY: still in the room.
         let (last, behind) = unsafe { (start.add(3 * UNIT), start.add(4 * UNIT)) };
-        assert!(nook.holds(start) && nook.holds(last) && !nook.holds(behind));
+        assert!(tail.holds(start) && tail.holds(last) && !tail.holds(behind));
     }
 
     #[test]
     fn what_has_no_room_is_of_the_pool() {
-        let mut nook = Nook::nothing();
-        let slot = nook.get(UNIT).unwrap();
+        let mut tail = Tail::empty();
+        let slot = tail.get(UNIT).unwrap();
         // SAFETY: it came from there.
-        unsafe { nook.put(slot, UNIT) };
-        assert_eq!(nook.free, 0);
+        unsafe { tail.put(slot, UNIT) };
+        assert_eq!(tail.free, 0);
     }
 }

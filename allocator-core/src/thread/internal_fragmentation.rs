@@ -18,15 +18,15 @@ struct Seen {
 
 /// Requests that are remembered: at so many, half of the weight is dropped, so
 /// that what a program asks for now counts more than what it once did.
-const MOST: u64 = 1 << 16;
+const MAX_REQUESTS: u64 = 1 << 16;
 
 // The sum has half of the word.
-const _: () = assert!(MOST * (size_class::SMALL_MAX as u64) < 1 << 32);
+const _: () = assert!(MAX_REQUESTS * (size_class::SMALL_MAX as u64) < 1 << 32);
 
 impl Seen {
     fn add(&self, bytes: u64) {
         let (mut count, mut sum) = self.get();
-        if count == MOST - 1 {
+        if count == MAX_REQUESTS - 1 {
             (count, sum) = (count / 2, sum / 2);
         }
         self.word.store((count + 1) << 32 | (sum + bytes), ordering::hint());

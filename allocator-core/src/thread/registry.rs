@@ -6,10 +6,10 @@ use core::ptr::{self, NonNull};
 
 use crate::base::lock::Lock;
 use crate::base::ordering;
-use crate::base::published::Place;
+use crate::base::published::Published;
 use crate::base::size_class::{self, CLASSES};
 use crate::base::sync::{self, AtomicPtr, AtomicU8, AtomicU32, Guarded};
-use crate::heaps::heap::Home;
+use crate::heaps::heap::Heap;
 use crate::heaps::heap_table;
 use crate::pages::arena;
 use crate::pages::metadata;
@@ -24,11 +24,11 @@ use crate::thread::tls;
 /// Rounds in which thread-exit hooks run: we want the last but one.
 const ROUNDS: u8 = 3;
 
-/// What stays of a thread when it ends, for the next: a home, and a place for a
+/// What stays of a thread when it ends, for the next: a heap, and a place for a
 /// cache. Never freed.
 #[repr(C)]
 struct Record {
-    home: Home,
+    heap: Heap,
     /// Where the cache is, while a thread has it.
     cache: AtomicPtr<Cache>,
     /// Where it is, and whether it was made there \[RECORDS-LOCKED\], but while a
@@ -58,7 +58,7 @@ unsafe impl Sync for Records {}
 static RECORDS: Records = Records { lock: Lock::new(), free: Guarded::new(ptr::null_mut()) };
 
 /// Records by id, for statistics and forks.
-static TABLE: [Place<Record>; heap_table::IDS] = [const { Place::new() }; heap_table::IDS];
+static TABLE: [Published<Record>; heap_table::IDS] = [const { Published::new() }; heap_table::IDS];
 
 fn record(id: u32) -> Option<&'static Record> {
     TABLE.get(id as usize)?.get()
@@ -68,16 +68,16 @@ fn records() -> impl Iterator<Item = &'static Record> {
     heap_table::thread_ids().filter_map(record)
 }
 
-/// The homes of all threads there ever were.
-pub(crate) fn homes() -> impl Iterator<Item = &'static Home> {
-    records().map(|record| &record.home)
+/// The heaps of all threads there ever were.
+pub(crate) fn heaps() -> impl Iterator<Item = &'static Heap> {
+    records().map(|record| &record.heap)
 }
 
 /// The caches of all threads that have one. Some may end meanwhile, and read as
 /// anything.
 pub(crate) fn caches() -> impl Iterator<Item = &'static Cache> {
-    // SAFETY: [HOMES-STAY] a place for a cache stays one.
-    records().filter_map(|record| unsafe { record.cache.load(ordering::table_read()).as_ref() })
+    // SAFETY: [HEAPS-STAY] a place for a cache stays one.
+    records().filter_map(|record| unsafe { record.cache.load(ordering::published_get()).as_ref() })
 }
 
 /// The calling thread's cache, if it has one now.
@@ -87,7 +87,7 @@ pub(crate) fn present() -> Option<&'static Cache> {
     if ptr::eq(now, &NO_CACHE) || ptr::eq(now, &ENDED) {
         return None;
     }
-    // SAFETY: [HOMES-STAY] a thread's cache stays while the thread does.
+    // SAFETY: [HEAPS-STAY] a thread's cache stays while the thread does.
     Some(unsafe { &*now })
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn cache() -> Option<&'static Cache> {
         return Some(cache);
     }
     // Nobody will say when the thread ends: what it kept would be lost.
-    retire(record);
+    end_cache(record);
     None
 }
 
@@ -121,21 +121,21 @@ impl Record {
             unsafe {
                 let (cache, made) = &mut *place;
                 if !core::mem::replace(made, true) {
-                    Cache::make(*cache, CACHE_BYTES, &*ptr::from_ref(&self.home));
+                    Cache::make(*cache, CACHE_BYTES, &*ptr::from_ref(&self.heap));
                 }
                 &*cache.as_ptr()
             }
         });
-        self.home.reopen();
+        self.heap.reopen();
         self.rounds.store(0, ordering::owner());
         cache.begin();
-        self.cache.store(ptr::from_ref(cache).cast_mut(), ordering::table_publish());
+        self.cache.store(ptr::from_ref(cache).cast_mut(), ordering::published_set());
         cache
     }
 }
 
 fn take_record() -> Option<&'static Record> {
-    let held = RECORDS.lock.take()?;
+    let held = RECORDS.lock.lock()?;
     let free = RECORDS.free.with(|free| {
         // SAFETY: [RECORDS-LOCKED]; records are never freed.
         unsafe {
@@ -149,21 +149,21 @@ fn take_record() -> Option<&'static Record> {
 }
 
 fn new_record() -> Option<&'static Record> {
-    let memory = metadata::get(size_of::<Record>())?.cast::<Record>();
-    let place = metadata::get(CACHE_BYTES).map(NonNull::cast::<Cache>);
-    let id = place.and_then(|_| heap_table::new_id());
+    let memory = metadata::alloc(size_of::<Record>())?.cast::<Record>();
+    let place = metadata::alloc(CACHE_BYTES).map(NonNull::cast::<Cache>);
+    let id = place.and_then(|_| heap_table::allocate_id());
     let (Some(place), Some(id)) = (place, id) else {
         // SAFETY: just got, and not used.
         unsafe {
-            metadata::put(memory.cast(), size_of::<Record>());
-            place.inspect(|place| metadata::put(place.cast(), CACHE_BYTES));
+            metadata::free(memory.cast(), size_of::<Record>());
+            place.inspect(|place| metadata::free(place.cast(), CACHE_BYTES));
         }
         return None;
     };
     // SAFETY: the slot is ours, large enough, and aligned to its size.
     let record = unsafe {
         memory.write(Record {
-            home: Home::new(id),
+            heap: Heap::new(id),
             cache: AtomicPtr::new(ptr::null_mut()),
             place: Guarded::new((place, false)),
             next: Guarded::new(ptr::null_mut()),
@@ -175,7 +175,7 @@ fn new_record() -> Option<&'static Record> {
     if id == heap_table::thread_ids().start + 1 {
         arena::fit_container();
     }
-    heap_table::publish(&record.home);
+    heap_table::publish(&record.heap);
     TABLE[id as usize].publish(record);
     Some(record)
 }
@@ -193,11 +193,11 @@ pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
     if rounds < ROUNDS && sys::arm_thread_exit(value) {
         return;
     }
-    retire(record);
+    end_cache(record);
 }
 
 /// Ends the calling thread's use of its cache; it gets none again.
-fn retire(record: &'static Record) {
+fn end_cache(record: &'static Record) {
     tls::set(&ENDED);
     let cache = record.cache.swap(ptr::null_mut(), ordering::hint());
     // SAFETY: [OWNER-ONLY] this is the cache's thread, which has left it.
@@ -206,7 +206,7 @@ fn retire(record: &'static Record) {
 }
 
 fn put_record(record: &'static Record) {
-    let Some(_held) = RECORDS.lock.take() else { return };
+    let Some(_held) = RECORDS.lock.lock() else { return };
     RECORDS.free.with(|free| {
         // SAFETY: [RECORDS-LOCKED]
         unsafe {
@@ -223,7 +223,7 @@ pub(crate) fn purge() -> usize {
     if sys::page_size() > CACHE_BYTES {
         return 0;
     }
-    let Some(held) = RECORDS.lock.take() else { return 0 };
+    let Some(held) = RECORDS.lock.lock() else { return 0 };
     // SAFETY: [RECORDS-LOCKED]
     let mut list = RECORDS.free.with(|free| unsafe { free.replace(ptr::null_mut()) });
     drop(held);
@@ -280,15 +280,15 @@ pub(crate) unsafe fn free_without_cache(block: *mut u8, class: usize) {
 }
 
 /// In the child of a fork. The other threads are not here: their caches are
-/// nobody's. A home that was open is lost; the rest can be robbed.
+/// nobody's. A heap that was open is lost; the rest can be stolen.
 pub(crate) fn after_fork() {
     if RECORDS.lock.is_orphaned() {
-        RECORDS.lock.reset();
+        RECORDS.lock.force_unlock();
     }
     for record in records() {
         let cache = record.cache.load(ordering::hint());
-        if record.home.bury_if_orphaned() && ptr::eq(cache, tls::get()) {
-            // A sender or a thief had the forking thread's home open: that
+        if record.heap.mark_dead_if_orphaned() && ptr::eq(cache, tls::get()) {
+            // A sender or a thief had the forking thread's heap open: that
             // thread starts anew, as one without a cache.
             sys::arm_thread_exit(ptr::null_mut());
             tls::set(&NO_CACHE);
@@ -297,16 +297,16 @@ pub(crate) fn after_fork() {
     drop_lost_records();
 }
 
-/// In the child of a fork: a home that was lost is not used again.
+/// In the child of a fork: a heap that was lost is not used again.
 fn drop_lost_records() {
-    let Some(_held) = RECORDS.lock.try_take() else { return };
+    let Some(_held) = RECORDS.lock.try_lock() else { return };
     RECORDS.free.with(|free| {
         // SAFETY: [RECORDS-LOCKED]; records are never freed.
         unsafe {
             let mut at = core::mem::replace(&mut *free, ptr::null_mut());
             while let Some(record) = at.as_ref() {
                 let next = record.next.with(|next| *next);
-                if !record.home.bury_if_orphaned() {
+                if !record.heap.mark_dead_if_orphaned() {
                     record.next.with(|next| *next = *free);
                     *free = at;
                 }

@@ -1,25 +1,25 @@
-//! An outbox: blocks of other owners that a thread freed, unsorted, until they
-//! are sent home together.
+//! An remote cache: blocks of other owners that a thread freed, unsorted, until they
+//! are sent heap together.
 
 use core::ptr::{self, NonNull};
 use core::slice;
 
 use crate::base::size_class;
 use crate::pages::metadata;
-use crate::remote::send::Boxes;
+use crate::remote::send::Batches;
 use crate::thread::bin::Slot;
 
 /// Bytes of other owners' blocks that a thread may hold back.
-const MOST_BYTES: u32 = 16 << 10;
+const MAX_BYTES: u32 = 16 << 10;
 /// Blocks of other owners that a thread may hold back.
-const MOST: u32 = 256;
+const MAX_BLOCKS: u32 = 256;
 /// As many as that only after it often had so many.
-const FIRST: u32 = 64;
+const FIRST_BLOCKS: u32 = 64;
 /// How often.
 const TRIED: u8 = 4;
 
 /// \[OWNER-ONLY\] One thread's.
-pub(crate) struct Outbox {
+pub(crate) struct RemoteCache {
     blocks: *mut Slot,
     len: u32,
     bytes: u32,
@@ -27,38 +27,45 @@ pub(crate) struct Outbox {
     most: u32,
     /// How often a small one was full.
     full: u8,
-    /// Empty boxes, for what is sent in boxes.
-    pub(crate) boxes: Boxes,
+    /// Empty batches, for what is sent in batches.
+    pub(crate) batches: Batches,
 }
 
 /// What became of a block that another owner has.
 #[derive(PartialEq)]
-pub(crate) enum Held {
-    /// Nothing: it is our own, or there is no outbox.
+pub(crate) enum Buffered {
+    /// Nothing: it is our own, or there is no remote cache.
     No,
-    /// It is in the outbox.
+    /// It is in the remote cache.
     Yes,
     /// It is, and that is full now: it must be sent off.
     Full,
 }
 
-impl Outbox {
+impl RemoteCache {
     pub(crate) const fn new() -> Self {
-        Outbox { blocks: ptr::null_mut(), len: 0, bytes: 0, most: 0, full: 0, boxes: Boxes::new() }
+        RemoteCache {
+            blocks: ptr::null_mut(),
+            len: 0,
+            bytes: 0,
+            most: 0,
+            full: 0,
+            batches: Batches::new(),
+        }
     }
 
     /// Puts a block in, if there is an array, which is not full.
     #[inline(always)]
-    pub(crate) fn hold(&mut self, block: *mut u8, class: usize) -> Held {
+    pub(crate) fn hold(&mut self, block: *mut u8, class: usize) -> Buffered {
         if self.blocks.is_null() {
-            return Held::No;
+            return Buffered::No;
         }
         // SAFETY: [OWNER-ONLY] below the most blocks, it is ours to write.
         unsafe { self.blocks.add(self.len as usize).write(block) };
         self.len += 1;
         self.bytes += size_class::size(class) as u32;
-        let full = self.len == self.most || self.bytes >= MOST_BYTES;
-        if full { Held::Full } else { Held::Yes }
+        let full = self.len == self.most || self.bytes >= MAX_BYTES;
+        if full { Buffered::Full } else { Buffered::Yes }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -67,27 +74,27 @@ impl Outbox {
 
     /// Sees to it that there is an array. False if there is no memory for it.
     #[cold]
-    pub(crate) fn open(&mut self) -> bool {
-        !self.blocks.is_null() || self.resize(FIRST)
+    pub(crate) fn ensure_array(&mut self) -> bool {
+        !self.blocks.is_null() || self.resize(FIRST_BLOCKS)
     }
 
     /// Gets an array for so many blocks instead of the one that there is, which is
     /// empty.
     #[cold]
     fn resize(&mut self, most: u32) -> bool {
-        let Some(blocks) = metadata::get(array(most)) else { return false };
-        self.close();
+        let Some(blocks) = metadata::alloc(array(most)) else { return false };
+        self.free_array();
         self.blocks = blocks.as_ptr().cast();
         self.most = most;
         true
     }
 
     /// Gives the array back; nothing is in it.
-    pub(crate) fn close(&mut self) {
+    pub(crate) fn free_array(&mut self) {
         let blocks = core::mem::replace(&mut self.blocks, ptr::null_mut());
         if let Some(blocks) = NonNull::new(blocks) {
             // SAFETY: [OWNER-ONLY] it came from the pool, for so many blocks.
-            unsafe { metadata::put(blocks.cast(), array(self.most)) };
+            unsafe { metadata::free(blocks.cast(), array(self.most)) };
         }
         self.most = 0;
     }
@@ -101,13 +108,13 @@ impl Outbox {
         let bytes = core::mem::take(&mut self.bytes);
         if len != 0 {
             // SAFETY: so many slots are filled. [LIVE-PINS-SPAN] by the caller.
-            unsafe { self.boxes.send(slice::from_raw_parts_mut(self.blocks, len as usize)) };
+            unsafe { self.batches.send(slice::from_raw_parts_mut(self.blocks, len as usize)) };
         }
-        if len == FIRST && self.most == FIRST {
+        if len == FIRST_BLOCKS && self.most == FIRST_BLOCKS {
             self.full += 1;
             if self.full == TRIED {
                 self.full = 0;
-                self.resize(MOST);
+                self.resize(MAX_BLOCKS);
             }
         }
         bytes as usize

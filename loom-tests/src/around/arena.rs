@@ -5,18 +5,18 @@ use crate::heaps::heap;
 use crate::model;
 use crate::spans::granules;
 use crate::spans::page_map::CHUNK;
-use crate::spans::span::Hand;
+use crate::spans::span::DetachedSpans;
 use crate::world::world;
 
 /// As in the allocator: takes the spans out of use, and gives their granules back.
-pub(crate) fn retire(mut empty: Hand) {
-    // SAFETY: the spans came out of a home that they left; they are ours alone.
+pub(crate) fn release_spans(mut empty: DetachedSpans) {
+    // SAFETY: the spans came out of a heap that they left; they are ours alone.
     while let Some(span) = unsafe { empty.pop() } {
         model::note("retired");
         // SAFETY: likewise.
-        let (base, bytes, _holes) = unsafe { heap::retire(span) };
+        let (base, bytes, _holes) = unsafe { heap::clear_owner(span) };
         let first = base.addr() % CHUNK / GRANULE;
         let bits = granules::mask(first, bytes / GRANULE);
-        world().rooms.give_back(0, &world().granules, bits, bits);
+        world().free_space.give_back(0, &world().granules, bits, bits);
     }
 }

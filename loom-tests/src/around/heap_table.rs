@@ -1,9 +1,9 @@
-//! Homes by id.
+//! Heaps by id.
 
-use crate::heaps::heap::Home;
+use crate::heaps::heap::Heap;
 use crate::world::world;
 
-/// The home of an id, if there is one.
-pub(crate) fn get(id: u32) -> Option<&'static Home> {
-    world().homes.get((id as usize).checked_sub(1)?)
+/// The heap of an id, if there is one.
+pub(crate) fn get(id: u32) -> Option<&'static Heap> {
+    world().heaps.get((id as usize).checked_sub(1)?)
 }

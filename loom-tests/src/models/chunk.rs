@@ -5,7 +5,7 @@ use loom::sync::Arc;
 
 use crate::base::sync::Guarded;
 use crate::model::{Model, noted, outcome};
-use crate::remote::send::Boxes;
+use crate::remote::send::Batches;
 use crate::spans::granules::{self, Granules};
 use crate::world::{self, SPAN_GRANULES, spawn};
 
@@ -44,21 +44,21 @@ pub(super) static RELEASE: Model = Model {
 
 /// One thread gives a run back while two look for one, who find the hint of
 /// a run that is gone.
-pub(super) static ROOMS: Model = Model {
-    name: "rooms",
+pub(super) static FREE_SPACE: Model = Model {
+    name: "index_claim",
     preemptions: Some(3),
     executions: 15_000,
     outcomes: &["after", "meanwhile"],
-    body: rooms,
+    body: free_space,
 };
 
 /// Whoever finds a hint sees the room that it stands for.
 pub(super) static ROOMS_FIND: Model = Model {
-    name: "rooms_find",
+    name: "index_find",
     preemptions: None,
     executions: 6,
     outcomes: &["found", "not found"],
-    body: rooms_find,
+    body: index_find,
 };
 
 /// The last two blocks of a span come back from two threads; a third claims
@@ -162,7 +162,7 @@ fn release() {
     };
     let released = memory.granules.claim_all();
     if released {
-        let dirty = memory.granules.soil(u64::MAX);
+        let dirty = memory.granules.take_dirty(u64::MAX).count_ones();
         // All memory is gone: whoever is there still is reported.
         let written = (0..2).filter(|&run| memory.set(run, false)).count();
         assert_eq!(dirty, 8 * written as u32);
@@ -171,7 +171,7 @@ fn release() {
         // And it is mapped again.
         // SAFETY: as above.
         memory.mapped.with(|mapped| unsafe { *mapped = true });
-        memory.granules.open();
+        memory.granules.reset_free();
     }
     giver.join().unwrap();
     let run = claimer.join().unwrap();
@@ -179,12 +179,12 @@ fn release() {
     outcome(format!("released: {released}, claimed run: {run:?}"));
 }
 
-fn rooms() {
+fn free_space() {
     world::with(0, |world| {
         // A hint that is out of date.
-        world.rooms.mark(0, RUN);
-        let giver = spawn(|| world.rooms.give_back(0, &world.granules, RUN, 0));
-        let claim = || world.rooms.claim(SPAN_GRANULES, 64, |_| &world.granules).is_some();
+        world.free_space.mark(0, RUN);
+        let giver = spawn(|| world.free_space.give_back(0, &world.granules, RUN, 0));
+        let claim = || world.free_space.claim(SPAN_GRANULES, 64, |_| &world.granules).is_some();
         let other = spawn(claim);
         let mine = claim();
         giver.join().unwrap();
@@ -195,10 +195,10 @@ fn rooms() {
     });
 }
 
-fn rooms_find() {
+fn index_find() {
     world::with(0, |world| {
-        let giver = spawn(|| world.rooms.give_back(0, &world.granules, RUN, 0));
-        let found = world.rooms.find(3, 64);
+        let giver = spawn(|| world.free_space.give_back(0, &world.granules, RUN, 0));
+        let found = world.free_space.find(3, 64);
         if found.is_some() {
             assert_eq!(granules::runs(world.granules.free_seen(), 8), 1, "a hint before its room");
         }
@@ -209,17 +209,17 @@ fn rooms_find() {
 
 fn empties() {
     world::with(RUN << 8, |world| {
-        world.rooms.mark(0, RUN << 8);
+        world.free_space.mark(0, RUN << 8);
         let mut blocks = world.furnish(0, 1, 2);
         let second = blocks.split_off(1);
         let senders = [blocks, second].map(|blocks| {
             spawn(move || {
                 world.touch(blocks[0]);
                 // SAFETY: [LIVE-PINS-SPAN] the block is ours until it is sent.
-                unsafe { Boxes::new().send(&mut blocks.clone()) };
+                unsafe { Batches::new().send(&mut blocks.clone()) };
             })
         });
-        let claimed = world.rooms.claim(SPAN_GRANULES, 64, |_| &world.granules);
+        let claimed = world.free_space.claim(SPAN_GRANULES, 64, |_| &world.granules);
         let (_, first, _) = claimed.expect("there is a run from the start");
         let index = first / SPAN_GRANULES;
         let mine = world.furnish(index, 2, 1);
@@ -228,13 +228,13 @@ fn empties() {
         }
         let mut out = [0; 2];
         out[index] = 1;
-        let mut homes = [0; 2];
-        homes[index] = 2;
-        assert_eq!(world.settle(out), homes);
+        let mut heaps = [0; 2];
+        heaps[index] = 2;
+        assert_eq!(world.settle(out), heaps);
         assert!(noted("retired"));
         let free = world.granules.free_hint();
         assert_eq!(free, 0xffff & !(RUN << first), "granules are free, or a span's");
-        world::put(world.home(2), &mut mine.clone());
+        world::put(world.heap(2), &mut mine.clone());
         outcome(if index == 0 { "the emptied one" } else { "the other" });
     });
 }

@@ -1,25 +1,25 @@
-//! Spans move between homes while others put blocks back: stealing, lending,
+//! Spans move between heaps while others put blocks back: stealing, lending,
 //! a thread's end. In all of them every block is in one place at the end, and
 //! was in one thread's hands at a time.
 
-use crate::heaps::remote_queue::MailBox;
+use crate::heaps::remote_queue::Batch;
 use crate::model::{Model, outcome};
-use crate::remote::send::Boxes;
-use crate::remote::span_transfer::{self, Given};
+use crate::remote::send::Batches;
+use crate::remote::span_transfer::{self, Refill};
 use crate::world::{self, Blocks, CLASS, World, put, spawn, take};
 
-/// A thief moves a span from home 1 to home 2, and whoever needs it from there
-/// to home 3, while a third thread sends one of its blocks home.
+/// A thief moves a span from heap 1 to heap 2, and whoever needs it from there
+/// to heap 3, while a third thread sends one of its blocks heap.
 pub(super) static MOVING: Model = Model {
     name: "moving",
     preemptions: Some(3),
     executions: 4_000,
-    outcomes: &["home 1", "home 2", "home 3, 6 blocks", "home 3, 7 blocks"],
+    outcomes: &["heap 1", "heap 2", "heap 3, 6 blocks", "heap 3, 7 blocks"],
     body: moving,
 };
 
-/// The owner of home 1 takes a block and puts one back, while a thief moves
-/// its span to home 2; if it is gone, the owner borrows it.
+/// The owner of heap 1 takes a block and puts one back, while a thief moves
+/// its span to heap 2; if it is gone, the owner borrows it.
 pub(super) static STEALING: Model = Model {
     name: "stealing",
     preemptions: None,
@@ -28,61 +28,61 @@ pub(super) static STEALING: Model = Model {
     body: stealing,
 };
 
-/// Two threads borrow the one span of home 1, and a third sends a block of it.
+/// Two threads borrow the one span of heap 1, and a third sends a block of it.
 pub(super) static LENDING: Model = Model {
-    name: "lending",
+    name: "transfer",
     preemptions: Some(3),
     executions: 2_000,
-    outcomes: &["home 2, 6 blocks", "home 2, 7 blocks", "home 3, 6 blocks", "home 3, 7 blocks"],
-    body: lending,
+    outcomes: &["heap 2, 6 blocks", "heap 2, 7 blocks", "heap 3, 6 blocks", "heap 3, 7 blocks"],
+    body: transfer,
 };
 
-/// The thread of home 1 ends, its spans go to home 2, and another thread opens
-/// home 1 again, while a third sends two blocks, which go in a box.
+/// The thread of heap 1 ends, its spans go to heap 2, and another thread opens
+/// heap 1 again, while a third sends two blocks, which go in a batch.
 pub(super) static LEAVING: Model = Model {
-    name: "leaving",
+    name: "abandoning",
     preemptions: Some(3),
     executions: 1_000,
     outcomes: &["closing took the box", "it came to the next owner", "refused"],
-    body: leaving,
+    body: abandoning,
 };
 
-/// A thread sends two boxes of blocks home, and puts them away itself if they
+/// A thread sends two batches of blocks heap, and puts them away itself if they
 /// seem to lie about, while their owner takes what it can, twice.
 pub(super) static RELIEVING: Model = Model {
-    name: "relieving",
+    name: "draining",
     preemptions: Some(3),
     executions: 200,
     outcomes: &[
-        "took [3, 0], mail: false",
-        "took [3, 0], mail: true",
-        "took [3, 2], mail: false",
-        "took [3, 2], mail: true",
-        "took [3, 4], mail: false",
-        "took [5, 0], mail: false",
-        "took [5, 0], mail: true",
-        "took [5, 2], mail: false",
-        "took [7, 0], mail: false",
+        "took [3, 0], batches: false",
+        "took [3, 0], batches: true",
+        "took [3, 2], batches: false",
+        "took [3, 2], batches: true",
+        "took [3, 4], batches: false",
+        "took [5, 0], batches: false",
+        "took [5, 0], batches: true",
+        "took [5, 2], batches: false",
+        "took [7, 0], batches: false",
     ],
-    body: relieving,
+    body: draining,
 };
 
-/// As `relieving`, but the owner reads its mail: it keeps one block of each box,
-/// and puts the other away. Then a thread that ends closes the inbox.
+/// As `draining`, but the owner reads its batches: it keeps one block of each batch,
+/// and puts the other away. Then a thread that ends closes the remote queue.
 pub(super) static READING: Model = Model {
-    name: "reading",
+    name: "receiving",
     preemptions: Some(3),
     executions: 200,
     outcomes: &[
-        "read [false, false], mail: false",
-        "read [false, false], mail: true",
-        "read [false, true], mail: false",
-        "read [false, true], mail: true",
-        "read [true, false], mail: false",
-        "read [true, false], mail: true",
-        "read [true, true], mail: false",
+        "read [false, false], batches: false",
+        "read [false, false], batches: true",
+        "read [false, true], batches: false",
+        "read [false, true], batches: true",
+        "read [true, false], batches: false",
+        "read [true, false], batches: true",
+        "read [true, true], batches: false",
     ],
-    body: reading,
+    body: receiving,
 };
 
 /// Sends blocks of which we are the users.
@@ -91,17 +91,19 @@ fn send(world: &World, blocks: &[*mut u8]) {
         world.touch(*block);
     }
     // SAFETY: [LIVE-PINS-SPAN] the blocks are ours until they are sent.
-    unsafe { Boxes::new().send(&mut blocks.to_vec()) };
+    unsafe { Batches::new().send(&mut blocks.to_vec()) };
 }
 
 /// Borrows a span of `from` for `to` and takes all it has.
 fn borrow(world: &World, from: u32, to: u32) -> Blocks {
-    let Some(span) = span_transfer::lend(world.home(from), CLASS, to) else { return vec![] };
-    let home = world.home(to);
+    let Some(span) = span_transfer::transfer_one(world.heap(from), CLASS, to) else {
+        return vec![];
+    };
+    let heap = world.heap(to);
     let mut slots = vec![core::ptr::null_mut(); world::SPAN_BLOCKS];
     let end = slots.as_mut_ptr_range().end;
-    // SAFETY: the span names the home; there are so many slots.
-    let got = unsafe { span_transfer::take(home, Some(span), CLASS, end, slots.len()) };
+    // SAFETY: the span names the heap; there are so many slots.
+    let got = unsafe { span_transfer::take(heap, Some(span), CLASS, end, slots.len()) };
     let blocks = slots.split_off(slots.len() - got);
     for block in &blocks {
         world.touch(*block);
@@ -114,28 +116,28 @@ fn moving() {
         let mut blocks = world.furnish(0, 1, 2);
         let kept = blocks.pop().unwrap();
         let sender = spawn(move || send(world, &blocks));
-        let thief = spawn(move || span_transfer::rob(world.home(1), world.home(2), CLASS));
+        let thief = spawn(move || span_transfer::steal(world.heap(1), world.heap(2), CLASS));
         let mut borrowed = borrow(world, 2, 3);
         sender.join().unwrap();
         let robbed = thief.join().unwrap();
         let count = borrowed.len();
-        let home = world.settle([1 + count, 0])[0];
-        assert_eq!(home, if count != 0 { 3 } else { 1 + u32::from(robbed) });
+        let heap = world.settle([1 + count, 0])[0];
+        assert_eq!(heap, if count != 0 { 3 } else { 1 + u32::from(robbed) });
         outcome(match count {
-            0 => format!("home {home}"),
-            _ => format!("home {home}, {count} blocks"),
+            0 => format!("heap {heap}"),
+            _ => format!("heap {heap}, {count} blocks"),
         });
         borrowed.push(kept);
-        put(world.home(home), &mut borrowed);
+        put(world.heap(heap), &mut borrowed);
     });
 }
 
 fn stealing() {
     world::with(0, |world| {
         let kept = world.furnish(0, 1, 1);
-        let thief = spawn(move || span_transfer::rob(world.home(1), world.home(2), CLASS));
+        let thief = spawn(move || span_transfer::steal(world.heap(1), world.heap(2), CLASS));
         let owner = spawn(move || {
-            let mut mine = take(world.home(1), 1);
+            let mut mine = take(world.heap(1), 1);
             let mut borrowed = false;
             if mine.is_empty() {
                 mine = borrow(world, 2, 1);
@@ -145,24 +147,24 @@ fn stealing() {
                 world.touch(*block);
             }
             // SAFETY: [LIVE-PINS-SPAN] the blocks are ours until they are sent.
-            unsafe { Boxes::new().send(&mut mine) };
+            unsafe { Batches::new().send(&mut mine) };
             borrowed
         });
         let stolen = thief.join().unwrap();
         let borrowed = owner.join().unwrap();
-        let home = world.settle([1, 0])[0];
+        let heap = world.settle([1, 0])[0];
         outcome(match (stolen, borrowed) {
             (false, false) => "kept",
             (true, false) => "stolen",
             (true, true) => "stolen and borrowed",
             (false, true) => panic!("borrowed from nobody"),
         });
-        assert_eq!(home, if stolen && !borrowed { 2 } else { 1 });
+        assert_eq!(heap, if stolen && !borrowed { 2 } else { 1 });
         send(world, &kept);
     });
 }
 
-fn lending() {
+fn transfer() {
     world::with(0, |world| {
         let mut blocks = world.furnish(0, 1, 2);
         let kept = blocks.pop().unwrap();
@@ -172,44 +174,44 @@ fn lending() {
         assert!(first.is_empty() != second.is_empty(), "one of them has the span");
         let mut all = [first, second].concat();
         let count = all.len();
-        let home = world.settle([1 + count, 0])[0];
-        outcome(format!("home {home}, {count} blocks"));
+        let heap = world.settle([1 + count, 0])[0];
+        outcome(format!("heap {heap}, {count} blocks"));
         all.push(kept);
-        put(world.home(home), &mut all);
+        put(world.heap(heap), &mut all);
     });
 }
 
-fn leaving() {
+fn abandoning() {
     world::with(0, |world| {
         let mut blocks = world.furnish(0, 1, 3);
         let kept = blocks.split_off(2);
         let sender = spawn(move || send(world, &blocks));
         let owner = spawn(move || {
-            let mail = span_transfer::leave(world.home(1), world.home(2));
-            let got = !mail.is_null();
-            unpack(mail);
+            let batches = span_transfer::abandon(world.heap(1), world.heap(2));
+            let got = !batches.is_null();
+            recycle(batches);
             got
         });
         let closing = owner.join().unwrap();
-        world.home(1).reopen();
+        world.heap(1).reopen();
         sender.join().unwrap();
-        let mail = world.home(1).has_mail();
+        let batches = world.heap(1).has_batches();
         assert_eq!(world.settle([1, 0]), [2, 0]);
-        outcome(match (closing, mail) {
+        outcome(match (closing, batches) {
             (true, false) => "closing took the box",
             (false, true) => "it came to the next owner",
             (false, false) => "refused",
-            (true, true) => panic!("one box, posted twice"),
+            (true, true) => panic!("one box, pushed twice"),
         });
         send(world, &kept);
     });
 }
 
-fn unpack(mail: *mut MailBox) {
-    Boxes::new().unpack(mail);
+fn recycle(batches: *mut Batch) {
+    Batches::new().recycle(batches);
 }
 
-fn relieving() {
+fn draining() {
     world::with(0, |world| {
         let mut blocks = world.furnish(0, 1, 5);
         let kept = blocks.split_off(4);
@@ -218,50 +220,50 @@ fn relieving() {
                 send(world, pair);
             }
         });
-        let first = take(world.home(1), 8);
-        let second = take(world.home(1), 8);
+        let first = take(world.heap(1), 8);
+        let second = take(world.heap(1), 8);
         for block in first.iter().chain(&second) {
             world.touch(*block);
         }
         sender.join().unwrap();
-        let mail = world.home(1).has_mail();
+        let batches = world.heap(1).has_batches();
         let count = [first.len(), second.len()];
         assert_eq!(world.settle([1 + count[0] + count[1], 0]), [1, 0]);
-        outcome(format!("took {count:?}, mail: {mail}"));
-        put(world.home(1), &mut [first, second, kept].concat());
+        outcome(format!("took {count:?}, batches: {batches}"));
+        put(world.heap(1), &mut [first, second, kept].concat());
     });
 }
 
-/// What the owner of home 1 finds: one block of its next letter, the other put
-/// away; or a block of its spans. Says whether there was a letter.
+/// What the owner of heap 1 finds: one block of its next received batch, the other put
+/// away; or a block of its spans. Says whether there was a received batch.
 fn read_next(world: &World) -> (Blocks, bool) {
-    let home = world.home(1);
+    let heap = world.heap(1);
     let mut slot: *mut u8 = core::ptr::null_mut();
     let mut mine = vec![];
-    let mut letters = false;
+    let mut was_received = false;
     // SAFETY: there is one slot below the end of `slot`.
-    match unsafe { span_transfer::take_or_letter(home, CLASS, (&raw mut slot).wrapping_add(1), 1) }
+    match unsafe { span_transfer::take_or_receive(heap, CLASS, (&raw mut slot).wrapping_add(1), 1) }
     {
-        Given::Blocks(got) => mine.extend((got != 0).then_some(slot)),
-        Given::Letter(letter) => {
+        Refill::Blocks(got) => mine.extend((got != 0).then_some(slot)),
+        Refill::Received(received) => {
             let mut wants = |block| {
                 let first = mine.is_empty();
                 first.then(|| mine.push(block));
                 first
             };
-            // SAFETY: [BOX-ONE-PLACE] the letter came to our hands.
-            unsafe { letter.as_ref().open(|contents| contents.offer(&mut wants)) };
-            letters = !mine.is_empty();
-            span_transfer::finish(home, letter, &mut Boxes::new());
+            // SAFETY: [BATCH-ONE-PLACE] the received batch came to our hands.
+            unsafe { received.as_ref().with(|contents| contents.extract(&mut wants)) };
+            was_received = !mine.is_empty();
+            span_transfer::finish_received(heap, received, &mut Batches::new());
         }
     }
     for block in &mine {
         world.touch(*block);
     }
-    (mine, letters)
+    (mine, was_received)
 }
 
-fn reading() {
+fn receiving() {
     world::with(0, |world| {
         let mut blocks = world.furnish(0, 1, 5);
         let kept = blocks.split_off(4);
@@ -274,10 +276,10 @@ fn reading() {
         let read = [first.1, second.1];
         let mine = [first.0, second.0].concat();
         sender.join().unwrap();
-        let mail = world.home(1).has_mail();
-        unpack(span_transfer::leave(world.home(1), world.home(2)));
+        let batches = world.heap(1).has_batches();
+        recycle(span_transfer::abandon(world.heap(1), world.heap(2)));
         assert_eq!(world.settle([kept.len() + mine.len(), 0]), [2, 0]);
-        outcome(format!("read {read:?}, mail: {mail}"));
-        put(world.home(2), &mut [mine, kept].concat());
+        outcome(format!("read {read:?}, batches: {batches}"));
+        put(world.heap(2), &mut [mine, kept].concat());
     });
 }

@@ -29,8 +29,8 @@ unsafe impl Send for Counter {}
 fn lock() {
     let counter = Arc::new(Counter { lock: Lock::new(), count: Guarded::new(0) });
     let count = |counter: &Counter| {
-        let held = counter.lock.take().unwrap();
-        if counter.lock.try_take().is_some() {
+        let held = counter.lock.lock().unwrap();
+        if counter.lock.try_lock().is_some() {
             note("held twice");
         }
         // SAFETY: the lock is held; loom reports it if that is not enough.
@@ -48,7 +48,7 @@ fn lock() {
         thread.join().unwrap();
     }
     assert!(!noted("held twice"));
-    let held = counter.lock.try_take().expect("nobody has the lock");
+    let held = counter.lock.try_lock().expect("nobody has the lock");
     // SAFETY: the lock is held.
     counter.count.with(|count| assert_eq!(unsafe { *count }, 3));
     drop(held);

@@ -27,7 +27,7 @@ pub static MODELS: &[&Model] = &[
     &span_purge::HOLLOWING_LEAVING,
     &chunk::GRANULES,
     &chunk::RELEASE,
-    &chunk::ROOMS,
+    &chunk::FREE_SPACE,
     &chunk::ROOMS_FIND,
     &chunk::EMPTIES,
 ];

@@ -2,7 +2,7 @@
 
 use loom::sync::Arc;
 
-use crate::base::published::Place;
+use crate::base::published::Published;
 use crate::base::sync::Guarded;
 use crate::model::{Model, outcome};
 use crate::world::spawn;
@@ -27,12 +27,12 @@ unsafe impl Sync for Record {}
 unsafe impl Send for Record {}
 
 fn table() {
-    let place = Arc::new(Place::<Record>::new());
+    let slot = Arc::new(Published::<Record>::new());
     let readers: Vec<_> = (0..2)
         .map(|i| {
-            let place = place.clone();
+            let slot = slot.clone();
             spawn(move || {
-                let record = place.get();
+                let record = slot.get();
                 if let Some(record) = record {
                     // SAFETY: each reader has a part of its own.
                     record.parts[i].with(|part| assert_eq!(unsafe { *part }, 7));
@@ -47,8 +47,8 @@ fn table() {
         part.with(|part| unsafe { *part = 7 });
     }
     // SAFETY: the record lives until the readers are joined.
-    place.publish(unsafe { &*core::ptr::from_ref(&record) });
+    slot.publish(unsafe { &*core::ptr::from_ref(&record) });
     let seen: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
-    assert!(place.get().is_some());
+    assert!(slot.get().is_some());
     outcome(format!("{seen:?}"));
 }

@@ -1,18 +1,18 @@
-//! The inbox: posting against taking all; against closing, and opening again.
+//! The remote queue: pushing against taking all; against closing, and opening again.
 
 use core::ptr::{self, NonNull};
 
 use loom::sync::Arc;
 
 use crate::base::sync::Guarded;
-use crate::heaps::remote_queue::{Inbox, MailBox};
+use crate::heaps::remote_queue::{Batch, RemoteQueue};
 use crate::model::{Model, outcome};
 use crate::world::{self, spawn};
 
-/// Two threads post, one of them twice; the owner takes twice meanwhile, and
+/// Two threads push, one of them twice; the owner takes twice meanwhile, and
 /// once when they are done.
 pub(super) static TAKE: Model = Model {
-    name: "inbox_take",
+    name: "remote_take_all",
     preemptions: Some(3),
     executions: 7_000,
     outcomes: &[
@@ -30,36 +30,36 @@ pub(super) static TAKE: Model = Model {
     body: take,
 };
 
-/// One thread posts; the owner ends and closes; another comes and opens, and
-/// takes once, and once more when the poster is done.
+/// One thread pushes; the owner ends and closes; another comes and opens, and
+/// takes once, and once more when the sender is done.
 pub(super) static CLOSE: Model = Model {
-    name: "inbox_close",
+    name: "remote_close",
     preemptions: None,
     executions: 100,
     outcomes: &["closing took it", "refused", "the next owner took it"],
     body: close,
 };
 
-/// A box with one mark in it.
-fn box_with(mark: usize) -> NonNull<MailBox> {
-    let mail = world::world().new_box();
-    // SAFETY: [BOX-ONE-PLACE] the box is new.
+/// A batch with one mark in it.
+fn box_with(mark: usize) -> NonNull<Batch> {
+    let batch = world::world().new_batch();
+    // SAFETY: [BATCH-ONE-PLACE] the batch is new.
     unsafe {
-        mail.as_ref().open(|contents| {
+        batch.as_ref().with(|contents| {
             contents.blocks[0] = ptr::without_provenance_mut(mark);
             contents.len = 1;
         });
     }
-    mail
+    batch
 }
 
-/// The marks in a list of boxes.
-fn marks(mut list: *mut MailBox) -> Vec<usize> {
+/// The marks in a list of batches.
+fn marks(mut list: *mut Batch) -> Vec<usize> {
     let mut marks = vec![];
-    while let Some(mail) = NonNull::new(list) {
-        // SAFETY: [BOX-ONE-PLACE] the caller took the list.
+    while let Some(batch) = NonNull::new(list) {
+        // SAFETY: [BATCH-ONE-PLACE] the caller took the list.
         list = unsafe {
-            mail.as_ref().open(|contents| {
+            batch.as_ref().with(|contents| {
                 assert_eq!(contents.len, 1);
                 marks.push(contents.blocks[0].addr());
                 contents.next
@@ -71,34 +71,34 @@ fn marks(mut list: *mut MailBox) -> Vec<usize> {
 
 fn take() {
     world::with(0, |_| {
-        let inbox = Arc::new(Inbox::new());
+        let remote_queue = Arc::new(RemoteQueue::new());
         let threads: Vec<_> = [vec![1, 2], vec![3]]
             .into_iter()
             .map(|all| {
-                let inbox = inbox.clone();
+                let remote_queue = remote_queue.clone();
                 spawn(move || {
                     for mark in all {
-                        assert!(inbox.post(box_with(mark)).is_ok());
+                        assert!(remote_queue.push(box_with(mark)).is_ok());
                     }
                 })
             })
             .collect();
-        let first = marks(inbox.take_all());
-        let second = marks(inbox.take_all());
+        let first = marks(remote_queue.take_all());
+        let second = marks(remote_queue.take_all());
         for thread in threads {
             thread.join().unwrap();
         }
-        let last = marks(inbox.take_all());
+        let last = marks(remote_queue.take_all());
         outcome(format!("{:?}", [first.len(), second.len(), last.len()]));
         let mut all = [first, second, last].concat();
         all.sort_unstable();
         assert_eq!(all, [1, 2, 3]);
-        assert!(!inbox.has_mail());
+        assert!(!remote_queue.has_batches());
     });
 }
 
 struct Shared {
-    inbox: Inbox,
+    remote_queue: RemoteQueue,
     /// What the owner writes before it closes, and whoever is refused reads.
     moved: Guarded<bool>,
 }
@@ -110,16 +110,17 @@ unsafe impl Send for Shared {}
 
 fn close() {
     world::with(0, |_| {
-        let shared = Arc::new(Shared { inbox: Inbox::new(), moved: Guarded::new(false) });
+        let shared =
+            Arc::new(Shared { remote_queue: RemoteQueue::new(), moved: Guarded::new(false) });
         let poster = {
             let shared = shared.clone();
             spawn(move || {
-                let posted = shared.inbox.post(box_with(1)).is_ok();
-                if !posted {
+                let pushed = shared.remote_queue.push(box_with(1)).is_ok();
+                if !pushed {
                     // SAFETY: the owner wrote it before it closed.
                     shared.moved.with(|moved| assert!(unsafe { *moved }));
                 }
-                posted
+                pushed
             })
         };
         let owner = {
@@ -127,21 +128,21 @@ fn close() {
             spawn(move || {
                 // SAFETY: nobody reads it yet.
                 shared.moved.with(|moved| unsafe { *moved = true });
-                marks(shared.inbox.close())
+                marks(shared.remote_queue.close())
             })
         };
         let at_close = owner.join().unwrap();
-        shared.inbox.reopen();
-        let mut next = marks(shared.inbox.take_all());
-        let posted = poster.join().unwrap();
-        next.extend(marks(shared.inbox.take_all()));
-        outcome(match (posted, &at_close[..], &next[..]) {
+        shared.remote_queue.reopen();
+        let mut next = marks(shared.remote_queue.take_all());
+        let pushed = poster.join().unwrap();
+        next.extend(marks(shared.remote_queue.take_all()));
+        outcome(match (pushed, &at_close[..], &next[..]) {
             (true, [1], []) => "closing took it",
             (true, [], [1]) => "the next owner took it",
             (false, [], []) => "refused",
             _ => panic!("a box in two places, or in none"),
         });
-        assert_eq!(marks(shared.inbox.close()), []);
-        assert!(shared.inbox.post(box_with(2)).is_err(), "closed");
+        assert_eq!(marks(shared.remote_queue.close()), []);
+        assert!(shared.remote_queue.push(box_with(2)).is_err(), "closed");
     });
 }
