@@ -9,7 +9,21 @@ use std::path::{Path, PathBuf};
 /// The modules that the models see: of each folder the files under test, as they
 /// ship, and those that the models replace by files in `src/around`.
 const FOLDERS: [(&str, &[&str], &[&str]); 5] = [
-    ("base", &["sync", "ordering", "size_class", "misuse", "lock", "once", "published"], &[]),
+    (
+        "base",
+        &[
+            "sync",
+            "ordering",
+            "bits",
+            "geometry",
+            "size_class",
+            "misuse",
+            "lock",
+            "once",
+            "published",
+        ],
+        &[],
+    ),
     ("spans", &["granules", "span"], &["page_map"]),
     ("heaps", &["remote_queue", "heap"], &["heap_table"]),
     ("pages", &["free_space_index"], &["metadata", "arena"]),

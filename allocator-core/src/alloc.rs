@@ -2,15 +2,15 @@
 //! mapping of its own.
 
 use crate::background::helper;
+use crate::base::geometry::{MEDIUM_MAX, UNIT, WINDOW_ALIGN};
 use crate::base::size_class::{self, CLASSES};
 use crate::pages::arena;
 use crate::pages::huge_block;
-use crate::pages::page_runs::{self, MEDIUM_MAX};
+use crate::pages::page_runs::{self};
 use crate::process::config::Config;
 use crate::process::init;
 use crate::reclaim::limit;
 use crate::reclaim::purge;
-use crate::spans::page_map::WINDOW_ALIGN;
 use crate::thread::cache::Cache;
 use crate::thread::internal_fragmentation;
 use crate::thread::registry;
@@ -99,7 +99,7 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
         if !is_medium(size, align) {
             return huge_block::get(size, align, zeroed);
         }
-        let align = (align / page_runs::UNIT).max(1);
+        let align = (align / UNIT).max(1);
         let run = arena::get(shard()).medium.get(page_runs::units(size.max(1)), align)?;
         if zeroed {
             // SAFETY: the run was just handed out.

@@ -3,11 +3,12 @@
 //! layout.
 
 use crate::background::helper;
+use crate::base::geometry::UNIT;
 use crate::base::misuse::{self, Location, Misuse};
 use crate::base::size_class::{self, CLASSES};
 use crate::pages::arena;
 use crate::pages::huge_block;
-use crate::pages::page_runs::{self, UNIT};
+use crate::pages::page_runs::{self};
 use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;

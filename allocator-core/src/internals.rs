@@ -11,11 +11,12 @@ use core::ptr;
 
 use crate::alloc::{self, is_medium};
 use crate::background::helper;
+use crate::base::geometry::{MEDIUM_MAX, SMALL_MAX, UNIT};
 use crate::base::misuse::{self, Location, Misuse};
 use crate::base::size_class::{self, CLASSES};
 use crate::free;
 use crate::pages::huge_block;
-use crate::pages::page_runs::{self, UNIT};
+use crate::pages::page_runs::{self};
 use crate::process::config::Config;
 use crate::process::init;
 use crate::process::options;
@@ -219,8 +220,8 @@ unsafe fn move_to(to: *mut u8, from: *mut u8, bytes: usize) {
 /// what grows once grows again, and page runs come as exact as they are asked
 /// for, so that each step would copy all.
 fn with_room(old: usize, new: usize) -> usize {
-    if new > old && old > size_class::SMALL_MAX && is_medium(new, 1) {
-        return new.max(old + old / 8).min(page_runs::MEDIUM_MAX);
+    if new > old && old > SMALL_MAX && is_medium(new, 1) {
+        return new.max(old + old / 8).min(MEDIUM_MAX);
     }
     new
 }

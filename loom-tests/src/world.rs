@@ -6,8 +6,9 @@ use core::ptr::{self, NonNull};
 
 use loom::thread::{self, JoinHandle};
 
+use crate::base::geometry::{GRANULE, GRANULE_SHIFT, GRANULE_UNITS, SPAN_GRANULES};
 use crate::base::ordering;
-use crate::base::size_class::{CLASSES, GRANULE, GRANULE_SHIFT, SHAPES, UNIT};
+use crate::base::size_class::{CLASSES, SHAPES};
 use crate::base::sync::{AtomicU32, AtomicU64, Guarded};
 use crate::heaps::heap::{self, Heap};
 use crate::heaps::remote_queue::Batch;
@@ -19,8 +20,6 @@ use crate::spans::span::{NO_HEAP, Span};
 
 /// The class of all blocks here: the largest, of which a span has the fewest.
 pub(crate) const CLASS: usize = CLASSES - 1;
-/// Granules of a span of that class.
-pub(crate) const SPAN_GRANULES: usize = 8;
 /// Blocks of a span of that class.
 pub(crate) const SPAN_BLOCKS: usize = 8;
 /// Spans that the chunk has room for, as far as the models go.
@@ -123,7 +122,7 @@ impl World {
     pub(crate) fn check_holes(&self, index: usize, given: SpanPurge, out: &[*mut u8]) {
         // SAFETY: nobody else runs.
         let holes = unsafe { self.spans[index].body(|body| body.holes()) };
-        let units = GRANULE / UNIT;
+        let units = GRANULE_UNITS;
         for block in out {
             let first = (block.addr() - BASE) / GRANULE % SPAN_BLOCKS * units;
             assert_eq!(holes >> first & ((1 << units) - 1), 0, "a hole under a block");

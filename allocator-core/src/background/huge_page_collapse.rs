@@ -11,13 +11,13 @@
 //! back that goes to the system later: that splits the huge page for good.
 
 use crate::background::span_purge;
+use crate::base::geometry::{CHUNK, UNIT};
 use crate::base::ordering;
-use crate::base::size_class::UNIT;
 use crate::base::sync::AtomicUsize;
 use crate::pages::huge_block;
 use crate::pages::thp;
 use crate::remote::span_transfer;
-use crate::spans::page_map::{self, CHUNK, MAP};
+use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
 use crate::sys::{self, HugePages};
 

@@ -10,13 +10,13 @@
 
 use core::ptr::NonNull;
 
+use crate::base::bits;
+use crate::base::geometry::{GRANULE_UNITS, SPAN_GRANULES, UNIT};
 use crate::base::ordering;
-use crate::base::size_class::UNIT;
 use crate::base::sync::AtomicUsize;
 use crate::pages::arena;
 use crate::pages::usage;
 use crate::remote::span_transfer::{self, SpanPurge};
-use crate::spans::granules;
 use crate::spans::page_map::{Chunk, MAP};
 use crate::spans::span::Span;
 use crate::sys;
@@ -92,10 +92,7 @@ fn search_chunk(index: usize, found: &mut Found) {
 /// Calls `f` with what seem to be the spans of a chunk.
 pub(crate) fn for_spans(index: usize, mut f: impl FnMut(&Chunk, NonNull<Span>)) {
     let chunk = MAP.chunk(index);
-    let mut used = !chunk.granules.free_hint();
-    while used != 0 {
-        let granule = used.trailing_zeros() as usize;
-        used &= used - 1;
+    for granule in bits::ones(!chunk.granules.free_hint()) {
         if let Some(span) = chunk.span_from(granule) {
             f(chunk, span);
         }
@@ -120,15 +117,7 @@ fn purgeable_units(chunk: &Chunk, span: NonNull<Span>, rested: bool) -> SpanPurg
 
 /// Gives units back, run by run; those of which `purge` says that it did.
 fn give(units: u64, mut purge: impl FnMut(usize, usize) -> bool) -> u64 {
-    let (mut given, mut left) = (0, units);
-    while left != 0 {
-        let first = left.trailing_zeros() as usize;
-        let len = (!(left >> first)).trailing_zeros() as usize;
-        let bits = granules::mask(first, len);
-        if purge(first, len) {
-            given |= bits;
-        }
-        left &= !bits;
-    }
-    given
+    bits::runs(|_| units, SPAN_GRANULES * GRANULE_UNITS)
+        .filter(|&(first, len)| purge(first, len))
+        .fold(0, |given, (first, len)| given | bits::mask(first, len))
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod sync;
 pub(crate) mod ordering;
+pub(crate) mod bits;
+pub(crate) mod geometry;
 pub(crate) mod size_class;
 pub(crate) mod misuse;
 pub(crate) mod lock;

@@ -5,21 +5,10 @@
 //! 32 KiB, so that at most an eighth is wasted; and 24, 40 and 56 bytes for
 //! layouts aligned to 8 or less, in which pointer-rich programs abound.
 
+use crate::base::geometry::{GRANULE, LINE, SMALL_MAX};
+
 /// Number of small size classes.
 pub(crate) const CLASSES: usize = 75;
-
-/// Largest small block, in bytes.
-pub(crate) const SMALL_MAX: usize = 32 << 10;
-
-/// log2 of the granule: the unit of a span and of the page map.
-pub(crate) const GRANULE_SHIFT: u32 = 15;
-
-/// Bytes of a granule.
-pub(crate) const GRANULE: usize = 1 << GRANULE_SHIFT;
-
-/// Bytes of the unit in which memory goes back and page runs are counted (the
-/// system's pages may be larger).
-pub(crate) const UNIT: usize = 4 << 10;
 
 /// Most words that the bitmap of a span can have (the 16-byte class).
 pub(crate) const MAX_WORDS: usize = GRANULE / 16 / 64;
@@ -65,8 +54,6 @@ const fn shapes() -> [Shape; CLASSES] {
     table
 }
 
-/// Bytes of a cache line.
-const LINE: usize = 64;
 /// Blocks from this size on share lines with none or few others.
 const WIDE: usize = 128;
 

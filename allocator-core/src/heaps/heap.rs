@@ -16,6 +16,7 @@
 
 use core::ptr::{self, NonNull};
 
+use crate::base::geometry::ARENA_IDS;
 use crate::base::lock::{Lock, LockGuard};
 use crate::base::ordering;
 use crate::base::size_class::{self, CLASSES, SHAPES};
@@ -70,9 +71,6 @@ impl SpanLists {
 unsafe impl Sync for Heap {}
 // SAFETY: nothing in it belongs to one thread.
 unsafe impl Send for Heap {}
-
-/// Ids of arenas' heaps: 1 up to and including this one. Those above are threads'.
-pub(crate) const ARENA_IDS: u32 = 16;
 
 /// A moment, modulo 2^32.
 pub(crate) type Millis = u32;

@@ -4,17 +4,16 @@
 
 use core::ops::Range;
 
+use crate::base::geometry::{ARENA_IDS, HEAP_IDS};
 use crate::base::ordering;
 use crate::base::published::Published;
 use crate::base::sync::AtomicU32;
-use crate::heaps::heap::{ARENA_IDS, Heap};
+use crate::heaps::heap::Heap;
 
-/// Ids in all. Threads beyond that many at once have no cache.
-pub(crate) const IDS: usize = 32 << 10;
 /// The owner in entries of huge blocks: nobody's heap.
 pub(crate) const HUGE_OWNER: u32 = (1 << 24) - 1;
 
-static HEAPS: [Published<Heap>; IDS] = [const { Published::new() }; IDS];
+static HEAPS: [Published<Heap>; HEAP_IDS] = [const { Published::new() }; HEAP_IDS];
 
 /// The next id of a thread.
 static NEXT: AtomicU32 = AtomicU32::new(ARENA_IDS + 1);
@@ -22,7 +21,7 @@ static NEXT: AtomicU32 = AtomicU32::new(ARENA_IDS + 1);
 /// An id for one more thread, if there is one left.
 pub(crate) fn allocate_id() -> Option<u32> {
     let id = NEXT.fetch_add(1, ordering::hint());
-    if id as usize >= IDS {
+    if id as usize >= HEAP_IDS {
         NEXT.fetch_sub(1, ordering::hint());
         return None;
     }
@@ -32,7 +31,7 @@ pub(crate) fn allocate_id() -> Option<u32> {
 /// The ids of all threads there ever were. (Of those being born, the heap may
 /// not be here yet.)
 pub(crate) fn thread_ids() -> Range<u32> {
-    ARENA_IDS + 1..NEXT.load(ordering::hint()).min(IDS as u32)
+    ARENA_IDS + 1..NEXT.load(ordering::hint()).min(HEAP_IDS as u32)
 }
 
 /// The heap of an id, if there is one.

@@ -10,11 +10,13 @@
 
 use core::ptr;
 
+use crate::base::bits;
+use crate::base::geometry::{CHUNK, TABLE_STEP};
 use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::sync::{AtomicUsize, Guarded};
 use crate::pages::thp;
-use crate::spans::page_map::{CHUNK, MAP, PIECE};
+use crate::spans::page_map::MAP;
 use crate::sys::{self, MapError};
 
 struct Space {
@@ -324,7 +326,7 @@ impl Taken {
             (word != 0).then(|| i * 64 + 64 - word.leading_zeros() as usize)
         });
         let old = self.chunks;
-        self.chunks = old.min(opened.max(used.unwrap_or(0).next_multiple_of(PIECE)));
+        self.chunks = old.min(opened.max(used.unwrap_or(0).next_multiple_of(TABLE_STEP)));
         (old, self.chunks)
     }
 
@@ -351,29 +353,13 @@ impl Taken {
     }
 
     /// The first free chunk at or after `at` (or the window's end).
-    fn next_free(&self, mut at: usize) -> usize {
-        while at < self.chunks {
-            let free = !self.word(at) >> (at % 64);
-            if free != 0 {
-                return (at + free.trailing_zeros() as usize).min(self.chunks);
-            }
-            at = (at / 64 + 1) * 64;
-        }
-        self.chunks
+    fn next_free(&self, at: usize) -> usize {
+        bits::next_clear(|i| self.word(i * 64), at, self.chunks).unwrap_or(self.chunks)
     }
 
     /// The first taken chunk of `count` from `from`.
     fn first_taken(&self, from: usize, count: usize) -> Option<usize> {
-        let mut at = from;
-        while at < from + count {
-            let taken = self.word(at) >> (at % 64);
-            if taken != 0 {
-                let found = at + taken.trailing_zeros() as usize;
-                return (found < from + count).then_some(found);
-            }
-            at = (at / 64 + 1) * 64;
-        }
-        None
+        bits::next_set(|i| self.word(i * 64), from, from + count)
     }
 
     fn mark(&mut self, at: usize, count: usize, taken: bool) {

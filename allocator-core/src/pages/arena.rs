@@ -4,8 +4,10 @@
 
 use core::ptr::NonNull;
 
+use crate::base::bits;
+use crate::base::geometry::{ARENA_IDS, CHUNK, CHUNK_GRANULES, GRANULE, MAX_ARENAS, UNIT};
 use crate::base::ordering;
-use crate::base::size_class::{GRANULE, MAX_WORDS, SHAPES, UNIT};
+use crate::base::size_class::{MAX_WORDS, SHAPES};
 use crate::base::sync::{AtomicU32, AtomicUsize};
 use crate::heaps::heap::{self, Heap};
 use crate::heaps::heap_table;
@@ -16,13 +18,9 @@ use crate::pages::free_space_index::FreeSpaceIndex;
 use crate::pages::metadata;
 use crate::pages::page_runs::PageRuns;
 use crate::pages::usage;
-use crate::spans::granules::{self, PER_CHUNK};
-use crate::spans::page_map::{CHUNK, Chunk, MAP};
+use crate::spans::page_map::{Chunk, MAP};
 use crate::spans::span::{DetachedSpans, Span};
 use crate::sys;
-
-/// Most arenas at a time.
-pub(crate) const MAX_ARENAS: usize = 8;
 
 /// What belongs to a shard and can be lost in a fork: replaced as a whole.
 pub(crate) struct Arena {
@@ -32,7 +30,7 @@ pub(crate) struct Arena {
     pub(crate) medium: PageRuns,
 }
 
-const SLOTS: usize = heap::ARENA_IDS as usize;
+const SLOTS: usize = ARENA_IDS as usize;
 
 static ARENAS: [Arena; SLOTS] = {
     let mut arenas = [const { Arena { heap: Heap::new(0), medium: PageRuns::new(0) } }; SLOTS];
@@ -180,7 +178,7 @@ fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
     let had = dirty.count_ones() as usize;
     // How much is to be charged is known by whoever has claimed them.
     if let Err(refused) = committed::charge((len - had) * GRANULE) {
-        give_back(index, granules::mask(first, len), dirty);
+        give_back(index, bits::mask(first, len), dirty);
         return Err(refused);
     }
     usage::took_span(len * GRANULE, had * GRANULE);
@@ -207,11 +205,11 @@ fn new_chunk(shard: usize) -> Option<()> {
 /// Gets the spans and bitmaps of a chunk; they stay with its record.
 fn furnish(chunk: &Chunk) -> bool {
     if chunk.spans.load(ordering::through_block()).is_null() {
-        let Some(spans) = metadata::alloc(PER_CHUNK * size_of::<Span>()) else { return false };
+        let Some(spans) = metadata::alloc(CHUNK_GRANULES * size_of::<Span>()) else { return false };
         chunk.spans.store(spans.as_ptr().cast(), ordering::through_block());
     }
     if chunk.long_bits.load(ordering::through_block()).is_null() {
-        let Some(bits) = metadata::alloc(PER_CHUNK * MAX_WORDS * 8) else { return false };
+        let Some(bits) = metadata::alloc(CHUNK_GRANULES * MAX_WORDS * 8) else { return false };
         chunk.long_bits.store(bits.as_ptr().cast(), ordering::through_block());
     }
     true
@@ -228,7 +226,7 @@ pub(crate) fn release_spans(mut empty: DetachedSpans) {
         filled += holes;
         let index = MAP.chunk_index(base);
         let first = (base.addr() % CHUNK) / GRANULE;
-        let bits = granules::mask(first, bytes / GRANULE);
+        let bits = bits::mask(first, bytes / GRANULE);
         give_back(index, bits, bits);
         usage::gave_span(bytes);
     }

@@ -8,9 +8,10 @@
 
 use core::ptr::{self, NonNull};
 
+use crate::base::bits;
 use crate::base::ordering;
 use crate::base::sync::{AtomicPtr, AtomicU64};
-use crate::spans::granules::{self, Granules};
+use crate::spans::granules::Granules;
 
 /// Lengths of runs: 1 << 0 to 1 << 3.
 const LENGTHS: usize = 4;
@@ -87,7 +88,7 @@ impl FreeSpaceIndex {
     /// Notes what a chunk with these granules free has room for.
     pub(crate) fn mark(&self, chunk: usize, free: u64) {
         for log in 0..LENGTHS {
-            if granules::runs(free, 1 << log) == 0 {
+            if bits::aligned_runs(free, 1 << log) == 0 {
                 break;
             }
             self.mark_length(chunk, log);
@@ -124,7 +125,7 @@ impl FreeSpaceIndex {
     fn clear(&self, chunk: usize, log: usize, granules: &Granules) {
         let (i, bit) = (chunk / 64, 1u64 << (chunk % 64));
         self.word(i, log).fetch_and(!bit, ordering::index_clear());
-        if granules::runs(granules.free_seen(), 1 << log) != 0 {
+        if bits::aligned_runs(granules.free_seen(), 1 << log) != 0 {
             self.mark_length(chunk, log);
         }
     }

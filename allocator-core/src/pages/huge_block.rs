@@ -9,6 +9,7 @@
 //!               mapped, where guards are asked for)
 //! ```
 
+use crate::base::geometry::CHUNK;
 use crate::base::lock::Lock;
 use crate::base::misuse::{self, Location, Misuse};
 use crate::base::ordering;
@@ -17,7 +18,7 @@ use crate::heaps::heap_table;
 use crate::pages::address_space;
 use crate::pages::committed;
 use crate::pages::usage;
-use crate::spans::page_map::{self, CHUNK, MAP};
+use crate::spans::page_map::{self, MAP};
 use crate::sys;
 
 /// Whether an unmapped chunk of addresses follows each huge block.

@@ -10,6 +10,7 @@
 
 use core::ptr::{self, NonNull};
 
+use crate::base::geometry::{GUARD, PAGE};
 use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::sync::{self, AtomicUsize, Guarded};
@@ -18,12 +19,6 @@ use crate::sys;
 const SMALLEST: usize = 32;
 const LARGEST: usize = 64 << 10;
 const SIZES: usize = LARGEST.trailing_zeros() as usize - SMALLEST.trailing_zeros() as usize + 1;
-
-/// No access: around every segment. Also the largest page size there is.
-pub(crate) const GUARD: usize = 64 << 10;
-
-/// The smallest page that there is.
-const PAGE: usize = 4096;
 
 const FIRST_SEGMENT: usize = 256 << 10;
 const LAST_SEGMENT: usize = 16 << 20;

@@ -9,27 +9,21 @@
 
 use core::ptr::{self, NonNull};
 
-pub(crate) use crate::base::size_class::UNIT;
-
+use crate::base::bits;
+use crate::base::geometry::{CHUNK, CHUNK_UNITS, GRANULE, UNIT};
 use crate::base::lock::Lock;
 use crate::base::misuse::{self, Location, Misuse};
 use crate::base::ordering;
-use crate::base::size_class::GRANULE;
 use crate::base::sync::{AtomicU16, Guarded};
 use crate::pages::address_space::{self, Mapped};
 use crate::pages::committed::{self, Refused};
 use crate::pages::metadata;
 use crate::pages::usage;
-use crate::spans::page_map::{self, CHUNK, MAP};
+use crate::spans::page_map::{self, MAP};
 
-/// Units in a chunk.
-pub(crate) const UNITS: usize = CHUNK / UNIT;
-/// Largest medium block, in bytes.
-pub(crate) const MEDIUM_MAX: usize = 1 << 20;
-
-const WORDS: usize = UNITS / 64;
+const WORDS: usize = CHUNK_UNITS / 64;
 /// Lists of chunks, by the logarithm of their longest free run.
-const LISTS: usize = UNITS.trailing_zeros() as usize + 1;
+const LISTS: usize = CHUNK_UNITS.trailing_zeros() as usize + 1;
 /// Chunks looked at whose longest run may fit or not.
 const LOOKS: usize = 8;
 
@@ -66,7 +60,7 @@ struct Runs {
 
 /// At the first unit of a run in use: its units; elsewhere 0. Changed under
 /// the lock, and read without it by whoever has the run.
-type Lens = [AtomicU16; UNITS];
+type Lens = [AtomicU16; CHUNK_UNITS];
 
 /// A record as it stands in memory.
 #[repr(C)]
@@ -154,12 +148,12 @@ impl PageRuns {
             next: ptr::null_mut(),
             prev: ptr::null_mut(),
             chunk,
-            longest: UNITS,
+            longest: CHUNK_UNITS,
             free: [u64::MAX; WORDS],
             clean: [u64::MAX; WORDS],
         };
         // SAFETY: the slot is ours and large enough.
-        unsafe { record.write(Record { runs, lens: [const { AtomicU16::new(0) }; UNITS] }) };
+        unsafe { record.write(Record { runs, lens: [const { AtomicU16::new(0) }; CHUNK_UNITS] }) };
         let record = record.cast::<Runs>();
         usage::grew_to(address_space::mapped());
         MAP.set(
@@ -210,7 +204,7 @@ impl PageRuns {
                 unsafe { lists.release(record, first + new, old - new, false) };
                 return Ok(Some(0));
             }
-            if first + new > UNITS || !all(&runs.free, first + old, new - old) {
+            if first + new > CHUNK_UNITS || !all(&runs.free, first + old, new - old) {
                 return Ok(None);
             }
             let clean = count(&runs.clean, first + old, new - old);
@@ -262,7 +256,7 @@ impl PageRuns {
             }
             Work::Part(record, bits) => {
                 let mut purged = 0;
-                for_runs(&bits, |first, len| {
+                for (first, len) in runs_of(&bits) {
                     // SAFETY: these units are marked in use, and are nobody's.
                     let clean = unsafe { crate::sys::purge(base.add(first * UNIT), len * UNIT) };
                     purged += if clean { len * UNIT } else { 0 };
@@ -271,7 +265,7 @@ impl PageRuns {
                         // stays on our lists.
                         unsafe { lists.release(record, first, len, clean) }
                     });
-                });
+                }
                 purged
             }
         }
@@ -427,8 +421,8 @@ impl Lists {
         let record = NonNull::new(runs)?;
         // SAFETY: [RUNS-LOCKED] records in the table are on our lists.
         let runs = unsafe { &mut *record.as_ptr() };
-        if runs.longest == UNITS {
-            let dirty = UNITS - count(&runs.clean, 0, UNITS);
+        if runs.longest == CHUNK_UNITS {
+            let dirty = CHUNK_UNITS - count(&runs.clean, 0, CHUNK_UNITS);
             MAP.chunk(chunk).runs.store(ptr::null_mut(), ordering::through_block());
             // SAFETY: [RUNS-LOCKED] as above.
             unsafe { self.unlink(record) };
@@ -442,10 +436,10 @@ impl Lists {
         if bits == [0; WORDS] {
             return None;
         }
-        for_runs(&bits, |first, len| {
+        for (first, len) in runs_of(&bits) {
             // SAFETY: [RUNS-LOCKED] as above.
             unsafe { self.occupy(record, first, len) };
-        });
+        }
         Some(Work::Part(record, bits))
     }
 }
@@ -478,92 +472,47 @@ fn bit(bits: &Bits, at: usize) -> bool {
     bits[at / 64] >> (at % 64) & 1 != 0
 }
 
-fn set(bits: &mut Bits, first: usize, len: usize, value: bool) {
-    for_words(first, len, |word, mask| {
-        bits[word] = if value { bits[word] | mask } else { bits[word] & !mask };
-        true
-    });
-}
-
-fn all(bits: &Bits, first: usize, len: usize) -> bool {
-    for_words(first, len, |word, mask| bits[word] & mask == mask)
-}
-
-fn count(bits: &Bits, first: usize, len: usize) -> usize {
-    let mut ones = 0;
-    for_words(first, len, |word, mask| {
-        ones += (bits[word] & mask).count_ones() as usize;
-        true
-    });
-    ones
-}
-
-/// Calls `f` with each word that the units touch and their bits in it, while
-/// it says so. Says whether it was true for all.
-fn for_words(first: usize, len: usize, mut f: impl FnMut(usize, u64) -> bool) -> bool {
-    let (mut at, end) = (first, first + len);
-    while at < end {
-        let n = (64 - at % 64).min(end - at);
-        if !f(at / 64, (u64::MAX >> (64 - n)) << (at % 64)) {
-            return false;
-        }
-        at += n;
-    }
-    true
-}
-
-/// Calls `f` with each run of set bits: its first unit and its length.
-fn for_runs(bits: &Bits, mut f: impl FnMut(usize, usize)) {
-    let mut at = 0;
-    while let Some(first) = next(bits, at, true) {
-        let end = next(bits, first, false).unwrap_or(UNITS);
-        f(first, end - first);
-        at = end;
+fn set(units: &mut Bits, first: usize, len: usize, value: bool) {
+    for (word, mask) in bits::masks(first, len) {
+        units[word] = if value { units[word] | mask } else { units[word] & !mask };
     }
 }
 
-/// The first unit at or after `at` whose bit is `value`.
-fn next(bits: &Bits, mut at: usize, value: bool) -> Option<usize> {
-    while at < UNITS {
-        let word = if value { bits[at / 64] } else { !bits[at / 64] } >> (at % 64);
-        if word != 0 {
-            return Some(at + word.trailing_zeros() as usize);
-        }
-        at = (at / 64 + 1) * 64;
-    }
-    None
+fn all(units: &Bits, first: usize, len: usize) -> bool {
+    bits::masks(first, len).all(|(word, mask)| units[word] & mask == mask)
+}
+
+fn count(units: &Bits, first: usize, len: usize) -> usize {
+    bits::masks(first, len).map(|(word, mask)| (units[word] & mask).count_ones() as usize).sum()
+}
+
+/// Each run of set bits: its first unit and its length.
+fn runs_of(units: &Bits) -> impl Iterator<Item = (usize, usize)> {
+    bits::runs(|word| units[word], CHUNK_UNITS)
 }
 
 /// The first multiple of `align` at which `len` units are free.
 fn find(free: &Bits, len: usize, align: usize) -> Option<usize> {
-    let mut at = 0;
-    while let Some(first) = next(free, at, true) {
-        let end = next(free, first, false).unwrap_or(UNITS);
+    runs_of(free).find_map(|(first, run)| {
         let aligned = first.next_multiple_of(align);
-        if aligned + len <= end {
-            return Some(aligned);
-        }
-        at = end;
-    }
-    None
+        (aligned + len <= first + run).then_some(aligned)
+    })
 }
 
 fn longest(free: &Bits) -> usize {
-    let mut longest = 0;
-    for_runs(free, |_, len| longest = longest.max(len));
-    longest
+    runs_of(free).map(|(_, len)| len).max().unwrap_or(0)
 }
 
 /// Of the set bits, those that make up whole pages of `units` each.
 fn whole_pages(bits: &Bits, units: usize) -> Bits {
     let mut whole = [0; WORDS];
-    for_runs(bits, |first, len| {
+    for (first, len) in runs_of(bits) {
         let start = first.next_multiple_of(units);
         let end = (first + len) / units * units;
         if start < end {
             set(&mut whole, start, end - start, true);
         }
-    });
+    }
     whole
 }
 
@@ -595,8 +544,8 @@ mod tests {
         set(&mut bits, 5, 40, true);
         assert_eq!(whole_pages(&bits, 1), bits);
         let whole = whole_pages(&bits, 16);
-        assert_eq!(count(&whole, 0, UNITS), 16);
+        assert_eq!(count(&whole, 0, CHUNK_UNITS), 16);
         assert!(all(&whole, 16, 16));
-        assert_eq!(next(&whole_pages(&bits, 64), 0, true), None);
+        assert_eq!(whole_pages(&bits, 64), [0; WORDS]);
     }
 }

@@ -2,9 +2,9 @@
 //! may not, whatever the system's mode: a few bytes would take 2 MiB. Large heaps get
 //! them late, chunk by chunk, where they are dense (`dense.rs`).
 
+use crate::base::geometry::CHUNK;
 use crate::base::ordering;
 use crate::base::sync::{AtomicU8, AtomicUsize};
-use crate::spans::page_map::CHUNK;
 use crate::sys::{self, HugePages};
 
 /// Huge pages late, under dense chunks. (1 is for none.)

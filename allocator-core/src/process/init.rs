@@ -10,28 +10,24 @@
 use core::ptr::{self, NonNull};
 
 use crate::background::helper;
+use crate::base::geometry::{
+    CHUNK_SHIFT, GUARD, MAX_ARENAS, WINDOW, WINDOW_ALIGN, WINDOW_GAP, WINDOW_MIN,
+};
 use crate::base::once::{Done, Once};
 use crate::base::ordering;
 use crate::base::sync::{AtomicPtr, AtomicUsize};
 use crate::pages::address_space;
-use crate::pages::arena::{self, MAX_ARENAS};
+use crate::pages::arena::{self};
 use crate::pages::free_space_index;
 use crate::pages::huge_block;
-use crate::pages::metadata::{self, GUARD};
+use crate::pages::metadata::{self};
 use crate::process::config::Config;
 use crate::process::options;
 use crate::reclaim::limit;
 use crate::reclaim::purge;
-use crate::spans::page_map::{self, CHUNK_SHIFT, MAP, WINDOW_ALIGN};
+use crate::spans::page_map::{self, MAP};
 use crate::sys;
 use crate::thread::registry;
-
-/// Bytes of the window, where nothing limits it.
-const WINDOW: usize = 1 << 40;
-/// Bytes of the smallest window.
-const WINDOW_MIN: usize = 1 << 28;
-/// Between the window's end and what the system maps by itself, in bytes.
-const GAP: usize = 64 << 30;
 
 static ONCE: Once = Once::new();
 
@@ -132,7 +128,7 @@ fn place_window(window: usize) -> bool {
 /// random by the system. Where it maps from low addresses up (some tools and
 /// old layouts do), there is no room below, and the window is well above.
 fn window_base(tables: NonNull<u8>, window: usize) -> usize {
-    let gap = GAP.min(window);
+    let gap = WINDOW_GAP.min(window);
     let tables = tables.as_ptr().expose_provenance();
     let base = tables.saturating_sub(window + gap) & !(WINDOW_ALIGN - 1);
     if base != 0 { base } else { (tables + gap).next_multiple_of(WINDOW_ALIGN) }

@@ -2,16 +2,16 @@
 //! there is more of them than the bound in `usage` allows. Addresses stay,
 //! but for chunks that are free as a whole. No lock is held across a call.
 
+use crate::base::bits;
+use crate::base::geometry::{CHUNK, GRANULE};
 use crate::base::ordering;
-use crate::base::size_class::GRANULE;
 use crate::base::sync::{AtomicBool, AtomicUsize};
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::committed;
 use crate::pages::huge_block;
 use crate::pages::usage;
-use crate::spans::granules;
-use crate::spans::page_map::{self, CHUNK, MAP};
+use crate::spans::page_map::{self, MAP};
 use crate::sys;
 
 /// One thread purges at a time; the others go on.
@@ -114,7 +114,7 @@ fn of_free_pages(dirty: u64, free: u64, page: usize) -> u64 {
     if page == 1 {
         return dirty;
     }
-    let firsts = granules::runs(free, page) & (dirty | dirty >> 1);
+    let firsts = bits::aligned_runs(free, page) & (dirty | dirty >> 1);
     firsts | firsts << 1
 }
 

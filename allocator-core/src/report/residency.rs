@@ -2,13 +2,13 @@
 //! by what stands in each. Nobody is stopped meanwhile; what changes hands
 //! just then may be missed.
 
-use crate::base::size_class::{CLASSES, GRANULE};
+use crate::base::geometry::{CHUNK, CHUNK_UNITS, GRANULE, UNIT};
+use crate::base::size_class::CLASSES;
 use crate::pages::arena;
 use crate::pages::huge_block;
 use crate::pages::metadata;
-use crate::pages::page_runs::{UNIT, UNITS};
 use crate::process::init;
-use crate::spans::page_map::{self, CHUNK, CHUNK_TABLE, MAP};
+use crate::spans::page_map::{self, CHUNK_TABLE, MAP};
 use crate::spans::span::NO_HEAP;
 use crate::sys;
 
@@ -53,7 +53,7 @@ pub(crate) fn read() -> Residency {
 /// Calls `f` with the offset of each unit of a range that is in memory. Of
 /// ranges that are not mapped, there is none.
 fn for_units(start: *mut u8, size: usize, mut f: impl FnMut(usize)) {
-    let mut pages = [0; UNITS];
+    let mut pages = [0; CHUNK_UNITS];
     let page = sys::page_size();
     for piece in (0..size).step_by(CHUNK) {
         let len = CHUNK.min(size - piece);

@@ -8,11 +8,10 @@
 //!
 //! A chunk that is all free is released by whoever clears all 64 bits at once.
 
+use crate::base::bits;
+use crate::base::geometry::CHUNK_GRANULES;
 use crate::base::ordering;
 use crate::base::sync::{self, AtomicU64};
-
-/// Granules in a chunk.
-pub(crate) const PER_CHUNK: usize = 64;
 
 pub(crate) struct Granules {
     free: AtomicU64,
@@ -27,31 +26,6 @@ pub(crate) struct Clean {
     pub(crate) dirty: u64,
     /// How many held memory and do no more.
     pub(crate) cleaned: u32,
-}
-
-/// First positions at which runs of `len` (1, 2, 4, 8) free granules start,
-/// at multiples of their length.
-#[inline]
-pub(crate) const fn runs(free: u64, len: usize) -> u64 {
-    match len {
-        1 => free,
-        2 => free & (free >> 1) & 0x5555_5555_5555_5555,
-        4 => {
-            let two = free & (free >> 1);
-            two & (two >> 2) & 0x1111_1111_1111_1111
-        }
-        _ => {
-            let two = free & (free >> 1);
-            let four = two & (two >> 2);
-            four & (four >> 4) & 0x0101_0101_0101_0101
-        }
-    }
-}
-
-/// The bits of `len` granules from `first`.
-#[inline]
-pub(crate) const fn mask(first: usize, len: usize) -> u64 {
-    (u64::MAX >> (64 - len)) << first
 }
 
 impl Granules {
@@ -88,19 +62,19 @@ impl Granules {
     pub(crate) fn claim(&self, len: usize) -> Option<(usize, u64)> {
         let mut free = self.free_hint();
         loop {
-            let runs = runs(free, len);
+            let runs = bits::aligned_runs(free, len);
             if runs == 0 {
                 return None;
             }
             let first = runs.trailing_zeros() as usize;
-            let bits = mask(first, len);
+            let claimed = bits::mask(first, len);
             match self.free.compare_exchange_weak(
                 free,
-                free & !bits,
+                free & !claimed,
                 ordering::granules_claim(),
                 ordering::hint(),
             ) {
-                Ok(_) => return Some((first, self.take_dirty(bits))),
+                Ok(_) => return Some((first, self.take_dirty(claimed))),
                 Err(seen) => free = seen,
             }
         }
@@ -133,15 +107,10 @@ impl Granules {
         let claimed = self.claim_these(wanted);
         let had = self.take_dirty(claimed);
         let mut dirty = 0;
-        let mut left = claimed;
-        while left != 0 {
-            let first = left.trailing_zeros() as usize;
-            let len = (!(left >> first)).trailing_zeros() as usize;
-            let bits = mask(first, len);
+        for (first, len) in bits::runs(|_| claimed, CHUNK_GRANULES) {
             if !purge(first, len) {
-                dirty |= bits & had;
+                dirty |= bits::mask(first, len) & had;
             }
-            left &= !bits;
         }
         Clean { claimed, dirty, cleaned: (had & !dirty).count_ones() }
     }
@@ -149,25 +118,5 @@ impl Granules {
     /// Claims the whole chunk if all of it is free.
     pub(crate) fn claim_all(&self) -> bool {
         self.free.compare_exchange(u64::MAX, 0, ordering::chunk_claim(), ordering::hint()).is_ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_agree_with_looking_at_each_position() {
-        let mut free = 0x9e37_79b9_7f4a_7c15u64;
-        for _ in 0..10_000 {
-            free = free.wrapping_mul(6364136223846793005).rotate_left(17) | free >> 3;
-            for len in [1, 2, 4, 8] {
-                let want = (0..64)
-                    .step_by(len)
-                    .filter(|&at| free & mask(at, len) == mask(at, len))
-                    .fold(0, |bits, at| bits | 1 << at);
-                assert_eq!(runs(free, len), want, "{free:#x} {len}");
-            }
-        }
     }
 }

@@ -16,22 +16,12 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
+use crate::base::geometry::{CHUNK_GRANULES, CHUNK_SHIFT, GRANULE, GRANULE_SHIFT, TABLE_STEP};
 use crate::base::ordering;
-use crate::base::size_class::{GRANULE, GRANULE_SHIFT};
 use crate::base::sync::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
-use crate::spans::granules::{Granules, PER_CHUNK};
+use crate::spans::granules::Granules;
 use crate::spans::span::{Body, Span};
 use crate::sys;
-
-/// log2 of the bytes of a chunk.
-pub(crate) const CHUNK_SHIFT: u32 = 21;
-/// Bytes of a chunk.
-pub(crate) const CHUNK: usize = 1 << CHUNK_SHIFT;
-
-/// The window starts at a multiple of this: the largest alignment of blocks.
-pub(crate) const WINDOW_ALIGN: usize = 1 << 30;
-
-const _: () = assert!(PER_CHUNK * GRANULE == CHUNK);
 
 /// In the class byte of an entry: a run of pages in a chunk of such.
 pub(crate) const MEDIUM: u32 = 253;
@@ -77,13 +67,10 @@ pub(crate) struct Chunk {
     /// Which arena's it is.
     pub(crate) arena: AtomicU32,
     /// For each granule, the first granule of its span.
-    heads: [AtomicU8; PER_CHUNK],
+    heads: [AtomicU8; CHUNK_GRANULES],
 }
 
 const _: () = assert!(size_of::<Chunk>() == 256);
-
-/// Chunks whose part of the tables is opened at once: 64 KiB of each.
-pub(crate) const PIECE: usize = 256;
 
 #[repr(C, align(64))]
 pub(crate) struct Map {
@@ -180,7 +167,7 @@ pub(crate) static MAP: Map = Map {
 
 /// Bytes of the table of entries for a window of `chunks`.
 pub(crate) const fn entries_bytes(chunks: usize) -> usize {
-    chunks * PER_CHUNK * size_of::<AtomicU32>()
+    chunks * CHUNK_GRANULES * size_of::<AtomicU32>()
 }
 
 /// Bytes of the table of chunks for a window of `chunks`.
@@ -246,7 +233,7 @@ impl Map {
     /// Which chunk of the window `ptr` is in. It is one of ours.
     #[inline]
     pub(crate) fn chunk_index(&self, ptr: *mut u8) -> usize {
-        self.granule(ptr) / PER_CHUNK
+        self.granule(ptr) / CHUNK_GRANULES
     }
 
     /// The first byte of chunk `index`.
@@ -259,7 +246,7 @@ impl Map {
 
     /// Opened chunks.
     pub(crate) fn readable_chunks(&self) -> usize {
-        self.readable.load(ordering::hint()) / PER_CHUNK
+        self.readable.load(ordering::hint()) / CHUNK_GRANULES
     }
 
     /// Opens the tables for the chunks below `end`. The caller holds no lock;
@@ -269,7 +256,7 @@ impl Map {
         if end <= readable {
             return true;
         }
-        let end = end.next_multiple_of(PIECE);
+        let end = end.next_multiple_of(TABLE_STEP);
         let entries = self.entries.load(ordering::hint()).cast::<u8>();
         let chunks = self.chunks.load(ordering::hint()).cast::<u8>();
         let opens = |table: *mut u8, bytes: fn(usize) -> usize| {
@@ -280,7 +267,7 @@ impl Map {
         if !opens(chunks, chunks_bytes) || !opens(entries, entries_bytes) {
             return false;
         }
-        self.readable.fetch_max(end * PER_CHUNK, ordering::through_block());
+        self.readable.fetch_max(end * CHUNK_GRANULES, ordering::through_block());
         true
     }
 
@@ -346,7 +333,7 @@ impl Chunk {
 #[inline]
 pub(crate) fn span_of(block: *mut u8) -> NonNull<Span> {
     let granule = MAP.granule(block);
-    MAP.chunk(granule / PER_CHUNK).span_at(granule % PER_CHUNK)
+    MAP.chunk(granule / CHUNK_GRANULES).span_at(granule % CHUNK_GRANULES)
 }
 
 /// Fetches the two lines of a span that will be looked at.
@@ -360,7 +347,7 @@ pub(crate) fn prefetch_span(span: NonNull<Span>) {
 /// The first byte of the span of a live small block.
 pub(crate) fn span_base(block: *mut u8) -> usize {
     let granule = MAP.granule(block);
-    let (index, granule) = (granule / PER_CHUNK, granule % PER_CHUNK);
+    let (index, granule) = (granule / CHUNK_GRANULES, granule % CHUNK_GRANULES);
     let head = MAP.chunk(index).heads[granule].load(ordering::through_block()) as usize;
     MAP.chunk_base(index).addr() + head * GRANULE
 }

@@ -14,11 +14,12 @@
 
 use core::ptr::{self, NonNull};
 
+use crate::base::bits;
+use crate::base::geometry::{GRANULE, GRANULE_UNITS, UNIT};
 use crate::base::misuse::{self, Location, Misuse};
 use crate::base::ordering;
-use crate::base::size_class::{self, GRANULE, SHAPES, Shape, UNIT};
+use crate::base::size_class::{self, SHAPES, Shape};
 use crate::base::sync::{AtomicU32, Guarded};
-use crate::spans::granules;
 
 /// Words of the bitmap that stand in the span itself.
 const INLINE_WORDS: usize = 8;
@@ -66,9 +67,6 @@ pub(crate) struct Body {
     /// One bit a unit: its memory was given back, and no block there is out.
     holes: u64,
 }
-
-/// Units of the largest span: one bit each in a word.
-const _: () = assert!(8 * GRANULE / UNIT <= 64);
 
 #[cfg(not(strata_loom))]
 const _: () = assert!(size_of::<Span>() == 128);
@@ -195,7 +193,7 @@ impl Body {
                         break;
                     }
                 }
-                word &= !(((u64::MAX) >> (64 - run)) << start);
+                word &= !bits::mask(start, run);
                 got += run;
                 if self.holes != 0 {
                     self.fill(i * 64 + start, run);
@@ -228,7 +226,7 @@ impl Body {
         let size = SHAPES[self.class as usize].size as usize;
         let low = first * size / UNIT;
         let high = ((first + run) * size - 1) / UNIT;
-        self.holes &= !granules::mask(low, high - low + 1);
+        self.holes &= !bits::mask(low, high - low + 1);
     }
 
     /// Units given back, one bit each.
@@ -253,7 +251,7 @@ impl Body {
         let shape = &SHAPES[self.class as usize];
         let (size, last) = (shape.size as usize, shape.blocks as usize - 1);
         let mut purgeable_units = 0;
-        for unit in 0..shape.granules as usize * (GRANULE / UNIT) {
+        for unit in 0..shape.granules as usize * GRANULE_UNITS {
             // Behind the last block there is a rest, which is nobody's.
             let from = unit * UNIT / size;
             let to = (((unit + 1) * UNIT - 1) / size).min(last);
@@ -261,22 +259,16 @@ impl Body {
                 purgeable_units |= 1 << unit;
             }
         }
-        granules::runs(purgeable_units, page).wrapping_mul(granules::mask(0, page))
+        bits::aligned_runs(purgeable_units, page).wrapping_mul(bits::mask(0, page))
     }
 
     /// Whether all blocks from one to another are free.
     fn all_free(&self, from: usize, to: usize) -> bool {
-        let mut at = from;
-        while at <= to {
-            let len = (64 - at % 64).min(to + 1 - at);
-            let mask = granules::mask(at % 64, len);
+        bits::masks(from, to + 1 - from).all(|(word, mask)| {
             // SAFETY: a block that lies in the span has a bit.
-            if unsafe { self.bits.add(at / 64).read() } & mask != mask {
-                return false;
-            }
-            at += len;
-        }
-        true
+            let bits = unsafe { self.bits.add(word).read() };
+            bits & mask == mask
+        })
     }
 
     /// Sets the bit of the first of `blocks`, and of those after it that are
@@ -323,7 +315,7 @@ impl Body {
     /// # Safety
     /// \[HEAP-LOCKED\]; the blocks lie in this span.
     #[inline(always)]
-    unsafe fn set(&mut self, mut low: usize, mut run: usize) -> Result<(), usize> {
+    unsafe fn set(&mut self, low: usize, run: usize) -> Result<(), usize> {
         if run == 1 {
             // SAFETY: a block that lies in the span has a bit.
             let word = unsafe { &mut *self.bits.add(low / 64) };
@@ -332,18 +324,14 @@ impl Body {
             *word = after;
             return if twice { Err(low) } else { Ok(()) };
         }
-        while run != 0 {
-            let len = run.min(64 - low % 64);
-            let mask = (u64::MAX >> (64 - len)) << (low % 64);
+        for (i, mask) in bits::masks(low, run) {
             // SAFETY: a block that lies in the span has a bit.
-            let word = unsafe { &mut *self.bits.add(low / 64) };
+            let word = unsafe { &mut *self.bits.add(i) };
             let twice = *word & mask;
             if twice != 0 {
-                return Err(low / 64 * 64 + twice.trailing_zeros() as usize);
+                return Err(i * 64 + twice.trailing_zeros() as usize);
             }
             *word |= mask;
-            low += len;
-            run -= len;
         }
         Ok(())
     }
@@ -356,7 +344,7 @@ impl Body {
     /// Bytes that the span covers, its unused tail included.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
-        SHAPES[self.class as usize].granules as usize * size_class::GRANULE
+        SHAPES[self.class as usize].granules as usize * GRANULE
     }
 
     #[cold]
@@ -536,7 +524,7 @@ mod tests {
             for block in (0..self.blocks).filter(|&block| self.out[block]) {
                 used = self.units_of(block).fold(used, |used, it| used | 1 << it);
             }
-            let pages = (0..self.units).step_by(page).map(|first| granules::mask(first, page));
+            let pages = (0..self.units).step_by(page).map(|first| bits::mask(first, page));
             pages
                 .filter(|page| used & page == 0)
                 .fold(0, |purgeable_units, page| purgeable_units | page)
@@ -573,7 +561,7 @@ mod tests {
         let mut model = Model {
             size: shape.size as usize,
             blocks: shape.blocks as usize,
-            units: shape.granules as usize * GRANULE / UNIT,
+            units: shape.granules as usize * GRANULE_UNITS,
             out: [false; MAX_BLOCKS],
             holes: 0,
         };

@@ -4,8 +4,8 @@
 
 use core::ptr::{self, NonNull};
 
+use crate::base::bits;
 use crate::pages::metadata;
-use crate::spans::granules;
 
 /// Bytes of the smallest slot, and of the step from one to the next.
 const UNIT: usize = 32;
@@ -31,18 +31,18 @@ impl Tail {
     /// # Safety
     /// The memory is the caller's, and starts at a multiple of 64 B.
     pub(crate) unsafe fn new(start: *mut u8, bytes: usize) -> Self {
-        Tail { start, bytes, free: granules::mask(0, bytes / UNIT) }
+        Tail { start, bytes, free: bits::mask(0, bytes / UNIT) }
     }
 
     /// A slot of so many bytes: a power of two, as [`metadata::slot`] says.
     pub(crate) fn get(&mut self, bytes: usize) -> Option<NonNull<u8>> {
         let units = bytes / UNIT;
-        let places = if units > LARGEST_UNITS { 0 } else { granules::runs(self.free, units) };
+        let places = if units > LARGEST_UNITS { 0 } else { bits::aligned_runs(self.free, units) };
         if places == 0 {
             return metadata::alloc(bytes);
         }
         let at = places.trailing_zeros() as usize;
-        self.free &= !granules::mask(at, units);
+        self.free &= !bits::mask(at, units);
         NonNull::new(self.start.wrapping_add(at * UNIT))
     }
 
@@ -59,7 +59,7 @@ impl Tail {
     pub(crate) unsafe fn put(&mut self, at: NonNull<u8>, bytes: usize) {
         if self.holds(at) {
             let first = (at.addr().get() - self.start.addr()) / UNIT;
-            self.free |= granules::mask(first, bytes / UNIT);
+            self.free |= bits::mask(first, bytes / UNIT);
         } else {
             // SAFETY: by the caller; it does not lie here.
             unsafe { metadata::free(at, bytes) };
@@ -107,7 +107,7 @@ mod tests {
                 twos.into_iter().for_each(|two| tail.put(two, 2 * UNIT));
                 ones.into_iter().for_each(|one| tail.put(one, UNIT));
             }
-            assert_eq!(tail.free, granules::mask(0, 9));
+            assert_eq!(tail.free, bits::mask(0, 9));
         }
     }
 

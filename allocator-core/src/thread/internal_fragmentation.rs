@@ -3,10 +3,10 @@
 
 use crossbeam_utils::CachePadded;
 
+use crate::base::geometry::{MAX_ARENAS, SMALL_MAX};
 use crate::base::ordering;
 use crate::base::size_class::{self, CLASSES};
 use crate::base::sync::AtomicU64;
-use crate::pages::arena::MAX_ARENAS;
 
 /// Requests of one class that were seen, and the bytes by which their blocks
 /// were larger, in one word: count and sum always belong together. Written
@@ -21,7 +21,7 @@ struct Seen {
 const MAX_REQUESTS: u64 = 1 << 16;
 
 // The sum has half of the word.
-const _: () = assert!(MAX_REQUESTS * (size_class::SMALL_MAX as u64) < 1 << 32);
+const _: () = assert!(MAX_REQUESTS * (SMALL_MAX as u64) < 1 << 32);
 
 impl Seen {
     fn add(&self, bytes: u64) {

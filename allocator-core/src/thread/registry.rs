@@ -4,6 +4,7 @@
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 
+use crate::base::geometry::{CACHE_BYTES, HEAP_IDS};
 use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::published::Published;
@@ -43,9 +44,6 @@ struct Record {
 const _: () = assert!(size_of::<Record>() <= 1024);
 const _: () = assert!(size_of::<Cache>() < CACHE_BYTES);
 
-/// Bytes of the place for a cache: a page, where that is the smallest one.
-const CACHE_BYTES: usize = 4096;
-
 struct Records {
     lock: Lock,
     /// Records without a thread \[RECORDS-LOCKED\].
@@ -58,7 +56,7 @@ unsafe impl Sync for Records {}
 static RECORDS: Records = Records { lock: Lock::new(), free: Guarded::new(ptr::null_mut()) };
 
 /// Records by id, for statistics and forks.
-static TABLE: [Published<Record>; heap_table::IDS] = [const { Published::new() }; heap_table::IDS];
+static TABLE: [Published<Record>; HEAP_IDS] = [const { Published::new() }; HEAP_IDS];
 
 fn record(id: u32) -> Option<&'static Record> {
     TABLE.get(id as usize)?.get()

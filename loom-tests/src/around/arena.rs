@@ -1,10 +1,9 @@
 //! Empty spans go back to the world's chunks.
 
-use crate::base::size_class::GRANULE;
+use crate::base::bits;
+use crate::base::geometry::{CHUNK, GRANULE};
 use crate::heaps::heap;
 use crate::model;
-use crate::spans::granules;
-use crate::spans::page_map::CHUNK;
 use crate::spans::span::DetachedSpans;
 use crate::world::world;
 
@@ -16,7 +15,7 @@ pub(crate) fn release_spans(mut empty: DetachedSpans) {
         // SAFETY: likewise.
         let (base, bytes, _holes) = unsafe { heap::clear_owner(span) };
         let first = base.addr() % CHUNK / GRANULE;
-        let bits = granules::mask(first, bytes / GRANULE);
+        let bits = bits::mask(first, bytes / GRANULE);
         world().free_space.give_back(0, &world().granules, bits, bits);
     }
 }

@@ -3,14 +3,10 @@
 
 use core::ptr::NonNull;
 
-use crate::base::size_class::{GRANULE, GRANULE_SHIFT};
+use crate::base::geometry::{GRANULE_SHIFT, SPAN_GRANULES};
 use crate::base::ordering;
-use crate::spans::granules::PER_CHUNK;
 use crate::spans::span::{Body, Span};
-use crate::world::{SPAN_GRANULES, world};
-
-/// Bytes of a chunk.
-pub(crate) const CHUNK: usize = PER_CHUNK * GRANULE;
+use crate::world::world;
 
 /// Where the chunk is. Nothing is there: no block is ever touched.
 pub(crate) const BASE: usize = 1 << 40;

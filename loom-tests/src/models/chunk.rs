@@ -3,11 +3,13 @@
 
 use loom::sync::Arc;
 
+use crate::base::bits;
+use crate::base::geometry::SPAN_GRANULES;
 use crate::base::sync::Guarded;
 use crate::model::{Model, noted, outcome};
 use crate::remote::send::Batches;
-use crate::spans::granules::{self, Granules};
-use crate::world::{self, SPAN_GRANULES, spawn};
+use crate::spans::granules::Granules;
+use crate::world::{self, spawn};
 
 /// Two threads claim a run each, use it and give it back, while a third purges.
 pub(super) static GRANULES: Model = Model {
@@ -200,7 +202,11 @@ fn index_find() {
         let giver = spawn(|| world.free_space.give_back(0, &world.granules, RUN, 0));
         let found = world.free_space.find(3, 64);
         if found.is_some() {
-            assert_eq!(granules::runs(world.granules.free_seen(), 8), 1, "a hint before its room");
+            assert_eq!(
+                bits::aligned_runs(world.granules.free_seen(), 8),
+                1,
+                "a hint before its room"
+            );
         }
         giver.join().unwrap();
         outcome(if found.is_some() { "found" } else { "not found" });

@@ -3,7 +3,7 @@
 
 use core::ptr::NonNull;
 
-use crate::base::size_class::{GRANULE, UNIT};
+use crate::base::geometry::{GRANULE, GRANULE_UNITS};
 use crate::model::{Model, outcome};
 use crate::remote::send::Batches;
 use crate::remote::span_transfer::{self, SpanPurge};
@@ -36,16 +36,13 @@ pub(super) static HOLLOWING_LEAVING: Model = Model {
     body: span_purge_abandoning,
 };
 
-/// Units of a block.
-const UNITS: usize = GRANULE / UNIT;
-
 /// Gives back what the world's first span has. The system writes zeros there.
 fn purgeable_units(world: &World) -> SpanPurge {
     let span = NonNull::from(&world.spans[0]);
     span_transfer::purge_span(span, 1, false, world.heap(2), |base, units| {
         for block in 0..world::SPAN_BLOCKS {
-            let given = units >> (block * UNITS) & ((1 << UNITS) - 1);
-            assert!(given == 0 || given == (1 << UNITS) - 1, "the units of a block");
+            let given = units >> (block * GRANULE_UNITS) & ((1 << GRANULE_UNITS) - 1);
+            assert!(given == 0 || given == (1 << GRANULE_UNITS) - 1, "the units of a block");
             if given != 0 {
                 world.touch(base.wrapping_add(block * GRANULE));
             }
