@@ -155,7 +155,7 @@ unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
 /// asked to put away what they keep.
 fn hurry(looks: u32) {
     if looks.is_multiple_of(ASK) {
-        registry::caches().for_each(Cache::ask_to_tidy);
+        registry::caches().for_each(Cache::request_flush);
     }
     purge::purge(usize::MAX);
     span_purge::search(usize::MAX);
@@ -193,7 +193,7 @@ fn drain_sleepers() {
     let now = sys::monotonic_ms() as Millis;
     let mut batches = Batches::new();
     for cache in registry::caches().filter(|cache| cache.heap.observe_idle(now)) {
-        cache.ask_to_tidy();
+        cache.request_flush();
         if cache.heap.has_batches() {
             batches.drain_sleeper(cache.heap);
         }
@@ -205,7 +205,7 @@ fn drain_sleepers() {
 pub(crate) fn thread_idle() {
     if let Some(cache) = registry::present() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
-        unsafe { cache.idle() };
+        unsafe { cache.flush_if_any() };
         attend();
     }
 }
@@ -216,9 +216,9 @@ pub(crate) fn thread_idle() {
 pub(crate) fn give_back_all() -> usize {
     if let Some(cache) = registry::present() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
-        unsafe { cache.tidy() };
+        unsafe { cache.flush_all() };
     }
-    registry::caches().for_each(Cache::ask_to_tidy);
+    registry::caches().for_each(Cache::request_flush);
     let mut batches = Batches::new();
     let arenas = arena::all().iter().map(|arena| &arena.heap);
     for heap in arenas.chain(registry::heaps()) {

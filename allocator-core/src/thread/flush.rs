@@ -1,0 +1,104 @@
+//! Blocks leave a magazine: back to the spans of this thread's heap, or, those of
+//! other owners, to the remote cache.
+
+use core::ptr::{self, NonNull};
+use core::slice;
+
+use crate::base::size_class::{self, CLASSES};
+use crate::pages::arena;
+use crate::remote::send;
+use crate::spans::page_map::{self, MAP};
+use crate::thread::cache::Cache;
+use crate::thread::remote_cache::Buffered;
+
+impl Cache {
+    /// Puts the `count` oldest blocks of a magazine into their spans.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; the magazine has so many.
+    pub(super) unsafe fn flush(&self, class: usize, count: usize) {
+        let bin = &self.bins[class];
+        let len = bin.len();
+        if count == 0 {
+            return;
+        }
+        self.heap.count_back(class, count);
+        // SAFETY: [OWNER-ONLY] the slots below the top are filled.
+        unsafe {
+            self.owner().flow.come_back(count * size_class::size(class));
+            self.return_to_spans(slice::from_raw_parts_mut(bin.first(), count));
+            ptr::copy(bin.first().wrapping_add(count), bin.first(), len - count);
+        }
+        bin.set_len(len - count);
+    }
+
+    /// Puts blocks into their spans; those of other owners go to the remote cache.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; \[LIVE-PINS-SPAN\]
+    pub(super) unsafe fn return_to_spans(&self, blocks: &mut [*mut u8]) {
+        let Some(mut locked) = self.heap.lock() else { return };
+        // SAFETY: [LIVE-PINS-SPAN] by the caller.
+        let left = unsafe { locked.put(blocks) };
+        arena::release_spans(locked.unlock());
+        for block in &blocks[..left] {
+            // No class there any more: the block was freed twice, and whoever
+            // it is sent to finds that out.
+            let class = (page_map::kind(MAP.entry(*block)) as usize).min(CLASSES - 1);
+            // SAFETY: [OWNER-ONLY]
+            unsafe { self.send(*block, class) };
+        }
+    }
+
+    /// Puts another owner's block in the remote cache, and sends that off if it is
+    /// full.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; \[LIVE-PINS-SPAN\]
+    pub(super) unsafe fn send(&self, block: *mut u8, class: usize) {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            let remote_cache = &mut self.owner().remote_cache;
+            if !remote_cache.ensure_array() {
+                return send::send_one(block);
+            }
+            if remote_cache.hold(block, class) == Buffered::Full {
+                self.flush_remote_cache();
+            }
+        }
+    }
+
+    /// Sends off what is in the remote cache.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn flush_remote_cache(&self) {
+        // SAFETY: [OWNER-ONLY] by the caller; [LIVE-PINS-SPAN] for the blocks.
+        unsafe {
+            let owner = self.owner();
+            let bytes = owner.remote_cache.send();
+            owner.flow.come_back(bytes);
+        }
+    }
+
+    /// Puts a whole magazine away, its array too.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    pub(super) unsafe fn discard(&self, class: usize) {
+        let bin = &self.bins[class];
+        let capacity = bin.capacity();
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            self.flush(class, bin.len());
+            let (array, bytes) = bin.array();
+            bin.unset_array();
+            if let Some(array) = NonNull::new(array).filter(|_| bytes != 0) {
+                self.owner().tail.put(array.cast(), bytes);
+            }
+            self.owner().budget.credit(capacity * size_class::size(class));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Batches received from other threads fill magazines directly.
+
+use core::ptr::NonNull;
+
+use crate::base::size_class;
+use crate::heaps::heap::Heap;
+use crate::heaps::remote_queue::Batch;
+use crate::remote::span_transfer;
+use crate::spans::page_map::{self, MAP};
+use crate::thread::cache::Cache;
+
+impl Cache {
+    /// Fills magazines from a received batch of a heap's.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; the received batch is in our hands.
+    pub(super) unsafe fn read(&self, received: NonNull<Batch>, heap: &Heap) {
+        let (id, entries) = (heap.id(), MAP.entries());
+        let (mut grow, mut bytes) = (true, 0);
+        let wants = |block| {
+            let entry = entries.of(block);
+            let class = page_map::kind(entry) as usize;
+            let Some(bin) = self.bins.get(class).filter(|_| page_map::owner(entry) == id) else {
+                return false;
+            };
+            // SAFETY: [OWNER-ONLY] by the caller; the block is free, and in no
+            // other place from now on.
+            let fits = unsafe { bin.push(block) || (grow && self.grow(class) && bin.push(block)) };
+            if fits {
+                self.heap.count_out(class, 1);
+                bytes += size_class::size(class);
+            } else {
+                grow = false;
+            }
+            fits
+        };
+        // SAFETY: [OWNER-ONLY] [BATCH-ONE-PLACE] by the caller.
+        unsafe {
+            received.as_ref().with(|contents| contents.extract(wants));
+            self.owner().flow.leave(bytes);
+            span_transfer::finish_received(heap, received, &mut self.owner().remote_cache.batches);
+        }
+    }
+}
