@@ -100,7 +100,7 @@ unsafe extern "C" fn free_slow(ptr: *mut c_void) {
 unsafe extern "C" fn free_for(ptr: *mut c_void, caller: usize) {
     // SAFETY: by the caller.
     unsafe {
-        if !internals::hold_back(ptr.cast()) {
+        if !internals::buffer_remote(ptr.cast()) {
             free_other(ptr, caller);
         }
     }

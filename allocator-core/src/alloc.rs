@@ -100,7 +100,7 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
             return huge_block::get(size, align, zeroed);
         }
         let align = (align / UNIT).max(1);
-        let run = arena::get(shard()).medium.get(page_runs::units(size.max(1)), align)?;
+        let run = arena::get(shard()).page_runs.get(page_runs::units(size.max(1)), align)?;
         if zeroed {
             // SAFETY: the run was just handed out.
             unsafe { run.clear() };

@@ -117,7 +117,7 @@ pub(crate) fn free_odd(ptr: *mut u8, entry: u32, size: usize) {
 fn free_run(ptr: *mut u8, owner: u32, size: usize) {
     let Some(arena) = arena::by_id(owner) else { return };
     let units = page_runs::units(size.max(1));
-    arena.medium.put(ptr, units, size);
+    arena.page_runs.put(ptr, units, size);
     usage::gave_large(units * UNIT, units * UNIT);
 }
 

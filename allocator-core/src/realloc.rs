@@ -63,7 +63,7 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
 pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
     let Some(arena) = arena::by_id(page_map::owner(MAP.entry(ptr))) else { return false };
     let (from, to) = (page_runs::units(old.max(1)), page_runs::units(new));
-    let resize = || arena.medium.resize(ptr, from, to, old);
+    let resize = || arena.page_runs.resize(ptr, from, to, old);
     let resized =
         resize().or_else(|refused| if purge::make_room() { resize() } else { Err(refused) });
     limit::attend();

@@ -1,5 +1,5 @@
 //! What is done while the program does something else: the helper thread and its searches.
 
-pub(crate) mod span_purge;
+mod span_purge;
 pub(crate) mod huge_page_collapse;
 pub(crate) mod helper;

@@ -31,11 +31,11 @@ const LARGEST_PAGE: usize = 8;
 static CURSOR: AtomicUsize = AtomicUsize::new(0);
 
 /// What a search found.
-pub(crate) struct Found {
+pub(super) struct Found {
     /// Bytes that went back.
-    pub(crate) bytes: usize,
+    pub(super) bytes: usize,
     /// Whether more may, the next time.
-    pub(crate) more: bool,
+    pub(super) more: bool,
 }
 
 /// Has all spans note from now on whether blocks are taken there, as a search does
@@ -47,7 +47,7 @@ pub(crate) fn watch() {
 }
 
 /// Searches some chunks, and gives back about `want` bytes.
-pub(crate) fn search(want: usize) -> Found {
+pub(super) fn search(want: usize) -> Found {
     let chunks = MAP.readable_chunks();
     let mut found = Found { bytes: 0, more: chunks > AT_ONCE };
     let mut at = CURSOR.load(ordering::hint());
@@ -90,7 +90,7 @@ fn search_chunk(index: usize, found: &mut Found) {
 }
 
 /// Calls `f` with what seem to be the spans of a chunk.
-pub(crate) fn for_spans(index: usize, mut f: impl FnMut(&Chunk, NonNull<Span>)) {
+pub(super) fn for_spans(index: usize, mut f: impl FnMut(&Chunk, NonNull<Span>)) {
     let chunk = MAP.chunk(index);
     for granule in bits::ones(!chunk.granules.free_hint()) {
         if let Some(span) = chunk.span_from(granule) {

@@ -2,7 +2,7 @@
 //! there can be. `docs/geometry.md` shows them drawn to scale.
 
 /// Bytes of a cache line.
-pub(crate) const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 /// Bytes of the smallest page that a system has.
 pub(crate) const PAGE: usize = 4 << 10;

@@ -138,7 +138,7 @@ impl RemoteQueue {
 
     /// Whether batches is refused. Asked under the owner's lock, under which alone
     /// an remote queue is closed.
-    pub(crate) fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         sync::peek(&self.head, ordering::hint()) == closed()
     }
 

@@ -85,7 +85,7 @@ pub(crate) fn take(count: usize, align: usize) -> Option<usize> {
 }
 
 /// Takes `count` chunks of addresses from chunk `at`, if all are free.
-pub(crate) fn take_at(at: usize, count: usize) -> bool {
+pub(super) fn take_at(at: usize, count: usize) -> bool {
     locked(|taken| {
         let free = at + count <= taken.chunks && taken.first_taken(at, count).is_none();
         if free {
@@ -106,16 +106,16 @@ pub(crate) fn give_back(at: usize, count: usize) {
 
 /// What [`map`] mapped.
 #[derive(Clone, Copy)]
-pub(crate) struct Mapped {
+pub(super) struct Mapped {
     /// The first chunk.
-    pub(crate) at: usize,
+    pub(super) at: usize,
     /// Bytes mapped from there: those asked for, or all of the chunks.
-    pub(crate) bytes: usize,
+    pub(super) bytes: usize,
 }
 
 /// Takes `count` chunks of addresses and maps the first `bytes` there: fresh
 /// zeroed memory. The caller holds no lock.
-pub(crate) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
+pub(super) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
     let whole = bytes.next_multiple_of(CHUNK);
     if count * CHUNK == whole
         && let Some(at) = locked(|taken| taken.take_spares(count, align))?
@@ -187,7 +187,7 @@ pub(crate) fn unmap_spares() {
 }
 
 /// Notes that a mapping in the window grew or shrank.
-pub(crate) fn resized(old: usize, new: usize) {
+pub(super) fn resized(old: usize, new: usize) {
     SPACE.mapped.fetch_add(new.wrapping_sub(old), ordering::count());
     let [old, new] = [old, new].map(|bytes| usize::from(!bytes.is_multiple_of(CHUNK)));
     if old != new {

@@ -27,16 +27,16 @@ pub(crate) struct Arena {
     /// Spans of no thread.
     pub(crate) heap: Heap,
     /// Chunks of page runs.
-    pub(crate) medium: PageRuns,
+    pub(crate) page_runs: PageRuns,
 }
 
 const SLOTS: usize = ARENA_IDS as usize;
 
 static ARENAS: [Arena; SLOTS] = {
-    let mut arenas = [const { Arena { heap: Heap::new(0), medium: PageRuns::new(0) } }; SLOTS];
+    let mut arenas = [const { Arena { heap: Heap::new(0), page_runs: PageRuns::new(0) } }; SLOTS];
     let mut i = 0;
     while i < SLOTS {
-        arenas[i] = Arena { heap: Heap::new(i as u32 + 1), medium: PageRuns::new(i as u32 + 1) };
+        arenas[i] = Arena { heap: Heap::new(i as u32 + 1), page_runs: PageRuns::new(i as u32 + 1) };
         i += 1;
     }
     arenas
@@ -125,8 +125,8 @@ pub(crate) fn after_fork() {
     for shard in 0..count() {
         let arena = get(shard);
         let heap = arena.heap.mark_dead_if_orphaned();
-        let medium = arena.medium.mark_dead_if_orphaned();
-        if heap || medium {
+        let runs = arena.page_runs.mark_dead_if_orphaned();
+        if heap || runs {
             install(shard);
         }
     }

@@ -45,7 +45,7 @@ pub(crate) struct Refused;
 
 /// Charges `bytes` that are about to be used, all or none. The count is looked
 /// at and raised in one step, so that threads together cannot overrun the limit.
-pub(crate) fn charge(bytes: usize) -> Result<(), Refused> {
+pub(super) fn charge(bytes: usize) -> Result<(), Refused> {
     if bytes == 0 {
         return Ok(());
     }
@@ -60,7 +60,7 @@ pub(crate) fn charge(bytes: usize) -> Result<(), Refused> {
 }
 
 /// Notes that `bytes` hold no memory any more, or were not used after all.
-pub(crate) fn discharge(bytes: usize) {
+pub(super) fn discharge(bytes: usize) {
     if bytes == 0 {
         return;
     }

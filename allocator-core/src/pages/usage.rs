@@ -56,20 +56,20 @@ const FLOOR: usize = 4 << 20;
 
 /// Notes that a span got `bytes`, of which `dirty` were free memory; the rest
 /// was charged.
-pub(crate) fn took_span(bytes: usize, dirty: usize) {
+pub(super) fn took_span(bytes: usize, dirty: usize) {
     USAGE.spans.fetch_add(bytes, ordering::count());
     less_dirty(dirty);
 }
 
 /// Notes that the `bytes` of a span are free.
-pub(crate) fn gave_span(bytes: usize) {
+pub(super) fn gave_span(bytes: usize) {
     USAGE.spans.fetch_sub(bytes, ordering::count());
     more_dirty(bytes);
 }
 
 /// Notes that a page run or mapping got `bytes`, of which `dirty` were free
 /// memory; the rest was charged.
-pub(crate) fn took_large(bytes: usize, dirty: usize) {
+pub(super) fn took_large(bytes: usize, dirty: usize) {
     USAGE.large.fetch_add(bytes, ordering::count());
     less_dirty(dirty);
 }
@@ -109,7 +109,7 @@ pub(crate) fn made_holes(bytes: usize) {
 
 /// Notes that so many bytes of holes hold memory again, or are in no span in
 /// use any more.
-pub(crate) fn filled(bytes: usize) {
+pub(super) fn filled(bytes: usize) {
     USAGE.holes.fetch_sub(bytes, ordering::count());
 }
 
@@ -120,7 +120,7 @@ pub(crate) fn searched() {
 }
 
 /// About how many bytes of spans in use are free blocks that hold memory.
-pub(crate) fn loose() -> usize {
+pub(super) fn loose() -> usize {
     let held =
         USAGE.spans.load(ordering::count()).wrapping_sub(USAGE.holes.load(ordering::count()));
     not_below_0(held.wrapping_sub(USAGE.out.load(ordering::count())))
@@ -160,7 +160,7 @@ static GREW: AtomicBool = AtomicBool::new(false);
 
 /// Notes that so many bytes are mapped now. A large heap is looked through when it
 /// has grown by an eighth.
-pub(crate) fn grew_to(mapped: usize) {
+pub(super) fn grew_to(mapped: usize) {
     if mapped >= NEXT.load(ordering::hint()) {
         NEXT.store(mapped + mapped / 8, ordering::hint());
         GREW.store(true, ordering::hint());
@@ -307,7 +307,7 @@ pub(crate) fn excess_is_large() -> bool {
 }
 
 /// Bytes of spans, page runs and mappings in use.
-pub(crate) fn live() -> usize {
+pub(super) fn live() -> usize {
     USAGE.spans.load(ordering::count()) + large()
 }
 

@@ -143,7 +143,7 @@ impl Config {
     }
 
     /// Puts in force what is chosen.
-    pub(crate) fn apply(&self) {
+    pub(super) fn apply(&self) {
         for (key, chosen) in KEYS.iter().zip(self.chosen) {
             if let Some(value) = chosen {
                 (key.choose)(value);

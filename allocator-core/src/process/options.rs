@@ -18,8 +18,8 @@ use crate::sys;
 const VARIABLE: &core::ffi::CStr = c"STRATA_CONF";
 
 /// An option: what it is called, and how it is set and shown.
-pub(crate) struct Key {
-    pub(crate) name: &'static str,
+pub(super) struct Key {
+    pub(super) name: &'static str,
     /// What it may be.
     values: Values,
     /// Chooses a value: one of several by its place among them, bytes as they are.
@@ -30,7 +30,7 @@ pub(crate) struct Key {
 }
 
 /// What an option may be.
-pub(crate) enum Values {
+pub(super) enum Values {
     /// One of these; the first is the default.
     OneOf(&'static [&'static str]),
     /// Bytes, as `1000`, `64k`, `512m` or `2g`; 0 or `none`, the default, for
@@ -46,7 +46,7 @@ static EXPLAIN_AT_EXIT: AtomicBool = AtomicBool::new(false);
 static READ: AtomicBool = AtomicBool::new(false);
 
 /// Every option. Each has a function of its name in `config.rs`.
-pub(crate) const KEYS: &[Key] = &[
+pub(super) const KEYS: &[Key] = &[
     Key {
         name: "explain",
         values: OneOf(&["never", "exit"]),
@@ -227,7 +227,7 @@ pub(crate) const fn place(name: &str) -> usize {
 }
 
 /// The place of a name among the values of an option, if it is one of several.
-pub(crate) const fn value_place(key: usize, name: &str) -> Option<usize> {
+pub(super) const fn value_place(key: usize, name: &str) -> Option<usize> {
     let OneOf(names) = KEYS[key].values else { return None };
     let mut i = 0;
     while i < names.len() {

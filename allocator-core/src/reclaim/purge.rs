@@ -80,7 +80,7 @@ fn purge_chunk(index: usize) -> usize {
         return 0;
     }
     let Some(arena) = arena::by_id(page_map::owner(entry)) else { return 0 };
-    let bytes = arena.medium.purge(index, sys::page_size());
+    let bytes = arena.page_runs.purge(index, sys::page_size());
     usage::cleaned(bytes);
     bytes
 }

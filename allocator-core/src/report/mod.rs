@@ -1,5 +1,5 @@
 //! What the allocator says of itself: numbers, and what memory is held for.
 
 pub(crate) mod stats;
-pub(crate) mod residency;
+mod residency;
 pub(crate) mod explain;

@@ -13,7 +13,7 @@ use crate::spans::span::NO_HEAP;
 use crate::sys;
 
 /// Bytes of physical memory, by what has them.
-pub(crate) struct Residency {
+pub(super) struct Residency {
     /// Spans in use, of each class.
     pub(crate) spans: [usize; CLASSES],
     /// Free granules that may hold memory, and do.
@@ -21,11 +21,11 @@ pub(crate) struct Residency {
     /// Page runs and huge blocks in use.
     pub(crate) large: usize,
     /// Free units that may hold memory, and do, and kept mappings.
-    pub(crate) large_free: usize,
+    pub(super) large_free: usize,
     /// Free granules and units that are clean, and hold memory all the same.
-    pub(crate) clean: usize,
+    pub(super) clean: usize,
     /// The tables, and the segments of the pool.
-    pub(crate) metadata: usize,
+    pub(super) metadata: usize,
 }
 
 /// Asks for all of it. Holds locks for moments only, none of them while the
@@ -92,7 +92,7 @@ impl Residency {
 
     /// Adds a chunk of page runs.
     fn add_runs(&mut self, index: usize, owner: u32) {
-        let free = arena::by_id(owner).and_then(|arena| arena.medium.free(index));
+        let free = arena::by_id(owner).and_then(|arena| arena.page_runs.free(index));
         for_units(MAP.chunk_base(index), CHUNK, |offset| {
             let clean = free.as_ref().and_then(|free| free.is_clean(offset / UNIT));
             match clean {

@@ -17,10 +17,10 @@ use crate::base::ordering;
 use crate::base::sync::AtomicPtr;
 
 /// A place for a pointer to a free block.
-pub(crate) type Slot = *mut u8;
+pub(super) type Slot = *mut u8;
 
 #[repr(C, align(32))]
-pub(crate) struct Bin {
+pub(super) struct Bin {
     /// \[OWNER-ONLY\], like all of a bin; but others may read this word and
     /// `base`, to count the blocks.
     top: AtomicPtr<Slot>,
@@ -40,7 +40,7 @@ const fn nothing() -> *mut Slot {
 }
 
 /// No entry is this: the key of bins that belong to no thread.
-pub(crate) const NO_KEY: u32 = u32::MAX;
+pub(super) const NO_KEY: u32 = u32::MAX;
 
 impl Bin {
     /// A bin without a magazine.
@@ -57,7 +57,7 @@ impl Bin {
     }
 
     /// Says which entry its blocks have.
-    pub(crate) fn name(&self, key: u32) {
+    pub(super) fn name(&self, key: u32) {
         self.key.set(key);
     }
 
@@ -86,7 +86,7 @@ impl Bin {
 
     /// Whether blocks under this entry belong in here.
     #[inline(always)]
-    pub(crate) fn is_for(&self, entry: u32) -> bool {
+    pub(super) fn is_for(&self, entry: u32) -> bool {
         self.key.get() == entry
     }
 
@@ -115,25 +115,25 @@ impl Bin {
     }
 
     /// Blocks that fit.
-    pub(crate) fn capacity(&self) -> usize {
+    pub(super) fn capacity(&self) -> usize {
         let base = self.base.load(ordering::owner());
         let limit = self.limit.get();
         (limit.addr() - base.addr()) / size_of::<Slot>() - 1
     }
 
     /// Blocks that fit still.
-    pub(crate) fn unused(&self) -> usize {
+    pub(super) fn unused(&self) -> usize {
         let top = self.top.load(ordering::owner());
         (self.limit.get().addr() - top.addr()) / size_of::<Slot>()
     }
 
     /// Says that so many blocks less fit: not more than are unused.
-    pub(crate) fn lower_capacity(&self, blocks: usize) {
+    pub(super) fn lower_capacity(&self, blocks: usize) {
         self.limit.set(self.limit.get().wrapping_sub(blocks));
     }
 
     /// The bottom of the stack: the first block's slot.
-    pub(crate) fn first(&self) -> *mut Slot {
+    pub(super) fn first(&self) -> *mut Slot {
         self.base.load(ordering::owner()).wrapping_add(1)
     }
 
@@ -148,17 +148,17 @@ impl Bin {
     }
 
     /// Says how many blocks are in the magazine now.
-    pub(crate) fn set_len(&self, len: usize) {
+    pub(super) fn set_len(&self, len: usize) {
         self.top.store(self.first().wrapping_add(len), ordering::owner());
     }
 
     /// Says how many blocks may be in it.
-    pub(crate) fn set_capacity(&self, capacity: usize) {
+    pub(super) fn set_capacity(&self, capacity: usize) {
         self.limit.set(self.first().wrapping_add(capacity));
     }
 
     /// The array and its bytes, if there is one.
-    pub(crate) fn array(&self) -> (*mut Slot, usize) {
+    pub(super) fn array(&self) -> (*mut Slot, usize) {
         (self.base.load(ordering::owner()), self.array.get() as usize)
     }
 
@@ -166,7 +166,7 @@ impl Bin {
     ///
     /// # Safety
     /// As for [`pop`](Self::pop); the array is the bin's from now on.
-    pub(crate) unsafe fn set_array(&self, array: *mut Slot, bytes: usize) {
+    pub(super) unsafe fn set_array(&self, array: *mut Slot, bytes: usize) {
         // SAFETY: the array is ours and has at least one slot.
         unsafe { array.write(ptr::null_mut()) };
         self.base.store(array, ordering::owner());
@@ -175,7 +175,7 @@ impl Bin {
     }
 
     /// Forgets the array: empty and full.
-    pub(crate) fn unset_array(&self) {
+    pub(super) fn unset_array(&self) {
         self.base.store(nothing(), ordering::owner());
         self.array.set(0);
         self.set_len(0);

@@ -15,7 +15,7 @@ const OWN: usize = 48 << 10;
 const STEP: usize = 64 << 10;
 
 /// One thread's.
-pub(crate) struct Budget {
+pub(super) struct Budget {
     /// Bytes that full magazines would hold.
     charged: usize,
     /// Bytes lent to the thread.
@@ -28,12 +28,12 @@ impl Budget {
     }
 
     /// Whether magazines may hold `bytes` more.
-    pub(crate) fn fits(&self, bytes: usize) -> bool {
+    pub(super) fn fits(&self, bytes: usize) -> bool {
         self.charged + bytes <= OWN + self.lent
     }
 
     /// As [`fits`](Self::fits), borrowing for it if that can be.
-    pub(crate) fn fits_or_borrows(&mut self, bytes: usize) -> bool {
+    pub(super) fn fits_or_borrows(&mut self, bytes: usize) -> bool {
         while !self.fits(bytes) {
             if !usage::lend(STEP, self.lent) {
                 return false;
@@ -44,22 +44,22 @@ impl Budget {
     }
 
     /// Whether no magazine may hold anything, and nothing is lent for any.
-    pub(crate) fn is_untouched(&self) -> bool {
+    pub(super) fn is_untouched(&self) -> bool {
         self.charged == 0 && self.lent == 0
     }
 
     /// Notes that magazines may hold `bytes` more.
-    pub(crate) fn charge(&mut self, bytes: usize) {
+    pub(super) fn charge(&mut self, bytes: usize) {
         self.charged += bytes;
     }
 
     /// Notes that magazines may hold `bytes` less.
-    pub(crate) fn credit(&mut self, bytes: usize) {
+    pub(super) fn credit(&mut self, bytes: usize) {
         self.charged -= bytes;
     }
 
     /// Gives back what was lent and is not needed.
-    pub(crate) fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         let unused = self.lent.min((OWN + self.lent).saturating_sub(self.charged)) / STEP * STEP;
         if unused != 0 {
             self.lent -= unused;

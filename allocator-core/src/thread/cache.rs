@@ -77,13 +77,13 @@ unsafe impl Sync for Cache {}
 
 /// The cache of threads that have none: every path finds it empty, full and
 /// foreign, and goes the slow way.
-pub(crate) static NO_CACHE: Cache = Cache::nobodys();
+pub(super) static NO_CACHE: Cache = Cache::nobodys();
 
 /// A heap of no spans, for those.
 static NO_CACHE_HEAP: Heap = Heap::new(0);
 
 /// As [`NO_CACHE`], for threads that will have none again: theirs has ended.
-pub(crate) static ENDED: Cache = Cache::nobodys();
+pub(super) static ENDED: Cache = Cache::nobodys();
 
 impl Owner {
     /// Whether the magazine ran empty since it last grew.
@@ -122,7 +122,7 @@ impl Cache {
     ///
     /// # Safety
     /// The place is the caller's.
-    pub(crate) unsafe fn make(place: NonNull<Cache>, bytes: usize, heap: &'static Heap) {
+    pub(super) unsafe fn make(place: NonNull<Cache>, bytes: usize, heap: &'static Heap) {
         // SAFETY: by the caller; nobody ever writes to the cache of nobody's.
         let cache = unsafe {
             place.copy_from_nonoverlapping(NonNull::from(&NO_CACHE), 1);
@@ -179,7 +179,7 @@ impl Cache {
     }
 
     /// Begins a thread's use of the cache.
-    pub(crate) fn begin(&self) {
+    pub(super) fn begin(&self) {
         self.view.refresh();
         // SAFETY: [OWNER-ONLY] the caller just got the cache for its thread.
         unsafe { self.owner() }.shard = arena::nearest() as u8;

@@ -13,7 +13,7 @@ const UNIT: usize = 32;
 const LARGEST_UNITS: usize = 2;
 
 /// \[OWNER-ONLY\] One thread's.
-pub(crate) struct Tail {
+pub(super) struct Tail {
     start: *mut u8,
     bytes: usize,
     /// One bit a unit: it is free.

@@ -13,7 +13,7 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Flow { bytes: 0 }
     }
 

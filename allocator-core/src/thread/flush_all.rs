@@ -96,7 +96,7 @@ impl Cache {
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
-    pub(crate) unsafe fn end(&self) {
+    pub(super) unsafe fn end(&self) {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             self.flush_all();

@@ -59,7 +59,7 @@ impl Cache {
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
-    pub(super) unsafe fn make_room(&self, class: usize) {
+    pub(crate) unsafe fn make_room(&self, class: usize) {
         let bin = &self.bins[class];
         let capacity = bin.capacity();
         // SAFETY: [OWNER-ONLY] by the caller.

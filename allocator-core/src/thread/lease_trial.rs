@@ -18,7 +18,7 @@ const PATIENCE: u8 = 4;
 /// Which of the two it is, one block after another is asked: whether it comes
 /// back to this thread.
 #[derive(Clone, Copy)]
-pub(crate) struct Trial {
+pub(super) struct Trial {
     /// Blocks drawn from shared spans; `LEASES`: it is decided.
     drawn: u8,
     /// Blocks freed that were drawn from spans of others, or shared ones.
@@ -44,7 +44,7 @@ impl Trial {
 
     /// Whether the thread shall lease spans, by what it did so far: it frees
     /// little, or what it frees is its own.
-    pub(crate) fn leases(&mut self, class: usize) -> bool {
+    pub(super) fn leases(&mut self, class: usize) -> bool {
         if self.drawn == Self::LEASES {
             return true;
         }
@@ -65,12 +65,12 @@ impl Trial {
     }
 
     /// Blocks drawn from shared spans, as far as it is not decided.
-    pub(crate) fn drawn(&self) -> usize {
+    pub(super) fn drawn(&self) -> usize {
         usize::from(self.drawn)
     }
 
     /// Counts blocks drawn from shared spans, the last of which is asked.
-    pub(crate) fn draw(&mut self, blocks: &[*mut u8]) {
+    pub(super) fn draw(&mut self, blocks: &[*mut u8]) {
         let drawn = usize::from(self.drawn) + blocks.len();
         self.drawn = drawn.min(usize::from(Self::LEASES) - 1) as u8;
         if self.block == 0

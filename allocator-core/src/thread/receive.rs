@@ -14,7 +14,7 @@ impl Cache {
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; the received batch is in our hands.
-    pub(super) unsafe fn read(&self, received: NonNull<Batch>, heap: &Heap) {
+    pub(crate) unsafe fn read(&self, received: NonNull<Batch>, heap: &Heap) {
         let (id, entries) = (heap.id(), MAP.entries());
         let (mut grow, mut bytes) = (true, 0);
         let wants = |block| {

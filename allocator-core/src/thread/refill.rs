@@ -101,7 +101,7 @@ impl Cache {
     ///
     /// # Safety
     /// As there.
-    pub(super) unsafe fn take_shared(&self, class: usize, end: *mut Slot, want: usize) -> usize {
+    pub(crate) unsafe fn take_shared(&self, class: usize, end: *mut Slot, want: usize) -> usize {
         // SAFETY: [OWNER-ONLY] by the caller, as for the slots.
         unsafe {
             let shard = self.shard();

@@ -19,7 +19,7 @@ const FIRST_BLOCKS: u32 = 64;
 const TRIED: u8 = 4;
 
 /// \[OWNER-ONLY\] One thread's.
-pub(crate) struct RemoteCache {
+pub(super) struct RemoteCache {
     blocks: *mut Slot,
     len: u32,
     bytes: u32,
@@ -28,7 +28,7 @@ pub(crate) struct RemoteCache {
     /// How often a small one was full.
     full: u8,
     /// Empty batches, for what is sent in batches.
-    pub(crate) batches: Batches,
+    pub(super) batches: Batches,
 }
 
 /// What became of a block that another owner has.
@@ -56,7 +56,7 @@ impl RemoteCache {
 
     /// Puts a block in, if there is an array, which is not full.
     #[inline(always)]
-    pub(crate) fn hold(&mut self, block: *mut u8, class: usize) -> Buffered {
+    pub(super) fn hold(&mut self, block: *mut u8, class: usize) -> Buffered {
         if self.blocks.is_null() {
             return Buffered::No;
         }
@@ -74,7 +74,7 @@ impl RemoteCache {
 
     /// Sees to it that there is an array. False if there is no memory for it.
     #[cold]
-    pub(crate) fn ensure_array(&mut self) -> bool {
+    pub(super) fn ensure_array(&mut self) -> bool {
         !self.blocks.is_null() || self.resize(FIRST_BLOCKS)
     }
 
@@ -90,7 +90,7 @@ impl RemoteCache {
     }
 
     /// Gives the array back; nothing is in it.
-    pub(crate) fn free_array(&mut self) {
+    pub(super) fn free_array(&mut self) {
         let blocks = core::mem::replace(&mut self.blocks, ptr::null_mut());
         if let Some(blocks) = NonNull::new(blocks) {
             // SAFETY: [OWNER-ONLY] it came from the pool, for so many blocks.
@@ -103,7 +103,7 @@ impl RemoteCache {
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\] What was put in are free blocks.
-    pub(crate) unsafe fn send(&mut self) -> usize {
+    pub(super) unsafe fn send(&mut self) -> usize {
         let len = core::mem::take(&mut self.len);
         let bytes = core::mem::take(&mut self.bytes);
         if len != 0 {
