@@ -1,7 +1,8 @@
 //! The workflows in `.github/workflows` run every step of the scripts in `.ci`,
-//! each in one job, and nothing that the scripts do not know.
+//! each in one job, and nothing that the scripts do not know. The forms in
+//! `.github/ISSUE_TEMPLATE` are well formed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use laws::{read, root, with_extension};
@@ -75,8 +76,12 @@ fn jobs<'a>(workflow: &'a Yaml<'a>) -> Vec<Job<'a>> {
 
 /// The text of each workflow, by file name.
 fn workflows() -> BTreeMap<String, String> {
-    let folder = root().join(".github/workflows");
-    with_extension(&folder, "yml")
+    texts(".github/workflows")
+}
+
+/// The text of each YAML file in a folder, by file name.
+fn texts(folder: &str) -> BTreeMap<String, String> {
+    with_extension(&root().join(folder), "yml")
         .iter()
         .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), read(path)))
         .collect()
@@ -166,6 +171,31 @@ fn workflows_are_bounded() {
                     version.is_some_and(|it| it.bytes().next().is_some_and(|b| b.is_ascii_digit()));
                 assert!(pinned, "{file}: {name} uses {action}");
             }
+        }
+    }
+}
+
+/// GitHub ignores a form that is not as it expects, and offers none.
+#[test]
+fn issue_forms_are_well_formed() {
+    let mut forms = texts(".github/ISSUE_TEMPLATE");
+    assert!(forms.remove("config.yml").is_some_and(|it| !parse(&it).is_empty()));
+    assert!(forms.len() > 1, "{:?}", forms.keys());
+    for (file, form) in &forms {
+        let documents = parse(form);
+        let form = &documents[0];
+        for key in ["name", "description"] {
+            assert!(text(form, key).is_some(), "{file} has no {key}");
+        }
+        let body = form.as_mapping_get("body").and_then(Yaml::as_sequence).expect("a body");
+        let mut ids = BTreeSet::new();
+        for field in body.iter().filter(|it| text(it, "type") != Some("markdown")) {
+            let id = text(field, "id").unwrap_or_else(|| panic!("{file}: a field has no id"));
+            assert!(ids.insert(id), "{file}: two fields are called {id}");
+            let label = field.as_mapping_get("attributes").and_then(|it| text(it, "label"));
+            assert!(label.is_some(), "{file}: {id} has no label");
+            let known = ["input", "textarea", "dropdown", "checkboxes"];
+            assert!(text(field, "type").is_some_and(|it| known.contains(&it)), "{file}: {id}");
         }
     }
 }
