@@ -241,7 +241,10 @@ fn quotes(text: &str) -> Vec<&str> {
 fn what_the_documents_name_exists() {
     let workspace = Workspace::new();
     let mut documents = with_extension(&workspace.root.join("docs"), "md");
-    documents.extend(["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| workspace.root.join(name)));
+    documents.extend(
+        ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
+            .map(|name| workspace.root.join(name)),
+    );
     let mut wrong = Vec::new();
     for document in &documents {
         let text = read(document);

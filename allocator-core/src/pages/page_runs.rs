@@ -28,7 +28,7 @@ const LISTS: usize = CHUNK_UNITS.trailing_zeros() as usize + 1;
 const LOOKS: usize = 8;
 
 /// One bit a unit of a chunk.
-pub(super) type Bits = [u64; WORDS];
+type Bits = [u64; WORDS];
 
 /// The page runs of one arena.
 pub(crate) struct PageRuns {

@@ -10,7 +10,7 @@ use crate::sys::{self, HugePages};
 /// Huge pages late, under dense chunks. (1 is for none.)
 pub(crate) const AUTO: usize = 0;
 /// Everywhere, from the start.
-pub(super) const ALWAYS: usize = 2;
+const ALWAYS: usize = 2;
 
 static WHEN: AtomicUsize = AtomicUsize::new(AUTO);
 

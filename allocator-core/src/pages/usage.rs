@@ -120,7 +120,7 @@ pub(crate) fn searched() {
 }
 
 /// About how many bytes of spans in use are free blocks that hold memory.
-pub(super) fn loose() -> usize {
+fn loose() -> usize {
     let held =
         USAGE.spans.load(ordering::count()).wrapping_sub(USAGE.holes.load(ordering::count()));
     not_below_0(held.wrapping_sub(USAGE.out.load(ordering::count())))
@@ -307,7 +307,7 @@ pub(crate) fn excess_is_large() -> bool {
 }
 
 /// Bytes of spans, page runs and mappings in use.
-pub(super) fn live() -> usize {
+fn live() -> usize {
     USAGE.spans.load(ordering::count()) + large()
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Key {
 }
 
 /// What an option may be.
-pub(super) enum Values {
+enum Values {
     /// One of these; the first is the default.
     OneOf(&'static [&'static str]),
     /// Bytes, as `1000`, `64k`, `512m` or `2g`; 0 or `none`, the default, for

@@ -81,7 +81,7 @@ impl Granules {
     }
 
     /// Claims those of `wanted` that are free now.
-    pub(super) fn claim_these(&self, wanted: u64) -> u64 {
+    fn claim_these(&self, wanted: u64) -> u64 {
         self.free.fetch_and(!wanted, ordering::granules_claim()) & wanted
     }
 

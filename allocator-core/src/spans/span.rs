@@ -62,7 +62,7 @@ pub(crate) struct Body {
     /// The bitmap: set bits are free blocks.
     bits: *mut u64,
     pub(crate) next: *mut Span,
-    pub(super) prev: *mut Span,
+    prev: *mut Span,
     inline: [u64; INLINE_WORDS],
     /// One bit a unit: its memory was given back, and no block there is out.
     holes: u64,

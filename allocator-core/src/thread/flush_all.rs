@@ -9,7 +9,7 @@ use crate::thread::cache::{ACTIVE, Cache};
 /// Slow-path calls between two looks at one magazine.
 const AGE: u32 = 16;
 /// Slow-path calls after which the remote cache is sent off, however full.
-const TIDY: u32 = 256;
+const FLUSH_REMOTE: u32 = 256;
 
 impl Cache {
     /// Once in a while: idle magazines are put away, and the remote cache of a
@@ -27,7 +27,7 @@ impl Cache {
             if owner.calls.is_multiple_of(AGE) {
                 self.age_one();
             }
-            if owner.calls.is_multiple_of(TIDY) {
+            if owner.calls.is_multiple_of(FLUSH_REMOTE) {
                 self.owner().budget.settle();
                 self.flush_remote_cache();
             }
@@ -39,7 +39,7 @@ impl Cache {
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
-    pub(super) unsafe fn age_one(&self) {
+    unsafe fn age_one(&self) {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             let owner = self.owner();

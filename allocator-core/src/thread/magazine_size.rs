@@ -121,12 +121,7 @@ impl Cache {
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
-    pub(super) unsafe fn take_unused_capacity(
-        &self,
-        class: usize,
-        bytes: usize,
-        looks: usize,
-    ) -> bool {
+    unsafe fn take_unused_capacity(&self, class: usize, bytes: usize, looks: usize) -> bool {
         // SAFETY: [OWNER-ONLY] by the caller.
         let owner = unsafe { self.owner() };
         for _ in 0..looks {
@@ -150,7 +145,7 @@ impl Cache {
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
-    pub(super) unsafe fn shrink_others(&self, class: usize, bytes: usize) -> bool {
+    unsafe fn shrink_others(&self, class: usize, bytes: usize) -> bool {
         // SAFETY: [OWNER-ONLY] by the caller, here and below.
         unsafe {
             for _ in 0..CLASSES {
@@ -172,7 +167,7 @@ impl Cache {
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
-    pub(super) unsafe fn halve(&self, class: usize) {
+    unsafe fn halve(&self, class: usize) {
         let bin = &self.bins[class];
         let capacity = bin.capacity();
         let half = capacity / 2;
@@ -189,7 +184,7 @@ impl Cache {
 }
 
 /// At least a cache line of blocks, or as many lines as these fill evenly.
-pub(super) fn first_capacity(class: usize) -> usize {
+fn first_capacity(class: usize) -> usize {
     let even = size_class::even(class);
     let most = if even > FIRST { 2 * even - 1 } else { FIRST };
     (FIRST_BYTES / size_class::size(class)).clamp(1, most)

@@ -73,13 +73,7 @@ impl Cache {
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; `want` slots below `end` are free.
-    pub(super) unsafe fn take_from(
-        &self,
-        heap: &Heap,
-        class: usize,
-        end: *mut Slot,
-        want: usize,
-    ) -> usize {
+    unsafe fn take_from(&self, heap: &Heap, class: usize, end: *mut Slot, want: usize) -> usize {
         // SAFETY: [OWNER-ONLY] by the caller, as for the slots.
         unsafe {
             loop {
@@ -121,7 +115,7 @@ impl Cache {
     ///
     /// # Safety
     /// As there.
-    pub(super) unsafe fn take_leased(&self, class: usize, end: *mut Slot, want: usize) -> usize {
+    unsafe fn take_leased(&self, class: usize, end: *mut Slot, want: usize) -> usize {
         // SAFETY: by the caller; the span names our heap, and is in our hands.
         unsafe {
             let mut got = self.take_from(self.heap, class, end, want);
@@ -143,7 +137,7 @@ impl Cache {
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
-    pub(super) unsafe fn take_one(&self, class: usize) -> *mut u8 {
+    unsafe fn take_one(&self, class: usize) -> *mut u8 {
         let mut slot: Slot = ptr::null_mut();
         let end = (&raw mut slot).wrapping_add(1);
         // SAFETY: [OWNER-ONLY]; there is one slot below `end`.
