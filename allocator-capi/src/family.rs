@@ -20,7 +20,7 @@ fn page() -> usize {
 /// is above `PTRDIFF_MAX`. `malloc(0)` is a block of its own.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
-    let block = internals::at_hand(size);
+    let block = internals::pop(size);
     if !block.is_null() {
         return block.cast();
     }
@@ -47,7 +47,7 @@ extern "C" fn malloc_slow(size: usize) -> *mut c_void {
 #[cold]
 extern "C" fn malloc_for(size: usize, caller: usize) -> *mut c_void {
     let block = aligned(size, 1);
-    internals::attend(|| callers::hold_no_locks(caller));
+    internals::check_excess(|| callers::hold_no_locks(caller));
     block
 }
 
@@ -72,7 +72,7 @@ fn or_no_memory(block: *mut u8) -> *mut c_void {
 pub unsafe extern "C" fn free(ptr: *mut c_void) {
     // SAFETY: by the caller.
     unsafe {
-        if !internals::keep(ptr.cast()) {
+        if !internals::push(ptr.cast()) {
             free_slow(ptr);
         }
     }
@@ -115,7 +115,7 @@ unsafe extern "C" fn free_other(ptr: *mut c_void, caller: usize) {
             foreign::free(ptr);
         }
     }
-    internals::attend(|| callers::hold_no_locks(caller));
+    internals::check_excess(|| callers::hold_no_locks(caller));
 }
 
 /// A block for `count` elements of `size` bytes, all zero. Null, with
@@ -123,7 +123,7 @@ unsafe extern "C" fn free_other(ptr: *mut c_void, caller: usize) {
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else { return errno::no_memory() };
-    let block = internals::at_hand(bytes);
+    let block = internals::pop(bytes);
     if block.is_null() {
         replaced::look();
         return or_no_memory(internals::alloc_zeroed(bytes));

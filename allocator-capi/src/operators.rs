@@ -160,7 +160,7 @@ extern "C" fn thrower() -> *const c_void {
 
 #[inline(always)]
 fn new(size: usize) -> *mut c_void {
-    let block = internals::at_hand(size);
+    let block = internals::pop(size);
     if !block.is_null() {
         return block.cast();
     }

@@ -16,7 +16,7 @@ use crate::foreign;
 pub(crate) unsafe fn free(ptr: *mut c_void, size: usize) {
     // SAFETY: by the caller.
     unsafe {
-        if !internals::keep_sized(ptr.cast(), size) {
+        if !internals::push_sized(ptr.cast(), size) {
             free_aligned(ptr, size, 1);
         }
     }
@@ -35,7 +35,7 @@ pub(crate) unsafe extern "C" fn free_aligned(ptr: *mut c_void, size: usize, alig
         }
     }
     // The C library, which calls under its locks, does not free this way.
-    internals::attend(|| true);
+    internals::check_excess(|| true);
 }
 
 /// Takes back a block that was asked for with `size` bytes (C23); null is none.

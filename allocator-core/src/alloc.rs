@@ -57,17 +57,17 @@ pub(crate) unsafe fn alloc_zeroed(size: usize, align: usize, config: &Config) ->
 #[cold]
 #[inline(never)]
 fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
-    if !init::ready(config) {
+    if !init::ensure(config) {
         return core::ptr::null_mut();
     }
-    let block = match registry::cache() {
+    let block = match registry::get_or_create() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         Some(cache) => unsafe { Cache::refill(cache, class) },
         None => registry::alloc_without_cache(class),
     };
-    internal_fragmentation::see(shard(), class, size);
-    helper::attend();
-    limit::attend();
+    internal_fragmentation::sample(shard(), class, size);
+    helper::check_excess();
+    limit::check();
     block
 }
 
@@ -92,7 +92,7 @@ fn large_zeroed(size: usize, align: usize, config: &Config) -> *mut u8 {
 /// A page run or a mapping; when there is none, all free memory goes back to
 /// the system, and there is one more try.
 fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u8 {
-    if !init::ready(config) || align > WINDOW_ALIGN {
+    if !init::ensure(config) || align > WINDOW_ALIGN {
         return core::ptr::null_mut();
     }
     let get = || {
@@ -108,12 +108,12 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
         Some(run.ptr)
     };
     let block = get().or_else(|| purge::make_room().then(get)?);
-    helper::attend();
-    limit::attend();
+    helper::check_excess();
+    limit::check();
     block.unwrap_or(core::ptr::null_mut())
 }
 
 /// The shard that the calling thread draws page runs from.
 fn shard() -> usize {
-    registry::present().map_or_else(arena::nearest, Cache::shard)
+    registry::current().map_or_else(arena::nearest, Cache::shard)
 }

@@ -44,7 +44,7 @@ pub(crate) unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
     let entry = MAP.entry(ptr);
     if page_map::kind(entry) as usize != class || page_map::owner(entry) == NO_HEAP {
         free_odd(ptr, entry, size);
-        helper::attend();
+        helper::check_excess();
         return;
     }
     // SAFETY: by the caller.
@@ -74,11 +74,11 @@ pub(crate) unsafe fn buffer_remote(ptr: *mut u8, entry: u32) -> bool {
 #[cold]
 #[inline(never)]
 fn flush_remote_cache() {
-    if let Some(cache) = registry::present() {
+    if let Some(cache) = registry::current() {
         // SAFETY: [OWNER-ONLY] it is the thread's cache.
         unsafe { cache.flush_remote_cache() };
     }
-    helper::attend();
+    helper::check_excess();
 }
 
 /// A small block with this entry, which the magazine did not take.
@@ -91,13 +91,13 @@ pub(crate) unsafe fn free_small(ptr: *mut u8, entry: u32) {
     let (owner, class) = (page_map::owner(entry), page_map::kind(entry) as usize);
     // SAFETY: by the caller; [OWNER-ONLY] it is the thread's cache.
     unsafe {
-        match registry::present() {
+        match registry::current() {
             Some(cache) if owner != cache.id() => cache.pass_on(ptr, class),
             Some(cache) => cache.take_back(ptr, class),
             None => registry::free_without_cache(ptr, class),
         }
     }
-    helper::attend();
+    helper::check_excess();
 }
 
 /// A block that is not small, or is not what its layout says.
@@ -106,7 +106,7 @@ pub(crate) fn free_odd(ptr: *mut u8, entry: u32, size: usize) {
     let owner = page_map::owner(entry);
     match page_map::kind(entry) {
         _ if owner == NO_HEAP => {
-            misuse::misuse(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, size)
+            misuse::abort(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, size)
         }
         page_map::MEDIUM => free_run(ptr, owner, size),
         page_map::HUGE => huge_block::put(ptr, size),
@@ -125,5 +125,5 @@ fn free_run(ptr: *mut u8, owner: u32, size: usize) {
 fn wrong_layout(ptr: *mut u8, class: usize, size: usize) -> ! {
     let span = page_map::span_base(ptr);
     let location = Location { span, block: size_class::size(class) };
-    misuse::misuse(Misuse::Layout, ptr, &location, size)
+    misuse::abort(Misuse::Layout, ptr, &location, size)
 }

@@ -29,10 +29,10 @@ use crate::thread::tls;
 const MAX_SIZE: usize = isize::MAX as usize;
 
 /// A block of `size` bytes from the thread's magazine; null if there is none,
-/// or `size` is above 1 KiB: then [`alloc`] is the way.
+/// or `size` is above 1 KiB: then [`alloc()`] is the way.
 #[inline(always)]
 #[must_use]
-pub fn at_hand(size: usize) -> *mut u8 {
+pub fn pop(size: usize) -> *mut u8 {
     let Some(class) = size_class::of_any(size) else { return ptr::null_mut() };
     // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
     unsafe { (*tls::get()).pop(class) }
@@ -50,7 +50,7 @@ pub fn alloc(size: usize, align: usize) -> *mut u8 {
     unsafe { alloc::alloc(size, align.max(size_class::ANY), Config::PLAIN) }
 }
 
-/// As [`alloc`], all zero.
+/// As [`alloc()`], all zero.
 #[inline]
 #[must_use]
 pub fn alloc_zeroed(size: usize) -> *mut u8 {
@@ -62,17 +62,17 @@ pub fn alloc_zeroed(size: usize) -> *mut u8 {
 }
 
 /// Keeps a block in the thread's magazine, if it is this thread's and there is
-/// room; else [`free`] is the way.
+/// room; else [`free()`] is the way.
 ///
 /// # Safety
 /// The block is not used any more.
 #[inline(always)]
-pub unsafe fn keep(ptr: *mut u8) -> bool {
+pub unsafe fn push(ptr: *mut u8) -> bool {
     // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
     unsafe { (*tls::get()).push_any(ptr) }
 }
 
-/// As [`keep`], for a block of another thread's, which is held back to be sent
+/// As [`push`], for a block of another thread's, which is held back to be sent
 /// there with others.
 ///
 /// # Safety
@@ -99,18 +99,18 @@ pub unsafe fn free(ptr: *mut u8) -> bool {
         unsafe { free::free_small(ptr, entry) };
     } else {
         free::free_odd(ptr, entry, large_bytes(ptr, entry));
-        helper::attend();
+        helper::check_excess();
     }
     true
 }
 
-/// As [`keep`], if the block is of the class for `size` bytes; for sizes up to
+/// As [`push`], if the block is of the class for `size` bytes; for sizes up to
 /// 1 KiB; else [`free_sized`] is the way.
 ///
 /// # Safety
 /// As there.
 #[inline(always)]
-pub unsafe fn keep_sized(ptr: *mut u8, size: usize) -> bool {
+pub unsafe fn push_sized(ptr: *mut u8, size: usize) -> bool {
     let Some(class) = size_class::of_any(size) else { return false };
     // SAFETY: [OWNER-ONLY] as above; by the caller.
     unsafe { (*tls::get()).push(class, ptr) }
@@ -130,7 +130,7 @@ pub unsafe fn free_sized(ptr: *mut u8, size: usize, align: usize) -> bool {
     let Some(block) = usable(ptr) else { return false };
     if good_size(size, align) != Some(block) && !fits(size, block) {
         let location = Location { span: 0, block };
-        misuse::misuse(Misuse::Layout, ptr, &location, size);
+        misuse::abort(Misuse::Layout, ptr, &location, size);
     }
     // SAFETY: by the caller.
     unsafe { free(ptr) }
@@ -153,7 +153,7 @@ pub unsafe fn realloc(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     if fits(new, old) {
         return Some(ptr);
     }
-    let to = match at_hand(new) {
+    let to = match pop(new) {
         block if block.is_null() => alloc(new, 1),
         block => block,
     };
@@ -162,7 +162,7 @@ pub unsafe fn realloc(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     Some(to)
 }
 
-/// As [`realloc`], for a block that is not small, or not ours.
+/// As [`realloc()`], for a block that is not small, or not ours.
 ///
 /// # Safety
 /// As there.
@@ -210,7 +210,7 @@ unsafe fn move_to(to: *mut u8, from: *mut u8, bytes: usize) {
     // SAFETY: by the caller.
     unsafe {
         ptr::copy_nonoverlapping(from, to, bytes);
-        if !keep(from) {
+        if !push(from) {
             free(from);
         }
     }
@@ -246,7 +246,7 @@ pub fn usable(ptr: *mut u8) -> Option<usize> {
     let span = page_map::span_base(ptr);
     let block = shape.size as usize;
     if shape.block_at(ptr.addr() - span).is_none() {
-        misuse::misuse(Misuse::Interior, ptr, &Location { span, block }, 0);
+        misuse::abort(Misuse::Interior, ptr, &Location { span, block }, 0);
     }
     Some(block)
 }
@@ -261,17 +261,17 @@ fn large_bytes(ptr: *mut u8, entry: u32) -> usize {
 
 /// Ends the process because of a pointer that is not ours.
 pub fn refuse(ptr: *mut u8) -> ! {
-    misuse::misuse(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, 0)
+    misuse::abort(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, 0)
 }
 
 /// Sets the allocator up, if no allocation did, and reads the options from the
 /// environment, if no allocation could.
 ///
-/// From now on, the thread that gives memory back is started by [`attend`]
+/// From now on, the thread that gives memory back is started by [`check_excess`]
 /// only: the C library frees under locks of its own.
 pub fn start() {
     helper::start_when_asked();
-    if init::ready(Config::PLAIN) {
+    if init::ensure(Config::PLAIN) {
         options::read();
     }
 }
@@ -279,8 +279,8 @@ pub fn start() {
 /// Sees that somebody gives memory back, if there is too much. Then only is it
 /// asked whether a thread may be started here.
 #[inline]
-pub fn attend(may_start: impl FnOnce() -> bool) {
-    helper::attend_where(may_start);
+pub fn check_excess(may_start: impl FnOnce() -> bool) {
+    helper::check_excess_where(may_start);
 }
 
 /// Whether the options want numbers at the end of the process.

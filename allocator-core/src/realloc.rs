@@ -66,7 +66,7 @@ pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
     let resize = || arena.page_runs.resize(ptr, from, to, old);
     let resized =
         resize().or_else(|refused| if purge::make_room() { resize() } else { Err(refused) });
-    limit::attend();
+    limit::check();
     resized.unwrap_or(false)
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
 pub(crate) fn resize_huge(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
     let resize = || huge_block::resize(ptr, old, new, align);
     let resized = resize().or_else(|| (new > old && purge::make_room()).then(resize)?);
-    helper::attend();
-    limit::attend();
+    helper::check_excess();
+    limit::check();
     resized
 }

@@ -58,7 +58,7 @@ impl Strata {
     /// Gives free memory back to the system now, as far as it is free in whole
     /// pages. Returns how many bytes.
     pub fn purge() -> usize {
-        helper::give_back_all()
+        helper::purge_all()
     }
 
     /// Puts away what the calling thread keeps for itself, up to 64 KiB of free

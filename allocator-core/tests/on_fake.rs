@@ -441,7 +441,7 @@ fn memory_gets_short() {
         (b"940000000\n", false),
     ] {
         container_uses(bytes);
-        assert_eq!(cgroup::look(), short, "{}", String::from_utf8_lossy(bytes));
+        assert_eq!(cgroup::update(), short, "{}", String::from_utf8_lossy(bytes));
         assert_eq!(cgroup::is_pressed(), short);
     }
     container_uses(b"700000000\n");
@@ -453,13 +453,13 @@ fn memory_gets_short() {
         (b"some avg10=4.99 avg60=0\n", false),
     ] {
         pressure(text);
-        assert_eq!(cgroup::look(), short, "{}", String::from_utf8_lossy(text));
+        assert_eq!(cgroup::update(), short, "{}", String::from_utf8_lossy(text));
     }
     // The closer one may be the tighter.
     sys::set_file(c"/sys/fs/cgroup/pod/app/memory.high", Some(b"100000000\n"));
     sys::set_file(c"/sys/fs/cgroup/pod/app/memory.current", Some(b"90000000\n"));
     sys::set_file(c"/sys/fs/cgroup/pod/app/memory.stat", None);
-    assert!(cgroup::look());
+    assert!(cgroup::update());
 }
 
 /// While memory is short nothing is lent, all that is free goes back, and threads
@@ -516,7 +516,7 @@ fn shards_fit_the_container() {
 /// Files opened by one look at the container, and what it found.
 fn files_of_a_look() -> (u64, bool) {
     let before = sys::calls(Call::ReadFile);
-    let short = cgroup::look();
+    let short = cgroup::update();
     (sys::calls(Call::ReadFile) - before, short)
 }
 
@@ -525,7 +525,7 @@ fn without_a_container() {
     for path in [c"/proc/self/cgroup", c"/proc/pressure/memory"] {
         sys::set_file(path, None);
     }
-    assert!(!cgroup::look());
+    assert!(!cgroup::update());
     assert_eq!(cgroup::cpus(), None);
     in_a_container();
     container_uses(b"999000000\n");
@@ -551,11 +551,11 @@ fn limits_come_later() {
     in_a_container();
     sys::set_file(c"/sys/fs/cgroup/pod/memory.max", Some(b"max\n"));
     container_uses(b"950000000\n");
-    assert!(!cgroup::look() && !cgroup::look());
+    assert!(!cgroup::update() && !cgroup::update());
     sys::set_file(c"/sys/fs/cgroup/pod/app/memory.max", Some(b"1000000000\n"));
     sys::set_file(c"/sys/fs/cgroup/pod/app/memory.current", Some(b"950000000\n"));
     sys::set_file(c"/sys/fs/cgroup/pod/app/memory.stat", None);
-    assert!(cgroup::look());
+    assert!(cgroup::update());
 }
 
 /// Where no file can be opened for a while, all is as it was before, and after.
@@ -564,15 +564,15 @@ fn descriptors_run_out() {
     container_uses(b"990000000\n");
     for first in 1..12 {
         sys::fail_nth(Call::ReadFile, first, u64::MAX);
-        let found = cgroup::look();
+        let found = cgroup::update();
         sys::clear_failures();
-        assert!(cgroup::look(), "something seems absent since file {first} was not opened");
+        assert!(cgroup::update(), "something seems absent since file {first} was not opened");
         container_uses(b"100000000\n");
         sys::fail_nth(Call::ReadFile, 1, u64::MAX);
-        assert!(cgroup::look(), "short still");
+        assert!(cgroup::update(), "short still");
         assert_eq!(cgroup::cpus(), None);
         sys::clear_failures();
-        assert!(!cgroup::look() && cgroup::cpus() == Some(2));
+        assert!(!cgroup::update() && cgroup::cpus() == Some(2));
         container_uses(b"990000000\n");
         eprintln!("file {first}: {found}");
     }
@@ -684,7 +684,7 @@ fn huge_pages(system: sys::HugePages, chosen: &str) {
     let collapse = || {
         let before = sys::calls(Call::Collapse);
         huge_page_collapse::begin();
-        while huge_page_collapse::look() {}
+        while huge_page_collapse::step() {}
         sys::calls(Call::Collapse) - before
     };
     // At the start of a process nobody asks what the system does.

@@ -59,7 +59,7 @@ pub(crate) fn with<R>(free: u64, f: impl FnOnce(&'static World) -> R) -> R {
     assert_eq!(SHAPES[CLASS].blocks as usize, SPAN_BLOCKS);
     let hints: Vec<_> = (0..8).map(|_| AtomicU64::new(0)).collect();
     let free_space = FreeSpaceIndex::new();
-    free_space.place(NonNull::from(&hints[..]).cast(), 64);
+    free_space.init_tables(NonNull::from(&hints[..]).cast(), 64);
     let world = Box::new(World {
         heaps: (1..=HOMES).map(Heap::new).collect(),
         spans: (0..SPANS).map(|_| Span::new()).collect(),

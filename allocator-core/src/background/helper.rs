@@ -60,7 +60,7 @@ const PATIENCE: u32 = 5;
 /// calls `free` under locks that it needs to start a thread.
 static ASKED_ONLY: AtomicBool = AtomicBool::new(false);
 
-/// From now on, threads are started by [`attend_where`] only.
+/// From now on, threads are started by [`check_excess_where`] only.
 pub(crate) fn start_when_asked() {
     ASKED_ONLY.store(true, ordering::hint());
 }
@@ -68,19 +68,19 @@ pub(crate) fn start_when_asked() {
 /// At the end of slow paths, where no lock is held: sees that somebody gives
 /// memory back, if there is too much.
 #[inline]
-pub(crate) fn attend() {
+pub(crate) fn check_excess() {
     if usage::in_excess() {
         if !ASKED_ONLY.load(ordering::hint()) {
-            attend_where(|| true);
+            check_excess_where(|| true);
         } else if STATE.load(ordering::hint()) == NONE && usage::excess_is_large() {
-            give_back_here();
+            purge_excess();
         }
     }
 }
 
-/// As [`attend`], where threads may be started, if they may.
+/// As [`check_excess`], where threads may be started, if they may.
 #[inline]
-pub(crate) fn attend_where(may_start: impl FnOnce() -> bool) {
+pub(crate) fn check_excess_where(may_start: impl FnOnce() -> bool) {
     if usage::in_excess() && STATE.load(ordering::hint()) == NONE && may_start() {
         start();
     }
@@ -88,12 +88,12 @@ pub(crate) fn attend_where(may_start: impl FnOnce() -> bool) {
 
 /// Gives the excess back at once. Where there is no helper, nobody else looks
 /// whether memory is short still.
-fn give_back_here() {
+fn purge_excess() {
     if cgroup::is_pressed() && cgroup::is_due(HURRY) {
-        cgroup::look();
+        cgroup::update();
     }
     purge::purge(usage::excess());
-    usage::look_again();
+    usage::recheck_excess();
 }
 
 #[cold]
@@ -101,21 +101,21 @@ fn start() {
     if STATE.compare_exchange(NONE, RUNNING, ordering::hint(), ordering::hint()).is_err() {
         return;
     }
-    if !is_allowed() || !sys::start_thread(help) {
+    if !is_allowed() || !sys::start_thread(run) {
         // Then whoever is here does it, at once.
         STATE.store(NONE, ordering::hint());
-        give_back_here();
+        purge_excess();
     }
 }
 
-unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
+unsafe extern "C" fn run(_: *mut c_void) -> *mut c_void {
     let (mut calm, mut unused, mut pressed) = (0, 0, 0);
     usage::take_low_water();
     loop {
         pause(if pressed == 0 { TICK } else { HURRY });
         drain_sleepers();
-        if cgroup::look() {
-            hurry(pressed);
+        if cgroup::update() {
+            purge_under_pressure(pressed);
             (pressed, calm) = (pressed + 1, 0);
             continue;
         }
@@ -129,7 +129,7 @@ unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
         if usage::take_grew() {
             huge_page_collapse::begin();
         }
-        if huge_page_collapse::look() | usage::look_again() {
+        if huge_page_collapse::step() | usage::recheck_excess() {
             calm = 0;
             continue;
         }
@@ -137,7 +137,7 @@ unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
         calm += 1;
         match calm {
             // From now on spans note who takes blocks there.
-            1 => span_purge::watch(),
+            1 => span_purge::start_watching(),
             PATIENCE => {
                 purge::purge(unused);
                 span_purge::search(usize::MAX);
@@ -153,7 +153,7 @@ unsafe extern "C" fn help(_: *mut c_void) -> *mut c_void {
 
 /// Memory is short: all that is free goes back, and now and then all threads are
 /// asked to put away what they keep.
-fn hurry(looks: u32) {
+fn purge_under_pressure(looks: u32) {
     if looks.is_multiple_of(ASK) {
         registry::caches().for_each(Cache::request_flush);
     }
@@ -176,7 +176,7 @@ fn try_end() -> bool {
     usage::look_from(address_space::mapped());
     // By the next look everybody has seen that.
     pause(TICK);
-    let again = usage::look_again()
+    let again = usage::recheck_excess()
         && STATE.compare_exchange(NONE, RUNNING, ordering::hint(), ordering::hint()).is_ok();
     !again
 }
@@ -203,18 +203,18 @@ fn drain_sleepers() {
 
 /// Puts away what the calling thread keeps: it is going to sleep.
 pub(crate) fn thread_idle() {
-    if let Some(cache) = registry::present() {
+    if let Some(cache) = registry::current() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         unsafe { cache.flush_if_any() };
-        attend();
+        check_excess();
     }
 }
 
 /// Gives back all free memory now, after putting away all batches: a block that
 /// waits there holds its span, as does one that a thread keeps. Returns how
 /// many bytes.
-pub(crate) fn give_back_all() -> usize {
-    if let Some(cache) = registry::present() {
+pub(crate) fn purge_all() -> usize {
+    if let Some(cache) = registry::current() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         unsafe { cache.flush_all() };
     }
@@ -227,8 +227,8 @@ pub(crate) fn give_back_all() -> usize {
         }
     }
     batches.empty();
-    let granules = purge::everything();
-    granules + span_purge::everything() + registry::purge()
+    let granules = purge::purge_all();
+    granules + span_purge::purge_all() + registry::purge()
 }
 
 /// In the child of a fork: the helper is not here.

@@ -38,7 +38,7 @@ pub(crate) fn begin() {
 
 /// Looks at some of the chunks, and gives those that are dense huge pages. Says
 /// whether any are left to be looked at.
-pub(crate) fn look() -> bool {
+pub(crate) fn step() -> bool {
     let (mut at, end) = (NEXT.load(ordering::hint()), MAP.readable_chunks());
     let mut looks = 0;
     while at < end && looks < LOOKS {

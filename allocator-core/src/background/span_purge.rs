@@ -40,9 +40,9 @@ pub(super) struct Found {
 
 /// Has all spans note from now on whether blocks are taken there, as a search does
 /// that gives nothing back.
-pub(crate) fn watch() {
+pub(crate) fn start_watching() {
     for index in 0..MAP.readable_chunks() {
-        for_spans(index, |_, span| span_transfer::watch(span));
+        for_spans(index, |_, span| span_transfer::start_watching(span));
     }
 }
 
@@ -65,12 +65,12 @@ pub(super) fn search(want: usize) -> Found {
 
 /// Gives back what there is, in spans in use of this moment, too, waiting for those
 /// whose heaps are open. Returns how many bytes.
-pub(crate) fn everything() -> usize {
+pub(crate) fn purge_all() -> usize {
     let mut bytes = 0;
     for index in 0..MAP.readable_chunks() {
         for_spans(index, |chunk, span| {
             let mut made_holes = purgeable_units(chunk, span, false);
-            while made_holes == SpanPurge::Later && span_transfer::wait_for(span) {
+            while made_holes == SpanPurge::Later && span_transfer::wait_for_heap_of(span) {
                 made_holes = purgeable_units(chunk, span, false);
             }
             if let SpanPurge::Units(units) = made_holes {

@@ -70,7 +70,7 @@ pub(crate) struct Location {
 /// Says what happened to `ptr` in one line on standard error, and aborts.
 #[cold]
 #[inline(never)]
-pub(crate) fn misuse(what: Misuse, ptr: *mut u8, location: &Location, size: usize) -> ! {
+pub(crate) fn abort(what: Misuse, ptr: *mut u8, location: &Location, size: usize) -> ! {
     let mut line = Line::new();
     let text = match what {
         Misuse::Foreign => "freed a pointer that is not from this allocator, or was given back",

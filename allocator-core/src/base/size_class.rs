@@ -60,7 +60,7 @@ const WIDE: usize = 128;
 /// How many blocks of a class fill cache lines evenly: so many from such a place
 /// on share no line with others. Of wide blocks, 1.
 #[inline]
-pub(crate) fn even(class: usize) -> usize {
+pub(crate) fn line_group(class: usize) -> usize {
     match size(class) {
         size @ ..WIDE => LINE >> size.trailing_zeros().min(LINE.trailing_zeros()),
         _ => 1,

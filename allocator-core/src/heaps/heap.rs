@@ -234,7 +234,7 @@ impl LockedHeap<'_> {
     /// `want` slots below `end` are the caller's to write.
     pub(crate) unsafe fn take(&mut self, class: usize, end: *mut *mut u8, want: usize) -> usize {
         let lists = self.heap.lists();
-        let even = if self.id <= ARENA_IDS { size_class::even(class) } else { 1 };
+        let group = if self.id <= ARENA_IDS { size_class::line_group(class) } else { 1 };
         let mut got = 0;
         while got < want {
             let Some(span) = NonNull::new(lists.partial[class].head) else { break };
@@ -243,7 +243,7 @@ impl LockedHeap<'_> {
             unsafe {
                 let full = span.as_ref().body(|body| {
                     let holes = body.holes();
-                    got += body.take(end.sub(got), want - got, even);
+                    got += body.take(end.sub(got), want - got, group);
                     if holes != body.holes() {
                         self.empty.note_filled(holes & !body.holes());
                     }
@@ -420,7 +420,7 @@ impl LockedHeap<'_> {
     }
 
     /// Has a span note from now on whether blocks are taken there.
-    pub(crate) fn watch(&self, span: &Span) {
+    pub(crate) fn start_watching(&self, span: &Span) {
         if span.heap() == self.id {
             // SAFETY: [HEAP-LOCKED] the span names this heap.
             unsafe { span.body(Body::reset_taken) };
@@ -458,7 +458,7 @@ impl LockedHeap<'_> {
         purgeable_units
     }
 
-    /// Puts a span of [`detach_purgeable`](Self::take_hollow) back, of which `units`
+    /// Puts a span of [`detach_purgeable`](Self::detach_purgeable) back, of which `units`
     /// are holes now. If the heap was closed meanwhile, the span gets the heap
     /// `to`, and is in the caller's hand still.
     ///

@@ -66,7 +66,7 @@ const FEW: usize = 1 << 12;
 const ATTEMPTS: usize = 64;
 
 /// Says where the bits are (all zero), once, while nobody else runs.
-pub(crate) fn place(words: *mut u64, chunks: usize) {
+pub(crate) fn init_tables(words: *mut u64, chunks: usize) {
     SPACE.taken.with(|taken| {
         // SAFETY: nobody else runs yet.
         unsafe { taken.write(Taken::new(words, chunks)) }

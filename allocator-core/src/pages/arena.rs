@@ -60,9 +60,9 @@ static USED: AtomicUsize = AtomicUsize::new(0);
 
 /// Sets up as many shards as the process may use CPUs, with hints at
 /// `tables`, once, while nobody else runs.
-pub(crate) fn place(tables: &[NonNull<u8>], chunks: usize) {
+pub(crate) fn init_tables(tables: &[NonNull<u8>], chunks: usize) {
     for (shard, table) in tables.iter().enumerate() {
-        FREE_SPACE[shard].place(*table, chunks);
+        FREE_SPACE[shard].init_tables(*table, chunks);
         install(shard);
     }
     COUNT.store(tables.len(), ordering::hint());

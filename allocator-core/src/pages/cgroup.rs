@@ -57,7 +57,7 @@ fn now() -> u32 {
 /// Looks whether memory is short. Says so.
 #[cold]
 #[inline(never)]
-pub(crate) fn look() -> bool {
+pub(crate) fn update() -> bool {
     LOOKED.store(now(), ordering::hint());
     let before = is_pressed();
     // Where a file cannot be opened just now, nothing new is known.

@@ -66,12 +66,12 @@ pub(super) fn discharge(bytes: usize) {
     }
     BYTES.fetch_sub(bytes, ordering::count());
     if LIMITS.told.load(ordering::hint()) {
-        arm();
+        rearm();
     }
 }
 
 /// Bytes charged now.
-pub(crate) fn now() -> usize {
+pub(crate) fn bytes() -> usize {
     BYTES.load(ordering::count())
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn may_be_over() -> bool {
 /// charge above it says so again.
 pub(crate) fn check_over() -> bool {
     LIMITS.over.store(false, ordering::hint());
-    now() > LIMITS.soft.load(ordering::hint())
+    bytes() > LIMITS.soft.load(ordering::hint())
 }
 
 /// Whether the program was told of being above the soft limit, and is there,
@@ -98,14 +98,14 @@ pub(crate) fn is_told() -> bool {
 pub(crate) fn mark_told() -> bool {
     let first = !LIMITS.told.swap(true, ordering::hint());
     // It may have been given back meanwhile, before anybody could know.
-    arm();
+    rearm();
     first
 }
 
 /// Once an eighth below the soft limit is free, going above it is news again.
-fn arm() {
+fn rearm() {
     let soft = LIMITS.soft.load(ordering::hint());
-    if now() < soft - soft / 8 {
+    if bytes() < soft - soft / 8 {
         LIMITS.told.store(false, ordering::hint());
     }
 }

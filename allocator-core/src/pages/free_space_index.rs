@@ -46,7 +46,7 @@ impl FreeSpaceIndex {
     }
 
     /// Says where the hints are (all zero), once, while nobody else runs.
-    pub(crate) fn place(&self, table: NonNull<u8>, chunks: usize) {
+    pub(crate) fn init_tables(&self, table: NonNull<u8>, chunks: usize) {
         let words = table.as_ptr().cast::<AtomicU64>();
         self.words.store(words, ordering::hint());
         self.tops.store(words.wrapping_add(chunks.div_ceil(64) * LENGTHS), ordering::hint());

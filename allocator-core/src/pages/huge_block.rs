@@ -135,7 +135,7 @@ fn check(ptr: *mut u8, size: usize) -> (usize, usize) {
     let bytes = bytes_at(ptr, size);
     if bytes_for(size) != Some(bytes) {
         let place = Location { span: ptr.addr(), block: bytes };
-        misuse::misuse(Misuse::Layout, ptr, &place, size);
+        misuse::abort(Misuse::Layout, ptr, &place, size);
     }
     (index, bytes)
 }
@@ -147,7 +147,7 @@ pub(crate) fn bytes_at(ptr: *mut u8, size: usize) -> usize {
     let bytes = MAP.chunk(index).huge_bytes.load(ordering::through_block());
     let place = Location { span: MAP.chunk_base(index).addr(), block: bytes };
     if !ptr.addr().is_multiple_of(CHUNK) {
-        misuse::misuse(Misuse::Interior, ptr, &place, size);
+        misuse::abort(Misuse::Interior, ptr, &place, size);
     }
     bytes
 }

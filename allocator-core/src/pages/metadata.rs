@@ -58,7 +58,7 @@ static POOL: Pool = Pool {
 };
 
 /// Bytes of the slot for a thing of `size` bytes.
-pub(crate) const fn slot(size: usize) -> usize {
+pub(crate) const fn slot_bytes(size: usize) -> usize {
     let slot = size.next_power_of_two();
     if slot < SMALLEST { SMALLEST } else { slot }
 }
@@ -70,7 +70,7 @@ fn index(slot: usize) -> usize {
 /// A slot for `size` bytes, aligned to its own size up to a page. Its
 /// contents are anything. The caller holds no lock.
 pub(crate) fn alloc(size: usize) -> Option<NonNull<u8>> {
-    let slot = slot(size);
+    let slot = slot_bytes(size);
     debug_assert!(slot <= LARGEST);
     loop {
         let held = POOL.lock.lock()?;
@@ -93,9 +93,9 @@ pub(crate) fn alloc(size: usize) -> Option<NonNull<u8>> {
 /// Returns a slot got for `size` bytes. The caller holds no lock.
 ///
 /// # Safety
-/// `at` came from [`get`] with the same size and is not used any more.
+/// `at` came from [`alloc`] with the same size and is not used any more.
 pub(crate) unsafe fn free(at: NonNull<u8>, size: usize) {
-    let slot = slot(size);
+    let slot = slot_bytes(size);
     let Some(_held) = POOL.lock.lock() else { return };
     POOL.used.fetch_sub(slot, ordering::count());
     POOL.slots.with(|slots| {

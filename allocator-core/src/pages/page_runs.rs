@@ -296,7 +296,7 @@ fn record_of(ptr: *mut u8) -> NonNull<Runs> {
     let chunk = MAP.chunk(MAP.chunk_index(ptr));
     let runs = chunk.runs.load(ordering::through_block()).cast::<Runs>();
     NonNull::new(runs)
-        .unwrap_or_else(|| misuse::misuse(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, 0))
+        .unwrap_or_else(|| misuse::abort(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, 0))
 }
 
 /// Checks that a run of `len` units, one of `units`, starts at `ptr`.
@@ -312,7 +312,7 @@ fn check(runs: &Runs, ptr: *mut u8, len: usize, units: usize, size: usize) {
         Misuse::Layout
     };
     let place = Location { span: MAP.chunk_base(runs.chunk).addr(), block: len * UNIT };
-    misuse::misuse(what, ptr, &place, size)
+    misuse::abort(what, ptr, &place, size)
 }
 
 /// Bytes of the run at `ptr`, whose entry says that there is one.
@@ -321,7 +321,7 @@ pub(crate) fn bytes_at(ptr: *mut u8) -> usize {
     if units == 0 || !ptr.addr().is_multiple_of(UNIT) {
         let what = if units == 0 { Misuse::DoubleFree } else { Misuse::Interior };
         let place = Location { span: MAP.chunk_base(MAP.chunk_index(ptr)).addr(), block: 0 };
-        misuse::misuse(what, ptr, &place, 0);
+        misuse::abort(what, ptr, &place, 0);
     }
     units * UNIT
 }

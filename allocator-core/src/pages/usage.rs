@@ -191,7 +191,7 @@ static LOOK: AtomicUsize = AtomicUsize::new(STEP);
 #[cold]
 fn look_at_container(mapped: usize) {
     look_from(mapped);
-    if cgroup::look() {
+    if cgroup::update() {
         EXCESS.store(true, ordering::hint());
     }
 }
@@ -217,7 +217,7 @@ pub(crate) fn in_excess() -> bool {
 }
 
 /// Looks whether there still is. Says so.
-pub(crate) fn look_again() -> bool {
+pub(crate) fn recheck_excess() -> bool {
     EXCESS.store(false, ordering::hint());
     let still = excess() != 0;
     if still {

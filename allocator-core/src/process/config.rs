@@ -59,7 +59,7 @@ impl Config {
     /// time.
     #[must_use]
     pub const fn explain(self, when: When) -> Self {
-        self.with_when(const { options::place("explain") }, when)
+        self.with_when(const { options::index_of("explain") }, when)
     }
 
     /// Allocations that would take the committed bytes above this fail, after
@@ -67,21 +67,21 @@ impl Config {
     /// [`Strata::set_hard_limit`](crate::Strata::set_hard_limit) changes it.
     #[must_use]
     pub const fn hard_limit(self, bytes: usize) -> Self {
-        self.with(const { options::place("hard_limit") }, Some(bytes))
+        self.with(const { options::index_of("hard_limit") }, Some(bytes))
     }
 
     /// Whether the options are listed on standard error, with what is in
     /// force; by default they are not.
     #[must_use]
     pub const fn help(self, wanted: bool) -> Self {
-        self.with_flag(const { options::place("help") }, wanted)
+        self.with_flag(const { options::index_of("help") }, wanted)
     }
 
     /// Whether a thread may be started to give memory back, as is the default.
     /// Without it, whoever frees too much does that.
     #[must_use]
     pub const fn helper(self, allowed: bool) -> Self {
-        self.with_flag(const { options::place("helper") }, allowed)
+        self.with_flag(const { options::index_of("helper") }, allowed)
     }
 
     /// Whether an inaccessible stretch of addresses stands behind each block
@@ -89,7 +89,7 @@ impl Config {
     /// default there is none.
     #[must_use]
     pub const fn huge_guards(self, wanted: bool) -> Self {
-        self.with_flag(const { options::place("huge_guards") }, wanted)
+        self.with_flag(const { options::index_of("huge_guards") }, wanted)
     }
 
     /// When the committed bytes come above this, all free memory goes back,
@@ -99,14 +99,14 @@ impl Config {
     /// changes it.
     #[must_use]
     pub const fn limit(self, bytes: usize) -> Self {
-        self.with(const { options::place("limit") }, Some(bytes))
+        self.with(const { options::index_of("limit") }, Some(bytes))
     }
 
     /// When the C library prints numbers on standard error; by default never.
     /// Programs that have no C library of Strata's print none.
     #[must_use]
     pub const fn stats(self, when: When) -> Self {
-        self.with_when(const { options::place("stats") }, when)
+        self.with_when(const { options::index_of("stats") }, when)
     }
 
     /// When memory gets transparent huge pages; by default late, and under dense
@@ -118,7 +118,7 @@ impl Config {
             Thp::Never => "never",
             Thp::Always => "always",
         };
-        self.with_name(const { options::place("thp") }, name)
+        self.with_name(const { options::index_of("thp") }, name)
     }
 
     const fn with_when(self, key: usize, when: When) -> Self {
@@ -134,7 +134,7 @@ impl Config {
     }
 
     const fn with_name(self, key: usize, value: &str) -> Self {
-        self.with(key, options::value_place(key, value))
+        self.with(key, options::value_index_of(key, value))
     }
 
     const fn with(mut self, key: usize, value: Option<usize>) -> Self {

@@ -45,7 +45,7 @@ pub(crate) fn bit_tables() -> (*mut u8, usize) {
 /// has no memory; the next call tries again. Whoever sets it up does so with
 /// these options.
 #[inline]
-pub(crate) fn ready(config: &Config) -> bool {
+pub(crate) fn ensure(config: &Config) -> bool {
     ONCE.is_done() || set_up(config)
 }
 
@@ -53,18 +53,18 @@ pub(crate) fn ready(config: &Config) -> bool {
 fn set_up(config: &Config) -> bool {
     let done = ONCE.run(|| {
         config.apply();
-        place()
+        choose_window()
     });
     if done == Done::ByUs {
         // It may allocate, and then finds everything set up.
-        sys::on_fork(forked);
+        sys::on_fork(after_fork_in_child);
         options::read();
     }
     done != Done::Not
 }
 
 /// Chooses a window and reserves its tables.
-fn place() -> bool {
+fn choose_window() -> bool {
     let mut window = WINDOW;
     if let Some(limit) = sys::address_limit() {
         window = limit.saturating_mul(2).checked_next_power_of_two().unwrap_or(WINDOW);
@@ -111,14 +111,14 @@ fn place_window(window: usize) -> bool {
     let bit_tables = hints.addr().get() - taken.addr().get() + sizes[3];
     BIT_TABLES.store(taken.as_ptr(), ordering::hint());
     BIT_TABLES_BYTES.store(bit_tables, ordering::hint());
-    MAP.place(base, entries, records);
-    address_space::place(taken.as_ptr().cast(), chunks);
+    MAP.init_tables(base, entries, records);
+    address_space::init_tables(taken.as_ptr().cast(), chunks);
     let mut shards = [hints; MAX_ARENAS];
     for (i, shard) in shards.iter_mut().enumerate().take(arenas) {
         // SAFETY: within the table of hints.
         *shard = unsafe { hints.add(i * whole(free_space_index::table_bytes(chunks))) };
     }
-    arena::place(&shards[..arenas], chunks);
+    arena::init_tables(&shards[..arenas], chunks);
     sys::on_thread_exit(registry::ended);
     true
 }
@@ -136,7 +136,7 @@ fn window_base(tables: NonNull<u8>, window: usize) -> usize {
 
 /// In the child of a fork, which has one thread: mends or buries what the
 /// others were in the middle of.
-unsafe extern "C" fn forked() {
+unsafe extern "C" fn after_fork_in_child() {
     metadata::after_fork();
     address_space::after_fork();
     huge_block::after_fork();

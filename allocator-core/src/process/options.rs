@@ -218,7 +218,7 @@ fn bytes(text: &[u8]) -> Option<usize> {
 
 /// The option of this name, by its place among all: read as constants are
 /// computed, where a name that there is not does not compile.
-pub(crate) const fn place(name: &str) -> usize {
+pub(crate) const fn index_of(name: &str) -> usize {
     let mut i = 0;
     while !is_same(KEYS[i].name, name) {
         i += 1;
@@ -227,7 +227,7 @@ pub(crate) const fn place(name: &str) -> usize {
 }
 
 /// The place of a name among the values of an option, if it is one of several.
-pub(super) const fn value_place(key: usize, name: &str) -> Option<usize> {
+pub(super) const fn value_index_of(key: usize, name: &str) -> Option<usize> {
     let OneOf(names) = KEYS[key].values else { return None };
     let mut i = 0;
     while i < names.len() {

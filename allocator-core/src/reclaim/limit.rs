@@ -24,22 +24,22 @@ pub(crate) fn call(callback: fn(usize)) {
 /// At the end of slow paths that may have taken memory, where no lock is held:
 /// sees that something is done if it was too much.
 #[inline]
-pub(crate) fn attend() {
+pub(crate) fn check() {
     if committed::may_be_over() {
-        see_to_it();
+        enforce();
     }
 }
 
 #[cold]
 #[inline(never)]
-fn see_to_it() {
+fn enforce() {
     if BUSY.load(ordering::hint()) || BUSY.swap(true, ordering::lock_acquire()) {
         return;
     }
     if committed::check_over() {
         give_back();
         if committed::check_over() && committed::mark_told() {
-            tell(committed::now());
+            call_back(committed::bytes());
         }
     }
     BUSY.store(false, ordering::lock_release());
@@ -50,13 +50,13 @@ fn see_to_it() {
 /// purging at every span.
 fn give_back() {
     if !committed::is_told() || usage::dirty() > committed::limit() / 16 {
-        purge::everything();
+        purge::purge_all();
     }
 }
 
 /// Allocations do not unwind: at this function's end, a panic of the program's
 /// ends the process.
-extern "C" fn tell(bytes: usize) {
+extern "C" fn call_back(bytes: usize) {
     let callback = CALLBACK.load(ordering::hint());
     if !callback.is_null() {
         // SAFETY: what is stored there is a function of this type.

@@ -23,7 +23,7 @@ static CURSOR: AtomicUsize = AtomicUsize::new(0);
 
 /// Gives back all free memory, and says how many bytes. If another thread is
 /// at it, waits for that first: it may be content with less.
-pub(crate) fn everything() -> usize {
+pub(crate) fn purge_all() -> usize {
     loop {
         match purge(usize::MAX) {
             Some(bytes) => return bytes,
@@ -38,7 +38,7 @@ pub(crate) fn everything() -> usize {
 #[cold]
 pub(crate) fn make_room() -> bool {
     // Under a limit, it may be another thread that gave back enough.
-    everything() != 0 || committed::hard_limit() != 0 || address_space::end_window()
+    purge_all() != 0 || committed::hard_limit() != 0 || address_space::end_window()
 }
 
 /// Gives back about `want` bytes. Returns how many it was; `None`: another

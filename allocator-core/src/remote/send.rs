@@ -294,7 +294,7 @@ unsafe fn heap_of(block: *mut u8) -> Option<&'static Heap> {
     // SAFETY: by the caller; what once was a span stays one.
     let id = unsafe { page_map::span_of(block).as_ref() }.heap();
     if id == NO_HEAP {
-        misuse::misuse(Misuse::DoubleFree, block, &Location { span: 0, block: 0 }, 0);
+        misuse::abort(Misuse::DoubleFree, block, &Location { span: 0, block: 0 }, 0);
     }
     heap_table::get(id)
 }

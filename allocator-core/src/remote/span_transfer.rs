@@ -139,17 +139,17 @@ pub(crate) fn finish_received(heap: &Heap, received: NonNull<Batch>, batches: &m
 }
 
 /// Has a span note from now on whether blocks are taken there.
-pub(crate) fn watch(span: NonNull<Span>) {
+pub(crate) fn start_watching(span: NonNull<Span>) {
     // SAFETY: what once was a span stays one.
     let span = unsafe { span.as_ref() };
     if let Some(locked) = heap_table::get(span.heap()).and_then(Heap::try_lock) {
-        locked.watch(span);
+        locked.start_watching(span);
         arena::release_spans(locked.unlock());
     }
 }
 
 /// Waits for the heap of a span. False: it was lost in a fork, and will not come.
-pub(crate) fn wait_for(span: NonNull<Span>) -> bool {
+pub(crate) fn wait_for_heap_of(span: NonNull<Span>) -> bool {
     // SAFETY: what once was a span stays one.
     let heap = heap_table::get(unsafe { span.as_ref() }.heap());
     let locked = heap.and_then(Heap::lock);

@@ -90,7 +90,7 @@ pub(crate) fn read() -> Stats {
         huge_bytes,
         cached_bytes,
         mapped_bytes: address_space::mapped(),
-        committed_bytes: committed::now().max(free),
+        committed_bytes: committed::bytes().max(free),
         free_bytes: free,
         purged_bytes: usage::purged(),
         metadata_bytes: metadata::used(),

@@ -85,7 +85,7 @@ pub(crate) struct Map {
 /// which the slow path mends.
 pub(crate) struct View {
     /// What to add to an address for its offset in the window. Others write
-    /// this word, too: see [`forget`](Self::forget).
+    /// this word, too: see [`invalidate`](Self::invalidate).
     minus_base: AtomicUsize,
     readable: Cell<usize>,
     entries: Cell<*const AtomicU32>,
@@ -182,7 +182,7 @@ const _: () = assert!(entries_bytes(1) == CHUNK_TABLE);
 
 impl Map {
     /// Says where the window and its tables are, once, while nobody else runs.
-    pub(crate) fn place(&self, base: usize, entries: NonNull<u8>, chunks: NonNull<u8>) {
+    pub(crate) fn init_tables(&self, base: usize, entries: NonNull<u8>, chunks: NonNull<u8>) {
         self.base.store(base, ordering::hint());
         self.entries.store(entries.as_ptr().cast(), ordering::hint());
         self.chunks.store(chunks.as_ptr().cast(), ordering::hint());

@@ -55,7 +55,7 @@ pub(crate) struct Body {
     pub(crate) list: List,
     /// No word below this one has a free block.
     low: u8,
-    /// Whether blocks were taken since [`rests`](Self::rests) last asked.
+    /// Whether blocks were taken since [`reset_taken`](Self::reset_taken) was last called.
     taken: bool,
     pub(crate) free: u16,
     pub(crate) base: *mut u8,
@@ -166,7 +166,7 @@ impl Body {
         &mut self,
         mut end: *mut *mut u8,
         mut want: usize,
-        even: usize,
+        group: usize,
     ) -> usize {
         let shape = &SHAPES[self.class as usize];
         let size = shape.size as usize;
@@ -187,7 +187,7 @@ impl Body {
                 let mut run =
                     ((!(word >> start)).trailing_zeros() as usize).min(left).min(64 - start);
                 if run == left {
-                    run = to_even(start, run, even, got);
+                    run = trim_to_line_group(start, run, group, got);
                     want = got + run;
                     if run == 0 {
                         break;
@@ -284,7 +284,7 @@ impl Body {
         let block = blocks[0];
         let index = shape.block_at(block.addr() - self.base.addr());
         let Some(index) = index.filter(|&index| index < shape.blocks as usize) else {
-            self.misuse(Misuse::Interior, block)
+            self.abort(Misuse::Interior, block)
         };
         let (low, run) = match blocks.get(1) {
             Some(next) if next.addr().abs_diff(block.addr()) == shape.size as usize => {
@@ -295,7 +295,7 @@ impl Body {
         // SAFETY: these blocks lie in the span.
         if let Err(twice) = unsafe { self.set(low, run) } {
             let block = self.base.wrapping_add(twice * shape.size as usize);
-            self.misuse(Misuse::DoubleFree, block);
+            self.abort(Misuse::DoubleFree, block);
         }
         let was_full = self.free == 0;
         self.low = 0;
@@ -348,17 +348,17 @@ impl Body {
     }
 
     #[cold]
-    fn misuse(&self, what: Misuse, block: *mut u8) -> ! {
+    fn abort(&self, what: Misuse, block: *mut u8) -> ! {
         let location =
             Location { span: self.base.addr(), block: size_class::size(self.class as usize) };
-        misuse::misuse(what, block, &location, 0)
+        misuse::abort(what, block, &location, 0)
     }
 }
 
 /// Of the last `run` blocks to be taken, from `start` on, those before the last
 /// even place. All of them if there is none, and none were taken `before`.
-fn to_even(start: usize, run: usize, even: usize, before: usize) -> usize {
-    let odd = (start + run) & (even - 1);
+fn trim_to_line_group(start: usize, run: usize, group: usize, before: usize) -> usize {
+    let odd = (start + run) & (group - 1);
     if odd < run || before != 0 { run.saturating_sub(odd) } else { run }
 }
 
@@ -579,16 +579,16 @@ mod tests {
                 let mut taken = [ptr::null_mut(); MAX_BLOCKS];
                 let held_out = model.out.iter().filter(|out| **out).count();
                 let want = 1 + below(&mut state, model.blocks / 8);
-                let even = 1 << below(&mut state, 4);
+                let group = 1 << below(&mut state, 4);
                 // SAFETY: there are more slots than blocks.
-                let got = unsafe { body.take(taken.as_mut_ptr_range().end, want, even) };
+                let got = unsafe { body.take(taken.as_mut_ptr_range().end, want, group) };
                 assert!(got != 0 || held_out == model.blocks);
                 if let Some(last) = taken[MAX_BLOCKS - got..].first()
                     && got < want
                     && got + held_out < model.blocks
                 {
                     let next = (last.addr() - base.addr()) / size + 1;
-                    assert_eq!(next % even, 0, "{got} of {want} blocks");
+                    assert_eq!(next % group, 0, "{got} of {want} blocks");
                 }
                 for block in &taken[MAX_BLOCKS - got..] {
                     model.take((block.addr() - base.addr()) / size);

@@ -57,7 +57,7 @@ impl Bin {
     }
 
     /// Says which entry its blocks have.
-    pub(super) fn name(&self, key: u32) {
+    pub(super) fn set_key(&self, key: u32) {
         self.key.set(key);
     }
 

@@ -33,7 +33,7 @@ impl Budget {
     }
 
     /// As [`fits`](Self::fits), borrowing for it if that can be.
-    pub(super) fn fits_or_borrows(&mut self, bytes: usize) -> bool {
+    pub(super) fn fit_or_borrow(&mut self, bytes: usize) -> bool {
         while !self.fits(bytes) {
             if !usage::lend(STEP, self.lent) {
                 return false;

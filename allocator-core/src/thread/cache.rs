@@ -135,7 +135,7 @@ impl Cache {
             cache.owner().tail = rest;
         }
         for (class, bin) in cache.bins.iter().enumerate() {
-            bin.name(page_map::entry_of(heap.id(), class as u32));
+            bin.set_key(page_map::entry_of(heap.id(), class as u32));
         }
     }
 
@@ -221,7 +221,7 @@ impl Cache {
             let held = owner.remote_cache.hold(block, class);
             if held != Buffered::No {
                 self.heap.count_back(class, 1);
-                owner.trials[class].see(block);
+                owner.trials[class].note_free(block);
             }
             held
         }

@@ -34,7 +34,7 @@ impl Tail {
         Tail { start, bytes, free: bits::mask(0, bytes / UNIT) }
     }
 
-    /// A slot of so many bytes: a power of two, as [`metadata::slot`] says.
+    /// A slot of so many bytes: a power of two, as [`metadata::slot_bytes`] says.
     pub(crate) fn get(&mut self, bytes: usize) -> Option<NonNull<u8>> {
         let units = bytes / UNIT;
         let places = if units > LARGEST_UNITS { 0 } else { bits::aligned_runs(self.free, units) };

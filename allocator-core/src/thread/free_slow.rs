@@ -20,7 +20,7 @@ impl Cache {
         self.heap.count_back(class, 1);
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
-            self.owner().trials[class].see(block);
+            self.owner().trials[class].note_free(block);
             self.send(block, class);
         }
     }

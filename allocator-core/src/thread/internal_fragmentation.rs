@@ -44,7 +44,7 @@ static SEEN: [CachePadded<[Seen; CLASSES]>; MAX_ARENAS] =
 
 /// Notes a request for `size` bytes that a block of `class` serves, by a
 /// thread of a shard.
-pub(crate) fn see(shard: usize, class: usize, size: usize) {
+pub(crate) fn sample(shard: usize, class: usize, size: usize) {
     SEEN[shard][class].add((size_class::size(class) - size) as u64);
 }
 

@@ -38,13 +38,13 @@ impl Trial {
         Trial { drawn: 0, freed: 0, came_back: 0, waited: 0, block: 0 }
     }
 
-    fn name(block: *mut u8) -> u16 {
+    fn tag(block: *mut u8) -> u16 {
         (block.addr() >> 4) as u16
     }
 
     /// Whether the thread shall lease spans, by what it did so far: it frees
     /// little, or what it frees is its own.
-    pub(super) fn leases(&mut self, class: usize) -> bool {
+    pub(super) fn decide(&mut self, class: usize) -> bool {
         if self.drawn == Self::LEASES {
             return true;
         }
@@ -70,20 +70,20 @@ impl Trial {
     }
 
     /// Counts blocks drawn from shared spans, the last of which is asked.
-    pub(super) fn draw(&mut self, blocks: &[*mut u8]) {
+    pub(super) fn note_drawn(&mut self, blocks: &[*mut u8]) {
         let drawn = usize::from(self.drawn) + blocks.len();
         self.drawn = drawn.min(usize::from(Self::LEASES) - 1) as u8;
         if self.block == 0
             && let Some(&last) = blocks.last()
         {
-            self.block = Self::name(last);
+            self.block = Self::tag(last);
         }
     }
 
     /// Counts a block that is freed, and not of a span that the thread leased.
-    pub(crate) fn see(&mut self, block: *mut u8) {
+    pub(crate) fn note_free(&mut self, block: *mut u8) {
         self.freed = self.freed.saturating_add(1);
-        if self.block == Self::name(block) {
+        if self.block == Self::tag(block) {
             self.came_back = self.came_back.saturating_add(1);
             (self.block, self.waited) = (0, 0);
         }
@@ -105,31 +105,31 @@ mod tests {
     #[test]
     fn who_only_allocates_leases() {
         let mut trial = Trial::new();
-        assert!(!trial.leases(CLASS));
-        trial.draw(&[block(1); TRIAL]);
-        assert!(trial.leases(CLASS));
+        assert!(!trial.decide(CLASS));
+        trial.note_drawn(&[block(1); TRIAL]);
+        assert!(trial.decide(CLASS));
     }
 
     #[test]
     fn who_frees_its_own_leases() {
         let mut trial = Trial::new();
         for n in 0..TRIAL {
-            trial.draw(&[block(n)]);
-            trial.see(block(n));
+            trial.note_drawn(&[block(n)]);
+            trial.note_free(block(n));
         }
-        assert!(trial.leases(CLASS));
+        assert!(trial.decide(CLASS));
     }
 
     #[test]
     fn who_frees_what_others_drew_does_not() {
         let mut trial = Trial::new();
         for n in 0..100 * TRIAL {
-            assert!(!trial.leases(CLASS), "after {n}");
-            trial.draw(&[block(2 * n)]);
-            trial.see(block(2 * n + 1));
+            assert!(!trial.decide(CLASS), "after {n}");
+            trial.note_drawn(&[block(2 * n)]);
+            trial.note_free(block(2 * n + 1));
         }
         // One block alone that comes back may be chance.
-        trial.see(block(0));
-        assert!(!trial.leases(CLASS));
+        trial.note_free(block(0));
+        assert!(!trial.decide(CLASS));
     }
 }

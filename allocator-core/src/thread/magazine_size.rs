@@ -88,7 +88,7 @@ impl Cache {
             let fits = match source {
                 Source::Unused => self.take_unused_capacity(class, more, FEW_LOOKS),
                 Source::Borrowed => {
-                    self.owner().budget.fits_or_borrows(more)
+                    self.owner().budget.fit_or_borrow(more)
                         || self.take_unused_capacity(class, more, MANY_LOOKS)
                 }
                 Source::Shrunk => self.shrink_others(class, more),
@@ -97,7 +97,7 @@ impl Cache {
                 return false;
             }
             let (array, bytes) = bin.array();
-            let needed = metadata::slot((capacity + 1) * size_of::<Slot>());
+            let needed = metadata::slot_bytes((capacity + 1) * size_of::<Slot>());
             if needed > bytes {
                 let Some(new) = self.owner().tail.get(needed) else { return false };
                 let new = new.as_ptr().cast::<Slot>();
@@ -185,8 +185,8 @@ impl Cache {
 
 /// At least a cache line of blocks, or as many lines as these fill evenly.
 fn first_capacity(class: usize) -> usize {
-    let even = size_class::even(class);
-    let most = if even > FIRST { 2 * even - 1 } else { FIRST };
+    let group = size_class::line_group(class);
+    let most = if group > FIRST { 2 * group - 1 } else { FIRST };
     (FIRST_BYTES / size_class::size(class)).clamp(1, most)
 }
 
@@ -194,7 +194,7 @@ fn first_capacity(class: usize) -> usize {
 /// as many as it had before: one that needs a few blocks should not lie scattered
 /// among thousands that others like it got and do not use.
 pub(super) fn first_fill(class: usize) -> usize {
-    (FIRST_FILL / size_class::size(class)).clamp(size_class::even(class), REFILL)
+    (FIRST_FILL / size_class::size(class)).clamp(size_class::line_group(class), REFILL)
 }
 
 pub(super) fn refill_capacity(class: usize) -> usize {

@@ -36,7 +36,7 @@ impl Cache {
             }
             self.owner().filling = class;
             let trial = &mut self.owner().trials[class];
-            let leases = trial.leases(class);
+            let leases = trial.decide(class);
             let most =
                 if leases { REFILL } else { magazine_size::first_fill(class).max(trial.drawn()) };
             let want = bin.capacity().min(most);
@@ -61,7 +61,7 @@ impl Cache {
                 bin.set_len(got);
             }
             if !leases {
-                self.owner().trials[class].draw(bin.blocks());
+                self.owner().trials[class].note_drawn(bin.blocks());
             }
             bin.pop()
         }

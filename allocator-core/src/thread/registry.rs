@@ -80,7 +80,7 @@ pub(crate) fn caches() -> impl Iterator<Item = &'static Cache> {
 
 /// The calling thread's cache, if it has one now.
 #[inline]
-pub(crate) fn present() -> Option<&'static Cache> {
+pub(crate) fn current() -> Option<&'static Cache> {
     let now = tls::get();
     if ptr::eq(now, &NO_CACHE) || ptr::eq(now, &ENDED) {
         return None;
@@ -92,8 +92,8 @@ pub(crate) fn present() -> Option<&'static Cache> {
 /// The calling thread's cache, making one if it never had one. `None`: it has
 /// ended, or there is no memory or no id for it.
 #[cold]
-pub(crate) fn cache() -> Option<&'static Cache> {
-    if let Some(cache) = present() {
+pub(crate) fn get_or_create() -> Option<&'static Cache> {
+    if let Some(cache) = current() {
         return Some(cache);
     }
     if ptr::eq(tls::get(), &ENDED) {
@@ -182,7 +182,7 @@ fn new_record() -> Option<&'static Record> {
 /// comes back until the last round; the cache ends then.
 ///
 /// # Safety
-/// `value` is what [`cache`] armed the hook with.
+/// `value` is what [`get_or_create`] armed the hook with.
 pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
     // SAFETY: records are never freed.
     let record = unsafe { &*value.cast::<Record>() };
