@@ -1,5 +1,5 @@
-//! Sending freed blocks to their heaps, and the batches they travel in. The
-//! caller holds no lock.
+//! Sending remote frees to the heaps that own the blocks, in batches. Callers
+//! hold no lock.
 
 use core::ptr::{self, NonNull};
 
@@ -13,33 +13,33 @@ use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
 use crate::sys;
 
-/// A group of at least so many blocks of one owner travels in batches; the bits
-/// of smaller ones are set by the sender, if the owner's lock is free.
+/// Blocks of one owner from which on they are pushed as batches. For fewer, the
+/// sender sets their bits itself if the owner's lock is free.
 #[cfg(not(strata_loom))]
 const BATCH_WORTHWHILE: usize = 32;
 /// Small, for the models.
 #[cfg(strata_loom)]
 const BATCH_WORTHWHILE: usize = 2;
 
-/// Batches that wait in an remote queue before a sender puts their contents away for
-/// the owner, who seems to be asleep.
+/// Batches in a remote queue from which on a sender drains it for an owner that
+/// seems to be asleep.
 #[cfg(not(strata_loom))]
 const DEEP: u32 = 4;
 /// Small, for the models.
 #[cfg(strata_loom)]
 const DEEP: u32 = 2;
 
-/// Batches that wait in an remote queue before a sender does so in any case: some
-/// thousands of blocks. The owner is awake, but does not allocate.
+/// Batches from which on a sender drains the queue in any case: some thousands of
+/// blocks. The owner is awake, but does not allocate.
 const MUCH: u32 = 256;
 
-/// Blocks that are grouped by owner at once.
+/// Blocks that are grouped by owner at a time.
 const AT_ONCE: usize = 256;
 
-/// Batches kept by a thread for its next batches.
+/// Empty batches that a thread keeps for later use.
 const KEPT: usize = 8;
 
-/// Empty batches of one thread (or of nobody, in passing).
+/// Empty batches: of one thread, or of a function while it runs.
 pub(crate) struct Batches {
     list: *mut Batch,
     count: usize,
@@ -62,7 +62,7 @@ impl Batches {
 
     fn put(&mut self, batch: NonNull<Batch>) {
         if self.count == KEPT {
-            // SAFETY: [BATCH-ONE-PLACE] the batch is ours, and came from the pool.
+            // SAFETY: [BATCH-ONE-PLACE] the batch is ours, and came from `metadata`.
             unsafe { metadata::free(batch.cast(), size_of::<Batch>()) };
             return;
         }
@@ -72,10 +72,10 @@ impl Batches {
         self.count += 1;
     }
 
-    /// Gives all batches back to the pool.
+    /// Frees all batches.
     pub(crate) fn empty(&mut self) {
         while let Some(batch) = NonNull::new(self.list) {
-            // SAFETY: [BATCH-ONE-PLACE] batches on our list are ours, from the pool.
+            // SAFETY: [BATCH-ONE-PLACE] batches on our list are ours, from `metadata`.
             unsafe {
                 self.list = batch.as_ref().with(|contents| contents.next);
                 metadata::free(batch.cast(), size_of::<Batch>());
@@ -84,7 +84,8 @@ impl Batches {
         self.count = 0;
     }
 
-    /// Sends every block heap. They are small, ours, and in no other place.
+    /// Sends every block to the heap that owns it. The blocks are small, allocated
+    /// by us, and in no other place.
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
@@ -100,7 +101,7 @@ impl Batches {
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
     unsafe fn send_grouped(&mut self, blocks: &mut [*mut u8]) {
-        // Owners may change at any time: each is read once.
+        // An owner may change at any time, so each is read once.
         let entries = MAP.entries();
         let mut owners = [0; AT_ONCE];
         for (owner, block) in owners.iter_mut().zip(&*blocks) {
@@ -127,7 +128,7 @@ impl Batches {
         }
     }
 
-    /// Sends blocks that seem to have one owner.
+    /// Sends blocks that all seem to have this owner.
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
@@ -140,7 +141,7 @@ impl Batches {
         if left < BATCH_WORTHWHILE
             && let Some(locked) = heap.try_lock()
         {
-            // SAFETY: by the caller: those left have other heaps by now.
+            // SAFETY: by the caller. Blocks that are left have another owner by now.
             return unsafe {
                 left = put_away(locked, blocks);
                 resend(&blocks[..left]);
@@ -159,13 +160,14 @@ impl Batches {
         }
     }
 
-    /// Pushes one batch of blocks; false if there is no batch, or nobody to push to.
+    /// Pushes blocks as one batch. False if there is no memory for a batch, or the
+    /// queue is closed.
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
     unsafe fn push_batch(&mut self, heap: &Heap, blocks: &[*mut u8]) -> bool {
         let Some(batch) = self.get() else { return false };
-        // SAFETY: [BATCH-ONE-PLACE] the batch is in our hands.
+        // SAFETY: [BATCH-ONE-PLACE] the batch is ours until it is pushed.
         unsafe {
             batch.as_ref().with(|contents| {
                 contents.blocks[..blocks.len()].copy_from_slice(blocks);
@@ -188,8 +190,8 @@ impl Batches {
         }
     }
 
-    /// Puts blocks into their spans under the lock of their owner, whoever
-    /// that is by now.
+    /// Puts blocks into their spans under the lock of their owner. Blocks that have
+    /// another owner by now are sent there.
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
@@ -202,7 +204,7 @@ impl Batches {
         }
     }
 
-    /// Puts the batches of a heap away for its owner, if its lock is free.
+    /// Drains a heap for its sleeping owner, if the lock is free.
     #[cold]
     pub(crate) fn drain_sleeper(&mut self, heap: &Heap) {
         if let Some(locked) = heap.try_lock() {
@@ -210,8 +212,8 @@ impl Batches {
         }
     }
 
-    /// As [`drain_sleeper`](Self::drain), waiting for the lock: no batches is left that came
-    /// before.
+    /// Like [`drain_sleeper`](Self::drain_sleeper), but waits for the lock: no batch
+    /// is left that was pushed before.
     #[cold]
     pub(crate) fn drain_surely(&mut self, heap: &Heap) {
         if let Some(locked) = heap.lock() {
@@ -225,13 +227,14 @@ impl Batches {
         self.recycle(received);
     }
 
-    /// Keeps the batches of drained batches, and sends on what is left in them.
+    /// Keeps drained batches for later use, and sends on the blocks that are left in
+    /// them.
     pub(crate) fn recycle(&mut self, mut list: *mut Batch) {
         while let Some(batch) = NonNull::new(list) {
             // SAFETY: [BATCH-ONE-PLACE] drained batches are ours.
             list = unsafe {
                 batch.as_ref().with(|contents| {
-                    // SAFETY: [LIVE-PINS-SPAN] blocks in the batches are out still.
+                    // SAFETY: [LIVE-PINS-SPAN] a block in a batch still pins its span.
                     resend(&contents.blocks[..contents.len]);
                     contents.next
                 })
@@ -241,8 +244,8 @@ impl Batches {
     }
 }
 
-/// Puts blocks away in an open heap. Returns how many have another heap; they
-/// are in front.
+/// Puts blocks into the spans of a locked heap, and unlocks it. Returns how many
+/// belong to another heap; those are moved to the front.
 ///
 /// # Safety
 /// \[LIVE-PINS-SPAN\]
@@ -253,7 +256,7 @@ unsafe fn put_away(mut locked: LockedHeap<'_>, blocks: &mut [*mut u8]) -> usize 
     left
 }
 
-/// Sends blocks whose entry was out of date when it was read.
+/// Sends blocks whose page map entry was out of date when it was read.
 ///
 /// # Safety
 /// \[LIVE-PINS-SPAN\]
@@ -264,18 +267,19 @@ unsafe fn resend(blocks: &[*mut u8]) {
     }
 }
 
-/// Puts a block into its span, under the lock of the heap that the span names;
-/// and again, if that is no longer right then. (A span moves a few times at
-/// most: when its thread ends, when it is stolen, when it is lent.)
+/// Puts a block into its span, under the lock of the heap that the span names, and
+/// tries again if the span has moved meanwhile. (A span moves a few times at most:
+/// when it is abandoned, stolen or transferred.)
 ///
-/// The span is asked, not its entry: who moves a span holds the lock of the
-/// heap that it names, so we wait there. The entry names the next heap a
-/// little earlier, at which we would be turned away again and again.
+/// The span's own word decides, not the page map: whoever moves a span holds the
+/// lock of the heap that the span names, so we wait for that lock. The entry names
+/// the next heap a little earlier; a lock taken there would not help until the move
+/// is done.
 ///
 /// # Safety
 /// \[LIVE-PINS-SPAN\]
 pub(crate) unsafe fn send_one(block: *mut u8) {
-    // A heap that was lost in a fork takes nothing: the block is lost.
+    // A heap that was lost in a fork cannot be locked: the block is lost.
     // SAFETY: by the caller, here and below.
     while let Some(locked) = unsafe { heap_of(block) }.and_then(Heap::lock) {
         // SAFETY: as above.
@@ -285,8 +289,8 @@ pub(crate) unsafe fn send_one(block: *mut u8) {
     }
 }
 
-/// The heap of a block's span. A span that is not in use gives away that the
-/// block was freed before.
+/// The heap of a block's span. If the span is not in use, the block was freed
+/// before, and the process ends.
 ///
 /// # Safety
 /// \[LIVE-PINS-SPAN\]

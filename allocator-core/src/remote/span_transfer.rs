@@ -1,8 +1,9 @@
-//! Spans move between heaps: from a thread that ends, or sleeps, to its arena,
-//! and from there to a thread that needs them. On the way a span names its
-//! next heap already and is in the hands of the one who moves it.
+//! Spans move between heaps: abandoned by a thread that ends, or stolen from one
+//! that sleeps, they go to an arena, and from there to a thread that needs them. On
+//! the way a span is detached: it names its next heap already, is on no list, and
+//! belongs to the thread that moves it.
 //!
-//! No function holds two locks; each is called with none.
+//! No function holds two locks, and each is called with none held.
 
 use core::ptr::{self, NonNull};
 
@@ -15,7 +16,7 @@ use crate::remote::send::Batches;
 use crate::spans::span::{DetachedSpans, Span};
 
 /// Moves all spans of a heap to another, and closes its remote queue. Returns the
-/// batches that was left; what is in it belongs elsewhere by now.
+/// batches that were in it; blocks that are left in them have another owner by now.
 pub(crate) fn abandon(heap: &Heap, to: &Heap) -> *mut Batch {
     let mut detached = DetachedSpans::new();
     if let Some(mut locked) = heap.lock() {
@@ -25,8 +26,9 @@ pub(crate) fn abandon(heap: &Heap, to: &Heap) -> *mut Batch {
     adopt_all(to, detached);
     let Some(mut locked) = heap.lock() else { return ptr::null_mut() };
     let batches = locked.close_remote_queue();
-    // Some may have been in another's hand before. Now, no span names this heap
-    // any more; whoever is refused from here on looks its owner up again.
+    // Another thread may have held spans detached during the first pass. Now no span
+    // names this heap any more, and a sender that finds the queue closed looks the
+    // owner up again.
     let mut detached = DetachedSpans::new();
     if sync::step("abandon_looks_again") {
         locked.transfer_all(to.id(), &mut detached);
@@ -36,7 +38,7 @@ pub(crate) fn abandon(heap: &Heap, to: &Heap) -> *mut Batch {
     batches
 }
 
-/// Puts spans that name `heap` on its lists, and gives empty ones back.
+/// Puts detached spans that name `heap` on its lists, and releases empty ones.
 fn adopt_all(heap: &Heap, mut detached: DetachedSpans) {
     if detached.is_empty() {
         return;
@@ -51,8 +53,8 @@ fn adopt_all(heap: &Heap, mut detached: DetachedSpans) {
     arena::release_spans(locked.unlock());
 }
 
-/// A span of `from` for the heap `to`, if it has one of the class with free
-/// blocks. It is in the caller's hands.
+/// Transfers a span with free blocks of `class` from one heap to the heap `to`, if
+/// there is one. It is detached, and the caller's.
 pub(crate) fn transfer_one(from: &Heap, class: usize, to: u32) -> Option<NonNull<Span>> {
     let mut locked = from.lock()?;
     let batches = locked.drain();
@@ -61,11 +63,12 @@ pub(crate) fn transfer_one(from: &Heap, class: usize, to: u32) -> Option<NonNull
     span
 }
 
-/// Takes blocks from the spans of a heap, and from `fresh` if there is one.
+/// Takes blocks from the spans of a heap, to which `fresh` is added first if there
+/// is one.
 ///
 /// # Safety
-/// `want` slots below `end` are the caller's; `fresh` names the heap and is
-/// in our hands.
+/// `want` slots below `end` are the caller's. `fresh` names the heap, is detached,
+/// and the caller's.
 pub(crate) unsafe fn take(
     heap: &Heap,
     fresh: Option<NonNull<Span>>,
@@ -87,17 +90,18 @@ pub(crate) unsafe fn take(
     got
 }
 
-/// What a heap gives: blocks, or the next batch of its batches, which is to be
-/// read first.
+/// What a heap hands out: blocks of its spans, or a received batch, which comes
+/// first.
 pub(crate) enum Refill {
-    /// So many blocks were taken out of the bitmaps.
+    /// So many blocks, taken from the bitmaps.
     Blocks(usize),
-    /// To be read, and then put back by [`finish_received`].
+    /// A batch to take blocks from; what is left goes to [`finish_received`].
     Received(NonNull<Batch>),
 }
 
-/// As [`take`], but where there is batches, it is not put away: whoever reads it
-/// takes what he needs, without a look at the blocks' spans.
+/// Like [`take`], but does not drain the remote queue: the next received batch is
+/// returned, and the caller takes the blocks that it needs straight from there,
+/// without a look at their spans.
 ///
 /// # Safety
 /// `want` slots below `end` are the caller's.
@@ -120,9 +124,9 @@ pub(crate) unsafe fn take_or_receive(
     Refill::Blocks(got)
 }
 
-/// Puts away what is left in a received batch of `heap`'s.
+/// Puts the blocks that are left in a received batch of `heap` into their spans.
 pub(crate) fn finish_received(heap: &Heap, received: NonNull<Batch>, batches: &mut Batches) {
-    // SAFETY: [BATCH-ONE-PLACE] the received batch is in our hands.
+    // SAFETY: [BATCH-ONE-PLACE] the received batch is ours.
     let left = unsafe {
         received.as_ref().with(|contents| {
             contents.next = ptr::null_mut();
@@ -138,9 +142,9 @@ pub(crate) fn finish_received(heap: &Heap, received: NonNull<Batch>, batches: &m
     batches.recycle(received.as_ptr());
 }
 
-/// Has a span note from now on whether blocks are taken there.
+/// Makes a span record from now on whether blocks are taken from it.
 pub(crate) fn start_watching(span: NonNull<Span>) {
-    // SAFETY: what once was a span stays one.
+    // SAFETY: [CHUNK-SPANS] span records are never freed.
     let span = unsafe { span.as_ref() };
     if let Some(locked) = heap_table::get(span.heap()).and_then(Heap::try_lock) {
         locked.start_watching(span);
@@ -148,17 +152,18 @@ pub(crate) fn start_watching(span: NonNull<Span>) {
     }
 }
 
-/// Waits for the heap of a span. False: it was lost in a fork, and will not come.
+/// Waits until the heap of a span can be locked. False if it was lost in a fork and
+/// never can.
 pub(crate) fn wait_for_heap_of(span: NonNull<Span>) -> bool {
-    // SAFETY: what once was a span stays one.
+    // SAFETY: [CHUNK-SPANS] span records are never freed.
     let heap = heap_table::get(unsafe { span.as_ref() }.heap());
     let locked = heap.and_then(Heap::lock);
     locked.map(|locked| arena::release_spans(locked.unlock())).is_some()
 }
 
-/// Bytes of a span that are free. `None`: it cannot be said now.
+/// Bytes of a span's free blocks; `None` if its heap is locked now.
 pub(crate) fn free_bytes(span: NonNull<Span>) -> Option<usize> {
-    // SAFETY: what once was a span stays one.
+    // SAFETY: [CHUNK-SPANS] span records are never freed.
     let span = unsafe { span.as_ref() };
     let locked = heap_table::get(span.heap())?.try_lock()?;
     let bytes = locked.free_bytes(span);
@@ -166,22 +171,22 @@ pub(crate) fn free_bytes(span: NonNull<Span>) -> Option<usize> {
     bytes
 }
 
-/// What became of a span that was looked at for memory to give back.
+/// What purging a span in use came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum SpanPurge {
-    /// It has none.
+    /// The span has no whole page without a live block.
     No,
-    /// It may have some the next time.
+    /// It may have one the next time.
     Later,
-    /// So many units went back.
+    /// So many units were purged.
     Units(usize),
 }
 
-/// Gives back what memory a span has without a live block, in whole pages of
-/// `page` units: `give` does that, and says which units it was. Meanwhile the
-/// span is in our hand, so that nobody takes a block from there. If its heap is
-/// closed then, it goes to the heap `to`. With `rested`, a span of which blocks were
-/// taken since the last time is left alone.
+/// Purges the units of a span in use that hold no live block, in whole pages of
+/// `page` units: `give` does that, and returns the units that it purged. Meanwhile
+/// the span is detached, so that nobody takes a block from it. If its heap was
+/// closed by then, the span goes to the heap `to`. With `rested`, a span from which
+/// blocks were taken since the last time is left alone.
 pub(crate) fn purge_span(
     span: NonNull<Span>,
     page: usize,
@@ -189,7 +194,7 @@ pub(crate) fn purge_span(
     to: &Heap,
     give: impl FnOnce(*mut u8, u64) -> u64,
 ) -> SpanPurge {
-    // SAFETY: what once was a span stays one.
+    // SAFETY: [CHUNK-SPANS] span records are never freed.
     let Some(heap) = heap_table::get(unsafe { span.as_ref() }.heap()) else { return SpanPurge::No };
     let Some(mut locked) = heap.try_lock() else { return SpanPurge::Later };
     let purgeable = locked.detach_purgeable(span, page, rested);
@@ -202,15 +207,15 @@ pub(crate) fn purge_span(
     let given = give(base, units);
     // A heap that was lost in a fork has lost its spans, too.
     let Some(mut locked) = heap.lock() else { return SpanPurge::No };
-    // SAFETY: the span is in our hand, and names this heap until we say otherwise.
+    // SAFETY: we detached the span, and it names this heap until we change that.
     let detached = unsafe { locked.reattach_purged(span, given, to.id()) };
     arena::release_spans(locked.unlock());
     adopt_all(to, detached);
     SpanPurge::Units(given.count_ones() as usize)
 }
 
-/// Moves a heap's spans of a class with free blocks to another, if its lock
-/// is free. Says whether there were any.
+/// Moves a heap's spans with free blocks of `class` to another heap, if its lock is
+/// free. Returns whether there were any.
 pub(crate) fn steal(heap: &Heap, to: &Heap, class: usize) -> bool {
     let Some(mut locked) = heap.try_lock() else { return false };
     let batches = locked.drain();
