@@ -8,22 +8,61 @@
 //! libraries loaded at run time share. Every thread's word starts as the
 //! address of the cache that belongs to nobody, so no path asks whether
 //! there is one.
+//!
+//! The symbol's name contains the crate's name and version, so that a program
+//! can link two versions of the crate: each has a word of its own.
 
 use core::arch::{asm, global_asm};
 
 use crate::thread::cache::{Cache, NO_CACHE};
 
+/// The name of the symbol, for a template with the operand `pre`.
+macro_rules! word {
+    () => {
+        concat!(
+            "strata_cache_",
+            env!("CARGO_CRATE_NAME"),
+            "_",
+            env!("CARGO_PKG_VERSION_MAJOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_MINOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_PATCH"),
+            "_{pre}",
+        )
+    };
+}
+
+/// Stands for the version's pre-release part, which may contain characters
+/// that a symbol cannot: 0 for a release, else its FNV-1a hash.
+const PRE: u64 = hash(env!("CARGO_PKG_VERSION_PRE").as_bytes());
+
+/// The FNV-1a hash of a text; 0 for an empty one.
+const fn hash(text: &[u8]) -> u64 {
+    if text.is_empty() {
+        return 0;
+    }
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    let mut rest = text;
+    while let [first, more @ ..] = rest {
+        hash = (hash ^ *first as u64).wrapping_mul(0x0100_0000_01b3);
+        rest = more;
+    }
+    hash
+}
+
 global_asm!(
     ".pushsection .tdata.strata_cache,\"awT\",@progbits",
     ".p2align 3",
-    concat!(".globl strata_cache_", env!("CARGO_CRATE_NAME")),
-    concat!(".hidden strata_cache_", env!("CARGO_CRATE_NAME")),
-    concat!(".type strata_cache_", env!("CARGO_CRATE_NAME"), ",@object"),
-    concat!(".size strata_cache_", env!("CARGO_CRATE_NAME"), ",8"),
-    concat!("strata_cache_", env!("CARGO_CRATE_NAME"), ":"),
+    concat!(".globl ", word!()),
+    concat!(".hidden ", word!()),
+    concat!(".type ", word!(), ",@object"),
+    concat!(".size ", word!(), ",8"),
+    concat!(word!(), ":"),
     ".quad {none}",
     ".popsection",
     none = sym NO_CACHE,
+    pre = const PRE,
 );
 
 /// Where the thread's word is, from its thread pointer.
@@ -34,8 +73,9 @@ fn offset() -> usize {
     // SAFETY: reads a word that the loader fills in before any code runs.
     unsafe {
         asm!(
-            concat!("mov {}, qword ptr [rip + strata_cache_", env!("CARGO_CRATE_NAME"), "@GOTTPOFF]"),
+            concat!("mov {}, qword ptr [rip + ", word!(), "@GOTTPOFF]"),
             out(reg) offset,
+            pre = const PRE,
             options(pure, nomem, nostack, preserves_flags),
         );
     }
@@ -82,12 +122,13 @@ fn place() -> *mut *const Cache {
     // thread pointer.
     unsafe {
         asm!(
-            concat!("adrp {0}, :gottprel:strata_cache_", env!("CARGO_CRATE_NAME")),
-            concat!("ldr {0}, [{0}, :gottprel_lo12:strata_cache_", env!("CARGO_CRATE_NAME"), "]"),
+            concat!("adrp {0}, :gottprel:", word!()),
+            concat!("ldr {0}, [{0}, :gottprel_lo12:", word!(), "]"),
             "mrs {1}, tpidr_el0",
             "add {0}, {0}, {1}",
             out(reg) place,
             out(reg) _,
+            pre = const PRE,
             options(pure, nomem, nostack, preserves_flags),
         );
     }
