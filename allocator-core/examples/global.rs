@@ -23,9 +23,9 @@ fn print(when: &str) {
     println!(
         "{when:16} live {:6.2} MiB, in magazines {:5.2}, free {:6.2}, metadata {:5.2}",
         mib(stats.live_bytes()),
-        mib(stats.cached_bytes),
-        mib(stats.free_bytes),
-        mib(stats.metadata_bytes),
+        mib(stats.cached_bytes()),
+        mib(stats.free_bytes()),
+        mib(stats.metadata_bytes()),
     );
 }
 
@@ -36,12 +36,14 @@ fn main() {
     print("four maps");
 
     println!("\n  classes with the most bytes:");
-    let mut classes = Strata::stats().classes;
-    classes.sort_by_key(|class| std::cmp::Reverse(class.live_blocks * class.block_bytes));
+    let mut classes = Strata::stats().classes().to_vec();
+    classes.sort_by_key(|class| std::cmp::Reverse(class.live_blocks() * class.block_bytes()));
     for class in classes.iter().take(5) {
         println!(
             "  {:6} B  {:6} live, {:4} in magazines",
-            class.block_bytes, class.live_blocks, class.cached_blocks
+            class.block_bytes(),
+            class.live_blocks(),
+            class.cached_blocks()
         );
     }
     println!();

@@ -67,5 +67,5 @@ pub extern "C" fn plugin_live_bytes() -> usize {
 #[unsafe(no_mangle)]
 pub extern "C" fn plugin_mapped_bytes() -> usize {
     Strata::purge();
-    Strata::stats().mapped_bytes
+    Strata::stats().mapped_bytes()
 }

@@ -39,6 +39,6 @@ pub mod internals;
 mod strata;
 
 pub use process::config::{Config, Thp, When};
-pub use report::explain::{Cause, Explanation, OfClass};
+pub use report::explain::{Cause, ClassShare, Explanation};
 pub use report::stats::{ClassStats, Stats};
 pub use strata::Strata;

@@ -86,7 +86,7 @@ fn succeeds(case: &str, built: &str, environment: &str) -> String {
 }
 
 fn committed() -> usize {
-    Strata::stats().committed_bytes
+    Strata::stats().committed_bytes()
 }
 
 /// Writes up to the end of a block above 1 MiB, then `beyond` bytes behind it,
@@ -281,14 +281,14 @@ fn given_back_before_told() {
         while first.bytes() < LIMIT / 4 * 3 {
             assert!(first.grow());
         }
-        let held = Strata::stats().purged_bytes;
+        let held = Strata::stats().purged_bytes();
         drop(first);
         let mut second = Chain::new(made);
         while second.bytes() < LIMIT / 4 * 3 {
             assert!(second.grow());
             assert!(committed() <= LIMIT);
         }
-        assert!(Strata::stats().purged_bytes > held);
+        assert!(Strata::stats().purged_bytes() > held);
         assert_eq!(calls(), 0, "{freed}, then {made}");
         drop(second);
         Strata::purge();
@@ -406,9 +406,9 @@ fn never_more(most: usize) {
             let mut top = 0;
             while !done.load(Relaxed) {
                 let stats = Strata::stats();
-                top = top.max(stats.committed_bytes);
-                assert!(stats.committed_bytes <= most, "{stats:?}");
-                assert!(stats.free_bytes <= stats.committed_bytes);
+                top = top.max(stats.committed_bytes());
+                assert!(stats.committed_bytes() <= most, "{stats:?}");
+                assert!(stats.free_bytes() <= stats.committed_bytes());
             }
             top
         });

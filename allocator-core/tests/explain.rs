@@ -29,26 +29,19 @@ fn written(count: usize, size: usize) -> Vec<Block> {
 /// Reads an explanation, and checks what holds for each.
 fn explained() -> Explanation {
     let all = Strata::explain();
-    let rows = [
-        all.live_small_bytes,
-        all.live_large_bytes,
-        all.rounding_bytes,
-        all.cached_bytes,
-        all.span_free_bytes,
-        all.granule_free_bytes,
-        all.large_free_bytes,
-        all.waiting_bytes,
-        all.metadata_bytes,
-        all.clean_bytes,
-        all.other_bytes,
-    ];
-    for row in rows {
-        assert!(row <= all.resident_bytes, "{all}");
+    let mut sum = all.live_bytes();
+    assert_eq!(sum, all.live_small_bytes() + all.live_large_bytes());
+    for (cause, row) in all.causes() {
+        assert_eq!(row, all.bytes_of(cause), "{cause:?}");
+        assert!(row <= all.resident_bytes(), "{all}");
+        if let Some(most) = all.largest_class(cause) {
+            assert!(most.bytes() > 0 && most.block_bytes() > 0, "{cause:?}: {most:?}");
+        }
+        sum += row;
     }
-    assert_eq!(rows.iter().sum::<usize>(), all.resident_bytes, "{all}");
-    assert!(all.resident_bytes > 0 && all.metadata_bytes > 0 && all.other_bytes > 0, "{all}");
-    for most in [all.rounding_most, all.cached_most, all.span_free_most] {
-        assert!(most.bytes == 0 || most.block_bytes != 0, "{most:?}");
+    assert_eq!(sum, all.resident_bytes(), "{all}");
+    for cause in [Cause::Metadata, Cause::Other] {
+        assert!(all.bytes_of(cause) > 0, "{cause:?}: {all}");
     }
     all
 }
@@ -66,9 +59,9 @@ fn rows_add_up() {
     let _huge = written(3, 5 * MIB);
     let all = explained();
     let rss = common::rss();
-    assert!(rss.abs_diff(all.resident_bytes) < MIB, "{rss}\n{all}");
+    assert!(rss.abs_diff(all.resident_bytes()) < MIB, "{rss}\n{all}");
     // The text of the program and its stack are nobody's blocks.
-    assert!(all.other_bytes + MIB >= rss - common::anonymous(), "{all}");
+    assert!(all.bytes_of(Cause::Other) + MIB >= rss - common::anonymous(), "{all}");
     // Reading it, by itself, adds next to nothing.
     for _ in 0..20 {
         explained();
@@ -84,7 +77,7 @@ fn live() {
         // The vector of the blocks is live, too.
         let asked = count * (size + size_of::<Block>());
         near(all.live_bytes() - before.live_bytes(), asked, 10, &all);
-        let cause = |all: &Explanation| all.live_small_bytes > all.live_large_bytes;
+        let cause = |all: &Explanation| all.live_small_bytes() > all.live_large_bytes();
         assert_eq!(cause(&all), size < 32 << 10, "{all}");
         drop_all(blocks);
     }
@@ -117,7 +110,7 @@ fn never_written() {
     }
     let all = explained();
     assert!(all.live_bytes() < before.live_bytes() + MIB, "{all}");
-    assert!(all.resident_bytes < before.resident_bytes + 4 * MIB, "{all}");
+    assert!(all.resident_bytes() < before.resident_bytes() + 4 * MIB, "{all}");
     huge.free(&GLOBAL);
     drop_all(blocks);
 }
@@ -132,9 +125,9 @@ fn free_blocks() {
     drop_all(blocks);
     let all = explained();
     assert_eq!(all.largest_cause(), Cause::FreeBlocks, "{all}");
-    assert_eq!(all.span_free_most.block_bytes, 1280, "{all}");
+    assert_eq!(all.largest_class(Cause::FreeBlocks).unwrap().block_bytes(), 1280, "{all}");
     // Some pages hold no live block, but a part of their span's do.
-    assert!(all.span_free_bytes > 50 * MIB, "{all}");
+    assert!(all.bytes_of(Cause::FreeBlocks) > 50 * MIB, "{all}");
     near(all.live_bytes(), rest.len() * 1280, 60, &all);
     let text = all.to_string();
     let said = text.lines().rev().nth(1).unwrap();
@@ -148,10 +141,13 @@ fn thread_caches() {
     // Few enough to stay in the magazine when they are freed.
     drop_all(written(300, 128));
     let all = explained();
-    let cached = Strata::stats().cached_bytes;
+    let cached = Strata::stats().cached_bytes();
     assert!(cached >= 100 * 128, "{cached}");
-    assert!(all.cached_bytes >= before.cached_bytes + 100 * 128, "{before}\n{all}");
-    assert!(all.cached_bytes <= cached, "{cached}\n{all}");
+    assert!(
+        all.bytes_of(Cause::ThreadCaches) >= before.bytes_of(Cause::ThreadCaches) + 100 * 128,
+        "{before}\n{all}"
+    );
+    assert!(all.bytes_of(Cause::ThreadCaches) <= cached, "{cached}\n{all}");
 }
 
 fn waiting() {
@@ -160,15 +156,15 @@ fn waiting() {
     let above = (0..20).find_map(|_| {
         drop_all(written(1000, 64 << 10));
         let all = explained();
-        (all.waiting_bytes > 40 * MIB).then_some(all)
+        (all.bytes_of(Cause::Waiting) > 40 * MIB).then_some(all)
     });
     let all = above.expect("memory above the bound, at least once");
     assert_eq!(all.largest_cause(), Cause::Waiting, "{all}");
-    assert!(all.granule_free_bytes + all.large_free_bytes <= 5 * MIB, "{all}");
+    assert!(all.bytes_of(Cause::FreeSpans) + all.bytes_of(Cause::FreeRuns) <= 5 * MIB, "{all}");
     Strata::purge();
     let purged = explained();
-    assert_eq!(purged.waiting_bytes, 0, "{purged}");
-    assert!(purged.resident_bytes + 40 * MIB < all.resident_bytes, "{purged}");
+    assert_eq!(purged.bytes_of(Cause::Waiting), 0, "{purged}");
+    assert!(purged.resident_bytes() + 40 * MIB < all.resident_bytes(), "{purged}");
     drop_all(keep);
 }
 
@@ -176,12 +172,13 @@ fn rounding() {
     let before = explained();
     let blocks = written(1000, 1000);
     let all = explained();
-    let came = all.rounding_bytes - before.rounding_bytes;
+    let came = all.bytes_of(Cause::Rounding) - before.bytes_of(Cause::Rounding);
     near(came, 1000 * 24, 25, &all);
     let more = written(100_000, 1000);
     let all = explained();
-    assert_eq!(all.rounding_most.block_bytes, 1024, "{all}");
-    near(all.rounding_most.bytes, 101_000 * 24, 10, &all);
+    let most = all.largest_class(Cause::Rounding).unwrap();
+    assert_eq!(most.block_bytes(), 1024, "{all}");
+    near(most.bytes(), 101_000 * 24, 10, &all);
     // Sizes in equal shares: 8 to 15 bytes each are not asked for.
     let mut mixed = Vec::with_capacity(80_000);
     for n in 0..80_000 {
@@ -190,7 +187,12 @@ fn rounding() {
         unsafe { fill(mixed[n].ptr, 497, n as u64) };
     }
     let with_mixed = explained();
-    near(with_mixed.rounding_bytes - all.rounding_bytes, 80_000 * 23 / 2, 25, &with_mixed);
+    near(
+        with_mixed.bytes_of(Cause::Rounding) - all.bytes_of(Cause::Rounding),
+        80_000 * 23 / 2,
+        25,
+        &with_mixed,
+    );
     drop_all(mixed);
     drop_all(more);
     drop_all(blocks);
@@ -239,9 +241,9 @@ fn reading() {
             let _ = std::hint::black_box(Strata::explain());
         }
         let last = Strata::stats();
-        first.classes == last.classes
-            && first.mapped_bytes == last.mapped_bytes
-            && first.metadata_bytes == last.metadata_bytes
+        first.classes() == last.classes()
+            && first.mapped_bytes() == last.mapped_bytes()
+            && first.metadata_bytes() == last.metadata_bytes()
     };
     assert!((0..50).any(|_| changes_nothing()));
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use allocator_core::{Cause, Explanation, Strata};
+use allocator_core::{Explanation, Strata};
 use common::{Block, Random, anonymous, mib};
 use std::ffi::c_void;
 use std::sync::Barrier;
@@ -99,25 +99,14 @@ fn by_hand() {
 
 /// Live blocks of the small classes, as the statistics say.
 fn live_small() -> usize {
-    Strata::stats().classes.iter().map(|class| class.live_blocks).sum()
+    Strata::stats().classes().iter().map(|class| class.live_blocks()).sum()
 }
 
 /// The rows of an explanation, which add up.
 fn explained() -> Explanation {
     let all = Strata::explain();
-    let held = [
-        Cause::Rounding,
-        Cause::ThreadCaches,
-        Cause::FreeBlocks,
-        Cause::FreeSpans,
-        Cause::FreeRuns,
-        Cause::Waiting,
-        Cause::Metadata,
-        Cause::HugePages,
-        Cause::Other,
-    ];
-    let held: usize = held.into_iter().map(|cause| all.bytes_of(cause)).sum();
-    assert_eq!(all.live_bytes() + held, all.resident_bytes, "{all}");
+    let held: usize = all.causes().map(|(_, bytes)| bytes).sum();
+    assert_eq!(all.live_bytes() + held, all.resident_bytes(), "{all}");
     all
 }
 
@@ -138,9 +127,9 @@ fn filled_again() {
         free(again);
         let freed = explained();
         assert!(freed.live_bytes() < hollow.live_bytes() + 2 * MIB, "{freed}");
-        let (purged, before) = (Strata::purge(), Strata::stats().purged_bytes);
+        let (purged, before) = (Strata::purge(), Strata::stats().purged_bytes());
         assert!(purged > asked / 2, "{:.1} of {:.1} MiB", mib(purged), mib(asked));
-        assert!(Strata::purge() < MIB, "{}", Strata::stats().purged_bytes - before);
+        assert!(Strata::purge() < MIB, "{}", Strata::stats().purged_bytes() - before);
         assert_eq!(live_small(), live);
     }
     free(stay);
@@ -204,7 +193,7 @@ fn busy() {
 fn others_sleep() {
     let numbers = || {
         let stats = Strata::stats();
-        (stats.cached_bytes, stats.metadata_bytes)
+        (stats.cached_bytes(), stats.metadata_bytes())
     };
     let mut still = 0;
     while still < 10 {
@@ -219,19 +208,19 @@ fn idle() {
     others_sleep();
     without_a_cache();
     Strata::thread_idle();
-    let others = Strata::stats().cached_bytes;
+    let others = Strata::stats().cached_bytes();
     free(blocks(3000, |random| 16 + random.below(2000), 1));
-    assert!(Strata::stats().cached_bytes > others);
+    assert!(Strata::stats().cached_bytes() > others);
     Strata::thread_idle();
     Strata::thread_idle();
-    assert_eq!(Strata::stats().cached_bytes, others);
+    assert_eq!(Strata::stats().cached_bytes(), others);
     // It goes on as before.
     free(blocks(3000, |random| 16 + random.below(2000), 2));
     Strata::thread_idle();
     let cached = || {
         free(blocks(100, |_| 100, 3));
         Strata::thread_idle();
-        Strata::stats().cached_bytes
+        Strata::stats().cached_bytes()
     };
     assert!(thread::spawn(cached).join().unwrap() < 64 << 10);
 }
@@ -240,11 +229,11 @@ fn idle() {
 /// for saying so. No thread has ended yet whose cache it could get.
 fn without_a_cache() {
     extern "C" fn idle(had: *mut c_void) -> *mut c_void {
-        let before = Strata::stats().metadata_bytes;
+        let before = Strata::stats().metadata_bytes();
         Strata::thread_idle();
         Strata::thread_idle();
         // SAFETY: it is the caller's, who waits for us.
-        unsafe { had.cast::<[usize; 2]>().write([before, Strata::stats().metadata_bytes]) };
+        unsafe { had.cast::<[usize; 2]>().write([before, Strata::stats().metadata_bytes()]) };
         std::ptr::null_mut()
     }
     // Not one of the library's threads: these allocate when they begin.

@@ -69,7 +69,7 @@ fn in_the_child(n: usize, inherited: Vec<Block>) -> i32 {
         return 2;
     }
     let stats = Strata::stats();
-    if stats.mapped_bytes == 0 {
+    if stats.mapped_bytes() == 0 {
         return 3;
     }
     if n.is_multiple_of(16) {

@@ -13,7 +13,8 @@ static GLOBAL: Strata = Strata::new();
 /// Sizes at and beside every boundary: of classes, of kinds of blocks, of
 /// pages and chunks.
 fn sizes() -> Vec<usize> {
-    let classes = Strata::stats().classes.map(|class| class.block_bytes);
+    let classes: Vec<usize> =
+        Strata::stats().classes().iter().map(|class| class.block_bytes()).collect();
     let large = [36 << 10, 64 << 10, 100_000, 512 << 10, 1 << 20, 2 << 20, 3 << 20];
     let mut sizes: Vec<usize> = classes
         .into_iter()

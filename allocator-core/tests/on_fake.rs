@@ -331,8 +331,8 @@ fn many_shards() {
         sys::clear_failures();
     }
     all_is_well(1);
-    let live: usize = Strata::stats().classes.iter().map(|class| class.live_blocks).sum();
-    assert_eq!((live, Strata::stats().large_bytes), (0, 0));
+    let live: usize = Strata::stats().classes().iter().map(|class| class.live_blocks()).sum();
+    assert_eq!((live, Strata::stats().large_bytes()), (0, 0));
     let after = at_rest();
     eprintln!("{cpus} CPUs: {before} to {after} mapped");
     assert!(after <= before + SLACK + cpus * CHUNKS_OF_A_SHARD);
@@ -484,7 +484,7 @@ fn short_memory_goes_back() {
     assert!(!usage::lend(64 << 10, 0));
     wait("magazines are put away", || {
         free(blocks(1));
-        Strata::stats().cached_bytes < 16 << 10
+        Strata::stats().cached_bytes() < 16 << 10
     });
     container_uses(b"700000000\n");
     wait("it is over", || !cgroup::is_pressed());

@@ -90,7 +90,8 @@ fn every_size_to_every_other() {
 /// Within its class, its pages, a block stays.
 #[test]
 fn a_block_stays_where_it_fits() {
-    let classes = Strata::stats().classes.map(|class| class.block_bytes);
+    let classes: Vec<usize> =
+        Strata::stats().classes().iter().map(|class| class.block_bytes()).collect();
     for pair in classes.windows(2) {
         for (old, new) in [(pair[0] + 1, pair[1]), (pair[1], pair[0] + 1), (pair[1], pair[1])] {
             let (was, is) = from_to(old, new, 8);

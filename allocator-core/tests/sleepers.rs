@@ -40,11 +40,11 @@ fn free(blocks: Vec<Block>) {
 
 fn is_used_again() {
     let (made, _asleep) = sleeper(100_000, 1);
-    let full = Strata::stats().mapped_bytes;
+    let full = Strata::stats().mapped_bytes();
     let physical = anonymous();
     free(made);
     let again = blocks(100_000, 2);
-    let now = (Strata::stats().mapped_bytes, anonymous());
+    let now = (Strata::stats().mapped_bytes(), anonymous());
     eprintln!(
         "{:.1} to {:.1} MiB mapped, {:.1} to {:.1} held",
         mib(full),
@@ -59,7 +59,7 @@ fn is_used_again() {
     let threads: Vec<_> =
         (0..4).map(|seed| thread::spawn(move || blocks(25_000, 3 + seed))).collect();
     let again: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-    let now = (Strata::stats().mapped_bytes, anonymous());
+    let now = (Strata::stats().mapped_bytes(), anonymous());
     eprintln!("{:.1} MiB mapped, {:.1} held by others", mib(now.0), mib(now.1));
     assert!(now.0 <= full + full / 4 + 4 * MIB);
     assert!(now.1 <= physical + physical / 4 + 4 * MIB);
@@ -82,7 +82,7 @@ fn goes_back() {
     // of the threads and what is known of spans count as well.
     assert!(after <= before + SLEEPERS * MIB + 2 * MIB);
     let stats = Strata::stats();
-    assert!(stats.cached_bytes <= (SLEEPERS + 3) * (64 << 10), "{}", stats.cached_bytes);
+    assert!(stats.cached_bytes() <= (SLEEPERS + 3) * (64 << 10), "{}", stats.cached_bytes());
 }
 
 /// A thread that freed much, and does little from then on, puts away what it
@@ -94,15 +94,15 @@ fn is_asked() {
         made.swap(i, random.below(i + 1));
     }
     free(made);
-    assert!(Strata::stats().cached_bytes > 128 << 10);
+    assert!(Strata::stats().cached_bytes() > 128 << 10);
     for _ in 0..3000 {
         free(blocks(1, 3));
-        if Strata::stats().cached_bytes < 32 << 10 {
+        if Strata::stats().cached_bytes() < 32 << 10 {
             return;
         }
         thread::sleep(std::time::Duration::from_millis(10));
     }
-    panic!("{} bytes are kept still", Strata::stats().cached_bytes);
+    panic!("{} bytes are kept still", Strata::stats().cached_bytes());
 }
 
 #[test]

@@ -53,9 +53,9 @@ fn collections_and_threads() {
     eprintln!(
         "{} live, {} mapped, {} free, {} purged, {} meta",
         stats.live_bytes(),
-        stats.mapped_bytes,
-        stats.free_bytes,
-        stats.purged_bytes,
-        stats.metadata_bytes
+        stats.mapped_bytes(),
+        stats.free_bytes(),
+        stats.purged_bytes(),
+        stats.metadata_bytes()
     );
 }

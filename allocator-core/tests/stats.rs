@@ -4,7 +4,7 @@
 
 mod common;
 
-use allocator_core::Strata;
+use allocator_core::{ClassStats, Strata};
 use common::{Block, Random};
 use std::sync::Barrier;
 use std::thread;
@@ -15,22 +15,34 @@ static GLOBAL: Strata = Strata::new();
 
 const CLASSES: usize = 75;
 
+/// What `count` says of each class. Allocates nothing.
+fn of_each_class(count: impl Fn(&ClassStats) -> usize) -> [usize; CLASSES] {
+    let stats = Strata::stats();
+    assert_eq!(stats.classes().len(), CLASSES);
+    std::array::from_fn(|class| count(&stats.classes()[class]))
+}
+
 /// Live blocks of each class.
 fn live() -> [usize; CLASSES] {
-    Strata::stats().classes.map(|class| class.live_blocks)
+    of_each_class(ClassStats::live_blocks)
+}
+
+/// The size of each class's blocks.
+fn sizes() -> [usize; CLASSES] {
+    of_each_class(ClassStats::block_bytes)
 }
 
 /// What came to `before` is what the model says.
 fn came(before: &[usize; CLASSES], model: &[usize; CLASSES], when: &'static str) {
     let now = live();
     for class in 0..CLASSES {
-        let size = Strata::stats().classes[class].block_bytes;
+        let size = Strata::stats().classes()[class].block_bytes();
         assert_eq!(now[class], before[class] + model[class], "{when}: class of {size} bytes");
     }
 }
 
 fn every_class_anywhere() {
-    let sizes = Strata::stats().classes.map(|class| class.block_bytes);
+    let sizes = sizes();
     // Vectors that take part in nothing: made before counting.
     let mut held: Vec<(usize, Block)> = Vec::with_capacity(200_000);
     let mut model = [0; CLASSES];
@@ -103,7 +115,7 @@ fn every_class_anywhere() {
 /// numbers agree with the model.
 fn random_wandering() {
     const THREADS: usize = 4;
-    let sizes = Strata::stats().classes.map(|class| class.block_bytes);
+    let sizes = sizes();
     let class_of = |size: usize| sizes.iter().position(|s| *s >= size).unwrap();
     let held: [std::sync::Mutex<Vec<Block>>; THREADS] =
         std::array::from_fn(|_| std::sync::Mutex::new(Vec::with_capacity(100_000)));
@@ -168,16 +180,16 @@ fn random_wandering() {
         }
         barrier.wait();
         let before = live();
-        let large_before = Strata::stats().large_bytes;
+        let large_before = Strata::stats().large_bytes();
         barrier.wait();
         for round in 0..rounds {
             barrier.wait();
             let (model, large) = totals();
             came(&before, &model, "in a pause");
-            assert_eq!(Strata::stats().large_bytes, large_before + large, "round {round}");
+            assert_eq!(Strata::stats().large_bytes(), large_before + large, "round {round}");
             let stats = Strata::stats();
-            assert!(stats.committed_bytes >= stats.free_bytes);
-            assert!(stats.mapped_bytes + (1 << 16) >= stats.large_bytes);
+            assert!(stats.committed_bytes() >= stats.free_bytes());
+            assert!(stats.mapped_bytes() + (1 << 16) >= stats.large_bytes());
             barrier.wait();
         }
     });
@@ -195,12 +207,12 @@ fn reading() {
         let _ = std::hint::black_box(Strata::stats());
     }
     let last = Strata::stats();
-    assert!(first.classes == last.classes);
-    assert_eq!(first.large_bytes, last.large_bytes);
-    assert_eq!(first.cached_bytes, last.cached_bytes);
-    assert_eq!(first.mapped_bytes, last.mapped_bytes);
-    assert_eq!(first.committed_bytes, last.committed_bytes);
-    assert_eq!(first.metadata_bytes, last.metadata_bytes);
+    assert!(first.classes() == last.classes());
+    assert_eq!(first.large_bytes(), last.large_bytes());
+    assert_eq!(first.cached_bytes(), last.cached_bytes());
+    assert_eq!(first.mapped_bytes(), last.mapped_bytes());
+    assert_eq!(first.committed_bytes(), last.committed_bytes());
+    assert_eq!(first.metadata_bytes(), last.metadata_bytes());
 }
 
 /// What is free and given back is counted as such.
@@ -213,22 +225,23 @@ fn purged_bytes() {
     }
     let given = Strata::purge();
     let after = Strata::stats();
-    assert_eq!(before.large_bytes - after.large_bytes, 30 * (500 << 10));
+    assert_eq!(before.large_bytes() - after.large_bytes(), 30 * (500 << 10));
     assert!(given + (4 << 20) >= 2 << 20);
-    assert!(after.purged_bytes - before.purged_bytes >= 30 * (500 << 10));
-    assert!(after.free_bytes <= before.free_bytes, "{after:?}");
+    assert!(after.purged_bytes() - before.purged_bytes() >= 30 * (500 << 10));
+    assert!(after.free_bytes() <= before.free_bytes(), "{after:?}");
 }
 
 /// The harness has a thread of its own, which still does something when a
 /// test begins.
 fn until_quiet() {
-    let mut seen = Strata::stats().classes;
+    let mut seen = Strata::stats();
     loop {
         thread::sleep(Duration::from_millis(30));
-        let now = Strata::stats().classes;
-        if std::mem::replace(&mut seen, now) == now {
+        let now = Strata::stats();
+        if now.classes() == seen.classes() {
             return;
         }
+        seen = now;
     }
 }
 

@@ -19,7 +19,7 @@ const MIB: usize = 1 << 20;
 /// Physical and mapped memory, after free memory was given back.
 fn held() -> (usize, usize) {
     Strata::purge();
-    (anonymous(), Strata::stats().mapped_bytes)
+    (anonymous(), Strata::stats().mapped_bytes())
 }
 
 /// Physical memory has not grown by more than `most`, and mapped memory by a

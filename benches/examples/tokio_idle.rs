@@ -32,7 +32,7 @@ fn kept(idle: bool) -> usize {
             task.await.expect("it ends well");
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        Strata::stats().cached_bytes
+        Strata::stats().cached_bytes()
     })
 }
 

@@ -19,84 +19,101 @@ use crate::report::stats::{self, ClassStats};
 use crate::sys::{self, Rss};
 use crate::thread::internal_fragmentation;
 
-/// Bytes that belong to one size class.
+/// The part of a row that belongs to one size class, from
+/// [`Explanation::largest_class`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OfClass {
+pub struct ClassShare {
     /// Bytes of a block; 0 where no class has any.
-    pub block_bytes: usize,
+    block_bytes: usize,
     /// Bytes of the class in a row.
-    pub bytes: usize,
+    bytes: usize,
 }
 
-/// What the process's physical memory is held for. All numbers are bytes; the
-/// rows, which are the fields from `live_small_bytes` to `other_bytes`, add up
-/// to `resident_bytes` exactly.
+impl ClassShare {
+    /// The size of each block of the class, in bytes.
+    #[must_use]
+    pub fn block_bytes(&self) -> usize {
+        self.block_bytes
+    }
+
+    /// Bytes of the row that belong to the class.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// A breakdown of the physical memory of the process by what it is used for,
+/// from [`Strata::explain`](crate::Strata::explain).
 ///
-/// What the system has in memory is asked page by page; spans, in which pages
-/// are shared, are divided by the counts of blocks. Where blocks that were
-/// never touched make these more than is in memory, thread caches are cut
-/// first and live blocks next. While other threads allocate or free, a row may
-/// be off by what they do meanwhile, and `other_bytes` makes up for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// It has a row for small live blocks, one for large live blocks, and one for
+/// each [`Cause`]. All values are bytes of physical memory. The rows add up
+/// exactly to [`Explanation::resident_bytes`].
+///
+/// Which pages are resident is asked of the system. A page of small blocks can
+/// hold live and free ones, so the memory of a size class is divided by its block
+/// counts. Blocks that were never written are counted but not resident: where
+/// the counts exceed the resident memory, the thread caches' row is reduced
+/// first, then that of the live blocks. While other threads allocate or free,
+/// rows may be off by what they do meanwhile, and the row of [`Cause::Other`]
+/// takes up the difference.
+///
+/// `Display` prints a table with one line for each row, followed by the largest
+/// cause in words and what can be done about it. The wording is for people and
+/// may change in any version.
+#[derive(Clone, Debug, Default)]
 pub struct Explanation {
-    /// Physical memory of the process, as the system tells. Where it does not
-    /// tell, the sum of the rows.
-    pub resident_bytes: usize,
-    /// Live blocks up to 32 KiB, as far as the program asked for their bytes:
-    /// an estimate.
-    pub live_small_bytes: usize,
+    /// Physical memory of the process.
+    resident_bytes: usize,
+    /// Live blocks up to 32 KiB, without what sizes are rounded up.
+    live_small_bytes: usize,
     /// Live blocks above 32 KiB; whole pages.
-    pub live_large_bytes: usize,
-    /// What live blocks have because sizes are rounded up to classes: an
-    /// estimate, from the requests that met an empty magazine.
-    pub rounding_bytes: usize,
-    /// Free blocks in the magazines of threads.
-    pub cached_bytes: usize,
-    /// Free blocks in spans that have live blocks, too; those on their way heap
-    /// from other threads; and the ends of spans, which hold no block.
-    pub span_free_bytes: usize,
-    /// Free spans within the bound of what may be held.
-    pub granule_free_bytes: usize,
-    /// Free page runs and kept mappings within that bound.
-    pub large_free_bytes: usize,
-    /// Free memory above that bound: it waits to be given back.
-    pub waiting_bytes: usize,
-    /// Tables and records.
-    pub metadata_bytes: usize,
-    /// Free and never written, but in memory: the system's huge pages hold it.
-    pub clean_bytes: usize,
-    /// What is not the allocator's: code, stacks, static data (its own, too),
-    /// and what the program maps by itself.
-    pub other_bytes: usize,
-    /// The class with most of `rounding_bytes`.
-    pub rounding_most: OfClass,
-    /// The class with most of `cached_bytes`.
-    pub cached_most: OfClass,
-    /// The class with most of `span_free_bytes`.
-    pub span_free_most: OfClass,
+    live_large_bytes: usize,
+    /// The row of [`Cause::Rounding`], and so on.
+    rounding_bytes: usize,
+    cached_bytes: usize,
+    span_free_bytes: usize,
+    granule_free_bytes: usize,
+    large_free_bytes: usize,
+    waiting_bytes: usize,
+    metadata_bytes: usize,
+    clean_bytes: usize,
+    other_bytes: usize,
+    /// The class with most of `rounding_bytes`, and so on.
+    rounding_most: ClassShare,
+    cached_most: ClassShare,
+    span_free_most: ClassShare,
 }
 
-/// What physical memory is held for, other than live blocks: a row of an
+/// What physical memory other than live blocks is used for: a row of an
 /// [`Explanation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Cause {
-    /// `rounding_bytes`.
+    /// The difference between the sizes that the program asked for and those of
+    /// the size classes that hold its live blocks. An estimate, from a sample of
+    /// the requests.
     Rounding,
-    /// `cached_bytes`.
+    /// Free blocks in thread caches.
     ThreadCaches,
-    /// `span_free_bytes`.
+    /// Free memory in spans that also hold live blocks: free blocks, blocks freed
+    /// by another thread that have not reached their owner yet, and the ends of
+    /// spans, where no block fits.
     FreeBlocks,
-    /// `granule_free_bytes`.
+    /// Wholly free spans of small blocks, within the bound on free memory that
+    /// the allocator keeps.
     FreeSpans,
-    /// `large_free_bytes`.
+    /// Free page runs and freed huge mappings, within that bound.
     FreeRuns,
-    /// `waiting_bytes`.
+    /// Free memory above that bound, which will be returned to the system.
     Waiting,
-    /// `metadata_bytes`.
+    /// The allocator's own tables and records.
     Metadata,
-    /// `clean_bytes`.
+    /// Memory that is free and was never written, but is resident because it
+    /// shares a huge page of the system with memory that was.
     HugePages,
-    /// `other_bytes`.
+    /// What does not belong to the allocator's heap: code, stacks, static data,
+    /// and the program's own mappings.
     Other,
 }
 
@@ -124,7 +141,7 @@ pub(crate) fn read() -> Explanation {
         clean_bytes: residency.clean,
         ..Explanation::default()
     };
-    for (class, counts) in stats.classes.iter().enumerate() {
+    for (class, counts) in stats.classes().iter().enumerate() {
         all.divide(class, counts, residency.spans[class]);
     }
     all.put_free(&residency, excess);
@@ -132,24 +149,46 @@ pub(crate) fn read() -> Explanation {
     all
 }
 
-impl OfClass {
+impl ClassShare {
     /// Takes another class's place, if it has more.
     fn or(&mut self, class: usize, bytes: usize) {
         if bytes > self.bytes {
-            *self = OfClass { block_bytes: size_class::size(class), bytes };
+            *self = ClassShare { block_bytes: size_class::size(class), bytes };
         }
     }
 }
 
 impl Explanation {
-    /// Live blocks, in bytes that the program asked for, as far as that is
-    /// known.
+    /// Physical memory of the process (its RSS), in bytes. Where the system does
+    /// not tell, because `/proc` cannot be read, the sum of the other rows, with
+    /// [`Cause::Other`] at 0.
+    #[must_use]
+    pub fn resident_bytes(&self) -> usize {
+        self.resident_bytes
+    }
+
+    /// Bytes of live blocks up to 32 KiB, as the program asked for them, without
+    /// what was added by rounding up to size classes ([`Cause::Rounding`]). An
+    /// estimate, as that is.
+    #[must_use]
+    pub fn live_small_bytes(&self) -> usize {
+        self.live_small_bytes
+    }
+
+    /// Bytes of live blocks above 32 KiB, rounded up to whole pages.
+    #[must_use]
+    pub fn live_large_bytes(&self) -> usize {
+        self.live_large_bytes
+    }
+
+    /// Bytes of all live blocks: the sum of [`Explanation::live_small_bytes`] and
+    /// [`Explanation::live_large_bytes`].
     #[must_use]
     pub fn live_bytes(&self) -> usize {
         self.live_small_bytes + self.live_large_bytes
     }
 
-    /// Bytes in a cause's row.
+    /// Bytes in the row of a cause.
     #[must_use]
     pub fn bytes_of(&self, cause: Cause) -> usize {
         match cause {
@@ -165,7 +204,14 @@ impl Explanation {
         }
     }
 
-    /// What most memory that is not live is held for.
+    /// Every cause with the bytes in its row, in the order in which the table
+    /// prints them. With [`Explanation::live_bytes`], they add up to
+    /// [`Explanation::resident_bytes`].
+    pub fn causes(&self) -> impl ExactSizeIterator<Item = (Cause, usize)> {
+        CAUSES.into_iter().map(|cause| (cause, self.bytes_of(cause)))
+    }
+
+    /// The cause with the most bytes.
     #[must_use]
     pub fn largest_cause(&self) -> Cause {
         let larger = |one, other| {
@@ -174,10 +220,25 @@ impl Explanation {
         CAUSES.into_iter().fold(Cause::Rounding, larger)
     }
 
+    /// The size class with the most bytes in the row of a cause. `None` if the
+    /// row is empty, or is not divided by size class:
+    /// [`Cause::Rounding`], [`Cause::ThreadCaches`] and [`Cause::FreeBlocks`] are.
+    #[must_use]
+    pub fn largest_class(&self, cause: Cause) -> Option<ClassShare> {
+        let most = match cause {
+            Cause::Rounding => self.rounding_most,
+            Cause::ThreadCaches => self.cached_most,
+            Cause::FreeBlocks => self.span_free_most,
+            _ => return None,
+        };
+        (most.bytes != 0).then_some(most)
+    }
+
     /// Divides what the spans of a class hold.
     fn divide(&mut self, class: usize, counts: &ClassStats, resident: usize) {
-        let live = resident.min(counts.live_blocks.saturating_mul(counts.block_bytes));
-        let cached = (resident - live).min(counts.cached_blocks.saturating_mul(counts.block_bytes));
+        let block = counts.block_bytes();
+        let live = resident.min(counts.live_blocks().saturating_mul(block));
+        let cached = (resident - live).min(counts.cached_blocks().saturating_mul(block));
         let free = resident - live - cached;
         let rounding = internal_fragmentation::part_of(live, class).min(live);
         self.live_small_bytes += live - rounding;
@@ -238,18 +299,7 @@ impl Explanation {
 
     /// The sum of the rows.
     fn sum(&self) -> usize {
-        self.live_bytes() + CAUSES.iter().map(|cause| self.bytes_of(*cause)).sum::<usize>()
-    }
-
-    /// The class that has most of a cause's row.
-    fn class_of(&self, cause: Cause) -> Option<OfClass> {
-        let most = match cause {
-            Cause::Rounding => self.rounding_most,
-            Cause::ThreadCaches => self.cached_most,
-            Cause::FreeBlocks => self.span_free_most,
-            _ => return None,
-        };
-        (most.bytes != 0).then_some(most)
+        self.live_bytes() + self.causes().map(|(_, bytes)| bytes).sum::<usize>()
     }
 }
 
@@ -345,8 +395,8 @@ impl Explanation {
         let most = bytes > (self.resident_bytes - self.live_bytes()) / 2;
         let much = if most { "Most" } else { "The largest part" };
         write!(f, "{much} of what is not live is {}: {}", cause.name(), self.amount(bytes))?;
-        if let Some(most) = self.class_of(cause) {
-            let OfClass { block_bytes, bytes } = most;
+        if let Some(most) = self.largest_class(cause) {
+            let ClassShare { block_bytes, bytes } = most;
             write!(f, ", of class {block_bytes} above all ({})", self.amount(bytes))?;
         }
         writeln!(f, ".\n{}", cause.advice())
@@ -358,8 +408,8 @@ impl Display for Explanation {
         writeln!(f, "Memory of the process, by what it is held for:")?;
         self.row(f, "live, up to 32 KiB", self.live_small_bytes)?;
         self.row(f, "live, above 32 KiB", self.live_large_bytes)?;
-        for cause in CAUSES {
-            self.row(f, cause.name(), self.bytes_of(cause))?;
+        for (cause, bytes) in self.causes() {
+            self.row(f, cause.name(), bytes)?;
         }
         self.row(f, "all", self.resident_bytes)?;
         self.say_why(f)

@@ -1,5 +1,4 @@
-//! What the allocator knows of itself, read without allocating and without
-//! stopping anybody.
+//! Statistics: read without allocating, and without stopping other threads.
 
 use crate::base::size_class::{self, CLASSES};
 use crate::pages::address_space;
@@ -10,49 +9,131 @@ use crate::pages::metadata;
 use crate::pages::usage;
 use crate::thread::registry;
 
-/// One size class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The counts of one size class, from [`Stats::classes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClassStats {
-    /// Bytes of a block.
-    pub block_bytes: usize,
-    /// Blocks that the program holds.
-    pub live_blocks: usize,
-    /// Free blocks in the magazines of threads.
-    pub cached_blocks: usize,
+    block_bytes: usize,
+    live_blocks: usize,
+    cached_blocks: usize,
 }
 
-/// Numbers about the whole process. Exact while no other thread allocates or
-/// frees; otherwise each lies within what the magazines hold of the truth.
-#[derive(Clone, Copy, Debug)]
+impl ClassStats {
+    /// The size of each block of the class, in bytes.
+    #[must_use]
+    pub fn block_bytes(&self) -> usize {
+        self.block_bytes
+    }
+
+    /// The number of blocks that the program holds.
+    #[must_use]
+    pub fn live_blocks(&self) -> usize {
+        self.live_blocks
+    }
+
+    /// The number of free blocks in thread caches.
+    #[must_use]
+    pub fn cached_blocks(&self) -> usize {
+        self.cached_blocks
+    }
+}
+
+/// Statistics of the whole process, from [`Strata::stats`](crate::Strata::stats).
+///
+/// All values are counts of blocks or numbers of bytes. They are exact while no
+/// other thread allocates or frees. Otherwise they are not a snapshot of one
+/// moment: a count may be off by what other threads did while it was read, and
+/// values may disagree with each other by as much. No count is ever negative or
+/// wraps around.
+#[derive(Clone, Debug)]
 pub struct Stats {
-    /// The small size classes, smallest first.
-    pub classes: [ClassStats; CLASSES],
-    /// Bytes of blocks above 32 KiB that the program holds.
-    pub large_bytes: usize,
-    /// Blocks above 1 MiB, or aligned to more, that the program holds.
-    pub huge_blocks: usize,
-    /// Their bytes, which `large_bytes` contains.
-    pub huge_bytes: usize,
-    /// Bytes of free blocks in the magazines of threads.
-    pub cached_bytes: usize,
-    /// Bytes of addresses mapped for blocks.
-    pub mapped_bytes: usize,
-    /// Bytes that may hold physical memory for blocks: in use, or free and not
-    /// given back yet.
-    pub committed_bytes: usize,
-    /// Of the committed bytes, those that are free as whole granules or pages.
-    pub free_bytes: usize,
-    /// Bytes given back to the system by purging, since the start.
-    pub purged_bytes: usize,
-    /// Bytes of tables and records that are in use.
-    pub metadata_bytes: usize,
+    classes: [ClassStats; CLASSES],
+    large_bytes: usize,
+    huge_blocks: usize,
+    huge_bytes: usize,
+    cached_bytes: usize,
+    mapped_bytes: usize,
+    committed_bytes: usize,
+    free_bytes: usize,
+    purged_bytes: usize,
+    metadata_bytes: usize,
 }
 
 impl Stats {
-    /// Bytes of all blocks that the program holds, as the allocator rounds them.
+    /// The size classes, smallest first. They serve requests up to 32 KiB. The
+    /// number of classes and their sizes may change between versions.
+    #[must_use]
+    pub fn classes(&self) -> &[ClassStats] {
+        &self.classes
+    }
+
+    /// Bytes of all blocks that the program holds, rounded up as the allocator
+    /// rounds them: to a size class up to 32 KiB, to whole pages above.
+    #[must_use]
     pub fn live_bytes(&self) -> usize {
         self.classes.iter().map(|class| class.live_blocks * class.block_bytes).sum::<usize>()
             + self.large_bytes
+    }
+
+    /// Bytes of the blocks that the program holds and no size class serves:
+    /// those larger than 32 KiB or aligned to more, huge ones included.
+    #[must_use]
+    pub fn large_bytes(&self) -> usize {
+        self.large_bytes
+    }
+
+    /// The number of huge blocks that the program holds: those that are larger
+    /// than 1 MiB or aligned to more than that.
+    #[must_use]
+    pub fn huge_blocks(&self) -> usize {
+        self.huge_blocks
+    }
+
+    /// Bytes of the huge blocks. [`Stats::large_bytes`] includes them.
+    #[must_use]
+    pub fn huge_bytes(&self) -> usize {
+        self.huge_bytes
+    }
+
+    /// Bytes of the free blocks in thread caches.
+    #[must_use]
+    pub fn cached_bytes(&self) -> usize {
+        self.cached_bytes
+    }
+
+    /// Bytes of address space that is mapped for blocks.
+    #[must_use]
+    pub fn mapped_bytes(&self) -> usize {
+        self.mapped_bytes
+    }
+
+    /// Bytes that may hold physical memory for blocks: those in use, and free
+    /// ones that were not returned to the system yet. The limits
+    /// ([`Config::limit`](crate::Config::limit),
+    /// [`Config::hard_limit`](crate::Config::hard_limit)) apply to this value.
+    /// The allocator's own tables ([`Stats::metadata_bytes`]) are not included.
+    #[must_use]
+    pub fn committed_bytes(&self) -> usize {
+        self.committed_bytes
+    }
+
+    /// The part of [`Stats::committed_bytes`] that no block uses, in units that
+    /// can be returned to the system. Free blocks between live ones, and those in
+    /// thread caches, are not included.
+    #[must_use]
+    pub fn free_bytes(&self) -> usize {
+        self.free_bytes
+    }
+
+    /// Bytes returned to the system by purging since the process started.
+    #[must_use]
+    pub fn purged_bytes(&self) -> usize {
+        self.purged_bytes
+    }
+
+    /// Bytes of the allocator's own tables and records that are in use.
+    #[must_use]
+    pub fn metadata_bytes(&self) -> usize {
+        self.metadata_bytes
     }
 }
 
@@ -63,7 +144,7 @@ fn not_below_0(blocks: u32) -> usize {
     if blocks > u32::MAX - LITTLE { 0 } else { blocks as usize }
 }
 
-/// Reads all numbers.
+/// Reads all of them.
 pub(crate) fn read() -> Stats {
     let classes = core::array::from_fn(|class| {
         let cached = registry::cached(class);
