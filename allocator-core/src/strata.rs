@@ -1,4 +1,4 @@
-//! The face of the allocator: `GlobalAlloc`, options, numbers.
+//! The public entry point: `GlobalAlloc`, options, statistics, limits.
 
 use core::alloc::{GlobalAlloc, Layout};
 
@@ -12,86 +12,123 @@ use crate::reclaim::limit;
 use crate::report::explain::{self, Explanation};
 use crate::report::stats::{self, Stats};
 
-/// The allocator of the process. All values of this type are handles to the
-/// same heap.
+/// The allocator. Make a `static` of this type and declare it as the
+/// `#[global_allocator]` of the program.
 ///
-/// Nothing here panics or unwinds. An allocation that the system cannot serve
-/// is null. A free of a pointer that is not a block's, or with a layout that
-/// the block was not made with, ends the process with one line on standard
-/// error: at once where the pointer or the layout gives it away, else when the
-/// block leaves the thread's magazine.
+/// The process has one heap. All values of this type are handles to it, and a
+/// block may be freed through any of them. The value holds only the options,
+/// which count for the handle that makes the first allocation of the process.
+///
+/// # Blocks
+///
+/// A block is at least as large and at least as aligned as its layout says. Any
+/// thread may free it.
+///
+/// # Errors
+///
+/// An allocation that the system or [`Strata::set_hard_limit`] refuses returns
+/// null, and so does a reallocation, which then leaves the block as it was.
+///
+/// Misuse ends the process with `SIGABRT`, after one line on standard error that
+/// names the pointer: freeing a pointer that is not a block's, freeing a block
+/// twice, freeing it with a layout that it was not made with. It is detected at
+/// once where the pointer or the layout shows it, otherwise when the block leaves
+/// the thread's cache. Not every misuse is detected.
+///
+/// # Panics
+///
+/// Never. No function of this type unwinds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Strata {
     config: Config,
 }
 
 impl Strata {
-    /// A handle to the allocator.
+    /// A handle with default options.
     #[must_use]
     pub const fn new() -> Self {
         Strata { config: Config::new() }
     }
 
-    /// A handle to the allocator, with options. They count if the first
-    /// allocation of the process goes through this handle, as it does where
-    /// this is the global allocator; later ones do not look at theirs. The
-    /// environment variable `STRATA_CONF` wins, key by key.
+    /// A handle with options.
+    ///
+    /// The options take effect with the first allocation of the process, if it is
+    /// made through this handle, as it is if this is the global allocator.
+    /// Otherwise they are ignored. An option that the environment variable
+    /// `STRATA_CONF` sets overrides the one here.
     #[must_use]
     pub const fn with_config(config: Config) -> Self {
         Strata { config }
     }
 
-    /// Numbers about the whole process.
+    /// Statistics of the whole process. Reading them allocates nothing and takes no
+    /// lock. The time it takes grows with the number of threads.
     #[must_use]
     pub fn stats() -> Stats {
         stats::read()
     }
 
-    /// Says what the physical memory of the process is held for, in bytes that
-    /// add up to all of it; printed, it is a table. Asks the system about every
-    /// page, so it takes some milliseconds a GiB.
+    /// A breakdown of the physical memory of the process by what it is used for.
+    /// The rows add up to all of it; printed, it is a table.
+    ///
+    /// Allocates nothing and holds no lock meanwhile. It asks the system about
+    /// every page, which takes some milliseconds for each GiB of memory.
     #[must_use]
     pub fn explain() -> Explanation {
         explain::read()
     }
 
-    /// Gives free memory back to the system now, as far as it is free in whole
-    /// pages. Returns how many bytes.
+    /// Returns all free memory to the system now, in whole pages. Blocks that the
+    /// calling thread caches are put away first; other threads are asked to put
+    /// theirs away, and do so later, when they next free a block.
+    ///
+    /// Returns the number of bytes that went back to the system.
     pub fn purge() -> usize {
         helper::purge_all()
     }
 
-    /// Puts away what the calling thread keeps for itself, up to 64 KiB of free
-    /// blocks and what was lent to it besides: for a thread that is going to sleep,
-    /// who knows for how long. It costs some nanoseconds if there is nothing, else
-    /// about as much as it cost to fill the magazines; the next allocations fill them
-    /// anew. Made for hooks such as tokio's `on_thread_park`.
+    /// Puts away the free blocks that the calling thread caches, at most 64 KiB and
+    /// what it borrowed beyond that. Call it in a thread that is about to sleep for
+    /// an unknown time, for example in tokio's `on_thread_park`.
+    ///
+    /// It costs some nanoseconds if there is nothing to put away, otherwise about
+    /// as much as it cost to fill the cache. The next allocations of the thread fill
+    /// it again.
     pub fn thread_idle() {
         helper::thread_idle();
     }
 
-    /// Sets the limit above which all free memory goes back, and the program
-    /// is told, in committed bytes ([`Stats::committed_bytes`]); 0: there is
-    /// no such limit. If there is more already, that is seen soon.
+    /// Sets the soft limit, in committed bytes ([`Stats::committed_bytes`]); 0
+    /// removes it. Above it, all free memory is returned to the system, and if that
+    /// is not enough, the function given to [`Strata::on_limit`] is called.
+    ///
+    /// If more is committed already, that is noticed at one of the next allocations
+    /// that need memory from outside of the thread's cache.
     pub fn set_limit(bytes: usize) {
         committed::set_limit(bytes);
     }
 
-    /// Sets the limit above which allocations fail, in committed bytes; 0:
-    /// there is no such limit. What is there already stays. Frees always work,
-    /// and so do allocations from memory that is held.
+    /// Sets the hard limit, in committed bytes ([`Stats::committed_bytes`]); 0
+    /// removes it. An allocation that would exceed it first returns all free memory
+    /// to the system, and returns null if that is not enough.
+    ///
+    /// What is committed already stays, even if it is more. Frees always succeed, and
+    /// so do allocations from free memory that is committed.
     pub fn set_hard_limit(bytes: usize) {
         committed::set_hard_limit(bytes);
     }
 
-    /// Has a function called, instead of the one before, when the committed
-    /// bytes stay above the limit although all free memory went back. It gets
-    /// these bytes, and is called once: again only after they were below seven
+    /// Sets the function to call when the committed bytes stay above the soft limit
+    /// ([`Strata::set_limit`]) although all free memory was returned to the system.
+    /// It replaces the previous one. Its argument is the number of committed bytes.
+    ///
+    /// It is called once, and again only after the committed bytes fell below seven
     /// eighths of the limit.
     ///
-    /// It is called in the thread and within the allocation that went above the
-    /// limit, with no lock held, and may allocate and free; allocations in it do
-    /// not call it. It must not panic: that ends the process.
+    /// It runs in the thread that exceeded the limit, at the end of that allocation,
+    /// with no lock of the allocator held. It may allocate and free; it is not called
+    /// from within itself, nor by two threads at once. It must not panic: a panic in
+    /// it aborts the process.
     pub fn on_limit(callback: fn(committed: usize)) {
         limit::call(callback);
     }

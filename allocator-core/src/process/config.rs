@@ -1,21 +1,28 @@
-//! Options in the program's source: the same as in the environment, chosen
-//! where the program names its allocator.
+//! Options in the program's source: the same as in the environment.
 
 use crate::process::options::{self, KEYS};
 
-/// Options, for [`Strata::with_config`](crate::Strata::with_config):
+/// Options for [`Strata::with_config`](crate::Strata::with_config).
 ///
 /// ```
-/// use allocator_core::{Config, Strata};
-///
+/// # use allocator_core::{Config, Strata};
 /// #[global_allocator]
 /// static GLOBAL: Strata =
 ///     Strata::with_config(Config::new().helper(false).limit(512 << 20));
 /// # drop(vec![1, 2, 3]);
 /// ```
 ///
-/// Each function is a key of the environment variable `STRATA_CONF`, which
-/// wins, key by key. What neither chooses has its default.
+/// Each function sets the option of the same name in the environment variable
+/// `STRATA_CONF`, which overrides it. An option that neither sets has its default.
+///
+/// ```text
+/// STRATA_CONF=limit:256m,helper:true ./program
+/// ```
+///
+/// In the variable, bytes are decimal digits, followed by `k`, `m`, `g` or nothing
+/// (powers of 1024), or `none`. An unknown option or a wrong value is reported in
+/// one line on standard error, and the rest of the variable is used. Set-uid
+/// programs do not read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// What is chosen for each of `KEYS`.
@@ -24,23 +31,28 @@ pub struct Config {
 
 /// When something is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum When {
-    /// Never.
+    /// Never. In `STRATA_CONF`: `never`.
     #[default]
     Never,
-    /// At the end of the process.
+    /// When the process exits, other than by `_exit` or a signal. In `STRATA_CONF`:
+    /// `exit`.
     Exit,
 }
 
-/// When memory gets transparent huge pages, where the system has them.
+/// Which memory uses transparent huge pages, where the system has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Thp {
-    /// When a heap has become large, where it is dense.
+    /// Memory that is in use nearly everywhere, once the heap is large. In
+    /// `STRATA_CONF`: `auto`.
     #[default]
     Auto,
-    /// Never, even if the system would put them everywhere.
+    /// None, even if the system enables them for all memory. In `STRATA_CONF`:
+    /// `never`.
     Never,
-    /// From the start, everywhere.
+    /// All memory of the heap, from the start. In `STRATA_CONF`: `always`.
     Always,
 }
 
@@ -48,69 +60,69 @@ impl Config {
     /// Nothing chosen, for those who have no options to give.
     pub(crate) const PLAIN: &Config = &Config::new();
 
-    /// Nothing chosen: the defaults.
+    /// The defaults.
     #[must_use]
     pub const fn new() -> Self {
         Config { chosen: [None; KEYS.len()] }
     }
 
-    /// When a table of what memory is held for is printed on standard error; by
-    /// default never. [`Strata::explain`](crate::Strata::explain) gives it at any
-    /// time.
+    /// When a breakdown of the process's memory is printed to standard error; the
+    /// table that [`Strata::explain`](crate::Strata::explain) returns at any time.
+    /// Default: [`When::Never`].
     #[must_use]
     pub const fn explain(self, when: When) -> Self {
         self.with_when(const { options::index_of("explain") }, when)
     }
 
-    /// Allocations that would take the committed bytes above this fail, after
-    /// all free memory went back; 0, the default: there is no such limit.
-    /// [`Strata::set_hard_limit`](crate::Strata::set_hard_limit) changes it.
+    /// The hard limit, in committed bytes
+    /// ([`Stats::committed_bytes`](crate::Stats::committed_bytes)): allocations that
+    /// would exceed it return null, after all free memory was returned to the system.
+    /// Default: 0, no limit. [`Strata::set_hard_limit`](crate::Strata::set_hard_limit)
+    /// changes it at run time.
     #[must_use]
     pub const fn hard_limit(self, bytes: usize) -> Self {
         self.with(const { options::index_of("hard_limit") }, Some(bytes))
     }
 
-    /// Whether the options are listed on standard error, with what is in
-    /// force; by default they are not.
+    /// Whether a list of all options is printed to standard error at the start, with
+    /// their defaults and the values in effect. Default: `false`.
     #[must_use]
     pub const fn help(self, wanted: bool) -> Self {
         self.with_flag(const { options::index_of("help") }, wanted)
     }
 
-    /// Whether a thread may be started to give memory back, as is the default.
-    /// Without it, whoever frees too much does that.
+    /// Whether a background thread may be started that returns free memory to the
+    /// system. Without it, threads that free memory do so themselves. Default: `true`.
     #[must_use]
     pub const fn helper(self, allowed: bool) -> Self {
         self.with_flag(const { options::index_of("helper") }, allowed)
     }
 
-    /// Whether an inaccessible stretch of addresses stands behind each block
-    /// above 1 MiB: running over its end (rounded up to a page) faults. By
-    /// default there is none.
+    /// Whether inaccessible addresses follow each block above 1 MiB, so that an
+    /// access beyond its end, rounded up to a page, faults. Default: `false`.
     #[must_use]
     pub const fn huge_guards(self, wanted: bool) -> Self {
         self.with_flag(const { options::index_of("huge_guards") }, wanted)
     }
 
-    /// When the committed bytes come above this, all free memory goes back,
-    /// and if that is not enough, the program is told, if it wants to be
-    /// ([`Strata::on_limit`](crate::Strata::on_limit)); 0, the default: there
-    /// is no such limit. [`Strata::set_limit`](crate::Strata::set_limit)
-    /// changes it.
+    /// The soft limit, in committed bytes
+    /// ([`Stats::committed_bytes`](crate::Stats::committed_bytes)): above it, all free
+    /// memory is returned to the system, and if that is not enough, the function given
+    /// to [`Strata::on_limit`](crate::Strata::on_limit) is called. Default: 0, no
+    /// limit. [`Strata::set_limit`](crate::Strata::set_limit) changes it at run time.
     #[must_use]
     pub const fn limit(self, bytes: usize) -> Self {
         self.with(const { options::index_of("limit") }, Some(bytes))
     }
 
-    /// When the C library prints numbers on standard error; by default never.
-    /// Programs that have no C library of Strata's print none.
+    /// When the C library prints statistics to standard error. It has no effect in
+    /// programs that use the allocator from Rust. Default: [`When::Never`].
     #[must_use]
     pub const fn stats(self, when: When) -> Self {
         self.with_when(const { options::index_of("stats") }, when)
     }
 
-    /// When memory gets transparent huge pages; by default late, and under dense
-    /// chunks alone.
+    /// Which memory uses transparent huge pages. Default: [`Thp::Auto`].
     #[must_use]
     pub const fn thp(self, when: Thp) -> Self {
         let name = match when {
