@@ -1,4 +1,7 @@
-//! Strata: a memory allocator for multithreaded servers.
+//! The heap of Strata, a memory allocator for multithreaded servers on Linux.
+//!
+//! Rust programs depend on the crate `strata-alloc`, which exports the types of this
+//! one and describes how to use them.
 //!
 //! ```
 //! use allocator_core::Strata;
@@ -11,10 +14,11 @@
 //! # drop(words);
 //! ```
 //!
-//! The order of the modules below is the order of the layers: a file uses only
-//! what stands above it. `docs/` tells the whole story.
+//! The order of the modules in the source is the order of the layers: a module
+//! uses only modules that are declared before it.
 
 #![no_std]
+#![deny(missing_docs)]
 
 use allocator_sys as sys;
 

@@ -71,6 +71,7 @@
 //! | [`write_stderr`] | the text is on standard error as far as that takes it |
 //! | [`abort`] | none: the process ends with `SIGABRT` |
 #![no_std]
+#![deny(missing_docs)]
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("Strata runs on Linux, on x86-64 and AArch64");
