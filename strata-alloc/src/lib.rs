@@ -1,0 +1,121 @@
+//! Strata is a global allocator for multithreaded servers on Linux.
+//!
+//! ```
+//! use strata_alloc::Strata;
+//!
+//! #[global_allocator]
+//! static GLOBAL: Strata = Strata::new();
+//!
+//! fn main() {
+//!     let words = vec!["a", "b"];
+//!     assert!(Strata::stats().live_bytes() > 0);
+//! #   drop(words);
+//! }
+//! ```
+//!
+//! # Why
+//!
+//! - **Fast paths without locks.** An allocation pops from an array that belongs to
+//!   the thread, a free pushes to it. Both can be inlined into the caller.
+//! - **Blocks return to their owner.** A block that another thread frees is sent back
+//!   in a batch to the thread that allocates from its memory, so that memory does not
+//!   pile up between producers and consumers.
+//! - **Memory returns to the system.** Free pages above max(4 MiB, 1/8 of the live
+//!   memory) are returned within one second, also when the program is idle, also from
+//!   between live blocks. A parked thread keeps at most 64 KiB.
+//! - **Memory use can be explained.** [`Strata::explain`] breaks the resident memory of
+//!   the process down to the byte and names the largest cause of what is not live.
+//! - **Misuse is reported.** A double free, a pointer into the middle of a block or a
+//!   wrong layout ends the process with one line that names the pointer. This finds
+//!   mistakes; it is not a defence against an attacker.
+//!
+//! Use it for long-running processes with many threads, blocks that are allocated in
+//! one thread and freed in another, and load that varies. A program that runs for a
+//! second in one thread gains nothing.
+//!
+//! C and C++ libraries in the program keep their own `malloc`. The package
+//! `allocator-capi` builds Strata as a C library, which serves a whole process by
+//! `LD_PRELOAD` or by linking.
+//!
+//! # Link-time optimization
+//!
+//! Turn it on:
+//!
+//! ```toml
+//! [profile.release]
+//! lto = "thin"
+//! ```
+//!
+//! Without it, only the crate that contains the `static` has the fast paths inlined.
+//! All other crates, the standard library among them, call them.
+//!
+//! # Options
+//!
+//! Options are set in the source with [`Config`], and in the environment variable
+//! `STRATA_CONF` under the same names. The environment overrides the source, option
+//! by option.
+//!
+//! ```
+//! use strata_alloc::{Config, Strata};
+//!
+//! #[global_allocator]
+//! static GLOBAL: Strata = Strata::with_config(Config::new().limit(512 << 20));
+//! # drop(vec![1, 2, 3]);
+//! ```
+//!
+//! ```text
+//! STRATA_CONF=limit:256m,explain:exit ./program
+//! ```
+//!
+//! | Option | Values in `STRATA_CONF`, default first | Meaning |
+//! |---|---|---|
+//! | [`explain`](Config::explain) | `never`, `exit` | print [`Strata::explain`] when the process exits |
+//! | [`hard_limit`](Config::hard_limit) | `none`, bytes | allocations return null rather than commit more |
+//! | [`help`](Config::help) | `false`, `true` | list the options at the start |
+//! | [`helper`](Config::helper) | `true`, `false` | a background thread may return memory to the system |
+//! | [`huge_guards`](Config::huge_guards) | `false`, `true` | an access beyond the end of a block above 1 MiB faults |
+//! | [`limit`](Config::limit) | `none`, bytes | above it, free memory is returned, and [`Strata::on_limit`] calls |
+//! | [`stats`](Config::stats) | `never`, `exit` | print statistics when the process exits (C library only) |
+//! | [`thp`](Config::thp) | `auto`, `never`, `always` | which memory uses transparent huge pages |
+//!
+//! Bytes are written as `1000`, `64k`, `512m` or `2g`, in powers of 1024.
+//!
+//! # At run time
+//!
+//! - [`Strata::stats`]: live, cached, committed and free bytes, and counts for each
+//!   size class; without a lock and without an allocation.
+//! - [`Strata::explain`]: what the resident memory is used for.
+//! - [`Strata::purge`]: return all free memory to the system now.
+//! - [`Strata::thread_idle`]: the calling thread is about to sleep; put its cache away.
+//! - [`Strata::set_limit`], [`Strata::set_hard_limit`], [`Strata::on_limit`]: limits.
+//!
+//! The child of a `fork` can allocate, free and start threads, whatever the other
+//! threads of the parent were doing.
+//!
+//! # Limits
+//!
+//! | | |
+//! |---|---|
+//! | Platforms | Linux, on x86-64 with glibc. The source supports AArch64 and musl, too, but neither is tested. |
+//! | Page size | 4 KiB is tested; 16 and 64 KiB are tested with a simulated system only |
+//! | Heap | one range of addresses of 1 TiB, less under `ulimit -v` |
+//! | Threads | 32 thousand at a time have a cache; more work without one, slower |
+//! | Size classes | 75, up to 32 KiB; rounding wastes at most 1/8 above 128 bytes |
+//! | Larger blocks | whole pages of 4 KiB up to 1 MiB, then a mapping each |
+//! | Standard library | not needed; this crate is `no_std` and needs a C library |
+//!
+//! Two versions of this crate can be linked into one program. Each has a heap of its
+//! own, and a block must be freed through the version that allocated it.
+
+#![no_std]
+#![deny(missing_docs)]
+
+#[doc(inline)]
+pub use allocator_core::{Cause, ClassShare, ClassStats, Config, Explanation, Stats, Strata};
+#[doc(inline)]
+pub use allocator_core::{Thp, When};
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
