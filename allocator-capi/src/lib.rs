@@ -7,6 +7,13 @@
 //! library alone.
 
 #![no_std]
+#![deny(missing_docs)]
+
+#[cfg(not(any(panic = "abort", doc)))]
+compile_error!(
+    "the C library does not link Rust's standard library, and so cannot unwind: build it in the \
+     package's own folder, where .cargo/config.toml sets panic = \"abort\""
+);
 
 use core::fmt::Write;
 
