@@ -79,8 +79,9 @@ compile_error!("Strata runs on Linux, on x86-64 and AArch64");
 #[cfg(test)]
 extern crate std;
 
+mod linux;
+
 #[cfg(feature = "fake")]
 pub mod fake;
-mod linux;
 
 pub use linux::*;

@@ -1,25 +1,32 @@
 //! Linux on x86-64 and AArch64, under glibc or musl.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+#[cfg(target_arch = "aarch64")]
+use aarch64 as arch;
+#[cfg(target_arch = "x86_64")]
+use x86_64 as arch;
+
+mod errno;
+
 mod cpu;
 mod environment;
-mod errno;
 mod file;
 mod fork;
 mod futex;
+
 mod kernel;
+
 mod memory;
+
 mod random;
 mod report;
 mod resident;
 mod thread;
 mod time;
-
-#[cfg(target_arch = "aarch64")]
-#[path = "linux/aarch64.rs"]
-mod arch;
-#[cfg(target_arch = "x86_64")]
-#[path = "linux/x86_64.rs"]
-mod arch;
 
 pub use cpu::{cpu_count, current_cpu, prefetch};
 pub use environment::with_environment;

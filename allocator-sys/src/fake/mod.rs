@@ -22,12 +22,17 @@
 //! Nothing here allocates. The state is one for the whole process, so tests
 //! that set failures or answers, or compare sums, run one at a time.
 
-mod answer;
-mod failure;
 mod lock;
-mod memory;
+
+mod failure;
+
+mod answer;
+
 mod misuse;
 mod table;
+
+mod memory;
+
 mod thread;
 
 pub use crate::linux::{FileError, HugePages, MapError, Rss, rss, with_environment};
