@@ -1,7 +1,7 @@
 //! Questions to the system that can be given a fixed answer.
 
 use super::failure::Call;
-use super::lock::Spin;
+use super::lock::SpinLock;
 use crate::linux::{self, FileError, HugePages};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -121,11 +121,11 @@ pub fn set_monotonic_ms(milliseconds: Option<u64>) {
 type File = (&'static CStr, Option<&'static [u8]>);
 
 /// Files with fixed contents.
-static FILES: Spin<[Option<File>; 32]> = Spin::new([None; 32]);
+static FILES: SpinLock<[Option<File>; 32]> = SpinLock::new([None; 32]);
 
 /// As [`crate::read_file`], unless [`set_file`] fixed what it says.
 pub fn read_file(path: &CStr, text: &mut [u8]) -> Result<usize, FileError> {
-    if Call::ReadFile.fails() {
+    if Call::ReadFile.count_and_inject() {
         return Err(FileError::NoRoom);
     }
     let fixed = FILES.lock().iter().flatten().find(|(name, _)| *name == path).copied();

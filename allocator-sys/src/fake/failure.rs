@@ -71,15 +71,15 @@ impl Plan {
         Self { made: AtomicU64::new(0), first: AtomicU64::new(0), end: AtomicU64::new(0) }
     }
 
-    /// Counts one call. Is it to fail?
-    fn count(&self) -> bool {
+    /// Counts one call. True: it is planned to fail.
+    fn count_and_check(&self) -> bool {
         let call = self.made.fetch_add(1, Ordering::Relaxed) + 1;
         let first = self.first.load(Ordering::Relaxed);
         (first..self.end.load(Ordering::Relaxed)).contains(&call)
     }
 
     /// Has the `n`-th call from now fail, and those after it, `count` in all.
-    fn fail(&self, n: u64, count: u64) {
+    fn schedule(&self, n: u64, count: u64) {
         let first = self.made().saturating_add(n.max(1));
         self.end.store(first.saturating_add(count), Ordering::Relaxed);
         self.first.store(first, Ordering::Relaxed);
@@ -97,13 +97,15 @@ impl Plan {
 }
 
 impl Call {
-    /// Counts the call. Is it to fail?
-    pub(super) fn fails(self) -> bool {
-        let fails = self.plan().count();
-        if !self.can_fail() {
-            return false;
-        }
-        ANY.count() || fails
+    /// Counts a call that cannot fail.
+    pub(super) fn count(self) {
+        self.plan().count_and_check();
+    }
+
+    /// Counts the call. True: it is to fail.
+    pub(super) fn count_and_inject(self) -> bool {
+        let planned = self.plan().count_and_check();
+        ANY.count_and_check() || planned
     }
 
     /// The function's name.
@@ -132,11 +134,6 @@ impl Call {
         }
     }
 
-    /// Has the function a way to report a failure?
-    fn can_fail(self) -> bool {
-        (self as usize) < Self::AdviseHuge as usize
-    }
-
     /// Its count and its failures.
     fn plan(self) -> &'static Plan {
         &PLANS[self as usize]
@@ -147,12 +144,12 @@ impl Call {
 /// and those that follow it, `count` calls in all. Replaces what was set for
 /// that kind before, and has no effect on a kind that never fails.
 pub fn fail_nth(call: Call, n: u64, count: u64) {
-    call.plan().fail(n, count);
+    call.plan().schedule(n, count);
 }
 
 /// As [`fail_nth`], counting the calls of all kinds that can fail together.
 pub fn fail_any_nth(n: u64, count: u64) {
-    ANY.fail(n, count);
+    ANY.schedule(n, count);
 }
 
 /// Has `map_at` and `reserve_at` report `error` where they fail on demand;

@@ -6,29 +6,29 @@ use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// A value for one thread at a time.
-pub(super) struct Spin<T> {
+pub(super) struct SpinLock<T> {
     held: AtomicBool,
     value: UnsafeCell<T>,
 }
 
 /// The value, until dropped.
-pub(super) struct Held<'a, T> {
-    spin: &'a Spin<T>,
+pub(super) struct SpinGuard<'a, T> {
+    lock: &'a SpinLock<T>,
 }
 
 // SAFETY: the value is reached by one thread at a time only.
-unsafe impl<T: Send> Sync for Spin<T> {}
+unsafe impl<T: Send> Sync for SpinLock<T> {}
 
-impl<T> Spin<T> {
+impl<T> SpinLock<T> {
     /// A free lock around `value`.
     pub(super) const fn new(value: T) -> Self {
         Self { held: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
     /// Waits for the value.
-    pub(super) fn lock(&self) -> Held<'_, T> {
+    pub(super) fn lock(&self) -> SpinGuard<'_, T> {
         self.acquire();
-        Held { spin: self }
+        SpinGuard { lock: self }
     }
 
     /// Waits for the lock and takes it without a guard.
@@ -39,29 +39,29 @@ impl<T> Spin<T> {
     }
 
     /// Frees the lock; only for who holds it.
-    pub(super) fn free(&self) {
+    pub(super) fn unlock(&self) {
         self.held.store(false, Ordering::Release);
     }
 }
 
-impl<T> Deref for Held<'_, T> {
+impl<T> Deref for SpinGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
         // SAFETY: the lock is held as long as `self` lives.
-        unsafe { &*self.spin.value.get() }
+        unsafe { &*self.lock.value.get() }
     }
 }
 
-impl<T> DerefMut for Held<'_, T> {
+impl<T> DerefMut for SpinGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as above.
-        unsafe { &mut *self.spin.value.get() }
+        unsafe { &mut *self.lock.value.get() }
     }
 }
 
-impl<T> Drop for Held<'_, T> {
+impl<T> Drop for SpinGuard<'_, T> {
     fn drop(&mut self) {
-        self.spin.free();
+        self.lock.unlock();
     }
 }

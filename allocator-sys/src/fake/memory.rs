@@ -2,14 +2,14 @@
 
 use super::answer::page_size;
 use super::failure::{Call, map_error};
-use super::lock::{Held, Spin};
-use super::misuse::misuse;
+use super::lock::{SpinGuard, SpinLock};
+use super::misuse::abort_on_misuse;
 use super::table::{Full, State, Table};
 use crate::linux::{self, MapError};
 use core::ptr::NonNull;
 
 /// What is ours. Held across the system's own call, so that the two agree.
-static TABLE: Spin<Table> = Spin::new(Table::new());
+static TABLE: SpinLock<Table> = SpinLock::new(Table::new());
 
 /// A range that a call is about.
 #[derive(Clone, Copy)]
@@ -25,10 +25,10 @@ impl Span {
         let start = addr as usize;
         let span = Self { call, start, size };
         let page = page_size();
-        span.insist(size != 0, "the size is 0");
-        span.insist(size.is_multiple_of(page), "the size is no page multiple");
-        span.insist(start.is_multiple_of(page), "the address is no page multiple");
-        span.insist(start.checked_add(size).is_some(), "the range wraps around");
+        span.require(size != 0, "the size is 0");
+        span.require(size.is_multiple_of(page), "the size is no page multiple");
+        span.require(start.is_multiple_of(page), "the address is no page multiple");
+        span.require(start.checked_add(size).is_some(), "the range wraps around");
         span
     }
 
@@ -38,59 +38,59 @@ impl Span {
     }
 
     /// Ends the process unless the contract was `kept`.
-    fn insist(self, kept: bool, how: &str) {
+    fn require(self, kept: bool, how: &str) {
         if !kept {
-            misuse(self.call, self.start, self.size, how);
+            abort_on_misuse(self.call, self.start, self.size, how);
         }
     }
 
     /// All of it is ours and in a state that `fits`, or the process ends.
-    fn insist_all(self, table: &Table, fits: impl Fn(State) -> bool, how: &str) {
-        self.insist(table.all(self.start, self.end(), fits), how);
+    fn require_all(self, table: &Table, fits: impl Fn(State) -> bool, how: &str) {
+        self.require(table.all(self.start, self.end(), fits), how);
     }
 
     /// None of it is ours in a state that `breaks`, or the process ends.
-    fn insist_none(self, table: &Table, breaks: impl Fn(State) -> bool, how: &str) {
-        self.insist(!table.any(self.start, self.end(), breaks), how);
+    fn require_none(self, table: &Table, breaks: impl Fn(State) -> bool, how: &str) {
+        self.require(!table.any(self.start, self.end(), breaks), how);
     }
 
     /// All of it is ours, or the process ends.
-    fn insist_mapped(self, table: &Table) {
-        self.insist_all(table, |_| true, "not all of it is mapped");
+    fn require_mapped(self, table: &Table) {
+        self.require_all(table, |_| true, "not all of it is mapped");
     }
 
     /// All of it can be read and written, or the process ends.
-    fn insist_accessible(self, table: &Table) {
-        self.insist_all(table, is_accessible, "not all of it is committed");
+    fn require_accessible(self, table: &Table) {
+        self.require_all(table, is_accessible, "not all of it is committed");
     }
 
     /// Notes a new state of all of it.
     fn set(self, table: &mut Table, state: State) {
-        self.noted(table.set(self.start, self.end(), state));
+        self.require_room(table.set(self.start, self.end(), state));
     }
 
     /// Notes that it is no longer ours.
     fn clear(self, table: &mut Table) {
-        self.noted(table.clear(self.start, self.end()));
+        self.require_room(table.clear(self.start, self.end()));
     }
 
     /// Notes a new state of each part of it.
     fn update(self, table: &mut Table, next: impl Fn(State) -> State) {
-        self.noted(table.update(self.start, self.end(), next));
+        self.require_room(table.update(self.start, self.end(), next));
     }
 
     /// Ends the process when the table had no room. No misuse of the caller,
     /// but nothing could be checked any more.
-    fn noted(self, noted: Result<(), Full>) {
-        self.insist(noted.is_ok(), "more ranges than the fake can keep");
+    fn require_room(self, update: Result<(), Full>) {
+        self.require(update.is_ok(), "more ranges than the fake can keep");
     }
 }
 
 /// As [`crate::reserve`].
 pub fn reserve(size: usize) -> Option<NonNull<u8>> {
-    let mut table = locked();
+    let mut table = lock_table();
     let wanted = Span::checked(Call::Reserve, core::ptr::null_mut(), size);
-    if wanted.call.fails() {
+    if wanted.call.count_and_inject() {
         return None;
     }
     let found = reserve_aligned(size)?;
@@ -105,11 +105,11 @@ pub fn reserve(size: usize) -> Option<NonNull<u8>> {
 ///
 /// As there.
 pub unsafe fn commit(addr: *mut u8, size: usize) -> bool {
-    let mut table = locked();
+    let mut table = lock_table();
     let span = Span::checked(Call::Commit, addr, size);
-    span.insist_mapped(&table);
+    span.require_mapped(&table);
     // SAFETY: the range is ours.
-    let done = !span.call.fails() && unsafe { linux::commit(addr, size) };
+    let done = !span.call.count_and_inject() && unsafe { linux::commit(addr, size) };
     if done {
         span.set(&mut table, State::Committed);
     }
@@ -152,13 +152,13 @@ pub unsafe fn reserve_at(addr: *mut u8, size: usize) -> Result<(), MapError> {
 ///
 /// As there.
 pub unsafe fn purge(addr: *mut u8, size: usize) -> bool {
-    let mut table = locked();
+    let mut table = lock_table();
     let span = Span::checked(Call::Purge, addr, size);
-    span.insist_mapped(&table);
+    span.require_mapped(&table);
     // SAFETY: the range is ours, and the caller needs no contents.
-    let done = !span.call.fails() && unsafe { linux::purge(addr, size) };
+    let done = !span.call.count_and_inject() && unsafe { linux::purge(addr, size) };
     if done {
-        span.update(&mut table, purged);
+        span.update(&mut table, after_purge);
     }
     done
 }
@@ -169,11 +169,11 @@ pub unsafe fn purge(addr: *mut u8, size: usize) -> bool {
 ///
 /// As there.
 pub unsafe fn release(addr: *mut u8, size: usize) -> bool {
-    let mut table = locked();
+    let mut table = lock_table();
     let span = Span::checked(Call::Release, addr, size);
-    span.insist_mapped(&table);
+    span.require_mapped(&table);
     // SAFETY: the range is ours, and the caller is done with it.
-    let done = !span.call.fails() && unsafe { linux::release(addr, size) };
+    let done = !span.call.count_and_inject() && unsafe { linux::release(addr, size) };
     if done {
         span.clear(&mut table);
     }
@@ -186,13 +186,13 @@ pub unsafe fn release(addr: *mut u8, size: usize) -> bool {
 ///
 /// As there.
 pub unsafe fn protect(addr: *mut u8, size: usize) -> bool {
-    let mut table = locked();
+    let mut table = lock_table();
     let span = Span::checked(Call::Protect, addr, size);
-    span.insist_mapped(&table);
+    span.require_mapped(&table);
     // SAFETY: the range is ours, and the caller does not touch it.
-    let done = !span.call.fails() && unsafe { linux::protect(addr, size) };
+    let done = !span.call.count_and_inject() && unsafe { linux::protect(addr, size) };
     if done {
-        span.update(&mut table, protected);
+        span.update(&mut table, after_protect);
     }
     done
 }
@@ -203,12 +203,12 @@ pub unsafe fn protect(addr: *mut u8, size: usize) -> bool {
 ///
 /// As there.
 pub unsafe fn resize(addr: *mut u8, old: usize, new: usize) -> bool {
-    let mut table = locked();
+    let mut table = lock_table();
     let before = Span::checked(Call::Resize, addr, old);
     let after = Span::checked(Call::Resize, addr, new);
-    before.insist_accessible(&table);
+    before.require_accessible(&table);
     // SAFETY: the range is ours, and nothing else is replaced.
-    let done = !before.call.fails() && unsafe { linux::resize(addr, old, new) };
+    let done = !before.call.count_and_inject() && unsafe { linux::resize(addr, old, new) };
     if done {
         note_resized(&mut table, before, after);
     }
@@ -221,17 +221,17 @@ pub unsafe fn resize(addr: *mut u8, old: usize, new: usize) -> bool {
 ///
 /// As there.
 pub unsafe fn move_to(addr: *mut u8, old: usize, target: *mut u8, new: usize) -> bool {
-    let mut table = locked();
+    let mut table = lock_table();
     let source = Span::checked(Call::MoveTo, addr, old);
     let target = Span::checked(Call::MoveTo, target, new);
-    source.insist_accessible(&table);
-    target.insist(are_apart(source, target), "onto itself");
-    target.insist_all(
+    source.require_accessible(&table);
+    target.require(are_apart(source, target), "onto itself");
+    target.require_all(
         &table,
         |state| state == State::Reserved,
         "not all of the target is reserved",
     );
-    let done = !source.call.fails() && moved(source, target);
+    let done = !source.call.count_and_inject() && move_range(source, target);
     if done {
         source.clear(&mut table);
         target.set(&mut table, State::Committed);
@@ -245,10 +245,10 @@ pub unsafe fn move_to(addr: *mut u8, old: usize, target: *mut u8, new: usize) ->
 ///
 /// As there.
 pub unsafe fn advise_huge(addr: *mut u8, size: usize, yes: bool) {
-    let table = locked();
+    let table = lock_table();
     let span = Span::checked(Call::AdviseHuge, addr, size);
-    span.insist_mapped(&table);
-    span.call.fails();
+    span.require_mapped(&table);
+    span.call.count();
     // SAFETY: the range is ours.
     unsafe { linux::advise_huge(addr, size, yes) };
 }
@@ -259,10 +259,10 @@ pub unsafe fn advise_huge(addr: *mut u8, size: usize, yes: bool) {
 ///
 /// As there.
 pub unsafe fn collapse(addr: *mut u8, size: usize) -> bool {
-    let table = locked();
+    let table = lock_table();
     let span = Span::checked(Call::Collapse, addr, size);
-    span.insist_mapped(&table);
-    if span.call.fails() {
+    span.require_mapped(&table);
+    if span.call.count_and_inject() {
         return false;
     }
     // SAFETY: the range is ours.
@@ -289,28 +289,28 @@ pub fn resident(addr: *mut u8, size: usize, pages: &mut [u8]) -> bool {
 /// Bytes that are mapped: those of `reserve`, `map_at`, `reserve_at` and of
 /// growth, without those that were released.
 pub fn mapped_bytes() -> usize {
-    locked().bytes(|_| true)
+    lock_table().bytes(|_| true)
 }
 
 /// Bytes that are [`State::Committed`].
 pub fn committed_bytes() -> usize {
-    locked().bytes(|state| state == State::Committed)
+    lock_table().bytes(|state| state == State::Committed)
 }
 
 /// Bytes that are [`State::Purged`].
 pub fn purged_bytes() -> usize {
-    locked().bytes(|state| state == State::Purged)
+    lock_table().bytes(|state| state == State::Purged)
 }
 
 /// Ranges that are apart from each other or in different states: a measure
 /// of how the system's own table has to be split up.
 pub fn ranges() -> usize {
-    locked().len()
+    lock_table().len()
 }
 
 /// The state of the page at `addr`; `None`: not ours.
 pub fn state_of(addr: *const u8) -> Option<State> {
-    locked().state(addr as usize)
+    lock_table().state(addr as usize)
 }
 
 /// Holds the table across a `fork`, so that the child finds it whole.
@@ -320,11 +320,11 @@ pub(super) extern "C" fn before_fork() {
 
 /// Frees the table again, on either side.
 pub(super) extern "C" fn after_fork() {
-    TABLE.free();
+    TABLE.unlock();
 }
 
 /// The table.
-fn locked() -> Held<'static, Table> {
+fn lock_table() -> SpinGuard<'static, Table> {
     TABLE.lock()
 }
 
@@ -334,13 +334,13 @@ fn is_accessible(state: State) -> bool {
 }
 
 /// The state after a purge.
-fn purged(state: State) -> State {
+fn after_purge(state: State) -> State {
     if is_accessible(state) { State::Purged } else { State::Reserved }
 }
 
 /// The state after a protection: where there are no contents, there are none
 /// to keep.
-fn protected(state: State) -> State {
+fn after_protect(state: State) -> State {
     if state == State::Reserved { State::Reserved } else { State::Protected }
 }
 
@@ -357,11 +357,11 @@ fn map_new(
     map: impl FnOnce() -> Result<(), MapError>,
     state: State,
 ) -> Result<(), MapError> {
-    let mut table = locked();
+    let mut table = lock_table();
     let span = Span::checked(call, addr, size);
-    span.insist(!addr.is_null(), "the address is null");
-    span.insist_none(&table, |_| true, "some of it is ours already");
-    if call.fails() {
+    span.require(!addr.is_null(), "the address is null");
+    span.require_none(&table, |_| true, "some of it is ours already");
+    if call.count_and_inject() {
         return Err(map_error());
     }
     map()?;
@@ -370,7 +370,7 @@ fn map_new(
 }
 
 /// Moves the one range onto the other.
-fn moved(source: Span, target: Span) -> bool {
+fn move_range(source: Span, target: Span) -> bool {
     let (from, to) = (source.start as *mut u8, target.start as *mut u8);
     // SAFETY: both ranges are ours, and the caller is done with the source.
     unsafe { linux::move_to(from, source.size, to, target.size) }

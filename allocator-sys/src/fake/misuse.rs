@@ -21,7 +21,7 @@ impl Write for Line {
 }
 
 /// Writes which call broke the contract, on which range and how, and aborts.
-pub(super) fn misuse(call: Call, start: usize, size: usize, how: &str) -> ! {
+pub(super) fn abort_on_misuse(call: Call, start: usize, size: usize, how: &str) -> ! {
     let mut line = Line { text: [0; 256], len: 0 };
     // A line never refuses text.
     let _ = writeln!(

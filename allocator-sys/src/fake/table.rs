@@ -45,7 +45,7 @@ impl Table {
     /// Is all of it ours, and in a state that `fits`?
     pub(super) fn all(&self, start: usize, end: usize, fits: impl Fn(State) -> bool) -> bool {
         let mut covered = start;
-        for range in self.touching(start, end) {
+        for range in self.overlapping(start, end) {
             if range.start > covered || !fits(range.state) {
                 return false;
             }
@@ -56,7 +56,7 @@ impl Table {
 
     /// Is some of it ours, in a state that `fits`?
     pub(super) fn any(&self, start: usize, end: usize, fits: impl Fn(State) -> bool) -> bool {
-        self.touching(start, end).iter().any(|r| fits(r.state))
+        self.overlapping(start, end).iter().any(|r| fits(r.state))
     }
 
     /// Bytes in a state that `fits`.
@@ -67,7 +67,7 @@ impl Table {
 
     /// The state of one byte, if it is ours.
     pub(super) fn state(&self, at: usize) -> Option<State> {
-        self.touching(at, at + 1).first().map(|range| range.state)
+        self.overlapping(at, at + 1).first().map(|range| range.state)
     }
 
     /// How many ranges there are.
@@ -78,7 +78,7 @@ impl Table {
     /// Makes the range ours and gives it a state.
     pub(super) fn set(&mut self, start: usize, end: usize, state: State) -> Result<(), Full> {
         self.clear(start, end)?;
-        let at = self.after(start);
+        let at = self.first_from(start);
         self.insert(at, Range { start, end, state })?;
         self.merge(at, at + 1);
         Ok(())
@@ -86,7 +86,7 @@ impl Table {
 
     /// Makes the range no longer ours.
     pub(super) fn clear(&mut self, start: usize, end: usize) -> Result<(), Full> {
-        let (from, to) = self.cut_out(start, end)?;
+        let (from, to) = self.split_at_ends(start, end)?;
         self.remove(from, to);
         Ok(())
     }
@@ -98,7 +98,7 @@ impl Table {
         end: usize,
         next: impl Fn(State) -> State,
     ) -> Result<(), Full> {
-        let (from, to) = self.cut_out(start, end)?;
+        let (from, to) = self.split_at_ends(start, end)?;
         for range in &mut self.ranges[from..to] {
             range.state = next(range.state);
         }
@@ -112,28 +112,28 @@ impl Table {
     }
 
     /// The ranges that have a byte in common with this one.
-    fn touching(&self, start: usize, end: usize) -> &[Range] {
+    fn overlapping(&self, start: usize, end: usize) -> &[Range] {
         let from = self.ranges().partition_point(|range| range.end <= start);
         let to = self.ranges().partition_point(|range| range.start < end);
         &self.ranges()[from..to.max(from)]
     }
 
     /// The index of the first range that begins at `at` or later.
-    fn after(&self, at: usize) -> usize {
+    fn first_from(&self, at: usize) -> usize {
         self.ranges().partition_point(|range| range.start < at)
     }
 
     /// Has ranges begin and end at these addresses; the indices of those in
     /// between.
-    fn cut_out(&mut self, start: usize, end: usize) -> Result<(usize, usize), Full> {
+    fn split_at_ends(&mut self, start: usize, end: usize) -> Result<(usize, usize), Full> {
         self.split(start)?;
         self.split(end)?;
-        Ok((self.after(start), self.after(end)))
+        Ok((self.first_from(start), self.first_from(end)))
     }
 
     /// Has no range extend across `at`.
     fn split(&mut self, at: usize) -> Result<(), Full> {
-        let next = self.after(at);
+        let next = self.first_from(at);
         let Some(before) = next.checked_sub(1) else {
             return Ok(());
         };

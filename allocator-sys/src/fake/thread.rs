@@ -8,47 +8,47 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// As [`crate::random`].
 pub fn random() -> u64 {
-    Call::Random.fails();
+    Call::Random.count();
     linux::random()
 }
 
 /// As [`crate::yield_now`].
 pub fn yield_now() {
-    Call::YieldNow.fails();
+    Call::YieldNow.count();
     linux::yield_now();
 }
 
 /// As [`crate::futex_wait`].
 pub fn futex_wait(word: &AtomicU32, expected: u32) {
-    Call::FutexWait.fails();
+    Call::FutexWait.count();
     linux::futex_wait(word, expected);
 }
 
 /// As [`crate::futex_wait_for`].
 pub fn futex_wait_for(word: &AtomicU32, expected: u32, milliseconds: u32) {
-    Call::FutexWait.fails();
+    Call::FutexWait.count();
     linux::futex_wait_for(word, expected, milliseconds);
 }
 
 /// As [`crate::futex_wake`].
 pub fn futex_wake(word: &AtomicU32, count: u32) {
-    Call::FutexWake.fails();
+    Call::FutexWake.count();
     linux::futex_wake(word, count);
 }
 
 /// As [`crate::on_thread_exit`].
 pub fn on_thread_exit(ended: unsafe extern "C" fn(*mut c_void)) -> bool {
-    !Call::OnThreadExit.fails() && linux::on_thread_exit(ended)
+    !Call::OnThreadExit.count_and_inject() && linux::on_thread_exit(ended)
 }
 
 /// As [`crate::arm_thread_exit`].
 pub fn arm_thread_exit(value: *mut c_void) -> bool {
-    !Call::ArmThreadExit.fails() && linux::arm_thread_exit(value)
+    !Call::ArmThreadExit.count_and_inject() && linux::arm_thread_exit(value)
 }
 
 /// As [`crate::on_fork`].
 pub fn on_fork(child: unsafe extern "C" fn()) -> bool {
-    !Call::OnFork.fails() && table_survives_fork() && linux::on_fork(child)
+    !Call::OnFork.count_and_inject() && guard_table_across_fork() && linux::on_fork(child)
 }
 
 /// As [`crate::thread_token`].
@@ -68,12 +68,12 @@ pub fn abort() -> ! {
 
 /// As [`crate::start_thread`].
 pub fn start_thread(body: unsafe extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
-    !Call::StartThread.fails() && linux::start_thread(body)
+    !Call::StartThread.count_and_inject() && linux::start_thread(body)
 }
 
 /// Has every later `fork` wait for the table. Once is enough, and before any
 /// handler of the caller's, which may need the table in the child.
-fn table_survives_fork() -> bool {
+fn guard_table_across_fork() -> bool {
     static DONE: AtomicBool = AtomicBool::new(false);
     if DONE.swap(true, Ordering::AcqRel) {
         return true;

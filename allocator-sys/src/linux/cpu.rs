@@ -1,7 +1,7 @@
 //! Which CPUs there are, and which one we run on.
 
 use super::arch;
-use super::errno::Errno;
+use super::errno::ErrnoGuard;
 use core::ffi::c_long;
 use core::num::NonZeroUsize;
 use once_cell::race::OnceNonZeroUsize;
@@ -26,13 +26,13 @@ pub fn cpu_count() -> usize {
 pub fn current_cpu() -> usize {
     match usize::try_from(rseq_cpu()) {
         Ok(cpu) => cpu,
-        Err(_) => asked_cpu(),
+        Err(_) => cpu_from_libc(),
     }
 }
 
 /// Bits set in the affinity mask of the calling thread.
 fn count_cpus() -> NonZeroUsize {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     let mut mask = [0u64; MASK_WORDS];
     // SAFETY: the kernel writes at most `size_of_val(&mask)` bytes there.
     let written = unsafe {
@@ -51,7 +51,7 @@ fn count_cpus() -> NonZeroUsize {
 /// thread; negative when there is no such area.
 #[inline]
 fn rseq_cpu() -> i32 {
-    let place = arch::rseq_offset_place();
+    let place = arch::rseq_offset_ptr();
     if place.is_null() {
         return -1;
     }
@@ -63,8 +63,8 @@ fn rseq_cpu() -> i32 {
 
 /// The same from the C library, which may ask the kernel.
 #[cold]
-fn asked_cpu() -> usize {
-    let _kept = Errno::keep();
+fn cpu_from_libc() -> usize {
+    let _guard = ErrnoGuard::save();
     // SAFETY: takes nothing and touches nothing of ours.
     let cpu = unsafe { libc::sched_getcpu() };
     usize::try_from(cpu).unwrap_or(0)

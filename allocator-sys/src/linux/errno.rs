@@ -3,18 +3,18 @@
 use core::ffi::c_int;
 
 /// Puts `errno` back, when dropped, to what it was when this was made.
-pub(super) struct Errno {
+pub(super) struct ErrnoGuard {
     found: c_int,
 }
 
-impl Errno {
+impl ErrnoGuard {
     /// Notes `errno` as it is.
-    pub(super) fn keep() -> Self {
+    pub(super) fn save() -> Self {
         Self { found: errno() }
     }
 }
 
-impl Drop for Errno {
+impl Drop for ErrnoGuard {
     fn drop(&mut self) {
         // SAFETY: the address is the calling thread's own `errno`, always
         // valid, and nobody else writes to it.

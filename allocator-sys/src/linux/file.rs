@@ -1,6 +1,6 @@
 //! Small files in which the kernel tells something.
 
-use super::errno::{Errno, errno};
+use super::errno::{ErrnoGuard, errno};
 use core::ffi::{CStr, c_int, c_long};
 
 /// Why a file was not read.
@@ -15,13 +15,13 @@ pub enum FileError {
 /// Reads a file from its start, as far as there is room. Returns how many
 /// bytes; what a read refuses counts as the file's end. No cancellation point.
 pub fn read_file(path: &CStr, text: &mut [u8]) -> Result<usize, FileError> {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     let here = c_long::from(libc::AT_FDCWD);
     let flags = c_long::from(libc::O_RDONLY | libc::O_CLOEXEC);
     // SAFETY: the path ends in a null.
     let file = unsafe { libc::syscall(libc::SYS_openat, here, path.as_ptr(), flags) };
     let file = c_int::try_from(file).ok().filter(|file| *file >= 0);
-    let file = file.ok_or_else(why_not)?;
+    let file = file.ok_or_else(open_error)?;
     let mut len = 0;
     while let Some(rest) = text.get_mut(len..).filter(|rest| !rest.is_empty()) {
         match read_some(file, rest) {
@@ -35,7 +35,7 @@ pub fn read_file(path: &CStr, text: &mut [u8]) -> Result<usize, FileError> {
 }
 
 /// Why the last call opened nothing.
-fn why_not() -> FileError {
+fn open_error() -> FileError {
     match errno() {
         libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR => FileError::NoRoom,
         _ => FileError::Absent,

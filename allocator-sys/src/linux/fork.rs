@@ -1,6 +1,6 @@
 //! What happens around `fork`.
 
-use super::errno::Errno;
+use super::errno::ErrnoGuard;
 
 /// Has `child` run in the child of every later `fork`, before `fork` returns
 /// there. `false`: it will not run.
@@ -9,7 +9,7 @@ use super::errno::Errno;
 /// C library may allocate through the process's `malloc` here: the caller
 /// holds no lock of the allocator.
 pub fn on_fork(child: unsafe extern "C" fn()) -> bool {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     // SAFETY: a plain function pointer; it takes nothing.
     unsafe { libc::pthread_atfork(None, None, Some(child)) == 0 }
 }
@@ -22,7 +22,7 @@ pub(crate) fn around_fork(
     parent: unsafe extern "C" fn(),
     child: unsafe extern "C" fn(),
 ) -> bool {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     // SAFETY: plain function pointers; they take nothing.
     unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) == 0 }
 }

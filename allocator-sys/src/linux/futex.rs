@@ -1,6 +1,6 @@
 //! Waiting for a word to change.
 
-use super::errno::Errno;
+use super::errno::ErrnoGuard;
 use core::ffi::{c_int, c_long};
 use core::ptr;
 use core::sync::atomic::AtomicU32;
@@ -22,7 +22,7 @@ pub fn futex_wait_for(word: &AtomicU32, expected: u32, milliseconds: u32) {
 
 /// Wakes at most `count` of the threads of this process that wait for `word`.
 pub fn futex_wake(word: &AtomicU32, count: u32) {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     let count = c_int::try_from(count).unwrap_or(c_int::MAX);
     let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: a wake only takes the word's address as a name.
@@ -31,7 +31,7 @@ pub fn futex_wake(word: &AtomicU32, count: u32) {
 
 /// One wait; no limit where `limit` is null.
 fn wait(word: &AtomicU32, expected: u32, limit: *const libc::timespec) {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: the word outlives the call, the kernel only reads it, and the
     // limit is null or a valid time.

@@ -1,6 +1,6 @@
 //! Addresses and the memory behind them.
 
-use super::errno::{Errno, errno};
+use super::errno::{ErrnoGuard, errno};
 use core::ffi::{c_int, c_void};
 use core::num::NonZeroUsize;
 use core::ptr::{self, NonNull};
@@ -25,12 +25,12 @@ const MADV_COLLAPSE: c_int = 25;
 const ANONYMOUS: c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
 
 /// What is assumed where the system does not tell its page size.
-const USUAL_PAGE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+const DEFAULT_PAGE_SIZE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// Bytes in a page: a power of two, 4, 16 or 64 KiB.
 pub fn page_size() -> usize {
     static SIZE: OnceNonZeroUsize = OnceNonZeroUsize::new();
-    SIZE.get_or_init(ask_page_size).get()
+    SIZE.get_or_init(auxv_page_size).get()
 }
 
 /// Takes `size` bytes of addresses, anywhere, aligned to pages. There is no
@@ -39,7 +39,7 @@ pub fn page_size() -> usize {
 ///
 /// `size` is a multiple of the page size and not 0.
 pub fn reserve(size: usize) -> Option<NonNull<u8>> {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     let flags = ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new mapping wherever there is room touches nothing.
     let found = unsafe { libc::mmap(ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0) };
@@ -74,7 +74,7 @@ pub unsafe fn commit(addr: *mut u8, size: usize) -> bool {
 /// `addr` and `size` are multiples of the page size; neither is 0.
 pub unsafe fn map_at(addr: *mut u8, size: usize) -> Result<(), MapError> {
     // SAFETY: as above.
-    unsafe { map_exactly(addr, size, READ_WRITE, ANONYMOUS) }
+    unsafe { map_fixed(addr, size, READ_WRITE, ANONYMOUS) }
 }
 
 /// Takes `size` bytes of addresses exactly at `addr`, as [`reserve`] does
@@ -90,7 +90,7 @@ pub unsafe fn map_at(addr: *mut u8, size: usize) -> Result<(), MapError> {
 pub unsafe fn reserve_at(addr: *mut u8, size: usize) -> Result<(), MapError> {
     let flags = ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: as above.
-    unsafe { map_exactly(addr, size, libc::PROT_NONE, flags) }
+    unsafe { map_fixed(addr, size, libc::PROT_NONE, flags) }
 }
 
 /// Gives the memory behind a range back and keeps the addresses and the
@@ -112,7 +112,7 @@ pub unsafe fn purge(addr: *mut u8, size: usize) -> bool {
 ///
 /// As [`commit`]; and nobody uses the range again.
 pub unsafe fn release(addr: *mut u8, size: usize) -> bool {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     // SAFETY: the caller owns the range and is done with it.
     unsafe { libc::munmap(addr.cast(), size) == 0 }
 }
@@ -139,7 +139,7 @@ pub unsafe fn protect(addr: *mut u8, size: usize) -> bool {
 /// in one piece; `addr`, `old` and `new` are multiples of the page size and
 /// not 0; nobody uses a part cut off again.
 pub unsafe fn resize(addr: *mut u8, old: usize, new: usize) -> bool {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     // SAFETY: without flags the mapping stays where it is and nothing else is
     // replaced.
     unsafe { libc::mremap(addr.cast(), old, new, 0) != libc::MAP_FAILED }
@@ -164,11 +164,11 @@ pub unsafe fn move_to(addr: *mut u8, old: usize, target: *mut u8, new: usize) ->
     // SAFETY: as above; a range that shrinks is moved without its end, so
     // that a refusal finds it whole.
     unsafe {
-        if !move_whole(addr, old.min(new), target, new) {
+        if !move_all(addr, old.min(new), target, new) {
             return false;
         }
         if old > new {
-            drop_rest(addr.wrapping_add(new), old - new);
+            release_tail(addr.wrapping_add(new), old - new);
         }
     }
     true
@@ -201,7 +201,7 @@ pub unsafe fn collapse(addr: *mut u8, size: usize) -> bool {
 /// How many bytes of addresses the process may have (`RLIMIT_AS`); `None`:
 /// as many as there are.
 pub fn address_limit() -> Option<usize> {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: writes the limits into `limit`.
     unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
@@ -209,11 +209,11 @@ pub fn address_limit() -> Option<usize> {
 }
 
 /// The page size as the kernel gave it at the process's start.
-fn ask_page_size() -> NonZeroUsize {
-    let _kept = Errno::keep();
+fn auxv_page_size() -> NonZeroUsize {
+    let _guard = ErrnoGuard::save();
     // SAFETY: takes a number and looks into the process's own vector.
     let size = unsafe { libc::getauxval(libc::AT_PAGESZ) } as usize;
-    NonZeroUsize::new(size).filter(|size| size.is_power_of_two()).unwrap_or(USUAL_PAGE)
+    NonZeroUsize::new(size).filter(|size| size.is_power_of_two()).unwrap_or(DEFAULT_PAGE_SIZE)
 }
 
 /// Sets the access to a range.
@@ -222,7 +222,7 @@ fn ask_page_size() -> NonZeroUsize {
 ///
 /// The range is ours, and nobody counts on an access that is taken away.
 unsafe fn set_access(addr: *mut u8, size: usize, access: c_int) -> bool {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     // SAFETY: as above.
     unsafe { libc::mprotect(addr.cast(), size, access) == 0 }
 }
@@ -233,7 +233,7 @@ unsafe fn set_access(addr: *mut u8, size: usize, access: c_int) -> bool {
 ///
 /// The range is ours, and nobody counts on contents that the advice drops.
 unsafe fn advise(addr: *mut u8, size: usize, advice: c_int) -> bool {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     // SAFETY: as above.
     unsafe { libc::madvise(addr.cast(), size, advice) == 0 }
 }
@@ -243,13 +243,13 @@ unsafe fn advise(addr: *mut u8, size: usize, advice: c_int) -> bool {
 /// # Safety
 ///
 /// `addr` is not null.
-unsafe fn map_exactly(
+unsafe fn map_fixed(
     addr: *mut u8,
     size: usize,
     access: c_int,
     flags: c_int,
 ) -> Result<(), MapError> {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     let wanted: *mut c_void = addr.cast();
     let flags = flags | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: with this flag nothing that is mapped gets replaced; kernels
@@ -259,7 +259,7 @@ unsafe fn map_exactly(
         return Ok(());
     }
     if found == libc::MAP_FAILED {
-        return Err(refusal());
+        return Err(map_error());
     }
     // SAFETY: just mapped, and known to nobody.
     unsafe { libc::munmap(found, size) };
@@ -267,7 +267,7 @@ unsafe fn map_exactly(
 }
 
 /// Why `mmap` just failed.
-fn refusal() -> MapError {
+fn map_error() -> MapError {
     if errno() == libc::EEXIST { MapError::Taken } else { MapError::NoMemory }
 }
 
@@ -277,8 +277,8 @@ fn refusal() -> MapError {
 /// # Safety
 ///
 /// As [`move_to`].
-unsafe fn move_whole(addr: *mut u8, old: usize, target: *mut u8, new: usize) -> bool {
-    let _kept = Errno::keep();
+unsafe fn move_all(addr: *mut u8, old: usize, target: *mut u8, new: usize) -> bool {
+    let _guard = ErrnoGuard::save();
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
     let wanted: *mut c_void = target.cast();
     // SAFETY: both ranges are the caller's, who is done with the old one.
@@ -298,7 +298,7 @@ unsafe fn move_whole(addr: *mut u8, old: usize, target: *mut u8, new: usize) -> 
 /// # Safety
 ///
 /// The range is ours and nobody uses it again.
-unsafe fn drop_rest(addr: *mut u8, size: usize) {
+unsafe fn release_tail(addr: *mut u8, size: usize) {
     // SAFETY: as above.
     unsafe {
         if !release(addr, size) {

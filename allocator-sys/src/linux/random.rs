@@ -1,9 +1,9 @@
 //! Numbers that cannot be guessed.
 
-use super::errno::Errno;
+use super::errno::ErrnoGuard;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// The step of the sequence that [`mixed`] walks: 2⁶⁴ divided by the golden
+/// The step of the sequence that [`fallback_random`] walks: 2⁶⁴ divided by the golden
 /// ratio, odd.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -11,8 +11,8 @@ const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 /// where the call is forbidden, they are mixed from the random bytes that
 /// the kernel gave the process at its start, the time and an address.
 pub fn random() -> u64 {
-    let _kept = Errno::keep();
-    kernel_random().unwrap_or_else(mixed)
+    let _guard = ErrnoGuard::save();
+    kernel_random().unwrap_or_else(fallback_random)
 }
 
 /// 64 bits from `getrandom`, without waiting.
@@ -26,15 +26,15 @@ fn kernel_random() -> Option<u64> {
 }
 
 /// The next number of a sequence that starts where only this process does.
-fn mixed() -> u64 {
+fn fallback_random() -> u64 {
     static CALLS: AtomicU64 = AtomicU64::new(0);
     let call = CALLS.fetch_add(1, Ordering::Relaxed);
-    let start = start_bytes() ^ nanoseconds().rotate_left(32) ^ (&raw const CALLS) as u64;
-    scramble(start.wrapping_add(call.wrapping_mul(STEP)))
+    let start = auxv_random() ^ monotonic_ns().rotate_left(32) ^ (&raw const CALLS) as u64;
+    splitmix64_finish(start.wrapping_add(call.wrapping_mul(STEP)))
 }
 
 /// The finishing step of the generator splitmix64.
-fn scramble(mut bits: u64) -> u64 {
+fn splitmix64_finish(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
@@ -42,7 +42,7 @@ fn scramble(mut bits: u64) -> u64 {
 
 /// The kernel's random bytes of the process's start, folded; 0 if it gave
 /// none.
-fn start_bytes() -> u64 {
+fn auxv_random() -> u64 {
     // SAFETY: takes a number and looks into the process's own vector.
     let bytes = unsafe { libc::getauxval(libc::AT_RANDOM) } as *const [u64; 2];
     if bytes.is_null() {
@@ -54,7 +54,7 @@ fn start_bytes() -> u64 {
 }
 
 /// The finest time there is, in nanoseconds.
-fn nanoseconds() -> u64 {
+fn monotonic_ns() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes the time into `now`.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
@@ -67,8 +67,8 @@ mod tests {
 
     #[test]
     fn the_fallback_differs_from_call_to_call() {
-        let first = mixed();
-        assert_ne!(first, mixed());
-        assert_ne!(start_bytes(), 0);
+        let first = fallback_random();
+        assert_ne!(first, fallback_random());
+        assert_ne!(auxv_random(), 0);
     }
 }

@@ -1,12 +1,12 @@
 //! Last words.
 
-use super::errno::{Errno, errno};
+use super::errno::{ErrnoGuard, errno};
 use core::ffi::c_long;
 
 /// Writes `text` to standard error, as far as it can be written. No
 /// cancellation point.
 pub fn write_stderr(text: &[u8]) {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     let mut rest = text;
     while !rest.is_empty() {
         match write_some(rest) {

@@ -1,6 +1,6 @@
 //! What of the process's addresses is in memory.
 
-use super::errno::Errno;
+use super::errno::ErrnoGuard;
 use super::file::read_file;
 use super::memory::page_size;
 use core::ffi::CStr;
@@ -22,15 +22,15 @@ pub struct Rss {
 /// The range may be anybody's. `addr` and `size` are multiples of the page
 /// size, and `size` is not 0.
 pub fn resident(addr: *mut u8, size: usize, pages: &mut [u8]) -> bool {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     let count = size.div_ceil(page_size());
     let Some(pages) = pages.get_mut(..count) else { return false };
     // SAFETY: the kernel writes one byte a page of the range, and looks at no
     // contents.
-    let told = unsafe { libc::mincore(addr.cast(), size, pages.as_mut_ptr()) == 0 };
+    let done = unsafe { libc::mincore(addr.cast(), size, pages.as_mut_ptr()) == 0 };
     // The other bits are reserved.
     pages.iter_mut().for_each(|page| *page &= 1);
-    told
+    done
 }
 
 /// Where the kernel tells the sums over all mappings.
@@ -41,15 +41,15 @@ const ROLLUP_MAX: usize = 2048;
 
 /// Physical memory of the process. `None`: the system does not tell.
 pub fn rss() -> Option<Rss> {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     let mut text = [0; ROLLUP_MAX];
     let len = read_file(ROLLUP, &mut text).ok()?;
     let text = text.get(..len)?;
-    Some(Rss { all: line(text, b"Rss:")?, anonymous: line(text, b"Anonymous:")? })
+    Some(Rss { all: field_bytes(text, b"Rss:")?, anonymous: field_bytes(text, b"Anonymous:")? })
 }
 
 /// The bytes that a line tells in KiB.
-fn line(text: &[u8], name: &[u8]) -> Option<usize> {
+fn field_bytes(text: &[u8], name: &[u8]) -> Option<usize> {
     let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))?;
     let digits = line.iter().filter(|byte| byte.is_ascii_digit());
     let kib = digits.fold(0usize, |number, digit| {

@@ -1,7 +1,7 @@
 //! Threads: their names, their ends, and one of our own.
 
 use super::arch;
-use super::errno::Errno;
+use super::errno::ErrnoGuard;
 use core::ffi::{c_int, c_ulong, c_void};
 use core::mem::{self, MaybeUninit};
 use core::ptr;
@@ -28,7 +28,7 @@ const SPREAD: u64 = 0x4f1b_bcdd;
 
 /// Lets another thread run, if one waits for this CPU.
 pub fn yield_now() {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     // SAFETY: takes nothing and touches nothing of ours.
     unsafe { libc::sched_yield() };
 }
@@ -55,7 +55,7 @@ pub fn on_thread_exit(ended: unsafe extern "C" fn(*mut c_void)) -> bool {
     if EXIT_KEY.load(Ordering::Acquire) != 0 {
         return true;
     }
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     let mut key: libc::pthread_key_t = 0;
     // SAFETY: writes the new key into `key`.
     if unsafe { libc::pthread_key_create(&raw mut key, Some(ended)) } != 0 {
@@ -77,7 +77,7 @@ pub fn on_thread_exit(ended: unsafe extern "C" fn(*mut c_void)) -> bool {
     reason = "the C library keeps the value and never looks behind it"
 )]
 pub fn arm_thread_exit(value: *mut c_void) -> bool {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     let Some(key) = EXIT_KEY.load(Ordering::Acquire).checked_sub(1) else {
         return false;
     };
@@ -92,7 +92,7 @@ pub fn arm_thread_exit(value: *mut c_void) -> bool {
 /// The C library may allocate through the process's `malloc` here: the
 /// caller holds no lock of the allocator.
 pub fn start_thread(body: Body) -> bool {
-    let _kept = Errno::keep();
+    let _guard = ErrnoGuard::save();
     let signals = block_signals();
     let started = start_detached(body, HELPER_STACK) || start_detached(body, 0);
     restore_signals(&signals);
@@ -142,40 +142,40 @@ fn restore_signals(mask: &libc::sigset_t) {
 /// Starts a detached thread on a stack of `stack` bytes, or of the default
 /// size where that is 0.
 fn start_detached(body: Body, stack: usize) -> bool {
-    let mut wishes = MaybeUninit::uninit();
-    // SAFETY: initializes `wishes`, or says that it did not.
-    if unsafe { libc::pthread_attr_init(wishes.as_mut_ptr()) } != 0 {
+    let mut attr = MaybeUninit::uninit();
+    // SAFETY: initializes `attr`, or says that it did not.
+    if unsafe { libc::pthread_attr_init(attr.as_mut_ptr()) } != 0 {
         return false;
     }
     // SAFETY: just initialized.
-    let mut wishes = unsafe { wishes.assume_init() };
-    let started = start_wished(&mut wishes, body, stack) == 0;
+    let mut attr = unsafe { attr.assume_init() };
+    let started = start_with_attr(&mut attr, body, stack) == 0;
     // SAFETY: initialized, and not used again.
-    unsafe { libc::pthread_attr_destroy(&raw mut wishes) };
+    unsafe { libc::pthread_attr_destroy(&raw mut attr) };
     started
 }
 
 /// Starts a thread as wished; the error number, 0 for none. A stack size
 /// that the C library refuses shows as an error of the start.
-fn start_wished(wishes: &mut libc::pthread_attr_t, body: Body, stack: usize) -> c_int {
+fn start_with_attr(attr: &mut libc::pthread_attr_t, body: Body, stack: usize) -> c_int {
     let mut thread = MaybeUninit::uninit();
-    // SAFETY: `wishes` is initialized, `thread` takes the new thread's
-    // handle, and `named` gets the function that it expects.
+    // SAFETY: `attr` is initialized, `thread` takes the new thread's
+    // handle, and `set_name_and_run` gets the function that it expects.
     unsafe {
-        let detached = libc::pthread_attr_setdetachstate(wishes, libc::PTHREAD_CREATE_DETACHED);
+        let detached = libc::pthread_attr_setdetachstate(attr, libc::PTHREAD_CREATE_DETACHED);
         if detached != 0 {
             return detached;
         }
         if stack != 0 {
-            libc::pthread_attr_setstacksize(wishes, stack);
+            libc::pthread_attr_setstacksize(attr, stack);
         }
-        libc::pthread_create(thread.as_mut_ptr(), wishes, named, body as *mut c_void)
+        libc::pthread_create(thread.as_mut_ptr(), attr, set_name_and_run, body as *mut c_void)
     }
 }
 
 /// Names the calling thread and goes on with the body that it was given.
-extern "C" fn named(body: *mut c_void) -> *mut c_void {
-    // SAFETY: `start_wished` made the pointer from a function of this type.
+extern "C" fn set_name_and_run(body: *mut c_void) -> *mut c_void {
+    // SAFETY: `start_with_attr` made the pointer from a function of this type.
     let body = unsafe { mem::transmute::<*mut c_void, Body>(body) };
     // SAFETY: the kernel reads the name, which ends in a zero; the body
     // takes a null pointer.

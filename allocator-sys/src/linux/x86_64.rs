@@ -18,7 +18,7 @@ pub(super) fn thread_pointer() -> usize {
 /// Where glibc (2.35 and later) keeps `__rseq_offset`; null elsewhere. The
 /// reference is weak, so that the program starts without the symbol too.
 #[inline]
-pub(super) fn rseq_offset_place() -> *const isize {
+pub(super) fn rseq_offset_ptr() -> *const isize {
     let place: *const isize;
     // SAFETY: reads one entry of the global offset table, which is constant
     // after the program's start.
