@@ -1,5 +1,5 @@
-//! What the crate's documentation promises of each call, asserted on the
-//! system itself and on the fake by one list of cases.
+//! The documented contract of each call. One list of cases runs on the real
+//! system and on the fake.
 
 mod probe;
 

@@ -1,4 +1,4 @@
-//! What only the fake can do: fail on demand, count, and give fixed answers.
+//! Features of the fake alone: failures on demand, call counts and overrides.
 
 mod probe;
 
@@ -10,7 +10,8 @@ use core::sync::atomic::AtomicU32;
 use probe::{fill, free_addresses, holds, is_mapped, is_readable};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The fake's state is the process's: one test at a time, from a clean one.
+/// The state of the fake belongs to the process: tests run one at a time, each
+/// from a clean state.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -19,10 +20,10 @@ fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-/// Fresh memory, filled.
+/// Newly mapped memory, filled with 5.
 fn filled(pages: usize) -> *mut u8 {
     let (at, size) = (free_addresses(pages), pages * probe::page());
-    // SAFETY: whole pages, used as mapped.
+    // SAFETY: whole pages, mapped before they are written.
     unsafe {
         assert_eq!(fake::map_at(at, size), Ok(()));
         fill(at, size, 5);
@@ -30,9 +31,9 @@ fn filled(pages: usize) -> *mut u8 {
     at
 }
 
-/// Gives memory back.
+/// Releases a range.
 fn drop_range(at: *mut u8, pages: usize) {
-    // SAFETY: the tests give what they mapped, once.
+    // SAFETY: the tests release what they mapped, once.
     assert!(unsafe { fake::release(at, pages * probe::page()) });
 }
 
@@ -44,7 +45,7 @@ unsafe extern "C" fn body(value: *mut c_void) -> *mut c_void {
     value
 }
 
-/// Asserts that the listed functions have one signature in both.
+/// Asserts that the listed functions have the same signature in both modules.
 macro_rules! same {
     ($($name:ident: $signature:ty;)*) => {
         $(let _: [$signature; 2] = [real::$name, fake::$name];)*
@@ -52,7 +53,7 @@ macro_rules! same {
 }
 
 #[test]
-fn the_fake_has_the_very_same_signatures() {
+fn the_fake_has_the_same_signatures() {
     same! {
         page_size: fn() -> usize;
         reserve: fn(usize) -> Option<NonNull<u8>>;
@@ -96,7 +97,7 @@ fn a_failed_call_changes_nothing() {
     let (at, free) = (filled(2), free_addresses(2));
     let (mapped, ranges) = (fake::mapped_bytes(), fake::ranges());
     fake::fail_any_nth(1, u64::MAX);
-    // SAFETY: mapped above; nothing is used that was not.
+    // SAFETY: mapped above; nothing else is accessed.
     unsafe {
         assert_eq!(fake::reserve(page), None);
         assert_eq!(fake::map_at(free, page), Err(MapError::NoMemory));
@@ -108,7 +109,7 @@ fn a_failed_call_changes_nothing() {
     }
     assert!(!is_mapped(free));
     assert_eq!((fake::mapped_bytes(), fake::ranges()), (mapped, ranges));
-    // SAFETY: mapped above, and no call did anything.
+    // SAFETY: mapped above, and every call failed.
     assert!(unsafe { holds(at, 2 * page, 5) });
     assert!(!fake::on_thread_exit(ended) && !fake::arm_thread_exit(core::ptr::null_mut()));
     assert!(!fake::on_fork(nothing) && !fake::start_thread(body));
@@ -138,7 +139,7 @@ fn a_failed_move_leaves_both_ranges() {
     let page = probe::page();
     let (at, target) = (filled(1), free_addresses(2));
     fake::fail_nth(Call::MoveTo, 1, 1);
-    // SAFETY: mapped above and reserved here.
+    // SAFETY: mapped above, or reserved here.
     unsafe {
         assert_eq!(fake::reserve_at(target, 2 * page), Ok(()));
         assert!(!fake::move_to(at, page, target, 2 * page));
@@ -212,7 +213,7 @@ fn sums_and_states_follow_the_calls() {
     };
     let at = fake::reserve(8 * page).unwrap().as_ptr();
     assert!(grown([8, 0, 0]));
-    // SAFETY: reserved above; nothing is touched.
+    // SAFETY: reserved above; no memory is accessed.
     unsafe {
         assert!(fake::commit(at, 4 * page) && grown([8, 4, 0]));
         assert!(fake::purge(at, 2 * page) && grown([8, 2, 2]));
@@ -232,7 +233,7 @@ fn sums_and_states_follow_the_calls() {
 }
 
 #[test]
-fn fixed_answers_are_given_until_freed() {
+fn overrides_apply_until_removed() {
     let _alone = alone();
     fake::set_cpu_count(Some(96));
     fake::set_current_cpu(Some(0));
@@ -250,7 +251,7 @@ fn fixed_answers_are_given_until_freed() {
 }
 
 #[test]
-fn larger_pages_can_be_pretended() {
+fn a_larger_page_size_can_be_set() {
     let _alone = alone();
     let page = 64 << 10;
     fake::set_page_size(Some(page));

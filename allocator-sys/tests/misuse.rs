@@ -1,22 +1,24 @@
-//! Each misuse that the fake promises to catch, in a process of its own.
+//! Each kind of misuse that the fake detects, in a process of its own.
 
 use allocator_sys::fake;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-/// The number of the misuse that a process was started for.
+/// Environment variable with the index of the misuse that a process has to
+/// commit.
 const CASE: &str = "STRATA_TEST_MISUSE";
 
-/// A misuse of three committed pages at the address, and what is to be said.
+/// A misuse of three committed pages at the given address, and the expected
+/// message.
 type Case = (fn(*mut u8), &'static str);
 
-/// Has unsafe calls as a case.
+/// Wraps unsafe calls as a case.
 macro_rules! case {
     ($message:literal, |$at:ident, $page:ident| $misuse:expr) => {
         (
             |$at| {
                 let $page = fake::page_size();
-                // SAFETY: none: the process ends before harm is done.
+                // SAFETY: none: the process ends before the call takes effect.
                 let _ = unsafe { $misuse };
             },
             $message,
@@ -26,39 +28,56 @@ macro_rules! case {
 
 const CASES: &[Case] = &[
     (|_| _ = fake::reserve(0), "reserve(0x0, 0x0): the size is 0"),
-    (|_| _ = fake::reserve(100), "the size is no page multiple"),
-    case!("the address is no page multiple", |at, page| fake::purge(at.wrapping_add(8), page)),
+    (|_| _ = fake::reserve(100), "the size is not page-aligned"),
+    case!("the address is not page-aligned", |at, page| fake::purge(at.wrapping_add(8), page)),
     case!("the range wraps around", |at, page| fake::purge(at, usize::MAX - page + 1)),
-    case!("not all of it is mapped", |at, page| fake::purge(at, 4 * page)),
-    case!("not all of it is mapped", |at, page| fake::purge(at.wrapping_sub(page), 2 * page)),
-    case!("not all of it is mapped", |at, page| fake::commit(at.wrapping_add(3 * page), page)),
-    case!("not all of it is mapped", |at, page| fake::protect(at, 4 * page)),
-    case!("not all of it is mapped", |at, page| fake::advise_huge(at, 4 * page, true)),
-    case!("not all of it is mapped", |at, page| fake::release(at, 4 * page)),
-    case!("not all of it is mapped", |at, page| {
+    case!("the range is not completely mapped", |at, page| fake::purge(at, 4 * page)),
+    case!("the range is not completely mapped", |at, page| fake::purge(
+        at.wrapping_sub(page),
+        2 * page
+    )),
+    case!("the range is not completely mapped", |at, page| fake::commit(
+        at.wrapping_add(3 * page),
+        page
+    )),
+    case!("the range is not completely mapped", |at, page| fake::protect(at, 4 * page)),
+    case!("the range is not completely mapped", |at, page| fake::advise_huge(at, 4 * page, true)),
+    case!("the range is not completely mapped", |at, page| fake::release(at, 4 * page)),
+    case!("the range is not completely mapped", |at, page| {
         fake::release(at.wrapping_add(page), page);
         fake::release(at.wrapping_add(page), page)
     }),
-    case!("some of it is ours already", |at, page| fake::map_at(at.wrapping_sub(page), 2 * page)),
-    case!("some of it is ours already", |at, page| fake::reserve_at(at.wrapping_add(page), page)),
+    case!("part of the range is already owned", |at, page| fake::map_at(
+        at.wrapping_sub(page),
+        2 * page
+    )),
+    case!("part of the range is already owned", |at, page| fake::reserve_at(
+        at.wrapping_add(page),
+        page
+    )),
     case!("the address is null", |at, page| fake::map_at(at.wrapping_sub(at as usize), page)),
-    case!("not all of it is committed", |at, page| fake::resize(at, 4 * page, page)),
-    case!("not all of it is committed", |at, page| {
+    case!("the range is not completely committed", |at, page| fake::resize(at, 4 * page, page)),
+    case!("the range is not completely committed", |at, page| {
         fake::protect(at, page);
         fake::resize(at, 3 * page, page)
     }),
-    case!("not all of it is committed", |at, page| {
+    case!("the range is not completely committed", |at, page| {
         fake::release(at, page);
         fake::move_to(at, page, fake::reserve(page).unwrap().as_ptr(), page)
     }),
-    case!("not all of the target is reserved", |at, page| {
+    case!("the target is not completely reserved", |at, page| {
         let target = fake::reserve(page).unwrap().as_ptr();
         fake::move_to(at, page, target, 1 << 40)
     }),
-    case!("onto itself", |at, page| fake::move_to(at, 2 * page, at.wrapping_add(page), page)),
+    case!("the target overlaps the source", |at, page| fake::move_to(
+        at,
+        2 * page,
+        at.wrapping_add(page),
+        page
+    )),
 ];
 
-/// Commits the misuse that this process was started for, if any.
+/// Commits the misuse given in the environment, if any.
 #[test]
 fn the_misuse() {
     let Ok(case) = std::env::var(CASE) else {
@@ -67,7 +86,7 @@ fn the_misuse() {
     let page = fake::page_size();
     let at = fake::reserve(5 * page).unwrap().as_ptr();
     let middle = at.wrapping_add(page);
-    // SAFETY: parts of what was reserved.
+    // SAFETY: parts of the reserved range.
     unsafe {
         assert!(fake::release(at, page) && fake::release(at.wrapping_add(4 * page), page));
         assert!(fake::commit(middle, 3 * page));

@@ -1,12 +1,12 @@
-//! What can only be seen from outside of a process, or in a fresh one: each
-//! case runs alone in a process of its own.
+//! Behaviour that needs a fresh process or can only be observed from outside:
+//! each case runs in a process of its own.
 
 mod probe;
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
-/// The case that a process was started for.
+/// Environment variable with the case that a process has to run.
 const CASE: &str = "STRATA_TEST_CASE";
 
 /// Runs one case of [`the_case`] in a fresh process.
@@ -16,12 +16,12 @@ fn run(case: &str) -> Output {
     command.env(CASE, case).output().unwrap()
 }
 
-/// Runs the case that this process was started for, if any.
+/// Runs the case given in the environment, if any.
 #[test]
 fn the_case() {
     match std::env::var(CASE).as_deref() {
         Ok("abort") => {
-            allocator_sys::write_stderr("last words: gräßlich\n".as_bytes());
+            allocator_sys::write_stderr("message: gräßlich\n".as_bytes());
             allocator_sys::abort();
         }
         Ok("closed") => write_to_closed_stderr(),
@@ -32,20 +32,20 @@ fn the_case() {
     }
 }
 
-/// Nothing happens where there is no standard error.
+/// Writing to a closed standard error has no effect.
 fn write_to_closed_stderr() {
-    // SAFETY: nobody else uses the descriptor in this process.
+    // SAFETY: no one else uses the descriptor in this process.
     unsafe { libc::close(libc::STDERR_FILENO) };
-    probe::errno_kept(|| allocator_sys::write_stderr(b"unheard"));
+    probe::errno_kept(|| allocator_sys::write_stderr(b"lost"));
 }
 
-/// Without a function for the ends of threads there is nothing to arm.
+/// Arming fails as long as no exit function is registered.
 fn arm_too_early() {
     let value = std::ptr::dangling_mut();
     assert!(!probe::errno_kept(|| allocator_sys::arm_thread_exit(value)));
 }
 
-/// The limit is told, and enforced by the system.
+/// The limit is reported, and enforced by the system.
 fn run_into_the_limit() {
     let bytes = 4 << 30;
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
@@ -61,7 +61,8 @@ fn run_into_the_limit() {
     assert_eq!(mapped, Err(allocator_sys::MapError::NoMemory));
 }
 
-/// Without a descriptor to be had no file seems absent; and none is kept open.
+/// When descriptors run out, a file does not count as absent, and no descriptor
+/// leaks.
 fn use_up_descriptors() {
     let mut text = [0; 64];
     let mut read = || probe::errno_kept(|| allocator_sys::read_file(c"/proc/self/comm", &mut text));
@@ -81,11 +82,11 @@ fn use_up_descriptors() {
 }
 
 #[test]
-fn last_words_are_heard_before_the_abort() {
+fn messages_are_written_before_the_abort() {
     let output = run("abort");
     assert_eq!(output.status.signal(), Some(libc::SIGABRT));
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("last words: gräßlich\n"), "{text}");
+    assert!(text.contains("message: gräßlich\n"), "{text}");
 }
 
 #[test]

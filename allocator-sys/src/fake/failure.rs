@@ -1,9 +1,9 @@
-//! Which calls were made, and which are to fail.
+//! Call counts and failure injection.
 
 use crate::linux::MapError;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// A function of the contract that is counted.
+/// A function of the contract whose calls are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     /// `reserve`: fails with `None`.
@@ -48,10 +48,10 @@ pub enum Call {
     FutexWake,
 }
 
-/// How many kinds of calls there are.
+/// Number of kinds of calls.
 const CALLS: usize = Call::FutexWake as usize + 1;
 
-/// The calls of one kind so far, and those to fail.
+/// The call count of one kind and its planned failures.
 struct Plan {
     /// Calls so far.
     made: AtomicU64,
@@ -66,26 +66,26 @@ static ANY: Plan = Plan::new();
 static MAP_TAKEN: AtomicBool = AtomicBool::new(false);
 
 impl Plan {
-    /// No calls yet and none to fail.
+    /// No calls so far, no failures planned.
     const fn new() -> Self {
         Self { made: AtomicU64::new(0), first: AtomicU64::new(0), end: AtomicU64::new(0) }
     }
 
-    /// Counts one call. True: it is planned to fail.
+    /// Counts one call. Returns true if that call is planned to fail.
     fn count_and_check(&self) -> bool {
         let call = self.made.fetch_add(1, Ordering::Relaxed) + 1;
         let first = self.first.load(Ordering::Relaxed);
         (first..self.end.load(Ordering::Relaxed)).contains(&call)
     }
 
-    /// Has the `n`-th call from now fail, and those after it, `count` in all.
+    /// Makes `count` calls fail, starting with the `n`-th from now.
     fn schedule(&self, n: u64, count: u64) {
         let first = self.made().saturating_add(n.max(1));
         self.end.store(first.saturating_add(count), Ordering::Relaxed);
         self.first.store(first, Ordering::Relaxed);
     }
 
-    /// Has no more calls fail.
+    /// Cancels the planned failures.
     fn clear(&self) {
         self.end.store(0, Ordering::Relaxed);
     }
@@ -102,7 +102,7 @@ impl Call {
         self.plan().count_and_check();
     }
 
-    /// Counts the call. True: it is to fail.
+    /// Counts the call. Returns true if it has to fail.
     pub(super) fn count_and_inject(self) -> bool {
         let planned = self.plan().count_and_check();
         ANY.count_and_check() || planned
@@ -134,44 +134,44 @@ impl Call {
         }
     }
 
-    /// Its count and its failures.
+    /// The plan of this kind of call.
     fn plan(self) -> &'static Plan {
         &PLANS[self as usize]
     }
 }
 
-/// Has the `n`-th call of that kind from now fail (1, or 0, is the next one),
-/// and those that follow it, `count` calls in all. Replaces what was set for
-/// that kind before, and has no effect on a kind that never fails.
+/// Makes `count` calls of one kind fail, starting with the `n`-th from now (1
+/// or 0 is the next call). Replaces an earlier plan for that kind. Has no
+/// effect on a kind that never fails.
 pub fn fail_nth(call: Call, n: u64, count: u64) {
     call.plan().schedule(n, count);
 }
 
-/// As [`fail_nth`], counting the calls of all kinds that can fail together.
+/// Same as [`fail_nth`], counting all calls that can fail, whatever their kind.
 pub fn fail_any_nth(n: u64, count: u64) {
     ANY.schedule(n, count);
 }
 
-/// Has `map_at` and `reserve_at` report `error` where they fail on demand;
-/// [`MapError::NoMemory`] unless set.
+/// Sets the error that `map_at` and `reserve_at` return when they fail on
+/// demand. The default is [`MapError::NoMemory`].
 pub fn set_map_error(error: MapError) {
     MAP_TAKEN.store(error == MapError::Taken, Ordering::Relaxed);
 }
 
-/// Has no more calls fail, and frees the error of [`set_map_error`]. The
-/// counts of [`calls`] stay.
+/// Cancels all planned failures and resets the error set by [`set_map_error`].
+/// The counts of [`calls`] are kept.
 pub fn clear_failures() {
     PLANS.iter().for_each(Plan::clear);
     ANY.clear();
     set_map_error(MapError::NoMemory);
 }
 
-/// How many calls of that kind there were, failures among them.
+/// Number of calls of that kind so far, including failed ones.
 pub fn calls(call: Call) -> u64 {
     call.plan().made()
 }
 
-/// What `map_at` and `reserve_at` report where they fail on demand.
+/// The error that `map_at` and `reserve_at` return when they fail on demand.
 pub(super) fn map_error() -> MapError {
     if MAP_TAKEN.load(Ordering::Relaxed) { MapError::Taken } else { MapError::NoMemory }
 }

@@ -1,44 +1,44 @@
-//! A lock that spins, and that `fork` can hold.
+//! A spin lock that can be held across `fork`.
 
 use crate::linux;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// A value for one thread at a time.
+/// A value protected by a spin lock.
 pub(super) struct SpinLock<T> {
     held: AtomicBool,
     value: UnsafeCell<T>,
 }
 
-/// The value, until dropped.
+/// Access to the value. Dropping it unlocks.
 pub(super) struct SpinGuard<'a, T> {
     lock: &'a SpinLock<T>,
 }
 
-// SAFETY: the value is reached by one thread at a time only.
+// SAFETY: the lock gives one thread at a time access to the value.
 unsafe impl<T: Send> Sync for SpinLock<T> {}
 
 impl<T> SpinLock<T> {
-    /// A free lock around `value`.
+    /// An unlocked lock around `value`.
     pub(super) const fn new(value: T) -> Self {
         Self { held: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
-    /// Waits for the value.
+    /// Locks and returns access to the value.
     pub(super) fn lock(&self) -> SpinGuard<'_, T> {
         self.acquire();
         SpinGuard { lock: self }
     }
 
-    /// Waits for the lock and takes it without a guard.
+    /// Locks without a guard.
     pub(super) fn acquire(&self) {
         while self.held.swap(true, Ordering::Acquire) {
             linux::yield_now();
         }
     }
 
-    /// Frees the lock; only for who holds it.
+    /// Unlocks. The caller holds the lock.
     pub(super) fn unlock(&self) {
         self.held.store(false, Ordering::Release);
     }

@@ -1,4 +1,4 @@
-//! The calls on memory, each held against the table.
+//! The memory calls, each checked against the table of owned ranges.
 
 use super::answer::page_size;
 use super::failure::{Call, map_error};
@@ -8,10 +8,11 @@ use super::table::{Full, State, Table};
 use crate::linux::{self, MapError};
 use core::ptr::NonNull;
 
-/// What is ours. Held across the system's own call, so that the two agree.
+/// The owned ranges. The lock is held across the real system call, so that the
+/// table and the system agree.
 static TABLE: SpinLock<Table> = SpinLock::new(Table::new());
 
-/// A range that a call is about.
+/// The range that a call was given.
 #[derive(Clone, Copy)]
 struct Span {
     call: Call,
@@ -20,73 +21,76 @@ struct Span {
 }
 
 impl Span {
-    /// A range of whole pages within the address space, or the process ends.
+    /// Checks that the range consists of whole pages within the address space;
+    /// aborts otherwise.
     fn checked(call: Call, addr: *mut u8, size: usize) -> Self {
         let start = addr as usize;
         let span = Self { call, start, size };
         let page = page_size();
         span.require(size != 0, "the size is 0");
-        span.require(size.is_multiple_of(page), "the size is no page multiple");
-        span.require(start.is_multiple_of(page), "the address is no page multiple");
+        span.require(size.is_multiple_of(page), "the size is not page-aligned");
+        span.require(start.is_multiple_of(page), "the address is not page-aligned");
         span.require(start.checked_add(size).is_some(), "the range wraps around");
         span
     }
 
-    /// The address behind it.
+    /// The first address after the range.
     fn end(self) -> usize {
         self.start + self.size
     }
 
-    /// Ends the process unless the contract was `kept`.
+    /// Aborts unless `kept`: the contract holds.
     fn require(self, kept: bool, how: &str) {
         if !kept {
             abort_on_misuse(self.call, self.start, self.size, how);
         }
     }
 
-    /// All of it is ours and in a state that `fits`, or the process ends.
+    /// Aborts unless all of the range is owned and in a state for which `fits`
+    /// holds.
     fn require_all(self, table: &Table, fits: impl Fn(State) -> bool, how: &str) {
         self.require(table.all(self.start, self.end(), fits), how);
     }
 
-    /// None of it is ours in a state that `breaks`, or the process ends.
+    /// Aborts if part of the range is owned and in a state for which `breaks`
+    /// holds.
     fn require_none(self, table: &Table, breaks: impl Fn(State) -> bool, how: &str) {
         self.require(!table.any(self.start, self.end(), breaks), how);
     }
 
-    /// All of it is ours, or the process ends.
+    /// Aborts unless all of the range is owned.
     fn require_mapped(self, table: &Table) {
-        self.require_all(table, |_| true, "not all of it is mapped");
+        self.require_all(table, |_| true, "the range is not completely mapped");
     }
 
-    /// All of it can be read and written, or the process ends.
+    /// Aborts unless all of the range is readable and writable.
     fn require_accessible(self, table: &Table) {
-        self.require_all(table, is_accessible, "not all of it is committed");
+        self.require_all(table, is_accessible, "the range is not completely committed");
     }
 
-    /// Notes a new state of all of it.
+    /// Records a new state for all of the range.
     fn set(self, table: &mut Table, state: State) {
         self.require_room(table.set(self.start, self.end(), state));
     }
 
-    /// Notes that it is no longer ours.
+    /// Removes the range from the table.
     fn clear(self, table: &mut Table) {
         self.require_room(table.clear(self.start, self.end()));
     }
 
-    /// Notes a new state of each part of it.
+    /// Records a new state for each part of the range.
     fn update(self, table: &mut Table, next: impl Fn(State) -> State) {
         self.require_room(table.update(self.start, self.end(), next));
     }
 
-    /// Ends the process when the table had no room. No misuse of the caller,
-    /// but nothing could be checked any more.
+    /// Aborts if the table was full. This is not misuse by the caller, but
+    /// nothing could be checked from here on.
     fn require_room(self, update: Result<(), Full>) {
-        self.require(update.is_ok(), "more ranges than the fake can keep");
+        self.require(update.is_ok(), "too many ranges for the fake");
     }
 }
 
-/// As [`crate::reserve`].
+/// Same as [`crate::reserve`].
 pub fn reserve(size: usize) -> Option<NonNull<u8>> {
     let mut table = lock_table();
     let wanted = Span::checked(Call::Reserve, core::ptr::null_mut(), size);
@@ -99,16 +103,16 @@ pub fn reserve(size: usize) -> Option<NonNull<u8>> {
     Some(found)
 }
 
-/// As [`crate::commit`].
+/// Same as [`crate::commit`].
 ///
 /// # Safety
 ///
-/// As there.
+/// See [`crate::commit`].
 pub unsafe fn commit(addr: *mut u8, size: usize) -> bool {
     let mut table = lock_table();
     let span = Span::checked(Call::Commit, addr, size);
     span.require_mapped(&table);
-    // SAFETY: the range is ours.
+    // SAFETY: the range is owned.
     let done = !span.call.count_and_inject() && unsafe { linux::commit(addr, size) };
     if done {
         span.set(&mut table, State::Committed);
@@ -116,46 +120,46 @@ pub unsafe fn commit(addr: *mut u8, size: usize) -> bool {
     done
 }
 
-/// As [`crate::map_at`].
+/// Same as [`crate::map_at`].
 ///
 /// # Errors
 ///
-/// As there.
+/// See [`crate::map_at`].
 ///
 /// # Safety
 ///
-/// As there.
+/// See [`crate::map_at`].
 pub unsafe fn map_at(addr: *mut u8, size: usize) -> Result<(), MapError> {
-    // SAFETY: nothing is replaced.
+    // SAFETY: no existing mapping is replaced.
     let map = || unsafe { linux::map_at(addr, size) };
     map_new(Call::MapAt, addr, size, map, State::Committed)
 }
 
-/// As [`crate::reserve_at`].
+/// Same as [`crate::reserve_at`].
 ///
 /// # Errors
 ///
-/// As there.
+/// See [`crate::reserve_at`].
 ///
 /// # Safety
 ///
-/// As there.
+/// See [`crate::reserve_at`].
 pub unsafe fn reserve_at(addr: *mut u8, size: usize) -> Result<(), MapError> {
-    // SAFETY: nothing is replaced.
+    // SAFETY: no existing mapping is replaced.
     let map = || unsafe { linux::reserve_at(addr, size) };
     map_new(Call::ReserveAt, addr, size, map, State::Reserved)
 }
 
-/// As [`crate::purge`].
+/// Same as [`crate::purge`].
 ///
 /// # Safety
 ///
-/// As there.
+/// See [`crate::purge`].
 pub unsafe fn purge(addr: *mut u8, size: usize) -> bool {
     let mut table = lock_table();
     let span = Span::checked(Call::Purge, addr, size);
     span.require_mapped(&table);
-    // SAFETY: the range is ours, and the caller needs no contents.
+    // SAFETY: the range is owned, and the caller does not need its contents.
     let done = !span.call.count_and_inject() && unsafe { linux::purge(addr, size) };
     if done {
         span.update(&mut table, after_purge);
@@ -163,16 +167,16 @@ pub unsafe fn purge(addr: *mut u8, size: usize) -> bool {
     done
 }
 
-/// As [`crate::release`].
+/// Same as [`crate::release`].
 ///
 /// # Safety
 ///
-/// As there.
+/// See [`crate::release`].
 pub unsafe fn release(addr: *mut u8, size: usize) -> bool {
     let mut table = lock_table();
     let span = Span::checked(Call::Release, addr, size);
     span.require_mapped(&table);
-    // SAFETY: the range is ours, and the caller is done with it.
+    // SAFETY: the range is owned, and the caller does not use it again.
     let done = !span.call.count_and_inject() && unsafe { linux::release(addr, size) };
     if done {
         span.clear(&mut table);
@@ -180,16 +184,16 @@ pub unsafe fn release(addr: *mut u8, size: usize) -> bool {
     done
 }
 
-/// As [`crate::protect`].
+/// Same as [`crate::protect`].
 ///
 /// # Safety
 ///
-/// As there.
+/// See [`crate::protect`].
 pub unsafe fn protect(addr: *mut u8, size: usize) -> bool {
     let mut table = lock_table();
     let span = Span::checked(Call::Protect, addr, size);
     span.require_mapped(&table);
-    // SAFETY: the range is ours, and the caller does not touch it.
+    // SAFETY: the range is owned, and the caller does not access it.
     let done = !span.call.count_and_inject() && unsafe { linux::protect(addr, size) };
     if done {
         span.update(&mut table, after_protect);
@@ -197,17 +201,17 @@ pub unsafe fn protect(addr: *mut u8, size: usize) -> bool {
     done
 }
 
-/// As [`crate::resize`].
+/// Same as [`crate::resize`].
 ///
 /// # Safety
 ///
-/// As there.
+/// See [`crate::resize`].
 pub unsafe fn resize(addr: *mut u8, old: usize, new: usize) -> bool {
     let mut table = lock_table();
     let before = Span::checked(Call::Resize, addr, old);
     let after = Span::checked(Call::Resize, addr, new);
     before.require_accessible(&table);
-    // SAFETY: the range is ours, and nothing else is replaced.
+    // SAFETY: the range is owned, and no other mapping is replaced.
     let done = !before.call.count_and_inject() && unsafe { linux::resize(addr, old, new) };
     if done {
         note_resized(&mut table, before, after);
@@ -215,21 +219,21 @@ pub unsafe fn resize(addr: *mut u8, old: usize, new: usize) -> bool {
     done
 }
 
-/// As [`crate::move_to`].
+/// Same as [`crate::move_to`].
 ///
 /// # Safety
 ///
-/// As there.
+/// See [`crate::move_to`].
 pub unsafe fn move_to(addr: *mut u8, old: usize, target: *mut u8, new: usize) -> bool {
     let mut table = lock_table();
     let source = Span::checked(Call::MoveTo, addr, old);
     let target = Span::checked(Call::MoveTo, target, new);
     source.require_accessible(&table);
-    target.require(are_apart(source, target), "onto itself");
+    target.require(are_apart(source, target), "the target overlaps the source");
     target.require_all(
         &table,
         |state| state == State::Reserved,
-        "not all of the target is reserved",
+        "the target is not completely reserved",
     );
     let done = !source.call.count_and_inject() && move_range(source, target);
     if done {
@@ -239,25 +243,25 @@ pub unsafe fn move_to(addr: *mut u8, old: usize, target: *mut u8, new: usize) ->
     done
 }
 
-/// As [`crate::advise_huge`].
+/// Same as [`crate::advise_huge`].
 ///
 /// # Safety
 ///
-/// As there.
+/// See [`crate::advise_huge`].
 pub unsafe fn advise_huge(addr: *mut u8, size: usize, yes: bool) {
     let table = lock_table();
     let span = Span::checked(Call::AdviseHuge, addr, size);
     span.require_mapped(&table);
     span.call.count();
-    // SAFETY: the range is ours.
+    // SAFETY: the range is owned.
     unsafe { linux::advise_huge(addr, size, yes) };
 }
 
-/// As [`crate::collapse`].
+/// Same as [`crate::collapse`].
 ///
 /// # Safety
 ///
-/// As there.
+/// See [`crate::collapse`].
 pub unsafe fn collapse(addr: *mut u8, size: usize) -> bool {
     let table = lock_table();
     let span = Span::checked(Call::Collapse, addr, size);
@@ -265,29 +269,29 @@ pub unsafe fn collapse(addr: *mut u8, size: usize) -> bool {
     if span.call.count_and_inject() {
         return false;
     }
-    // SAFETY: the range is ours.
+    // SAFETY: the range is owned.
     unsafe { linux::collapse(addr, size) }
 }
 
-/// As [`crate::resident`]. A page that was said to be larger than the system's
-/// is in memory where any part of it is.
+/// Same as [`crate::resident`]. If the page size is overridden, a page counts
+/// as resident if any part of it is.
 pub fn resident(addr: *mut u8, size: usize, pages: &mut [u8]) -> bool {
-    /// Pages of the system's in the largest page there is.
+    /// Number of system pages in the largest possible page.
     const MOST: usize = 16;
     let page = page_size();
     let Some(pages) = pages.get_mut(..size.div_ceil(page)) else { return false };
-    for (index, told) in pages.iter_mut().enumerate() {
+    for (index, resident) in pages.iter_mut().enumerate() {
         let mut parts = [0; MOST];
         if !linux::resident(addr.wrapping_add(index * page), page, &mut parts) {
             return false;
         }
-        *told = u8::from(parts.contains(&1));
+        *resident = u8::from(parts.contains(&1));
     }
     true
 }
 
 /// Bytes that are mapped: those of `reserve`, `map_at`, `reserve_at` and of
-/// growth, without those that were released.
+/// growth, minus what was released.
 pub fn mapped_bytes() -> usize {
     lock_table().bytes(|_| true)
 }
@@ -302,54 +306,54 @@ pub fn purged_bytes() -> usize {
     lock_table().bytes(|state| state == State::Purged)
 }
 
-/// Ranges that are apart from each other or in different states: a measure
-/// of how the system's own table has to be split up.
+/// Number of separate ranges, where adjacent ranges in different states count
+/// as separate. A measure of how many mappings the kernel needs.
 pub fn ranges() -> usize {
     lock_table().len()
 }
 
-/// The state of the page at `addr`; `None`: not ours.
+/// The state of the page at `addr`, or `None` if it is not owned.
 pub fn state_of(addr: *const u8) -> Option<State> {
     lock_table().state(addr as usize)
 }
 
-/// Holds the table across a `fork`, so that the child finds it whole.
+/// Locks the table before a `fork`, so that the child finds it consistent.
 pub(super) extern "C" fn before_fork() {
     TABLE.acquire();
 }
 
-/// Frees the table again, on either side.
+/// Unlocks the table after the `fork`, in the parent or the child.
 pub(super) extern "C" fn after_fork() {
     TABLE.unlock();
 }
 
-/// The table.
+/// Locks the table.
 fn lock_table() -> SpinGuard<'static, Table> {
     TABLE.lock()
 }
 
-/// Can pages in this state be read and written?
+/// Whether pages in this state are readable and writable.
 fn is_accessible(state: State) -> bool {
     matches!(state, State::Committed | State::Purged)
 }
 
-/// The state after a purge.
+/// The state after `purge`.
 fn after_purge(state: State) -> State {
     if is_accessible(state) { State::Purged } else { State::Reserved }
 }
 
-/// The state after a protection: where there are no contents, there are none
-/// to keep.
+/// The state after `protect`. A reserved page stays reserved, as it has no
+/// contents to keep.
 fn after_protect(state: State) -> State {
     if state == State::Reserved { State::Reserved } else { State::Protected }
 }
 
-/// Have two ranges no byte in common?
+/// Whether two ranges do not overlap.
 fn are_apart(one: Span, other: Span) -> bool {
     one.end() <= other.start || other.end() <= one.start
 }
 
-/// Maps something new by `map`, and notes its state.
+/// Creates a new mapping by calling `map`, and records its state.
 fn map_new(
     call: Call,
     addr: *mut u8,
@@ -360,7 +364,7 @@ fn map_new(
     let mut table = lock_table();
     let span = Span::checked(call, addr, size);
     span.require(!addr.is_null(), "the address is null");
-    span.require_none(&table, |_| true, "some of it is ours already");
+    span.require_none(&table, |_| true, "part of the range is already owned");
     if call.count_and_inject() {
         return Err(map_error());
     }
@@ -369,14 +373,15 @@ fn map_new(
     Ok(())
 }
 
-/// Moves the one range onto the other.
+/// Moves the source range onto the target.
 fn move_range(source: Span, target: Span) -> bool {
     let (from, to) = (source.start as *mut u8, target.start as *mut u8);
-    // SAFETY: both ranges are ours, and the caller is done with the source.
+    // SAFETY: both ranges are owned, and the caller does not use the source
+    // again.
     unsafe { linux::move_to(from, source.size, to, target.size) }
 }
 
-/// Notes the part that a range gained or lost at its end.
+/// Records the part that a range gained or lost at its end.
 fn note_resized(table: &mut Table, before: Span, after: Span) {
     let tail = Span {
         start: before.end().min(after.end()),
@@ -390,8 +395,7 @@ fn note_resized(table: &mut Table, before: Span, after: Span) {
     }
 }
 
-/// Takes addresses, aligned to pages even where those were said to be larger
-/// than they are.
+/// Reserves addresses, aligned to the page size even if that is overridden.
 fn reserve_aligned(size: usize) -> Option<NonNull<u8>> {
     let slack = page_size().saturating_sub(linux::page_size());
     let found = linux::reserve(size.checked_add(slack)?)?;
@@ -402,10 +406,10 @@ fn reserve_aligned(size: usize) -> Option<NonNull<u8>> {
     NonNull::new(start)
 }
 
-/// Gives addresses back that nobody knows.
+/// Releases addresses that were not handed out.
 fn drop_slack(addr: *mut u8, size: usize) {
     if size != 0 {
-        // SAFETY: just reserved, and known to nobody.
+        // SAFETY: just reserved, and not known to anyone else.
         unsafe { linux::release(addr, size) };
     }
 }

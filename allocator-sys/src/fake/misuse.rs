@@ -1,10 +1,10 @@
-//! The end of a process that broke the contract.
+//! Reporting a violation of the contract.
 
 use super::failure::Call;
 use crate::linux;
 use core::fmt::{self, Write};
 
-/// A line of text of limited length; the rest is cut off.
+/// A line of text of limited length; excess text is cut off.
 struct Line {
     text: [u8; 256],
     len: usize,
@@ -20,10 +20,11 @@ impl Write for Line {
     }
 }
 
-/// Writes which call broke the contract, on which range and how, and aborts.
+/// Writes which call violated the contract, with its range and the reason, and
+/// aborts.
 pub(super) fn abort_on_misuse(call: Call, start: usize, size: usize, how: &str) -> ! {
     let mut line = Line { text: [0; 256], len: 0 };
-    // A line never refuses text.
+    // Writing to a `Line` cannot fail.
     let _ = writeln!(
         line,
         "allocator-sys fake: misuse: {}({start:#x}, {size:#x}): {how}",

@@ -1,26 +1,27 @@
-//! The same contract, checked, with failures on demand.
+//! A checked implementation of the same contract, with failures on demand.
 //!
-//! Every function of the crate is here once more under the same signature.
-//! Memory comes from the real system, so it can be used, and every call on
-//! memory is held against a table of what was handed out before. A misuse
-//! writes one line to standard error, which begins with
-//! `allocator-sys fake: misuse:`, and ends the process with `SIGABRT`:
+//! Every function of the crate exists here with the same signature. Memory
+//! comes from the real system and is usable, and every memory call is checked
+//! against a table of the owned ranges. Misuse writes one line to standard
+//! error, which begins with `allocator-sys fake: misuse:`, and ends the process
+//! with `SIGABRT`. Misuse is:
 //!
-//! - a size of 0, an address or a size that is not a multiple of the page
-//!   size, a range past the end of the address space;
+//! - a size of 0, an address or a size that is not a multiple of the page size,
+//!   a range that extends past the end of the address space;
 //! - `commit`, `purge`, `release`, `protect`, `advise_huge` on a range that is
-//!   not mapped in full, hence also a second `release`;
-//! - `map_at`, `reserve_at` over a range that is ours in part;
-//! - `resize`, `move_to` of a range that is not committed in full;
-//! - `move_to` onto a range that is not reserved in full, or onto itself.
+//!   not completely mapped, hence also a second `release`;
+//! - `map_at`, `reserve_at` over a range that is partly owned;
+//! - `resize`, `move_to` of a range that is not completely committed;
+//! - `move_to` onto a range that is not completely reserved, or onto itself.
 //!
-//! [`fail_nth`] and [`fail_any_nth`] make calls fail: such a call changes
-//! nothing and reports what the real one reports. The calls about threads,
-//! time and CPUs go through to the system; `set_…` gives some of them a fixed
-//! answer.
+//! [`fail_nth`] and [`fail_any_nth`] make calls fail. A failed call changes
+//! nothing and returns what the real one returns on failure. Calls about
+//! threads, time and CPUs are passed on to the system; `set_…` overrides the
+//! answer of some of them.
 //!
-//! Nothing here allocates. The state is one for the whole process, so tests
-//! that set failures or answers, or compare sums, run one at a time.
+//! Nothing here allocates. The state belongs to the whole process, so tests
+//! that set failures or overrides, or compare byte counts, must run one at a
+//! time.
 
 mod lock;
 

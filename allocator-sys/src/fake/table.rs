@@ -1,22 +1,22 @@
-//! What is mapped, range by range.
+//! The table of owned ranges.
 
-/// What a page of ours is.
+/// State of an owned page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// No access and no contents.
     Reserved,
     /// Readable and writable.
     Committed,
-    /// Readable and writable, zero when it was purged.
+    /// Readable and writable; was zero when it was purged.
     Purged,
-    /// No access; the contents stay.
+    /// No access; the contents are kept.
     Protected,
 }
 
-/// How many ranges there can be.
+/// Maximum number of ranges.
 pub(super) const CAPACITY: usize = 1 << 15;
 
-/// Pages in a row that are in the same state.
+/// Consecutive pages in the same state.
 #[derive(Clone, Copy)]
 struct Range {
     start: usize,
@@ -24,25 +24,24 @@ struct Range {
     state: State,
 }
 
-/// No room for another range.
+/// The table has no room for another range.
 #[derive(Debug)]
 pub(super) struct Full;
 
-/// The ranges that are ours, in order, apart from each other or in different
-/// states.
+/// The owned ranges in address order. Adjacent ranges are in different states.
 pub(super) struct Table {
     ranges: [Range; CAPACITY],
     len: usize,
 }
 
 impl Table {
-    /// Nothing is ours.
+    /// An empty table.
     pub(super) const fn new() -> Self {
         let none = Range { start: 0, end: 0, state: State::Reserved };
         Self { ranges: [none; CAPACITY], len: 0 }
     }
 
-    /// Is all of it ours, and in a state that `fits`?
+    /// Whether all of the range is owned and in a state for which `fits` holds.
     pub(super) fn all(&self, start: usize, end: usize, fits: impl Fn(State) -> bool) -> bool {
         let mut covered = start;
         for range in self.overlapping(start, end) {
@@ -54,28 +53,29 @@ impl Table {
         covered >= end
     }
 
-    /// Is some of it ours, in a state that `fits`?
+    /// Whether part of the range is owned and in a state for which `fits`
+    /// holds.
     pub(super) fn any(&self, start: usize, end: usize, fits: impl Fn(State) -> bool) -> bool {
         self.overlapping(start, end).iter().any(|r| fits(r.state))
     }
 
-    /// Bytes in a state that `fits`.
+    /// Bytes in a state for which `fits` holds.
     pub(super) fn bytes(&self, fits: impl Fn(State) -> bool) -> usize {
         let fitting = self.ranges().iter().filter(|range| fits(range.state));
         fitting.map(|range| range.end - range.start).sum()
     }
 
-    /// The state of one byte, if it is ours.
+    /// The state of the byte at an address, if it is owned.
     pub(super) fn state(&self, at: usize) -> Option<State> {
         self.overlapping(at, at + 1).first().map(|range| range.state)
     }
 
-    /// How many ranges there are.
+    /// Number of ranges.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Makes the range ours and gives it a state.
+    /// Adds the range to the table in the given state, or changes its state.
     pub(super) fn set(&mut self, start: usize, end: usize, state: State) -> Result<(), Full> {
         self.clear(start, end)?;
         let at = self.first_from(start);
@@ -84,14 +84,14 @@ impl Table {
         Ok(())
     }
 
-    /// Makes the range no longer ours.
+    /// Removes the range from the table.
     pub(super) fn clear(&mut self, start: usize, end: usize) -> Result<(), Full> {
         let (from, to) = self.split_at_ends(start, end)?;
         self.remove(from, to);
         Ok(())
     }
 
-    /// Gives each part of the range the state that `next` makes of its own.
+    /// Replaces the state of each part of the range by `next` of that state.
     pub(super) fn update(
         &mut self,
         start: usize,
@@ -111,27 +111,27 @@ impl Table {
         &self.ranges[..self.len]
     }
 
-    /// The ranges that have a byte in common with this one.
+    /// The ranges that overlap the given one.
     fn overlapping(&self, start: usize, end: usize) -> &[Range] {
         let from = self.ranges().partition_point(|range| range.end <= start);
         let to = self.ranges().partition_point(|range| range.start < end);
         &self.ranges()[from..to.max(from)]
     }
 
-    /// The index of the first range that begins at `at` or later.
+    /// The index of the first range that starts at `at` or later.
     fn first_from(&self, at: usize) -> usize {
         self.ranges().partition_point(|range| range.start < at)
     }
 
-    /// Has ranges begin and end at these addresses; the indices of those in
-    /// between.
+    /// Splits the ranges that extend across `start` or `end`. Returns the
+    /// indices of those in between.
     fn split_at_ends(&mut self, start: usize, end: usize) -> Result<(usize, usize), Full> {
         self.split(start)?;
         self.split(end)?;
         Ok((self.first_from(start), self.first_from(end)))
     }
 
-    /// Has no range extend across `at`.
+    /// Splits the range that extends across `at`, if there is one.
     fn split(&mut self, at: usize) -> Result<(), Full> {
         let next = self.first_from(at);
         let Some(before) = next.checked_sub(1) else {
@@ -146,8 +146,8 @@ impl Table {
         Ok(())
     }
 
-    /// Joins the ranges from one before `from` to `to` where they meet in the
-    /// same state.
+    /// Merges adjacent ranges in the same state, from the one before `from` up
+    /// to `to`.
     fn merge(&mut self, from: usize, to: usize) {
         let mut at = to.min(self.len.saturating_sub(1));
         while at > 0 && at >= from {
@@ -160,7 +160,7 @@ impl Table {
         }
     }
 
-    /// Puts a range in at an index.
+    /// Inserts a range at an index.
     fn insert(&mut self, at: usize, range: Range) -> Result<(), Full> {
         if self.len == CAPACITY {
             return Err(Full);
@@ -171,7 +171,7 @@ impl Table {
         Ok(())
     }
 
-    /// Takes the ranges of these indices out.
+    /// Removes the ranges with these indices.
     fn remove(&mut self, from: usize, to: usize) {
         self.ranges.copy_within(to..self.len, from);
         self.len -= to - from;
@@ -184,7 +184,7 @@ mod tests {
     use std::boxed::Box;
     use std::collections::BTreeMap;
 
-    /// The states by byte, the slow way.
+    /// The state of each byte: a simple model to compare with.
     type Model = BTreeMap<usize, State>;
 
     fn agree(table: &Table, model: &Model) {

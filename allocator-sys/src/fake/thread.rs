@@ -1,4 +1,4 @@
-//! The calls that go through to the system.
+//! Calls that are passed on to the system.
 
 use super::failure::Call;
 use super::memory::{after_fork, before_fork};
@@ -6,73 +6,73 @@ use crate::linux;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// As [`crate::random`].
+/// Same as [`crate::random`].
 pub fn random() -> u64 {
     Call::Random.count();
     linux::random()
 }
 
-/// As [`crate::yield_now`].
+/// Same as [`crate::yield_now`].
 pub fn yield_now() {
     Call::YieldNow.count();
     linux::yield_now();
 }
 
-/// As [`crate::futex_wait`].
+/// Same as [`crate::futex_wait`].
 pub fn futex_wait(word: &AtomicU32, expected: u32) {
     Call::FutexWait.count();
     linux::futex_wait(word, expected);
 }
 
-/// As [`crate::futex_wait_for`].
+/// Same as [`crate::futex_wait_for`].
 pub fn futex_wait_for(word: &AtomicU32, expected: u32, milliseconds: u32) {
     Call::FutexWait.count();
     linux::futex_wait_for(word, expected, milliseconds);
 }
 
-/// As [`crate::futex_wake`].
+/// Same as [`crate::futex_wake`].
 pub fn futex_wake(word: &AtomicU32, count: u32) {
     Call::FutexWake.count();
     linux::futex_wake(word, count);
 }
 
-/// As [`crate::on_thread_exit`].
+/// Same as [`crate::on_thread_exit`].
 pub fn on_thread_exit(ended: unsafe extern "C" fn(*mut c_void)) -> bool {
     !Call::OnThreadExit.count_and_inject() && linux::on_thread_exit(ended)
 }
 
-/// As [`crate::arm_thread_exit`].
+/// Same as [`crate::arm_thread_exit`].
 pub fn arm_thread_exit(value: *mut c_void) -> bool {
     !Call::ArmThreadExit.count_and_inject() && linux::arm_thread_exit(value)
 }
 
-/// As [`crate::on_fork`].
+/// Same as [`crate::on_fork`].
 pub fn on_fork(child: unsafe extern "C" fn()) -> bool {
     !Call::OnFork.count_and_inject() && guard_table_across_fork() && linux::on_fork(child)
 }
 
-/// As [`crate::thread_token`].
+/// Same as [`crate::thread_token`].
 pub fn thread_token() -> u32 {
     linux::thread_token()
 }
 
-/// As [`crate::write_stderr`].
+/// Same as [`crate::write_stderr`].
 pub fn write_stderr(text: &[u8]) {
     linux::write_stderr(text);
 }
 
-/// As [`crate::abort`].
+/// Same as [`crate::abort`].
 pub fn abort() -> ! {
     linux::abort()
 }
 
-/// As [`crate::start_thread`].
+/// Same as [`crate::start_thread`].
 pub fn start_thread(body: unsafe extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
     !Call::StartThread.count_and_inject() && linux::start_thread(body)
 }
 
-/// Has every later `fork` wait for the table. Once is enough, and before any
-/// handler of the caller's, which may need the table in the child.
+/// Makes every later `fork` wait for the table. Done once, before the caller's
+/// first handler is registered: that handler may need the table in the child.
 fn guard_table_across_fork() -> bool {
     static DONE: AtomicBool = AtomicBool::new(false);
     if DONE.swap(true, Ordering::AcqRel) {
@@ -83,7 +83,7 @@ fn guard_table_across_fork() -> bool {
     done
 }
 
-/// As [`crate::prefetch`].
+/// Same as [`crate::prefetch`].
 pub fn prefetch(place: *const u8) {
     linux::prefetch(place);
 }

@@ -1,12 +1,12 @@
-//! What needs the machine's own instructions, on AArch64.
+//! Instructions specific to AArch64.
 
 use core::arch::asm;
 
-/// The address that the calling thread's local storage is counted from.
+/// The thread pointer: the base address of the calling thread's local storage.
 #[inline]
 pub(super) fn thread_pointer() -> usize {
     let pointer: usize;
-    // SAFETY: reads the thread's register; no other effect.
+    // SAFETY: reads the thread pointer register; no other effect.
     unsafe {
         asm!("mrs {}, tpidr_el0", out(reg) pointer,
             options(pure, nomem, nostack, preserves_flags));
@@ -14,13 +14,13 @@ pub(super) fn thread_pointer() -> usize {
     pointer
 }
 
-/// Where glibc (2.35 and later) keeps `__rseq_offset`; null elsewhere. The
-/// reference is weak, so that the program starts without the symbol too.
+/// The address of glibc's `__rseq_offset` (2.35 and later), or null. The
+/// reference is weak, so that the program also starts without the symbol.
 #[inline]
 pub(super) fn rseq_offset_ptr() -> *const isize {
     let place: *const isize;
     // SAFETY: reads one entry of the global offset table, which is constant
-    // after the program's start.
+    // after program start.
     unsafe {
         asm!(".weak __rseq_offset",
             "adrp {place}, :got:__rseq_offset",
@@ -30,23 +30,23 @@ pub(super) fn rseq_offset_ptr() -> *const isize {
     place
 }
 
-/// The 32 bits `offset` bytes from the thread pointer.
+/// The 32-bit word `offset` bytes from the thread pointer.
 ///
 /// # Safety
 ///
-/// They lie within the calling thread's static thread-local storage.
+/// The word lies within the calling thread's static thread-local storage.
 #[inline]
 pub(super) unsafe fn thread_word(offset: isize) -> i32 {
     let place = thread_pointer().wrapping_add_signed(offset) as *const i32;
-    // SAFETY: the caller vouches for the address. Volatile: the kernel
-    // writes the word.
+    // SAFETY: the caller guarantees that the address is valid. Volatile,
+    // because the kernel writes the word.
     unsafe { place.read_volatile() }
 }
 
 /// See [`crate::prefetch`].
 #[inline(always)]
 pub(super) fn prefetch(place: *const u8) {
-    // SAFETY: a hint: no address makes it fail.
+    // SAFETY: a hint, which cannot fault whatever the address.
     unsafe {
         asm!("prfm pldl1keep, [{}]", in(reg) place, options(readonly, nostack, preserves_flags));
     }

@@ -1,4 +1,4 @@
-//! Which CPUs there are, and which one we run on.
+//! The number of CPUs and the current CPU.
 
 use super::arch;
 use super::errno::ErrnoGuard;
@@ -6,22 +6,22 @@ use core::ffi::c_long;
 use core::num::NonZeroUsize;
 use once_cell::race::OnceNonZeroUsize;
 
-/// Words in the mask that we ask for: room for as many CPUs as the kernel
-/// can be built for.
+/// Words in the affinity mask: enough for the largest number of CPUs that the
+/// kernel can be built for.
 const MASK_WORDS: usize = 8192 / u64::BITS as usize;
 
-/// Where the number of the CPU stands in the kernel's `struct rseq`.
+/// Offset of the CPU number in the kernel's `struct rseq`.
 const RSEQ_CPU_ID: isize = 4;
 
-/// How many CPUs the process may use, at least 1. The first call takes the
-/// number from the affinity of its thread; it stays.
+/// Number of CPUs that the process may use, at least 1. The first call reads it
+/// from the affinity mask of its thread; later calls return the same number.
 pub fn cpu_count() -> usize {
     static COUNT: OnceNonZeroUsize = OnceNonZeroUsize::new();
     COUNT.get_or_init(count_cpus).get()
 }
 
-/// The CPU that the calling thread runs on, counted from 0: a hint, stale
-/// as soon as it is read. 0 when the kernel does not say.
+/// The CPU that the calling thread runs on, counted from 0. A hint that may be
+/// outdated as soon as it is read. 0 if the kernel does not report it.
 #[inline]
 pub fn current_cpu() -> usize {
     match usize::try_from(rseq_cpu()) {
@@ -30,7 +30,7 @@ pub fn current_cpu() -> usize {
     }
 }
 
-/// Bits set in the affinity mask of the calling thread.
+/// Number of bits set in the affinity mask of the calling thread.
 fn count_cpus() -> NonZeroUsize {
     let _guard = ErrnoGuard::save();
     let mut mask = [0u64; MASK_WORDS];
@@ -47,31 +47,31 @@ fn count_cpus() -> NonZeroUsize {
     NonZeroUsize::new(count as usize).filter(|_| written > 0).unwrap_or(NonZeroUsize::MIN)
 }
 
-/// What the kernel last wrote into the area that glibc registered for this
-/// thread; negative when there is no such area.
+/// The CPU number in the rseq area that glibc registered for this thread;
+/// negative if there is no such area.
 #[inline]
 fn rseq_cpu() -> i32 {
     let place = arch::rseq_offset_ptr();
     if place.is_null() {
         return -1;
     }
-    // SAFETY: glibc's constant of that name and type, and the area that it
-    // promises at that distance from every thread's pointer. Where the
-    // registration failed, the number in it is negative.
+    // SAFETY: the pointer is to glibc's constant of that name and type, and
+    // glibc places every thread's rseq area at that offset from the thread
+    // pointer. Where registration failed, the number in the area is negative.
     unsafe { arch::thread_word(*place + RSEQ_CPU_ID) }
 }
 
-/// The same from the C library, which may ask the kernel.
+/// The CPU number from the C library, which may make a system call.
 #[cold]
 fn cpu_from_libc() -> usize {
     let _guard = ErrnoGuard::save();
-    // SAFETY: takes nothing and touches nothing of ours.
+    // SAFETY: takes no arguments and accesses no memory of ours.
     let cpu = unsafe { libc::sched_getcpu() };
     usize::try_from(cpu).unwrap_or(0)
 }
 
-/// Asks the processor to bring the line at `place` into its cache. A hint:
-/// any address will do.
+/// Asks the processor to load the cache line at `place`. A hint: any address is
+/// allowed.
 #[inline(always)]
 pub fn prefetch(place: *const u8) {
     arch::prefetch(place);

@@ -1,14 +1,15 @@
-//! The calling thread's `errno`, which belongs to the program and not to us.
+//! The calling thread's `errno`, which belongs to the program and must be
+//! preserved.
 
 use core::ffi::c_int;
 
-/// Puts `errno` back, when dropped, to what it was when this was made.
+/// Restores the saved `errno` when dropped.
 pub(super) struct ErrnoGuard {
     found: c_int,
 }
 
 impl ErrnoGuard {
-    /// Notes `errno` as it is.
+    /// Saves the current `errno`.
     pub(super) fn save() -> Self {
         Self { found: errno() }
     }
@@ -17,7 +18,7 @@ impl ErrnoGuard {
 impl Drop for ErrnoGuard {
     fn drop(&mut self) {
         // SAFETY: the address is the calling thread's own `errno`, always
-        // valid, and nobody else writes to it.
+        // valid, and no other thread writes to it.
         unsafe { *libc::__errno_location() = self.found }
     }
 }

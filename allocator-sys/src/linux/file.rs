@@ -1,24 +1,25 @@
-//! Small files in which the kernel tells something.
+//! Reading small files, such as those in `/proc` and `/sys`.
 
 use super::errno::{ErrnoGuard, errno};
 use core::ffi::{CStr, c_int, c_long};
 
-/// Why a file was not read.
+/// Why a file could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileError {
-    /// It is not there, or not for us: it will not be later, as a rule.
+    /// It does not exist or access is denied, which rarely changes later.
     Absent,
-    /// The process or the system has no descriptor or no memory left just now.
+    /// The process or the system is temporarily out of descriptors or memory.
     NoRoom,
 }
 
-/// Reads a file from its start, as far as there is room. Returns how many
-/// bytes; what a read refuses counts as the file's end. No cancellation point.
+/// Reads a file from its start until the end or until `text` is full, and
+/// returns the number of bytes. A read error counts as the end of the file. Not
+/// a cancellation point.
 pub fn read_file(path: &CStr, text: &mut [u8]) -> Result<usize, FileError> {
     let _guard = ErrnoGuard::save();
     let here = c_long::from(libc::AT_FDCWD);
     let flags = c_long::from(libc::O_RDONLY | libc::O_CLOEXEC);
-    // SAFETY: the path ends in a null.
+    // SAFETY: the path ends with a null byte.
     let file = unsafe { libc::syscall(libc::SYS_openat, here, path.as_ptr(), flags) };
     let file = c_int::try_from(file).ok().filter(|file| *file >= 0);
     let file = file.ok_or_else(open_error)?;
@@ -29,12 +30,12 @@ pub fn read_file(path: &CStr, text: &mut [u8]) -> Result<usize, FileError> {
             Some(read) => len += read,
         }
     }
-    // SAFETY: it was opened above, and nobody else knows it.
+    // SAFETY: opened above, and not known to anyone else.
     unsafe { libc::syscall(libc::SYS_close, c_long::from(file)) };
     Ok(len)
 }
 
-/// Why the last call opened nothing.
+/// Why the last open failed.
 fn open_error() -> FileError {
     match errno() {
         libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR => FileError::NoRoom,
@@ -42,10 +43,11 @@ fn open_error() -> FileError {
     }
 }
 
-/// The bytes that one read brought, 0 at the end; `None`: it failed.
+/// Number of bytes from one read, 0 at the end of the file. `None`: the read
+/// failed.
 fn read_some(file: c_int, into: &mut [u8]) -> Option<usize> {
     loop {
-        // SAFETY: the kernel writes at most the bytes of `into`.
+        // SAFETY: the kernel writes at most `into.len()` bytes.
         let read = unsafe {
             libc::syscall(libc::SYS_read, c_long::from(file), into.as_mut_ptr(), into.len())
         };

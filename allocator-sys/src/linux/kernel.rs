@@ -1,26 +1,26 @@
-//! How the kernel is set up.
+//! Kernel settings.
 
 use super::errno::ErrnoGuard;
 use super::file::read_file;
 use core::ffi::CStr;
 
-/// When the kernel uses huge pages by itself.
+/// When the kernel uses transparent huge pages on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HugePages {
-    /// Wherever they fit, unless it is told not to.
+    /// Wherever possible, unless advised not to.
     Always,
-    /// Where it is told to.
+    /// Only where advised to.
     Advised,
-    /// Nowhere.
+    /// Never.
     Never,
 }
 
-/// Where the kernel tells how many mappings a process may have.
+/// Maximum number of mappings of a process.
 const MAX_MAP_COUNT: &CStr = c"/proc/sys/vm/max_map_count";
-/// What it is where it is not told: the kernel's default.
+/// The kernel's default, used if the file cannot be read.
 const DEFAULT_MAX_MAP_COUNT: usize = 65_530;
 
-/// How many mappings a process may have.
+/// Maximum number of mappings of a process.
 pub fn mapping_limit() -> usize {
     let _guard = ErrnoGuard::save();
     let mut text = [0; 32];
@@ -32,10 +32,11 @@ pub fn mapping_limit() -> usize {
     if number == 0 { DEFAULT_MAX_MAP_COUNT } else { number }
 }
 
-/// Where the kernel tells when it uses huge pages.
+/// The mode of transparent huge pages.
 const THP_ENABLED: &CStr = c"/sys/kernel/mm/transparent_hugepage/enabled";
 
-/// When the kernel uses huge pages by itself; never, if it does not tell.
+/// When the kernel uses transparent huge pages on its own; `Never` if that is
+/// unknown.
 pub fn huge_pages() -> HugePages {
     let _guard = ErrnoGuard::save();
     let mut text = [0; 64];

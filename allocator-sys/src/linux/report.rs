@@ -1,10 +1,10 @@
-//! Last words.
+//! Error output and abnormal termination.
 
 use super::errno::{ErrnoGuard, errno};
 use core::ffi::c_long;
 
-/// Writes `text` to standard error, as far as it can be written. No
-/// cancellation point.
+/// Writes `text` to standard error, as far as possible. Not a cancellation
+/// point.
 pub fn write_stderr(text: &[u8]) {
     let _guard = ErrnoGuard::save();
     let mut rest = text;
@@ -18,15 +18,15 @@ pub fn write_stderr(text: &[u8]) {
 
 /// Ends the process with `SIGABRT`.
 pub fn abort() -> ! {
-    // SAFETY: takes nothing; it does not return.
+    // SAFETY: takes no arguments and does not return.
     unsafe { libc::abort() }
 }
 
-/// The bytes of `text` that one write took: 0 when a signal came first,
-/// `None` when no more can be written.
+/// Number of bytes that one write took: 0 if it was interrupted by a signal,
+/// `None` if nothing more can be written.
 fn write_some(text: &[u8]) -> Option<usize> {
     let stderr = c_long::from(libc::STDERR_FILENO);
-    // SAFETY: the kernel reads at most the bytes of `text`.
+    // SAFETY: the kernel reads at most `text.len()` bytes.
     let written = unsafe { libc::syscall(libc::SYS_write, stderr, text.as_ptr(), text.len()) };
     match usize::try_from(written) {
         Ok(0) => None,

@@ -1,45 +1,46 @@
-//! What of the process's addresses is in memory.
+//! Resident memory.
 
 use super::errno::ErrnoGuard;
 use super::file::read_file;
 use super::memory::page_size;
 use core::ffi::CStr;
 
-/// Physical memory of the process, in bytes.
+/// Resident memory of the process, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rss {
     /// All of it.
     pub all: usize,
-    /// What does not come from files.
+    /// The part that is not backed by files.
     pub anonymous: usize,
 }
 
-/// Writes to `pages`, one byte for each page of the range, 1 where the page is
-/// in memory, else 0. A page that was read but never written counts, too: one
-/// page of zeros stands for all such. `false`: not all of the range is mapped,
-/// or `pages` is too short; what it holds then is anything.
+/// Writes one byte per page of the range to `pages`: 1 if the page is in
+/// memory, else 0. A page that was read but never written also counts as in
+/// memory, as it maps the shared zero page. `false`: part of the range is not
+/// mapped, or `pages` is too short; the contents of `pages` are unspecified
+/// then.
 ///
-/// The range may be anybody's. `addr` and `size` are multiples of the page
+/// The range need not be owned. `addr` and `size` are multiples of the page
 /// size, and `size` is not 0.
 pub fn resident(addr: *mut u8, size: usize, pages: &mut [u8]) -> bool {
     let _guard = ErrnoGuard::save();
     let count = size.div_ceil(page_size());
     let Some(pages) = pages.get_mut(..count) else { return false };
-    // SAFETY: the kernel writes one byte a page of the range, and looks at no
-    // contents.
+    // SAFETY: the kernel writes one byte per page of the range and does not
+    // access the pages.
     let done = unsafe { libc::mincore(addr.cast(), size, pages.as_mut_ptr()) == 0 };
     // The other bits are reserved.
     pages.iter_mut().for_each(|page| *page &= 1);
     done
 }
 
-/// Where the kernel tells the sums over all mappings.
+/// The totals over all mappings.
 const ROLLUP: &CStr = c"/proc/self/smaps_rollup";
 
-/// Bytes of that file, at most: 25 lines.
+/// Maximum size of that file in bytes: 25 lines.
 const ROLLUP_MAX: usize = 2048;
 
-/// Physical memory of the process. `None`: the system does not tell.
+/// Resident memory of the process. `None`: the system does not report it.
 pub fn rss() -> Option<Rss> {
     let _guard = ErrnoGuard::save();
     let mut text = [0; ROLLUP_MAX];
@@ -48,7 +49,7 @@ pub fn rss() -> Option<Rss> {
     Some(Rss { all: field_bytes(text, b"Rss:")?, anonymous: field_bytes(text, b"Anonymous:")? })
 }
 
-/// The bytes that a line tells in KiB.
+/// The value of a field given in KiB, in bytes.
 fn field_bytes(text: &[u8], name: &[u8]) -> Option<usize> {
     let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))?;
     let digits = line.iter().filter(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Threads: their names, their ends, and one of our own.
+//! Threads: identifying them, noticing their exit, and starting the helper.
 
 use super::arch;
 use super::errno::ErrnoGuard;
@@ -7,57 +7,57 @@ use core::mem::{self, MaybeUninit};
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// What the helper thread runs.
+/// The function that the helper thread runs.
 type Body = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 
-/// Stack of the helper thread, in bytes: addresses, mostly.
+/// Stack size of the helper thread in bytes. Most of it is never touched.
 const HELPER_STACK: usize = 256 << 10;
 
-/// The helper thread's name, as `ps` shows it.
+/// The helper thread's name, as shown by `ps`.
 const HELPER_NAME: &core::ffi::CStr = c"strata";
 
-/// The key whose destructor reports the end of a thread, plus one; 0 before
-/// there is one.
+/// The key whose destructor reports a thread's exit, plus one; 0 until it is
+/// created.
 static EXIT_KEY: AtomicU64 = AtomicU64::new(0);
 
-/// The prime 2³¹ − 1: thread pointers are told apart modulo this.
+/// The prime 2³¹ − 1. Thread pointers are reduced modulo this.
 const TOKENS: u64 = (1 << 31) - 1;
 
-/// Spreads neighbouring thread pointers over all the tokens.
+/// Distributes neighbouring thread pointers over all tokens.
 const SPREAD: u64 = 0x4f1b_bcdd;
 
-/// Lets another thread run, if one waits for this CPU.
+/// Lets another thread run if one waits for this CPU.
 pub fn yield_now() {
     let _guard = ErrnoGuard::save();
-    // SAFETY: takes nothing and touches nothing of ours.
+    // SAFETY: takes no arguments and accesses no memory of ours.
     unsafe { libc::sched_yield() };
 }
 
-/// A number that names the calling thread among the living ones: not 0, less
-/// than 2³¹, and made from the thread pointer alone. A thread that starts
-/// after this one's end may bear the same number.
+/// A number that identifies the calling thread among the running ones: not 0,
+/// less than 2³¹, and computed from the thread pointer alone. A thread that
+/// starts after this one has exited may get the same number.
 ///
-/// Two living threads have different numbers if their control blocks lie
-/// less than 128 GiB apart, or if both stacks came from the C library and
-/// lie less than 8 TiB apart.
+/// Two running threads have different numbers if their control blocks are less
+/// than 128 GiB apart, or if both stacks were allocated by the C library and
+/// are less than 8 TiB apart.
 #[inline]
 pub fn thread_token() -> u32 {
     token(arch::thread_pointer())
 }
 
-/// Sets up, once, that `ended(value)` runs at the end of each thread that
-/// called [`arm_thread_exit`] with that value. `false`: the process has no
+/// Registers `ended(value)` to run at the exit of each thread that called
+/// [`arm_thread_exit`] with that value. `false`: the process has no
 /// thread-specific key left.
 ///
-/// Any number of threads may call this at any time; the function of the
-/// first call that succeeds is the one that runs.
+/// Any number of threads may call this at any time; the function of the first
+/// successful call is used.
 pub fn on_thread_exit(ended: unsafe extern "C" fn(*mut c_void)) -> bool {
     if EXIT_KEY.load(Ordering::Acquire) != 0 {
         return true;
     }
     let _guard = ErrnoGuard::save();
     let mut key: libc::pthread_key_t = 0;
-    // SAFETY: writes the new key into `key`.
+    // SAFETY: writes the new key to `key`.
     if unsafe { libc::pthread_key_create(&raw mut key, Some(ended)) } != 0 {
         return false;
     }
@@ -65,13 +65,13 @@ pub fn on_thread_exit(ended: unsafe extern "C" fn(*mut c_void)) -> bool {
     true
 }
 
-/// Asks for `ended(value)` at the end of the calling thread; a later call
-/// replaces the value, and null takes the request back. `false`: nothing
-/// will run, as there is no key or no memory for it.
+/// Requests `ended(value)` at the exit of the calling thread. A later call
+/// replaces the value, and null cancels the request. `false`: nothing will run,
+/// as there is no key or no memory for it.
 ///
-/// The C library may allocate through the process's `malloc` here: the
-/// caller holds no lock of the allocator. Called from within `ended`, it
-/// asks for one more run.
+/// The C library may allocate through the process's `malloc` here: the caller
+/// must not hold a lock of the allocator. Called from within `ended`, it
+/// requests one more run.
 #[expect(
     clippy::not_unsafe_ptr_arg_deref,
     reason = "the C library keeps the value and never looks behind it"
@@ -81,16 +81,15 @@ pub fn arm_thread_exit(value: *mut c_void) -> bool {
     let Some(key) = EXIT_KEY.load(Ordering::Acquire).checked_sub(1) else {
         return false;
     };
-    // SAFETY: the key was created, and nobody deletes a published one.
+    // SAFETY: the key was created, and a published key is never deleted.
     unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, value) == 0 }
 }
 
-/// Starts a detached thread that runs `body(null)`, with all signals
-/// blocked, a small stack, and the name `strata`. `false`: there is no such
-/// thread.
+/// Starts a detached thread that runs `body(null)`, with all signals blocked, a
+/// small stack, and the name `strata`. `false`: no thread was started.
 ///
-/// The C library may allocate through the process's `malloc` here: the
-/// caller holds no lock of the allocator.
+/// The C library may allocate through the process's `malloc` here: the caller
+/// must not hold a lock of the allocator.
 pub fn start_thread(body: Body) -> bool {
     let _guard = ErrnoGuard::save();
     let signals = block_signals();
@@ -99,33 +98,35 @@ pub fn start_thread(body: Body) -> bool {
     started
 }
 
-/// The token of the thread whose control block lies at `pointer`.
+/// The token of the thread whose control block is at `pointer`.
 ///
-/// Control blocks are larger than 64 bytes, so the low six bits tell nothing.
-/// What remains is multiplied within a prime field, which is one to one:
-/// equal tokens take a distance of a multiple of 64·(2³¹ − 1) bytes.
+/// Control blocks are larger than 64 bytes, so the low six bits carry no
+/// information. The rest is multiplied within a prime field, which is a
+/// bijection: pointers with equal tokens are a multiple of 64·(2³¹ − 1) bytes
+/// apart.
 #[inline]
 fn token(pointer: usize) -> u32 {
     let block = (pointer as u64 >> 6) % TOKENS;
     (block * SPREAD % TOKENS) as u32 + 1
 }
 
-/// Makes `key` the one, unless another thread's came first.
+/// Publishes `key`, or deletes it if another thread published one first.
 fn publish_exit_key(key: libc::pthread_key_t) {
     let published =
         EXIT_KEY.compare_exchange(0, u64::from(key) + 1, Ordering::AcqRel, Ordering::Acquire);
     if published.is_err() {
-        // SAFETY: the key is ours and no value was ever set under it.
+        // SAFETY: the key was just created here, and no value was ever set for
+        // it.
         unsafe { libc::pthread_key_delete(key) };
     }
 }
 
-/// Blocks every signal in the calling thread; the mask that was.
+/// Blocks every signal in the calling thread and returns the previous mask.
 fn block_signals() -> libc::sigset_t {
     let mut all = MaybeUninit::uninit();
     let mut before = MaybeUninit::zeroed();
     // SAFETY: the first call fills `all`, the second reads it and writes
-    // `before`, which is valid as zeros too.
+    // `before`, which is also valid when zeroed.
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
@@ -133,17 +134,17 @@ fn block_signals() -> libc::sigset_t {
     }
 }
 
-/// Puts the mask of the calling thread back.
+/// Restores the signal mask of the calling thread.
 fn restore_signals(mask: &libc::sigset_t) {
     // SAFETY: reads a mask that the C library wrote.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, ptr::null_mut()) };
 }
 
-/// Starts a detached thread on a stack of `stack` bytes, or of the default
-/// size where that is 0.
+/// Starts a detached thread on a stack of `stack` bytes, or of the default size
+/// if that is 0.
 fn start_detached(body: Body, stack: usize) -> bool {
     let mut attr = MaybeUninit::uninit();
-    // SAFETY: initializes `attr`, or says that it did not.
+    // SAFETY: initializes `attr`, or returns an error.
     if unsafe { libc::pthread_attr_init(attr.as_mut_ptr()) } != 0 {
         return false;
     }
@@ -155,12 +156,13 @@ fn start_detached(body: Body, stack: usize) -> bool {
     started
 }
 
-/// Starts a thread as wished; the error number, 0 for none. A stack size
-/// that the C library refuses shows as an error of the start.
+/// Starts a detached thread with these attributes. Returns the error number, 0
+/// for none. If the C library refuses the stack size, the start itself reports
+/// the error.
 fn start_with_attr(attr: &mut libc::pthread_attr_t, body: Body, stack: usize) -> c_int {
     let mut thread = MaybeUninit::uninit();
-    // SAFETY: `attr` is initialized, `thread` takes the new thread's
-    // handle, and `set_name_and_run` gets the function that it expects.
+    // SAFETY: `attr` is initialized, `thread` receives the new thread's handle,
+    // and `set_name_and_run` gets the function pointer that it expects.
     unsafe {
         let detached = libc::pthread_attr_setdetachstate(attr, libc::PTHREAD_CREATE_DETACHED);
         if detached != 0 {
@@ -173,11 +175,11 @@ fn start_with_attr(attr: &mut libc::pthread_attr_t, body: Body, stack: usize) ->
     }
 }
 
-/// Names the calling thread and goes on with the body that it was given.
+/// Names the calling thread and runs `body`.
 extern "C" fn set_name_and_run(body: *mut c_void) -> *mut c_void {
     // SAFETY: `start_with_attr` made the pointer from a function of this type.
     let body = unsafe { mem::transmute::<*mut c_void, Body>(body) };
-    // SAFETY: the kernel reads the name, which ends in a zero; the body
+    // SAFETY: the kernel reads the name, which ends with a null byte; the body
     // takes a null pointer.
     unsafe {
         libc::prctl(libc::PR_SET_NAME, HELPER_NAME.as_ptr() as c_ulong);

@@ -1,4 +1,4 @@
-// Included once for each system, which is called `sys`.
+// Included once per implementation, which is called `sys`.
 
 use crate::probe::{
     self, Foreign, errno_kept, fill, free_addresses, holds, is_mapped, is_readable, is_writable,
@@ -12,7 +12,7 @@ use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 use sys::{FileError, MapError};
 
-/// Fresh memory at a free address.
+/// Newly mapped memory at a free address.
 fn fresh(pages: usize) -> *mut u8 {
     let at = free_addresses(pages);
     // SAFETY: whole pages.
@@ -20,9 +20,9 @@ fn fresh(pages: usize) -> *mut u8 {
     at
 }
 
-/// Gives memory back.
+/// Releases a range.
 fn drop_range(at: *mut u8, pages: usize) {
-    // SAFETY: the tests give what they mapped, once.
+    // SAFETY: the tests release what they mapped, once.
     assert!(unsafe { sys::release(at, pages * probe::page()) });
 }
 
@@ -56,7 +56,7 @@ fn committed_memory_is_zero_and_its_own() {
     let page = probe::page();
     let at = sys::reserve(4 * page).unwrap().as_ptr();
     let middle = at.wrapping_add(page);
-    // SAFETY: a part of what was reserved, which is used as committed.
+    // SAFETY: part of the reserved range, accessed after the commit.
     unsafe {
         assert!(errno_kept(|| sys::commit(middle, 2 * page)));
         assert!(holds(middle, 2 * page, 0));
@@ -71,7 +71,7 @@ fn committed_memory_is_zero_and_its_own() {
 fn memory_is_mapped_exactly_there_and_zero() {
     let page = probe::page();
     let at = free_addresses(3);
-    // SAFETY: whole pages, used as mapped.
+    // SAFETY: whole pages, accessed after mapping.
     unsafe {
         assert_eq!(errno_kept(|| sys::map_at(at, 3 * page)), Ok(()));
         assert!(holds(at, 3 * page, 0));
@@ -85,7 +85,7 @@ fn memory_is_mapped_exactly_there_and_zero() {
 fn what_is_mapped_already_is_not_replaced() {
     let page = probe::page();
     let foreign = Foreign::map(2 * page);
-    // SAFETY: whole pages; the foreign memory is ours to write.
+    // SAFETY: whole pages; the test owns the foreign mapping.
     unsafe {
         fill(foreign.at, 2 * page, 7);
         for (at, pages) in [(foreign.at, 2), (foreign.at.wrapping_add(page), 1)] {
@@ -135,7 +135,7 @@ fn beyond_the_address_space_there_is_no_memory() {
 fn addresses_are_reserved_exactly_there() {
     let page = probe::page();
     let at = free_addresses(2);
-    // SAFETY: whole pages, used as committed.
+    // SAFETY: whole pages, accessed after the commit.
     unsafe {
         assert_eq!(errno_kept(|| sys::reserve_at(at, 2 * page)), Ok(()));
         assert!(is_mapped(at) && !is_readable(at));
@@ -211,7 +211,7 @@ fn released_addresses_are_free() {
 fn protected_memory_keeps_its_contents() {
     let page = probe::page();
     let at = fresh(2);
-    // SAFETY: mapped above; the guard is not touched.
+    // SAFETY: mapped above; the protected page is not accessed.
     unsafe {
         fill(at, 2 * page, 5);
         assert!(errno_kept(|| sys::protect(at, page)));
@@ -226,7 +226,7 @@ fn protected_memory_keeps_its_contents() {
 fn memory_grows_where_it_is() {
     let page = probe::page();
     let at = free_addresses(4);
-    // SAFETY: mapped before it is used.
+    // SAFETY: mapped before it is accessed.
     unsafe {
         assert_eq!(sys::map_at(at, page), Ok(()));
         fill(at, page, 5);
@@ -240,7 +240,7 @@ fn memory_grows_where_it_is() {
 fn memory_shrinks_where_it_is() {
     let page = probe::page();
     let at = fresh(4);
-    // SAFETY: mapped above; the end is not used again.
+    // SAFETY: mapped above; the removed part is not used again.
     unsafe {
         fill(at, 4 * page, 5);
         assert!(errno_kept(|| sys::resize(at, 4 * page, page)));
@@ -273,7 +273,7 @@ fn memory_moves_and_grows_shrinks_or_stays() {
         let at = fresh(old);
         let target = free_addresses(new);
         let kept = old.min(new) * page;
-        // SAFETY: mapped and reserved before they are used.
+        // SAFETY: mapped and reserved before they are accessed.
         unsafe {
             fill(at, old * page, 5);
             assert_eq!(sys::reserve_at(target, new * page), Ok(()));
@@ -297,7 +297,7 @@ fn moved_memory_moves_and_grows_again() {
     let page = probe::page();
     let at = fresh(1);
     let (second, third) = (free_addresses(3), free_addresses(4));
-    // SAFETY: mapped and reserved before they are used.
+    // SAFETY: mapped and reserved before they are accessed.
     unsafe {
         fill(at, page, 5);
         assert_eq!(sys::reserve_at(second, 2 * page), Ok(()));
@@ -317,7 +317,7 @@ fn a_refused_move_changes_nothing() {
     let at = fresh(2);
     let target = sys::reserve(size).unwrap().as_ptr();
     // SAFETY: mapped and reserved above. No machine has that much memory, so
-    // the growth is refused, unless the system promises any amount.
+    // the growth is refused, unless the system overcommits without limit.
     unsafe {
         fill(at, 2 * page, 5);
         if !errno_kept(|| sys::move_to(at, 2 * page, target, size)) {
@@ -348,7 +348,8 @@ fn advice_about_huge_pages_keeps_the_contents() {
 fn pages_that_were_written_are_in_memory() {
     let page = probe::page();
     let at = fresh(5);
-    // SAFETY: mapped above, and kept from huge pages, which come as a whole.
+    // SAFETY: mapped above. Huge pages are disabled, as they would become
+    // resident as a whole.
     unsafe {
         sys::advise_huge(at, 5 * page, false);
         fill(at.wrapping_add(page), 2 * page, 5);
@@ -363,11 +364,11 @@ fn pages_that_were_written_are_in_memory() {
     assert!(sys::resident(at, 5 * page, &mut pages));
     assert_eq!(pages, [0, 0, 0, 0, 1, 9]);
     drop_range(at, 5);
-    assert!(!errno_kept(|| sys::resident(at, 5 * page, &mut pages)), "nothing is there");
+    assert!(!errno_kept(|| sys::resident(at, 5 * page, &mut pages)), "nothing is mapped");
 }
 
 #[test]
-fn the_memory_of_the_process_is_told() {
+fn rss_grows_with_written_memory() {
     const PAGES: usize = 4096;
     let page = probe::page();
     let before = errno_kept(sys::rss).unwrap();
@@ -376,7 +377,7 @@ fn the_memory_of_the_process_is_told() {
     // SAFETY: mapped above.
     unsafe { fill(at, PAGES * page, 1) };
     let after = sys::rss().unwrap();
-    // Other tests run beside this one.
+    // Other tests run at the same time.
     let came = after.anonymous as isize - before.anonymous as isize;
     assert!(came.abs_diff((PAGES * page) as isize) < PAGES * page / 2, "{before:?} {after:?}");
     drop_range(at, PAGES);
@@ -393,7 +394,7 @@ fn a_small_file_is_read_as_far_as_there_is_room() {
     assert_eq!(sys::read_file(c"/proc/self/comm", &mut []), Ok(0));
     let absent = errno_kept(|| sys::read_file(c"/proc/self/no/such/file", &mut text));
     assert_eq!(absent, Err(FileError::Absent));
-    // A folder can be opened, and has nothing to read.
+    // A directory can be opened but not read.
     assert_eq!(errno_kept(|| sys::read_file(c"/proc/self", &mut text)), Ok(0));
 }
 
@@ -405,8 +406,8 @@ fn the_limit_on_addresses_is_the_systems() {
         assert_eq!(libc::getrlimit(libc::RLIMIT_AS, limit.as_mut_ptr()), 0);
         limit.assume_init().rlim_cur
     };
-    let told = errno_kept(sys::address_limit).map_or(libc::RLIM_INFINITY, |bytes| bytes as u64);
-    assert_eq!(told, soft);
+    let reported = errno_kept(sys::address_limit).map_or(libc::RLIM_INFINITY, |bytes| bytes as u64);
+    assert_eq!(reported, soft);
 }
 
 #[test]
@@ -480,7 +481,7 @@ fn a_waiting_thread_is_woken() {
 }
 
 #[test]
-fn the_end_of_an_armed_thread_is_told_once() {
+fn the_exit_of_an_armed_thread_is_reported_once() {
     static ENDS: AtomicU32 = AtomicU32::new(0);
     assert!(errno_kept(|| sys::on_thread_exit(probe::ended)));
     assert!(errno_kept(|| sys::on_thread_exit(probe::ended)));
@@ -500,15 +501,15 @@ fn the_end_of_an_armed_thread_is_told_once() {
 }
 
 #[test]
-fn the_child_of_a_fork_is_told() {
-    static TOLD: AtomicU32 = AtomicU32::new(0);
+fn the_fork_handler_runs_in_the_child() {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
     unsafe extern "C" fn child() {
-        TOLD.fetch_add(1, Ordering::SeqCst);
+        CALLS.fetch_add(1, Ordering::SeqCst);
     }
     assert!(errno_kept(|| sys::on_fork(child)));
-    let told = || TOLD.load(Ordering::SeqCst).try_into().unwrap();
-    assert_eq!(probe::status_of_fork(told), 1);
-    assert_eq!(TOLD.load(Ordering::SeqCst), 0);
+    let calls = || CALLS.load(Ordering::SeqCst).try_into().unwrap();
+    assert_eq!(probe::status_of_fork(calls), 1);
+    assert_eq!(CALLS.load(Ordering::SeqCst), 0);
 }
 
 #[test]
@@ -558,16 +559,16 @@ fn the_helper_thread_has_its_name_and_no_signals() {
     assert_eq!(*SEEN.lock().unwrap(), Some(("strata".into(), true)));
 }
 
-/// The calling thread's name.
+/// The name of the calling thread.
 fn thread_name() -> String {
     let mut name = [0u8; 16];
-    // SAFETY: writes at most 16 bytes, a zero among them.
+    // SAFETY: writes at most 16 bytes, including a null byte.
     unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
     let name = CStr::from_bytes_until_nul(&name).unwrap();
     name.to_str().unwrap().into()
 }
 
-/// Does the calling thread block the signals that programs handle?
+/// Whether the calling thread blocks the signals that programs usually handle.
 fn all_signals_blocked() -> bool {
     let mut mask = MaybeUninit::uninit();
     let signals = [
