@@ -7,7 +7,6 @@ use core::mem;
 
 use allocator_core::internals;
 
-use crate::family;
 use crate::weak;
 
 /// A function of the process's own allocator; `None` if that is this one.
@@ -16,9 +15,9 @@ fn elsewhere(name: &CStr) -> Option<*const c_void> {
     // functions would not do: a program may have one of its own for them.)
     // SAFETY: copies an empty string.
     let asked: *mut c_void = unsafe { libc::strdup(c"".as_ptr()) }.cast();
-    if asked.is_null() || internals::usable(asked.cast()).is_some() {
-        // SAFETY: nobody else knows of it.
-        unsafe { family::free(asked) };
+    // SAFETY: not known to anyone else; nothing is done to a pointer that is
+    // not ours.
+    if asked.is_null() || unsafe { internals::free(asked.cast()) } {
         return None;
     }
     let free = weak::look_up(c"free");
@@ -34,7 +33,7 @@ fn refuse(ptr: *mut c_void) -> ! {
     internals::refuse(ptr.cast())
 }
 
-/// See [`family::free`].
+/// See `free`.
 ///
 /// # Safety
 /// As there.
@@ -45,7 +44,7 @@ pub(crate) unsafe fn free(ptr: *mut c_void) {
     unsafe { mem::transmute::<*const c_void, unsafe extern "C" fn(*mut c_void)>(function)(ptr) }
 }
 
-/// See [`family::realloc`].
+/// See `realloc`.
 ///
 /// # Safety
 /// As there.
@@ -57,7 +56,7 @@ pub(crate) unsafe fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
     unsafe { mem::transmute::<*const c_void, Realloc>(function)(ptr, size) }
 }
 
-/// See [`family::malloc_usable_size`].
+/// See `malloc_usable_size`.
 ///
 /// # Safety
 /// As there.

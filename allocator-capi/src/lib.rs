@@ -19,9 +19,9 @@ use core::fmt::Write;
 
 mod errno;
 
-mod callers;
-
 mod weak;
+
+mod callers;
 
 mod foreign;
 
