@@ -6,7 +6,7 @@ use core::ptr;
 use core::slice;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::weak;
+use crate::symbols;
 
 /// From where to where the C library is, and the linker. Written once, at the
 /// start; until then, and in static programs, all code is theirs. (Relaxed: any
@@ -17,20 +17,20 @@ static RANGES: [[AtomicUsize; 2]; 2] =
 /// Whether whoever calls from this address is neither of them, nor this
 /// library, which may have been called by them.
 #[inline]
-pub(crate) fn hold_no_locks(caller: usize) -> bool {
+pub(crate) fn is_program_code(caller: usize) -> bool {
     let theirs = RANGES.iter().any(|[start, end]| {
         (start.load(Ordering::Relaxed)..end.load(Ordering::Relaxed)).contains(&caller)
     });
-    !theirs && !weak::is_here(ptr::without_provenance(caller))
+    !theirs && !symbols::is_own_code(ptr::without_provenance(caller))
 }
 
 /// Finds out where the C library and the linker are.
-pub(crate) fn look() {
+pub(crate) fn find_ranges() {
     // SAFETY: the function is one that this takes; it keeps nothing.
-    unsafe { libc::dl_iterate_phdr(Some(look_at), ptr::null_mut()) };
+    unsafe { libc::dl_iterate_phdr(Some(record_object), ptr::null_mut()) };
 }
 
-unsafe extern "C" fn look_at(
+unsafe extern "C" fn record_object(
     object: *mut libc::dl_phdr_info,
     _size: usize,
     _data: *mut c_void,
@@ -49,7 +49,7 @@ unsafe extern "C" fn look_at(
     let end = end.unwrap_or(0);
     // One thing of each: programs call this function, but do not take its
     // address, which could then be elsewhere.
-    let marks = [libc::__errno_location as *const (), weak::address!("_r_debug").cast()];
+    let marks = [libc::__errno_location as *const (), symbols::weak_address!("_r_debug").cast()];
     for (range, mark) in RANGES.iter().zip(marks) {
         if (start..end).contains(&mark.addr()) {
             range[0].store(start, Ordering::Relaxed);

@@ -12,14 +12,14 @@ pub(crate) fn set(error: c_int) {
 
 /// No block, for want of memory: null, with `errno`.
 #[cold]
-pub(crate) fn no_memory() -> *mut c_void {
+pub(crate) fn null_with_enomem() -> *mut c_void {
     set(libc::ENOMEM);
     ptr::null_mut()
 }
 
 /// No block, for a wrong argument: null, with `errno`.
 #[cold]
-pub(crate) fn invalid() -> *mut c_void {
+pub(crate) fn null_with_einval() -> *mut c_void {
     set(libc::EINVAL);
     ptr::null_mut()
 }

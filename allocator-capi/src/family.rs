@@ -12,7 +12,7 @@ use crate::foreign;
 use crate::replaced;
 
 /// Alignment of `valloc`'s blocks, and the unit of `pvalloc`.
-fn page() -> usize {
+fn page_size() -> usize {
     allocator_sys::page_size()
 }
 
@@ -32,7 +32,7 @@ pub extern "C" fn malloc(size: usize) -> *mut c_void {
 #[cold]
 #[unsafe(naked)]
 extern "C" fn malloc_slow(size: usize) -> *mut c_void {
-    core::arch::naked_asm!("mov rsi, [rsp]", "jmp {malloc}", malloc = sym malloc_for)
+    core::arch::naked_asm!("mov rsi, [rsp]", "jmp {malloc}", malloc = sym malloc_with_caller)
 }
 
 /// Goes on with the address that `malloc` returns to: `malloc` ends in a jump here.
@@ -40,26 +40,26 @@ extern "C" fn malloc_slow(size: usize) -> *mut c_void {
 #[cold]
 #[unsafe(naked)]
 extern "C" fn malloc_slow(size: usize) -> *mut c_void {
-    core::arch::naked_asm!("mov x1, x30", "b {malloc}", malloc = sym malloc_for)
+    core::arch::naked_asm!("mov x1, x30", "b {malloc}", malloc = sym malloc_with_caller)
 }
 
 /// A block for whoever called from `caller`.
 #[cold]
-extern "C" fn malloc_for(size: usize, caller: usize) -> *mut c_void {
-    let block = aligned(size, 1);
-    internals::check_excess(|| callers::hold_no_locks(caller));
+extern "C" fn malloc_with_caller(size: usize, caller: usize) -> *mut c_void {
+    let block = alloc_aligned(size, 1);
+    internals::check_excess(|| callers::is_program_code(caller));
     block
 }
 
 /// A block of `size` bytes, aligned to a power of two.
-fn aligned(size: usize, align: usize) -> *mut c_void {
-    replaced::look();
-    or_no_memory(internals::alloc(size, align))
+fn alloc_aligned(size: usize, align: usize) -> *mut c_void {
+    replaced::detect();
+    or_enomem(internals::alloc(size, align))
 }
 
-fn or_no_memory(block: *mut u8) -> *mut c_void {
+fn or_enomem(block: *mut u8) -> *mut c_void {
     if block.is_null() {
-        return errno::no_memory();
+        return errno::null_with_enomem();
     }
     block.cast()
 }
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn free(ptr: *mut c_void) {
 #[cold]
 #[unsafe(naked)]
 unsafe extern "C" fn free_slow(ptr: *mut c_void) {
-    core::arch::naked_asm!("mov rsi, [rsp]", "jmp {free}", free = sym free_for)
+    core::arch::naked_asm!("mov rsi, [rsp]", "jmp {free}", free = sym free_with_caller)
 }
 
 /// Goes on with the address that `free` returns to: `free` ends in a jump here.
@@ -91,42 +91,42 @@ unsafe extern "C" fn free_slow(ptr: *mut c_void) {
 #[cold]
 #[unsafe(naked)]
 unsafe extern "C" fn free_slow(ptr: *mut c_void) {
-    core::arch::naked_asm!("mov x1, x30", "b {free}", free = sym free_for)
+    core::arch::naked_asm!("mov x1, x30", "b {free}", free = sym free_with_caller)
 }
 
 /// Takes back a block for whoever called from `caller`: as a rule one of
 /// another thread's.
 #[cold]
-unsafe extern "C" fn free_for(ptr: *mut c_void, caller: usize) {
+unsafe extern "C" fn free_with_caller(ptr: *mut c_void, caller: usize) {
     // SAFETY: by the caller.
     unsafe {
         if !internals::buffer_remote(ptr.cast()) {
-            free_other(ptr, caller);
+            free_to_core(ptr, caller);
         }
     }
 }
 
 #[cold]
 #[inline(never)]
-unsafe extern "C" fn free_other(ptr: *mut c_void, caller: usize) {
+unsafe extern "C" fn free_to_core(ptr: *mut c_void, caller: usize) {
     // SAFETY: by the caller.
     unsafe {
         if !ptr.is_null() && !internals::free(ptr.cast()) {
             foreign::free(ptr);
         }
     }
-    internals::check_excess(|| callers::hold_no_locks(caller));
+    internals::check_excess(|| callers::is_program_code(caller));
 }
 
 /// A block for `count` elements of `size` bytes, all zero. Null, with
 /// `ENOMEM`, as for [`malloc`], and where the product does not fit.
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
-    let Some(bytes) = count.checked_mul(size) else { return errno::no_memory() };
+    let Some(bytes) = count.checked_mul(size) else { return errno::null_with_enomem() };
     let block = internals::pop(bytes);
     if block.is_null() {
-        replaced::look();
-        return or_no_memory(internals::alloc_zeroed(bytes));
+        replaced::detect();
+        return or_enomem(internals::alloc_zeroed(bytes));
     }
     // SAFETY: the block has so many bytes.
     unsafe { block.write_bytes(0, bytes) };
@@ -151,7 +151,7 @@ pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
             return ptr::null_mut();
         }
         match internals::realloc(ptr.cast(), size) {
-            Some(block) => or_no_memory(block),
+            Some(block) => or_enomem(block),
             None => foreign::realloc(ptr, size),
         }
     }
@@ -166,7 +166,7 @@ pub unsafe extern "C" fn reallocarray(ptr: *mut c_void, count: usize, size: usiz
     match count.checked_mul(size) {
         // SAFETY: by the caller.
         Some(bytes) => unsafe { realloc(ptr, bytes) },
-        None => errno::no_memory(),
+        None => errno::null_with_enomem(),
     }
 }
 
@@ -182,7 +182,7 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, siz
     if !align.is_power_of_two() || align < size_of::<*mut c_void>() {
         return libc::EINVAL;
     }
-    replaced::look();
+    replaced::detect();
     let block = internals::alloc(size, align);
     if block.is_null() {
         return libc::ENOMEM;
@@ -197,8 +197,8 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, siz
 #[unsafe(no_mangle)]
 pub extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
     match align.checked_next_power_of_two() {
-        Some(align) => aligned(size, align),
-        None => errno::invalid(),
+        Some(align) => alloc_aligned(size, align),
+        None => errno::null_with_einval(),
     }
 }
 
@@ -211,15 +211,15 @@ pub extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
 /// A block of `size` bytes, aligned to a page.
 #[unsafe(no_mangle)]
 pub extern "C" fn valloc(size: usize) -> *mut c_void {
-    aligned(size, page())
+    alloc_aligned(size, page_size())
 }
 
 /// A block of whole pages for `size` bytes, aligned to a page.
 #[unsafe(no_mangle)]
 pub extern "C" fn pvalloc(size: usize) -> *mut c_void {
-    match size.checked_next_multiple_of(page()) {
-        Some(size) => aligned(size, page()),
-        None => errno::no_memory(),
+    match size.checked_next_multiple_of(page_size()) {
+        Some(size) => alloc_aligned(size, page_size()),
+        None => errno::null_with_enomem(),
     }
 }
 

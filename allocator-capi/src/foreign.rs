@@ -7,10 +7,10 @@ use core::mem;
 
 use allocator_core::internals;
 
-use crate::weak;
+use crate::symbols;
 
 /// A function of the process's own allocator; `None` if that is this one.
-fn elsewhere(name: &CStr) -> Option<*const c_void> {
+fn find_other_allocator(name: &CStr) -> Option<*const c_void> {
     // Who serves the C library serves the process. (To compare addresses of
     // functions would not do: a program may have one of its own for them.)
     // SAFETY: copies an empty string.
@@ -20,16 +20,16 @@ fn elsewhere(name: &CStr) -> Option<*const c_void> {
     if asked.is_null() || unsafe { internals::free(asked.cast()) } {
         return None;
     }
-    let free = weak::look_up(c"free");
+    let free = symbols::find_global(c"free");
     if free.is_null() {
         return None;
     }
     // SAFETY: it is the `free` of the allocator that made the block.
     unsafe { mem::transmute::<*const c_void, unsafe extern "C" fn(*mut c_void)>(free)(asked) };
-    Some(weak::look_up(name)).filter(|function| !function.is_null())
+    Some(symbols::find_global(name)).filter(|function| !function.is_null())
 }
 
-fn refuse(ptr: *mut c_void) -> ! {
+fn abort_on_foreign(ptr: *mut c_void) -> ! {
     internals::refuse(ptr.cast())
 }
 
@@ -39,7 +39,7 @@ fn refuse(ptr: *mut c_void) -> ! {
 /// As there.
 #[cold]
 pub(crate) unsafe fn free(ptr: *mut c_void) {
-    let Some(function) = elsewhere(c"free") else { refuse(ptr) };
+    let Some(function) = find_other_allocator(c"free") else { abort_on_foreign(ptr) };
     // SAFETY: it is that function; by the caller.
     unsafe { mem::transmute::<*const c_void, unsafe extern "C" fn(*mut c_void)>(function)(ptr) }
 }
@@ -51,7 +51,7 @@ pub(crate) unsafe fn free(ptr: *mut c_void) {
 #[cold]
 pub(crate) unsafe fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
     type Realloc = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
-    let Some(function) = elsewhere(c"realloc") else { refuse(ptr) };
+    let Some(function) = find_other_allocator(c"realloc") else { abort_on_foreign(ptr) };
     // SAFETY: it is that function; by the caller.
     unsafe { mem::transmute::<*const c_void, Realloc>(function)(ptr, size) }
 }
@@ -63,7 +63,7 @@ pub(crate) unsafe fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
 #[cold]
 pub(crate) unsafe fn usable(ptr: *mut c_void) -> usize {
     type Usable = unsafe extern "C" fn(*mut c_void) -> usize;
-    let Some(function) = elsewhere(c"malloc_usable_size") else { refuse(ptr) };
+    let Some(function) = find_other_allocator(c"malloc_usable_size") else { abort_on_foreign(ptr) };
     // SAFETY: it is that function; by the caller.
     unsafe { mem::transmute::<*const c_void, Usable>(function)(ptr) }
 }

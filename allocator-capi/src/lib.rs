@@ -19,7 +19,7 @@ use core::fmt::Write;
 
 mod errno;
 
-mod weak;
+mod symbols;
 
 mod callers;
 
@@ -33,7 +33,7 @@ pub mod sized;
 
 pub mod aliases;
 
-pub mod numbers;
+pub mod stats;
 
 pub mod operators;
 
@@ -42,6 +42,6 @@ mod start;
 /// Ends the process. The allocator does not panic: this is for the compiler.
 #[panic_handler]
 fn panicked(info: &core::panic::PanicInfo) -> ! {
-    let _ = writeln!(numbers::Stderr, "strata: internal error: {info}");
+    let _ = writeln!(stats::Stderr, "strata: internal error: {info}");
     allocator_sys::abort()
 }

@@ -16,7 +16,7 @@ use allocator_core::internals;
 use crate::family;
 use crate::replaced;
 use crate::sized;
-use crate::weak;
+use crate::symbols;
 
 /// C++'s `std::nothrow_t`: a tag, never read.
 type Nothrow = *const c_void;
@@ -70,9 +70,9 @@ global_asm!(
     ".cfi_endproc",
     ".size strata_new_slow, . - strata_new_slow",
     ".popsection",
-    handler = sym new_handler,
-    alloc = sym try_again,
-    thrower = sym thrower,
+    handler = sym get_new_handler,
+    alloc = sym retry_alloc,
+    thrower = sym find_throw_bad_alloc,
 );
 
 #[cfg(target_arch = "aarch64")]
@@ -112,12 +112,12 @@ global_asm!(
     ".cfi_endproc",
     ".size strata_new_slow, . - strata_new_slow",
     ".popsection",
-    handler = sym new_handler,
-    alloc = sym try_again,
-    thrower = sym thrower,
+    handler = sym get_new_handler,
+    alloc = sym retry_alloc,
+    thrower = sym find_throw_bad_alloc,
 );
 
-extern "C" fn try_again(size: usize, align: usize) -> *mut c_void {
+extern "C" fn retry_alloc(size: usize, align: usize) -> *mut c_void {
     internals::alloc(size, align).cast()
 }
 
@@ -125,16 +125,16 @@ extern "C" fn try_again(size: usize, align: usize) -> *mut c_void {
 const RUNTIMES: [&CStr; 3] = [c"libstdc++.so.6", c"libc++.so.1", c"libc++abi.so.1"];
 
 /// Where a runtime that is loaded has a function; null if there is none.
-fn in_runtime(name: &CStr) -> *const c_void {
-    let found = |library| weak::look_up_loaded(library, name);
+fn find_in_runtime(name: &CStr) -> *const c_void {
+    let found = |library| symbols::find_in_library(library, name);
     RUNTIMES.into_iter().map(found).find(|at| !at.is_null()).unwrap_or(ptr::null())
 }
 
 /// The new-handler; null if there is none.
-extern "C" fn new_handler() -> *const c_void {
-    let mut get = weak::address!("_ZSt15get_new_handlerv");
+extern "C" fn get_new_handler() -> *const c_void {
+    let mut get = symbols::weak_address!("_ZSt15get_new_handlerv");
     if get.is_null() {
-        get = in_runtime(c"_ZSt15get_new_handlerv");
+        get = find_in_runtime(c"_ZSt15get_new_handlerv");
     }
     if get.is_null() {
         return get;
@@ -144,10 +144,10 @@ extern "C" fn new_handler() -> *const c_void {
 }
 
 /// The function that throws `std::bad_alloc`.
-extern "C" fn thrower() -> *const c_void {
-    let mut throw = weak::address!("_ZSt17__throw_bad_allocv");
+extern "C" fn find_throw_bad_alloc() -> *const c_void {
+    let mut throw = symbols::weak_address!("_ZSt17__throw_bad_allocv");
     if throw.is_null() {
-        throw = in_runtime(c"_ZSt17__throw_bad_allocv");
+        throw = find_in_runtime(c"_ZSt17__throw_bad_allocv");
     }
     if throw.is_null() {
         allocator_sys::write_stderr(
@@ -171,7 +171,7 @@ fn new(size: usize) -> *mut c_void {
 /// through here.
 #[inline(never)]
 extern "C" fn new_aligned(size: usize, align: usize) -> *mut c_void {
-    replaced::look();
+    replaced::detect();
     let block = internals::alloc(size, align);
     if !block.is_null() {
         return block.cast();
@@ -184,22 +184,22 @@ extern "C" fn new_aligned(size: usize, align: usize) -> *mut c_void {
 /// operators of the program's own, what the runtime's operator of this name
 /// makes of it: that one calls the basic form, and catches what it throws.
 #[inline(always)]
-fn new_nothrow(size: usize, align: usize, ask: impl FnOnce() -> *mut c_void) -> *mut c_void {
-    replaced::look();
-    if replaced::operators() {
-        return ask();
+fn new_nothrow(size: usize, align: usize, runtime: impl FnOnce() -> *mut c_void) -> *mut c_void {
+    replaced::detect();
+    if replaced::operators_are_replaced() {
+        return runtime();
     }
     let block = internals::alloc(size, align);
-    if block.is_null() && !new_handler().is_null() {
-        return ask();
+    if block.is_null() && !get_new_handler().is_null() {
+        return runtime();
     }
     block.cast()
 }
 
 #[cold]
-fn ask_runtime(name: &CStr, size: usize, tag: Nothrow) -> *mut c_void {
+fn runtime_new(name: &CStr, size: usize, tag: Nothrow) -> *mut c_void {
     type New = unsafe extern "C" fn(usize, Nothrow) -> *mut c_void;
-    let at = in_runtime(name);
+    let at = find_in_runtime(name);
     if at.is_null() {
         return ptr::null_mut();
     }
@@ -208,9 +208,9 @@ fn ask_runtime(name: &CStr, size: usize, tag: Nothrow) -> *mut c_void {
 }
 
 #[cold]
-fn ask_runtime_aligned(name: &CStr, size: usize, align: usize, tag: Nothrow) -> *mut c_void {
+fn runtime_new_aligned(name: &CStr, size: usize, align: usize, tag: Nothrow) -> *mut c_void {
     type New = unsafe extern "C" fn(usize, usize, Nothrow) -> *mut c_void;
-    let at = in_runtime(name);
+    let at = find_in_runtime(name);
     if at.is_null() {
         return ptr::null_mut();
     }
@@ -220,7 +220,7 @@ fn ask_runtime_aligned(name: &CStr, size: usize, align: usize, tag: Nothrow) -> 
 
 /// As the basic form makes it; one without an alignment does not see that.
 #[cold]
-extern "C" fn by_basic(basic: *const c_void, size: usize, align: usize) -> *mut c_void {
+extern "C" fn new_by_basic(basic: *const c_void, size: usize, align: usize) -> *mut c_void {
     type New = unsafe extern "C" fn(usize, usize) -> *mut c_void;
     // SAFETY: this is that operator; what it throws does not come through
     // here, for nothing is left to do after it.
@@ -247,8 +247,8 @@ pub extern "C" fn new_one(size: usize) -> *mut c_void {
 /// `operator new[](size_t)`
 #[unsafe(export_name = "_Znam")]
 pub extern "C" fn new_array(size: usize) -> *mut c_void {
-    if replaced::operators() {
-        return by_basic(weak::exported!("_Znwm"), size, 1);
+    if replaced::operators_are_replaced() {
+        return new_by_basic(symbols::global_address!("_Znwm"), size, 1);
     }
     new(size)
 }
@@ -262,8 +262,8 @@ pub extern "C" fn new_one_aligned(size: usize, align: usize) -> *mut c_void {
 /// `operator new[](size_t, align_val_t)`
 #[unsafe(export_name = "_ZnamSt11align_val_t")]
 pub extern "C" fn new_array_aligned(size: usize, align: usize) -> *mut c_void {
-    if replaced::operators() {
-        return by_basic(weak::exported!("_ZnwmSt11align_val_t"), size, align);
+    if replaced::operators_are_replaced() {
+        return new_by_basic(symbols::global_address!("_ZnwmSt11align_val_t"), size, align);
     }
     new_aligned(size, align)
 }
@@ -271,20 +271,20 @@ pub extern "C" fn new_array_aligned(size: usize, align: usize) -> *mut c_void {
 /// `operator new(size_t, const nothrow_t&)`
 #[unsafe(export_name = "_ZnwmRKSt9nothrow_t")]
 pub extern "C" fn new_one_nothrow(size: usize, tag: Nothrow) -> *mut c_void {
-    new_nothrow(size, 1, || ask_runtime(c"_ZnwmRKSt9nothrow_t", size, tag))
+    new_nothrow(size, 1, || runtime_new(c"_ZnwmRKSt9nothrow_t", size, tag))
 }
 
 /// `operator new[](size_t, const nothrow_t&)`
 #[unsafe(export_name = "_ZnamRKSt9nothrow_t")]
 pub extern "C" fn new_array_nothrow(size: usize, tag: Nothrow) -> *mut c_void {
-    new_nothrow(size, 1, || ask_runtime(c"_ZnamRKSt9nothrow_t", size, tag))
+    new_nothrow(size, 1, || runtime_new(c"_ZnamRKSt9nothrow_t", size, tag))
 }
 
 /// `operator new(size_t, align_val_t, const nothrow_t&)`
 #[unsafe(export_name = "_ZnwmSt11align_val_tRKSt9nothrow_t")]
 pub extern "C" fn new_one_aligned_nothrow(size: usize, align: usize, tag: Nothrow) -> *mut c_void {
     let name = c"_ZnwmSt11align_val_tRKSt9nothrow_t";
-    new_nothrow(size, align, || ask_runtime_aligned(name, size, align, tag))
+    new_nothrow(size, align, || runtime_new_aligned(name, size, align, tag))
 }
 
 /// `operator new[](size_t, align_val_t, const nothrow_t&)`
@@ -295,7 +295,7 @@ pub extern "C" fn new_array_aligned_nothrow(
     tag: Nothrow,
 ) -> *mut c_void {
     let name = c"_ZnamSt11align_val_tRKSt9nothrow_t";
-    new_nothrow(size, align, || ask_runtime_aligned(name, size, align, tag))
+    new_nothrow(size, align, || runtime_new_aligned(name, size, align, tag))
 }
 
 /// `operator delete(void*)`
@@ -329,8 +329,8 @@ macro_rules! deletes {
         /// The block is not used any more.
         #[unsafe(export_name = $name)]
         pub unsafe extern "C" fn $function($ptr: *mut c_void $(, $argument: $type)*) {
-            if replaced::operators() {
-                let basic = weak::exported!($basic);
+            if replaced::operators_are_replaced() {
+                let basic = symbols::global_address!($basic);
                 // SAFETY: by the caller.
                 return unsafe { delete_by_basic(basic, $ptr, $align) };
             }

@@ -3,7 +3,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::weak;
+use crate::symbols;
 
 /// Whether the basic forms are somebody else's.
 static REPLACED: AtomicBool = AtomicBool::new(false);
@@ -15,29 +15,29 @@ static KNOWN: AtomicBool = AtomicBool::new(false);
 /// made; before, there is none to delete. (Relaxed: a thread that has a block
 /// got it after that, and nothing else is read on this word.)
 #[inline(always)]
-pub(crate) fn operators() -> bool {
+pub(crate) fn operators_are_replaced() -> bool {
     REPLACED.load(Ordering::Relaxed)
 }
 
 /// Looks, once. Called where blocks are made without the magazine, as the
 /// first of the process is. (Relaxed: looking twice does no harm.)
 #[inline]
-pub(crate) fn look() {
+pub(crate) fn detect() {
     if !KNOWN.load(Ordering::Relaxed) {
-        look_now();
+        detect_now();
     }
 }
 
 #[cold]
-fn look_now() {
+fn detect_now() {
     let basic = [
-        weak::exported!("_Znwm"),
-        weak::exported!("_ZdlPv"),
-        weak::exported!("_ZnwmSt11align_val_t"),
-        weak::exported!("_ZdlPvSt11align_val_t"),
-        weak::exported!("_Znam"),
-        weak::exported!("_ZdaPv"),
+        symbols::global_address!("_Znwm"),
+        symbols::global_address!("_ZdlPv"),
+        symbols::global_address!("_ZnwmSt11align_val_t"),
+        symbols::global_address!("_ZdlPvSt11align_val_t"),
+        symbols::global_address!("_Znam"),
+        symbols::global_address!("_ZdaPv"),
     ];
-    REPLACED.store(!basic.into_iter().all(weak::is_here), Ordering::Relaxed);
+    REPLACED.store(!basic.into_iter().all(symbols::is_own_code), Ordering::Relaxed);
     KNOWN.store(true, Ordering::Relaxed);
 }

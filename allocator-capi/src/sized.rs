@@ -60,7 +60,7 @@ pub unsafe extern "C" fn free_aligned_sized(ptr: *mut c_void, align: usize, size
 }
 
 /// The alignment in jemalloc's flags: its logarithm in the low six bits.
-fn align_of(flags: c_int) -> usize {
+fn align_from_flags(flags: c_int) -> usize {
     1 << (flags & 63)
 }
 
@@ -72,12 +72,12 @@ fn align_of(flags: c_int) -> usize {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sdallocx(ptr: *mut c_void, size: usize, flags: c_int) {
     // SAFETY: by the caller.
-    unsafe { free_aligned(ptr, size, align_of(flags)) }
+    unsafe { free_aligned(ptr, size, align_from_flags(flags)) }
 }
 
 /// Bytes that a block for `size` bytes has, aligned as the low six bits of
 /// `flags` say; 0 if there is none so large.
 #[unsafe(no_mangle)]
 pub extern "C" fn nallocx(size: usize, flags: c_int) -> usize {
-    internals::good_size(size, align_of(flags)).unwrap_or(0)
+    internals::good_size(size, align_from_flags(flags)).unwrap_or(0)
 }

@@ -3,27 +3,27 @@
 use allocator_core::internals;
 
 use crate::callers;
-use crate::numbers;
+use crate::stats;
 
 /// The linker's tables of what to run, and when.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static START: extern "C" fn() = started;
+static START: extern "C" fn() = on_load;
 
 /// See [`START`].
 #[used]
 #[unsafe(link_section = ".fini_array")]
-static END: extern "C" fn() = ending;
+static END: extern "C" fn() = on_exit;
 
 /// Before this, blocks may have been made: the C library's own environment may
 /// not have been there to read then.
-extern "C" fn started() {
+extern "C" fn on_load() {
     internals::start();
-    callers::look();
+    callers::find_ranges();
 }
 
-extern "C" fn ending() {
+extern "C" fn on_exit() {
     if internals::stats_at_exit() {
-        numbers::malloc_stats();
+        stats::malloc_stats();
     }
 }

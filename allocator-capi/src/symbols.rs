@@ -2,16 +2,16 @@
 //! do not have, and of the dynamic linker, which static ones do not have.
 
 /// Where the function of this name is; null if the process has none.
-macro_rules! address {
+macro_rules! weak_address {
     ($name:literal) => {
-        $crate::weak::exported!($name, concat!(".weak ", $name))
+        $crate::symbols::global_address!($name, concat!(".weak ", $name))
     };
 }
 
 /// Where the process's function of this name is, which this library has too;
 /// the rest is a line of assembly to go before.
 #[cfg(target_arch = "x86_64")]
-macro_rules! exported {
+macro_rules! global_address {
     ($name:literal $(, $line:expr)?) => {{
         let place: *const core::ffi::c_void;
         // SAFETY: reads one entry of the global offset table, which is
@@ -31,7 +31,7 @@ macro_rules! exported {
 /// Where the process's function of this name is, which this library has too;
 /// the rest is a line of assembly to go before.
 #[cfg(target_arch = "aarch64")]
-macro_rules! exported {
+macro_rules! global_address {
     ($name:literal $(, $line:expr)?) => {{
         let place: *const core::ffi::c_void;
         // SAFETY: reads one entry of the global offset table, which is
@@ -51,7 +51,7 @@ macro_rules! exported {
 
 /// Where the linker put a mark that only this library sees.
 #[cfg(target_arch = "x86_64")]
-macro_rules! hidden {
+macro_rules! hidden_address {
     ($name:literal) => {{
         let place: *const core::ffi::c_void;
         // SAFETY: computes an address.
@@ -69,7 +69,7 @@ macro_rules! hidden {
 
 /// Where the linker put a mark that only this library sees.
 #[cfg(target_arch = "aarch64")]
-macro_rules! hidden {
+macro_rules! hidden_address {
     ($name:literal) => {{
         let place: *const core::ffi::c_void;
         // SAFETY: computes an address.
@@ -86,7 +86,7 @@ macro_rules! hidden {
     }};
 }
 
-pub(crate) use {address, exported};
+pub(crate) use {global_address, weak_address};
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem;
@@ -96,19 +96,19 @@ type Dlsym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *const c_void;
 type Dlopen = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;
 
 /// Where a function is, as the program sees it; null if it is nowhere.
-pub(crate) fn look_up(name: &CStr) -> *const c_void {
-    look_up_in(handle(ptr::null()), name)
+pub(crate) fn find_global(name: &CStr) -> *const c_void {
+    dlsym_in(dlopen_loaded(ptr::null()), name)
 }
 
 /// Where a function of a library is that is loaded, wherever it was loaded.
-pub(crate) fn look_up_loaded(library: &CStr, name: &CStr) -> *const c_void {
-    look_up_in(handle(library.as_ptr()), name)
+pub(crate) fn find_in_library(library: &CStr, name: &CStr) -> *const c_void {
+    dlsym_in(dlopen_loaded(library.as_ptr()), name)
 }
 
 /// What is loaded under a name; null names the program with all that it was
 /// started with.
-fn handle(name: *const c_char) -> *mut c_void {
-    let dlopen = address!("dlopen");
+fn dlopen_loaded(name: *const c_char) -> *mut c_void {
+    let dlopen = weak_address!("dlopen");
     if dlopen.is_null() {
         return ptr::null_mut();
     }
@@ -119,8 +119,8 @@ fn handle(name: *const c_char) -> *mut c_void {
     }
 }
 
-fn look_up_in(handle: *mut c_void, name: &CStr) -> *const c_void {
-    let dlsym = address!("dlsym");
+fn dlsym_in(handle: *mut c_void, name: &CStr) -> *const c_void {
+    let dlsym = weak_address!("dlsym");
     if dlsym.is_null() || handle.is_null() {
         return ptr::null();
     }
@@ -129,6 +129,6 @@ fn look_up_in(handle: *mut c_void, name: &CStr) -> *const c_void {
 }
 
 /// Whether code is this library's: the linker says where that begins and ends.
-pub(crate) fn is_here(code: *const c_void) -> bool {
-    (hidden!("__ehdr_start")..hidden!("_etext")).contains(&code)
+pub(crate) fn is_own_code(code: *const c_void) -> bool {
+    (hidden_address!("__ehdr_start")..hidden_address!("_etext")).contains(&code)
 }
