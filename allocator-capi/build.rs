@@ -1,10 +1,10 @@
-//! How the shared library is linked.
+//! Linker options of the shared library.
 
 use std::env;
 
-/// Its own functions call each other, whoever else has such names, but for the
-/// operators that a C++ program may replace. It stays when it is closed, as
-/// threads that end later come back to it.
+/// Calls between the library's own functions are bound at link time, except for
+/// the operators that a C++ program may replace. The library is never unloaded,
+/// because threads that exit later call into it.
 fn main() {
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
     let replaceable = format!("--dynamic-list={here}/replaceable.txt");

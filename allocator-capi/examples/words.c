@@ -1,7 +1,6 @@
-/* Counts the words of its standard input, and says what the allocator holds.
+/* Counts the words of standard input and prints memory statistics.
  *
- *     cc words.c -o words $(pkg-config --cflags --libs strata)
- */
+ *     cc words.c -o words $(pkg-config --cflags --libs strata) */
 #include <stdio.h>
 #include <strata.h>
 #include <string.h>
@@ -49,7 +48,7 @@ int main(void) {
         for (struct word *at = buckets[i], *next; at; at = next) {
             next = at->next;
             distinct++;
-            /* The size is a check: a wrong one would end the program. */
+            /* The size is checked: a wrong one would end the process. */
             free_sized(at, at->bytes);
         }
     printf("%zu words, %zu distinct\n", words, distinct);

@@ -1,5 +1,5 @@
-//! The names under which glibc exports its own allocator once more: programs
-//! that look for it there must not get another one.
+//! The names under which glibc exports its own allocator a second time.
+//! Programs that use those names must get this allocator too.
 
 use core::ffi::c_void;
 
@@ -20,20 +20,20 @@ pub extern "C" fn __libc_calloc(count: usize, size: usize) -> *mut c_void {
 /// See [`family::realloc`].
 ///
 /// # Safety
-/// As there.
+/// See [`family::realloc`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __libc_realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe { family::realloc(ptr, size) }
 }
 
 /// See [`family::free`].
 ///
 /// # Safety
-/// As there.
+/// See [`family::free`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __libc_free(ptr: *mut c_void) {
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe { family::free(ptr) }
 }
 

@@ -1,5 +1,6 @@
-//! Who calls. The C library and the dynamic linker call `free` under locks
-//! that they need to start a thread: nobody starts one for them there.
+//! Classification of callers. The C library and the dynamic linker call `free`
+//! while holding locks that starting a thread needs, so no thread may be
+//! started on their behalf.
 
 use core::ffi::{c_int, c_void};
 use core::ptr;
@@ -8,14 +9,15 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::symbols;
 
-/// From where to where the C library is, and the linker. Written once, at the
-/// start; until then, and in static programs, all code is theirs. (Relaxed: any
-/// mixture of the old words and the new contains what the new do.)
+/// The address ranges of the C library and the dynamic linker. Written once,
+/// when the library is loaded. Until then, and in static programs, the ranges
+/// cover all code. (Relaxed: any mixture of old and new words contains the new
+/// ranges.)
 static RANGES: [[AtomicUsize; 2]; 2] =
     [const { [AtomicUsize::new(0), AtomicUsize::new(usize::MAX)] }; 2];
 
-/// Whether whoever calls from this address is neither of them, nor this
-/// library, which may have been called by them.
+/// Whether this return address is in program code: outside the C library, the
+/// dynamic linker, and this library, which they may have called.
 #[inline]
 pub(crate) fn is_program_code(caller: usize) -> bool {
     let theirs = RANGES.iter().any(|[start, end]| {
@@ -24,9 +26,10 @@ pub(crate) fn is_program_code(caller: usize) -> bool {
     !theirs && !symbols::is_own_code(ptr::without_provenance(caller))
 }
 
-/// Finds out where the C library and the linker are.
+/// Finds and records the address ranges of the C library and the dynamic
+/// linker.
 pub(crate) fn find_ranges() {
-    // SAFETY: the function is one that this takes; it keeps nothing.
+    // SAFETY: the callback has the expected signature and keeps no pointer.
     unsafe { libc::dl_iterate_phdr(Some(record_object), ptr::null_mut()) };
 }
 
@@ -35,7 +38,7 @@ unsafe extern "C" fn record_object(
     _size: usize,
     _data: *mut c_void,
 ) -> c_int {
-    // SAFETY: the linker hands out a description that is valid meanwhile.
+    // SAFETY: the linker passes a description that is valid during the call.
     let (base, headers) = unsafe {
         let object = &*object;
         (
@@ -47,8 +50,8 @@ unsafe extern "C" fn record_object(
     let start = loaded().map(|header| base + header.p_vaddr as usize).min().unwrap_or(0);
     let end = loaded().map(|header| base + (header.p_vaddr + header.p_memsz) as usize).max();
     let end = end.unwrap_or(0);
-    // One thing of each: programs call this function, but do not take its
-    // address, which could then be elsewhere.
+    // One symbol of each. Programs call this function but do not take its
+    // address, which could otherwise resolve to the program itself.
     let marks = [libc::__errno_location as *const (), symbols::weak_address!("_r_debug").cast()];
     for (range, mark) in RANGES.iter().zip(marks) {
         if (start..end).contains(&mark.addr()) {

@@ -1,4 +1,4 @@
-//! The calling thread's `errno`, set where C's functions set it.
+//! The calling thread's `errno`, set where C requires it.
 
 use core::ffi::{c_int, c_void};
 use core::ptr;
@@ -10,14 +10,14 @@ pub(crate) fn set(error: c_int) {
     unsafe { *libc::__errno_location() = error };
 }
 
-/// No block, for want of memory: null, with `errno`.
+/// Sets `errno` to `ENOMEM` and returns null.
 #[cold]
 pub(crate) fn null_with_enomem() -> *mut c_void {
     set(libc::ENOMEM);
     ptr::null_mut()
 }
 
-/// No block, for a wrong argument: null, with `errno`.
+/// Sets `errno` to `EINVAL` and returns null.
 #[cold]
 pub(crate) fn null_with_einval() -> *mut c_void {
     set(libc::EINVAL);

@@ -1,5 +1,5 @@
-//! The family of C's `malloc`. At the edges, glibc's behaviour: what programs
-//! were written against.
+//! C's `malloc` family. Edge cases follow glibc, which programs were written
+//! against.
 
 use core::ffi::{c_int, c_void};
 use core::ptr;
@@ -11,13 +11,14 @@ use crate::errno;
 use crate::foreign;
 use crate::replaced;
 
-/// Alignment of `valloc`'s blocks, and the unit of `pvalloc`.
+/// Alignment of `valloc`'s blocks, and the granularity of `pvalloc`.
 fn page_size() -> usize {
     allocator_sys::page_size()
 }
 
-/// A block of `size` bytes. Null, with `ENOMEM`: there is no memory, or `size`
-/// is above `PTRDIFF_MAX`. `malloc(0)` is a block of its own.
+/// Allocates `size` bytes. Returns null and sets `ENOMEM` if memory is
+/// exhausted or `size` exceeds `PTRDIFF_MAX`. `malloc(0)` returns a unique
+/// block.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
     let block = internals::pop(size);
@@ -27,7 +28,8 @@ pub extern "C" fn malloc(size: usize) -> *mut c_void {
     malloc_slow(size)
 }
 
-/// Goes on with the address that `malloc` returns to: `malloc` ends in a jump here.
+/// Passes on the return address of `malloc`, which ends in a jump to this
+/// function.
 #[cfg(target_arch = "x86_64")]
 #[cold]
 #[unsafe(naked)]
@@ -35,7 +37,8 @@ extern "C" fn malloc_slow(size: usize) -> *mut c_void {
     core::arch::naked_asm!("mov rsi, [rsp]", "jmp {malloc}", malloc = sym malloc_with_caller)
 }
 
-/// Goes on with the address that `malloc` returns to: `malloc` ends in a jump here.
+/// Passes on the return address of `malloc`, which ends in a jump to this
+/// function.
 #[cfg(target_arch = "aarch64")]
 #[cold]
 #[unsafe(naked)]
@@ -43,7 +46,7 @@ extern "C" fn malloc_slow(size: usize) -> *mut c_void {
     core::arch::naked_asm!("mov x1, x30", "b {malloc}", malloc = sym malloc_with_caller)
 }
 
-/// A block for whoever called from `caller`.
+/// Allocates a block. `caller` is the return address of `malloc`.
 #[cold]
 extern "C" fn malloc_with_caller(size: usize, caller: usize) -> *mut c_void {
     let block = alloc_aligned(size, 1);
@@ -51,7 +54,7 @@ extern "C" fn malloc_with_caller(size: usize, caller: usize) -> *mut c_void {
     block
 }
 
-/// A block of `size` bytes, aligned to a power of two.
+/// Allocates `size` bytes, aligned to a power of two.
 fn alloc_aligned(size: usize, align: usize) -> *mut c_void {
     replaced::detect();
     or_enomem(internals::alloc(size, align))
@@ -64,13 +67,13 @@ fn or_enomem(block: *mut u8) -> *mut c_void {
     block.cast()
 }
 
-/// Takes back a block; null is none. `errno` stays.
+/// Frees a block. Null is ignored. `errno` is preserved.
 ///
 /// # Safety
-/// The block is not used any more.
+/// The block must not be used afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free(ptr: *mut c_void) {
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe {
         if !internals::push(ptr.cast()) {
             free_slow(ptr);
@@ -78,7 +81,8 @@ pub unsafe extern "C" fn free(ptr: *mut c_void) {
     }
 }
 
-/// Goes on with the address that `free` returns to: `free` ends in a jump here.
+/// Passes on the return address of `free`, which ends in a jump to this
+/// function.
 #[cfg(target_arch = "x86_64")]
 #[cold]
 #[unsafe(naked)]
@@ -86,7 +90,8 @@ unsafe extern "C" fn free_slow(ptr: *mut c_void) {
     core::arch::naked_asm!("mov rsi, [rsp]", "jmp {free}", free = sym free_with_caller)
 }
 
-/// Goes on with the address that `free` returns to: `free` ends in a jump here.
+/// Passes on the return address of `free`, which ends in a jump to this
+/// function.
 #[cfg(target_arch = "aarch64")]
 #[cold]
 #[unsafe(naked)]
@@ -94,11 +99,11 @@ unsafe extern "C" fn free_slow(ptr: *mut c_void) {
     core::arch::naked_asm!("mov x1, x30", "b {free}", free = sym free_with_caller)
 }
 
-/// Takes back a block for whoever called from `caller`: as a rule one of
-/// another thread's.
+/// Frees a block that usually belongs to another thread. `caller` is the return
+/// address of `free`.
 #[cold]
 unsafe extern "C" fn free_with_caller(ptr: *mut c_void, caller: usize) {
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe {
         if !internals::buffer_remote(ptr.cast()) {
             free_to_core(ptr, caller);
@@ -109,7 +114,7 @@ unsafe extern "C" fn free_with_caller(ptr: *mut c_void, caller: usize) {
 #[cold]
 #[inline(never)]
 unsafe extern "C" fn free_to_core(ptr: *mut c_void, caller: usize) {
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe {
         if !ptr.is_null() && !internals::free(ptr.cast()) {
             foreign::free(ptr);
@@ -118,8 +123,8 @@ unsafe extern "C" fn free_to_core(ptr: *mut c_void, caller: usize) {
     internals::check_excess(|| callers::is_program_code(caller));
 }
 
-/// A block for `count` elements of `size` bytes, all zero. Null, with
-/// `ENOMEM`, as for [`malloc`], and where the product does not fit.
+/// Allocates `count` elements of `size` bytes, all zero. Returns null and sets
+/// `ENOMEM` in the cases of [`malloc`], and if the product overflows.
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else { return errno::null_with_enomem() };
@@ -128,23 +133,23 @@ pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
         replaced::detect();
         return or_enomem(internals::alloc_zeroed(bytes));
     }
-    // SAFETY: the block has so many bytes.
+    // SAFETY: the block has at least this many bytes.
     unsafe { block.write_bytes(0, bytes) };
     block.cast()
 }
 
-/// Makes a block one of `size` bytes, elsewhere perhaps. `realloc(p, 0)` frees
-/// it and returns null; `realloc(NULL, size)` is [`malloc`]. Null, with
-/// `ENOMEM`: the block is as it was.
+/// Resizes a block to `size` bytes, possibly moving it. `realloc(p, 0)` frees
+/// the block and returns null; `realloc(NULL, size)` is [`malloc`]. On failure,
+/// returns null, sets `ENOMEM` and leaves the block unchanged.
 ///
 /// # Safety
-/// The block is the caller's, who uses what is returned from now on.
+/// The caller owns the block and uses only the returned pointer afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
     if ptr.is_null() {
         return malloc(size);
     }
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe {
         if size == 0 {
             free(ptr);
@@ -157,26 +162,26 @@ pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
     }
 }
 
-/// As [`realloc`], for `count` elements of `size` bytes.
+/// Same as [`realloc`], for `count` elements of `size` bytes.
 ///
 /// # Safety
-/// As there.
+/// See [`realloc`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn reallocarray(ptr: *mut c_void, count: usize, size: usize) -> *mut c_void {
     match count.checked_mul(size) {
-        // SAFETY: by the caller.
+        // SAFETY: the caller guarantees it.
         Some(bytes) => unsafe { realloc(ptr, bytes) },
         None => errno::null_with_enomem(),
     }
 }
 
-/// Puts a block of `size` bytes, aligned to `align`, into `*out`. Returns
-/// `EINVAL` for an alignment that is not a power of two or not a multiple of
-/// a pointer's size, `ENOMEM` where there is no memory; then `*out` stays.
-/// `errno` stays.
+/// Allocates `size` bytes, aligned to `align`, and stores the pointer in
+/// `*out`. Returns `EINVAL` if the alignment is not a power of two or not a
+/// multiple of a pointer's size, and `ENOMEM` if memory is exhausted; `*out` is
+/// unchanged then. `errno` is preserved.
 ///
 /// # Safety
-/// `out` can be written.
+/// `out` must be writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, size: usize) -> c_int {
     if !align.is_power_of_two() || align < size_of::<*mut c_void>() {
@@ -187,13 +192,14 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, siz
     if block.is_null() {
         return libc::ENOMEM;
     }
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe { out.write(block.cast()) };
     0
 }
 
-/// A block of `size` bytes, aligned to `align`, or to the next power of two.
-/// Null, with `EINVAL` where there is none, and as for [`malloc`].
+/// Allocates `size` bytes, aligned to `align` rounded up to a power of two.
+/// Returns null and sets `EINVAL` if there is no such power of two, and fails
+/// as [`malloc`] does otherwise.
 #[unsafe(no_mangle)]
 pub extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
     match align.checked_next_power_of_two() {
@@ -202,19 +208,19 @@ pub extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
     }
 }
 
-/// As [`memalign`].
+/// Same as [`memalign`].
 #[unsafe(no_mangle)]
 pub extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
     memalign(align, size)
 }
 
-/// A block of `size` bytes, aligned to a page.
+/// Allocates `size` bytes, aligned to a page.
 #[unsafe(no_mangle)]
 pub extern "C" fn valloc(size: usize) -> *mut c_void {
     alloc_aligned(size, page_size())
 }
 
-/// A block of whole pages for `size` bytes, aligned to a page.
+/// Allocates `size` bytes rounded up to whole pages, aligned to a page.
 #[unsafe(no_mangle)]
 pub extern "C" fn pvalloc(size: usize) -> *mut c_void {
     match size.checked_next_multiple_of(page_size()) {
@@ -223,31 +229,32 @@ pub extern "C" fn pvalloc(size: usize) -> *mut c_void {
     }
 }
 
-/// Bytes that may be used of a block; 0 for null.
+/// Returns the usable size of a block; 0 for null.
 ///
 /// # Safety
-/// The block is the caller's.
+/// The caller owns the block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn malloc_usable_size(ptr: *mut c_void) -> usize {
     if ptr.is_null() {
         return 0;
     }
-    // SAFETY: by the caller.
-    internals::usable(ptr.cast()).unwrap_or_else(|| unsafe { foreign::usable(ptr) })
+    // SAFETY: the caller guarantees it.
+    internals::usable(ptr.cast()).unwrap_or_else(|| unsafe { foreign::usable_size(ptr) })
 }
 
-/// Bytes that a block for `size` bytes has; 0 if there is none so large.
+/// Returns the usable size of a block allocated for `size` bytes; 0 if `size`
+/// is too large.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_good_size(size: usize) -> usize {
     internals::good_size(size, 1).unwrap_or(0)
 }
 
-/// As [`free`].
+/// Same as `free`.
 ///
 /// # Safety
-/// As there.
+/// See `free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfree(ptr: *mut c_void) {
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe { free(ptr) }
 }

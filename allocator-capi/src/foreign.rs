@@ -1,6 +1,6 @@
-//! Pointers that are not ours. Where the process has another allocator, and
-//! this library was loaded later, they are that one's, and go there.
-//! Elsewhere nobody made them: the process ends with one line.
+//! Pointers from another allocator. If the process has one, because this
+//! library was loaded later, they are passed on to it. Otherwise no allocator
+//! returned them, and the process ends with a one-line message.
 
 use core::ffi::{CStr, c_void};
 use core::mem;
@@ -9,23 +9,23 @@ use allocator_core::internals;
 
 use crate::symbols;
 
-/// A function of the process's own allocator; `None` if that is this one.
+/// A function of the process's own allocator; `None` if that is this library.
 fn find_other_allocator(name: &CStr) -> Option<*const c_void> {
-    // Who serves the C library serves the process. (To compare addresses of
-    // functions would not do: a program may have one of its own for them.)
+    // The allocator that serves the C library serves the process. (Comparing
+    // function addresses would not work: they may be the program's own stubs.)
     // SAFETY: copies an empty string.
-    let asked: *mut c_void = unsafe { libc::strdup(c"".as_ptr()) }.cast();
-    // SAFETY: not known to anyone else; nothing is done to a pointer that is
-    // not ours.
-    if asked.is_null() || unsafe { internals::free(asked.cast()) } {
+    let probe: *mut c_void = unsafe { libc::strdup(c"".as_ptr()) }.cast();
+    // SAFETY: not known to anyone else. A pointer that is not ours is left
+    // alone.
+    if probe.is_null() || unsafe { internals::free(probe.cast()) } {
         return None;
     }
     let free = symbols::find_global(c"free");
     if free.is_null() {
         return None;
     }
-    // SAFETY: it is the `free` of the allocator that made the block.
-    unsafe { mem::transmute::<*const c_void, unsafe extern "C" fn(*mut c_void)>(free)(asked) };
+    // SAFETY: this is the `free` of the allocator that returned the block.
+    unsafe { mem::transmute::<*const c_void, unsafe extern "C" fn(*mut c_void)>(free)(probe) };
     Some(symbols::find_global(name)).filter(|function| !function.is_null())
 }
 
@@ -36,34 +36,34 @@ fn abort_on_foreign(ptr: *mut c_void) -> ! {
 /// See `free`.
 ///
 /// # Safety
-/// As there.
+/// See `free`.
 #[cold]
 pub(crate) unsafe fn free(ptr: *mut c_void) {
     let Some(function) = find_other_allocator(c"free") else { abort_on_foreign(ptr) };
-    // SAFETY: it is that function; by the caller.
+    // SAFETY: it is the function of that name; the caller guarantees the rest.
     unsafe { mem::transmute::<*const c_void, unsafe extern "C" fn(*mut c_void)>(function)(ptr) }
 }
 
 /// See `realloc`.
 ///
 /// # Safety
-/// As there.
+/// See `realloc`.
 #[cold]
 pub(crate) unsafe fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
     type Realloc = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
     let Some(function) = find_other_allocator(c"realloc") else { abort_on_foreign(ptr) };
-    // SAFETY: it is that function; by the caller.
+    // SAFETY: it is the function of that name; the caller guarantees the rest.
     unsafe { mem::transmute::<*const c_void, Realloc>(function)(ptr, size) }
 }
 
 /// See `malloc_usable_size`.
 ///
 /// # Safety
-/// As there.
+/// See `malloc_usable_size`.
 #[cold]
-pub(crate) unsafe fn usable(ptr: *mut c_void) -> usize {
+pub(crate) unsafe fn usable_size(ptr: *mut c_void) -> usize {
     type Usable = unsafe extern "C" fn(*mut c_void) -> usize;
     let Some(function) = find_other_allocator(c"malloc_usable_size") else { abort_on_foreign(ptr) };
-    // SAFETY: it is that function; by the caller.
+    // SAFETY: it is the function of that name; the caller guarantees the rest.
     unsafe { mem::transmute::<*const c_void, Usable>(function)(ptr) }
 }

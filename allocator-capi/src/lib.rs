@@ -1,10 +1,10 @@
-//! Strata as a C library: `malloc` and its family for any program on Linux.
+//! Strata as a C library: the `malloc` family for any program on Linux.
 //!
-//! The crate is the table of symbols and the rules of C: what each function
-//! does at its edges, and with `errno`. Blocks come from `allocator-core`.
+//! The crate defines the exported symbols and implements the rules of C: edge
+//! cases and `errno`. Blocks come from `allocator-core`.
 //!
-//! Nothing here needs Rust's standard library, so the library needs the C
-//! library alone.
+//! The crate does not use Rust's standard library, so the library depends on
+//! the C library only.
 
 #![no_std]
 #![deny(missing_docs)]
@@ -39,7 +39,8 @@ pub mod operators;
 
 mod start;
 
-/// Ends the process. The allocator does not panic: this is for the compiler.
+/// Ends the process. The allocator does not panic, but the compiler requires a
+/// handler.
 #[panic_handler]
 fn panicked(info: &core::panic::PanicInfo) -> ! {
     let _ = writeln!(stats::Stderr, "strata: internal error: {info}");

@@ -1,10 +1,10 @@
-//! C++'s operators `new` and `delete`, all twenty, without a C++ runtime of
-//! our own: what they need of one (the new-handler, the exception), they take
-//! from the one that the program has.
+//! All twenty forms of C++'s operators `new` and `delete`, without linking a
+//! C++ runtime. What they need of one (the new-handler, the exception) is taken
+//! from the runtime that the program has.
 //!
-//! An allocation that fails asks the new-handler for help until there is none,
-//! and then throws. Exceptions cannot pass through frames of Rust, so this
-//! loop is a few lines of assembly, and the operators end in a jump to it.
+//! A failed allocation calls the new-handler and retries until there is no
+//! handler, and then throws. Exceptions cannot unwind through Rust frames, so
+//! this loop is written in assembly, and the operators end in a jump to it.
 
 use core::arch::global_asm;
 use core::ffi::{CStr, c_void};
@@ -18,11 +18,11 @@ use crate::replaced;
 use crate::sized;
 use crate::symbols;
 
-/// C++'s `std::nothrow_t`: a tag, never read.
+/// C++'s `std::nothrow_t`: a tag that is never read.
 type Nothrow = *const c_void;
 
 unsafe extern "C" {
-    /// Allocates with the new-handler's help, or throws.
+    /// Allocates with the help of the new-handler, or throws.
     fn strata_new_slow(size: usize, align: usize) -> *mut c_void;
 }
 
@@ -121,16 +121,16 @@ extern "C" fn retry_alloc(size: usize, align: usize) -> *mut c_void {
     internals::alloc(size, align).cast()
 }
 
-/// The C++ runtimes, by the names that they are loaded under.
+/// The sonames of the C++ runtimes.
 const RUNTIMES: [&CStr; 3] = [c"libstdc++.so.6", c"libc++.so.1", c"libc++abi.so.1"];
 
-/// Where a runtime that is loaded has a function; null if there is none.
+/// The address of a function in a loaded C++ runtime, or null.
 fn find_in_runtime(name: &CStr) -> *const c_void {
     let found = |library| symbols::find_in_library(library, name);
     RUNTIMES.into_iter().map(found).find(|at| !at.is_null()).unwrap_or(ptr::null())
 }
 
-/// The new-handler; null if there is none.
+/// The new-handler, or null.
 extern "C" fn get_new_handler() -> *const c_void {
     let mut get = symbols::weak_address!("_ZSt15get_new_handlerv");
     if get.is_null() {
@@ -143,7 +143,8 @@ extern "C" fn get_new_handler() -> *const c_void {
     unsafe { mem::transmute::<*const c_void, extern "C" fn() -> *const c_void>(get)() }
 }
 
-/// The function that throws `std::bad_alloc`.
+/// The address of the function that throws `std::bad_alloc`. Aborts if there is
+/// no C++ runtime.
 extern "C" fn find_throw_bad_alloc() -> *const c_void {
     let mut throw = symbols::weak_address!("_ZSt17__throw_bad_allocv");
     if throw.is_null() {
@@ -151,7 +152,7 @@ extern "C" fn find_throw_bad_alloc() -> *const c_void {
     }
     if throw.is_null() {
         allocator_sys::write_stderr(
-            b"strata: operator new: no memory, and no C++ runtime to throw\n",
+            b"strata: operator new: out of memory, and no C++ runtime to throw\n",
         );
         allocator_sys::abort();
     }
@@ -167,8 +168,8 @@ fn new(size: usize) -> *mut c_void {
     new_aligned(size, 1)
 }
 
-/// Ends in a jump where there is no memory: what is thrown there does not come
-/// through here.
+/// Ends in a jump to `strata_new_slow` if memory is exhausted, so that an
+/// exception does not unwind through this frame.
 #[inline(never)]
 extern "C" fn new_aligned(size: usize, align: usize) -> *mut c_void {
     replaced::detect();
@@ -176,13 +177,13 @@ extern "C" fn new_aligned(size: usize, align: usize) -> *mut c_void {
     if !block.is_null() {
         return block.cast();
     }
-    // SAFETY: nothing is left to do after it, whether it returns or throws.
+    // SAFETY: the call is the last action, whether it returns or throws.
     unsafe { strata_new_slow(size, align) }
 }
 
-/// Without a new-handler, null where there is no memory; with one, or with
-/// operators of the program's own, what the runtime's operator of this name
-/// makes of it: that one calls the basic form, and catches what it throws.
+/// Without a new-handler, returns null if memory is exhausted. With one, or if
+/// the program replaced the operators, calls the runtime's operator of this
+/// name: it calls the basic form and catches what that throws.
 #[inline(always)]
 fn new_nothrow(size: usize, align: usize, runtime: impl FnOnce() -> *mut c_void) -> *mut c_void {
     replaced::detect();
@@ -218,23 +219,25 @@ fn runtime_new_aligned(name: &CStr, size: usize, align: usize, tag: Nothrow) -> 
     unsafe { mem::transmute::<*const c_void, New>(at)(size, align, tag) }
 }
 
-/// As the basic form makes it; one without an alignment does not see that.
+/// Calls the basic form. One without an alignment parameter ignores that
+/// argument.
 #[cold]
 extern "C" fn new_by_basic(basic: *const c_void, size: usize, align: usize) -> *mut c_void {
     type New = unsafe extern "C" fn(usize, usize) -> *mut c_void;
-    // SAFETY: this is that operator; what it throws does not come through
-    // here, for nothing is left to do after it.
+    // SAFETY: this is that operator. The call is the last action, so that an
+    // exception does not unwind through this frame.
     unsafe { mem::transmute::<*const c_void, New>(basic)(size, align) }
 }
 
-/// Gives a block to the basic form; one without an alignment does not see that.
+/// Passes a block to the basic form. One without an alignment parameter ignores
+/// that argument.
 ///
 /// # Safety
-/// The block is not used any more.
+/// The block must not be used afterwards.
 #[cold]
 unsafe extern "C" fn delete_by_basic(basic: *const c_void, ptr: *mut c_void, align: usize) {
     type Delete = unsafe extern "C" fn(*mut c_void, usize);
-    // SAFETY: this is that operator; by the caller.
+    // SAFETY: this is that operator; the caller guarantees the rest.
     unsafe { mem::transmute::<*const c_void, Delete>(basic)(ptr, align) }
 }
 
@@ -301,40 +304,41 @@ pub extern "C" fn new_array_aligned_nothrow(
 /// `operator delete(void*)`
 ///
 /// # Safety
-/// The block is not used any more.
+/// The block must not be used afterwards.
 #[unsafe(export_name = "_ZdlPv")]
 pub unsafe extern "C" fn delete(ptr: *mut c_void) {
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe { family::free(ptr) }
 }
 
 /// `operator delete(void*, align_val_t)`
 ///
 /// # Safety
-/// The block is not used any more.
+/// The block must not be used afterwards.
 #[unsafe(export_name = "_ZdlPvSt11align_val_t")]
 pub unsafe extern "C" fn delete_aligned(ptr: *mut c_void, _align: usize) {
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe { family::free(ptr) }
 }
 
-/// Defines the other forms of `delete`: by the basic form given after `=>` if
-/// the program has its own operators, else as the rest says.
+/// Defines the other forms of `delete`. They call the basic form given after
+/// `=>` if the program replaced the operators, and run the last expression
+/// otherwise.
 macro_rules! deletes {
     ($($name:literal $function:ident ($ptr:ident $(, $argument:ident: $type:ty)*)
         => $basic:literal $align:expr, $body:expr;)*) => {$(
         #[doc = concat!("`operator delete`, as ", $name)]
         ///
         /// # Safety
-        /// The block is not used any more.
+        /// The block must not be used afterwards.
         #[unsafe(export_name = $name)]
         pub unsafe extern "C" fn $function($ptr: *mut c_void $(, $argument: $type)*) {
             if replaced::operators_are_replaced() {
                 let basic = symbols::global_address!($basic);
-                // SAFETY: by the caller.
+                // SAFETY: the caller guarantees it.
                 return unsafe { delete_by_basic(basic, $ptr, $align) };
             }
-            // SAFETY: by the caller.
+            // SAFETY: the caller guarantees it.
             unsafe { $body }
         }
     )*};

@@ -1,26 +1,27 @@
-//! Whether the program has operators `new` and `delete` of its own. C++ says
-//! that the other forms (arrays, `nothrow`, sizes told) end in these then.
+//! Detection of operators `new` and `delete` defined by the program. In that
+//! case C++ requires the other forms (arrays, `nothrow`, sized) to call them.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::symbols;
 
-/// Whether the basic forms are somebody else's.
+/// Whether the program defines any of the basic forms.
 static REPLACED: AtomicBool = AtomicBool::new(false);
 
-/// Whether that is known.
+/// Whether detection has run.
 static KNOWN: AtomicBool = AtomicBool::new(false);
 
-/// Whether the basic forms are the program's. Known since the first block was
-/// made; before, there is none to delete. (Relaxed: a thread that has a block
-/// got it after that, and nothing else is read on this word.)
+/// Whether the program defines any of the basic forms. Known once the first
+/// block was allocated; before that, there is none to delete. (Relaxed: a
+/// thread got its block after detection, and this word guards no other data.)
 #[inline(always)]
 pub(crate) fn operators_are_replaced() -> bool {
     REPLACED.load(Ordering::Relaxed)
 }
 
-/// Looks, once. Called where blocks are made without the magazine, as the
-/// first of the process is. (Relaxed: looking twice does no harm.)
+/// Runs detection once. Called wherever a block is allocated other than from a
+/// magazine, as the first block of the process is. (Relaxed: running it twice
+/// is harmless.)
 #[inline]
 pub(crate) fn detect() {
     if !KNOWN.load(Ordering::Relaxed) {

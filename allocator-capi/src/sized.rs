@@ -1,6 +1,5 @@
-//! Frees that name a size, and sizes before there is a block. The size is
-//! checked, never believed: a block that cannot have been made for it ends
-//! the process.
+//! Sized deallocation, and size queries. The given size is checked, not
+//! trusted: if the block cannot have been allocated with it, the process ends.
 
 use core::ffi::{c_int, c_void};
 
@@ -8,13 +7,13 @@ use allocator_core::internals;
 
 use crate::foreign;
 
-/// Takes back a block that was made for `size` bytes; null is none.
+/// Frees a block that was allocated with `size` bytes. Null is ignored.
 ///
 /// # Safety
-/// The block is not used any more.
+/// The block must not be used afterwards.
 #[inline(always)]
 pub(crate) unsafe fn free(ptr: *mut c_void, size: usize) {
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe {
         if !internals::push_sized(ptr.cast(), size) {
             free_aligned(ptr, size, 1);
@@ -22,61 +21,64 @@ pub(crate) unsafe fn free(ptr: *mut c_void, size: usize) {
     }
 }
 
-/// Takes back a block that was made for `size` bytes and `align`; null is none.
+/// Frees a block that was allocated with `size` bytes and `align`. Null is
+/// ignored.
 ///
 /// # Safety
-/// The block is not used any more.
+/// The block must not be used afterwards.
 #[inline(never)]
 pub(crate) unsafe extern "C" fn free_aligned(ptr: *mut c_void, size: usize, align: usize) {
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe {
         if !ptr.is_null() && !internals::free_sized(ptr.cast(), size, align) {
             foreign::free(ptr);
         }
     }
-    // The C library, which calls under its locks, does not free this way.
+    // The C library, which frees while holding locks, does not use this
+    // function.
     internals::check_excess(|| true);
 }
 
-/// Takes back a block that was asked for with `size` bytes (C23); null is none.
+/// Frees a block that was allocated with `size` bytes (C23). Null is ignored.
 ///
 /// # Safety
-/// The block is not used any more.
+/// The block must not be used afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free_sized(ptr: *mut c_void, size: usize) {
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe { free(ptr, size) }
 }
 
-/// Takes back a block that was asked for with `size` bytes and `align` (C23);
-/// null is none.
+/// Frees a block that was allocated with `size` bytes and `align` (C23). Null
+/// is ignored.
 ///
 /// # Safety
-/// The block is not used any more.
+/// The block must not be used afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free_aligned_sized(ptr: *mut c_void, align: usize, size: usize) {
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe { free_aligned(ptr, size, align.checked_next_power_of_two().unwrap_or(align)) }
 }
 
-/// The alignment in jemalloc's flags: its logarithm in the low six bits.
+/// The alignment in jemalloc's flags: the low six bits are its logarithm.
 fn align_from_flags(flags: c_int) -> usize {
     1 << (flags & 63)
 }
 
-/// As [`free_aligned_sized`], the alignment's logarithm being the low six bits
-/// of `flags`; the other flags mean nothing here.
+/// Same as `free_aligned_sized`. The low six bits of `flags` are the logarithm
+/// of the alignment; the other flags are ignored.
 ///
 /// # Safety
-/// The block is not used any more.
+/// The block must not be used afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sdallocx(ptr: *mut c_void, size: usize, flags: c_int) {
-    // SAFETY: by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe { free_aligned(ptr, size, align_from_flags(flags)) }
 }
 
-/// Bytes that a block for `size` bytes has, aligned as the low six bits of
-/// `flags` say; 0 if there is none so large.
+/// Returns the usable size of a block allocated for `size` bytes, with the
+/// alignment whose logarithm is the low six bits of `flags`; 0 if `size` is too
+/// large.
 #[unsafe(no_mangle)]
 pub extern "C" fn nallocx(size: usize, flags: c_int) -> usize {
     internals::good_size(size, align_from_flags(flags)).unwrap_or(0)

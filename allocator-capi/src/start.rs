@@ -1,11 +1,11 @@
-//! What happens when the library is loaded, and when the process ends.
+//! Code that runs when the library is loaded and when the process exits.
 
 use allocator_core::internals;
 
 use crate::callers;
 use crate::stats;
 
-/// The linker's tables of what to run, and when.
+/// Entries in the linker's tables of initializers and finalizers.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static START: extern "C" fn() = on_load;
@@ -15,8 +15,8 @@ static START: extern "C" fn() = on_load;
 #[unsafe(link_section = ".fini_array")]
 static END: extern "C" fn() = on_exit;
 
-/// Before this, blocks may have been made: the C library's own environment may
-/// not have been there to read then.
+/// Blocks may have been allocated before this runs, at a time when the C
+/// library's environment could not be read yet.
 extern "C" fn on_load() {
     internals::start();
     callers::find_ranges();

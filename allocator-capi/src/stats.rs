@@ -1,35 +1,35 @@
-//! What programs and tools ask an allocator: `mallinfo`, `malloc_info`,
-//! `malloc_stats`, `malloc_trim`, `mallopt`, under glibc's names, with true
-//! values.
+//! Statistics and tuning under glibc's names: `mallinfo`, `malloc_info`,
+//! `malloc_stats`, `malloc_trim`, `mallopt`. The values are those of this
+//! allocator.
 
 use core::ffi::{c_int, c_void};
 use core::fmt::{self, Write};
 
 use allocator_core::{Stats, Strata};
 
-/// glibc's `struct mallinfo2`: bytes, but where it says otherwise.
+/// glibc's `struct mallinfo2`. Values are in bytes unless stated otherwise.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct MallInfo<T> {
-    /// Mapped for blocks, but not as huge ones.
+    /// Mapped for blocks, except huge blocks.
     pub arena: T,
-    /// Number of free pieces: of 32 KiB, not given back yet.
+    /// Number of free pieces of 32 KiB that are not purged.
     pub ordblks: T,
-    /// Number of free blocks in threads' magazines.
+    /// Number of free blocks in magazines.
     pub smblks: T,
     /// Number of huge blocks.
     pub hblks: T,
-    /// Of huge blocks.
+    /// Size of the huge blocks.
     pub hblkhd: T,
-    /// Nothing: 0.
+    /// Unused: 0.
     pub usmblks: T,
-    /// Of free blocks in threads' magazines.
+    /// Size of the free blocks in magazines.
     pub fsmblks: T,
-    /// Of blocks that the program holds, but huge ones.
+    /// Size of the live blocks, except huge blocks.
     pub uordblks: T,
-    /// Of `arena`, what the program does not hold.
+    /// The part of `arena` that is not in live blocks.
     pub fordblks: T,
-    /// Free, and not given back yet: what `malloc_trim` would give.
+    /// Free and not purged: what `malloc_trim` would return to the system.
     pub keepcost: T,
 }
 
@@ -52,13 +52,13 @@ impl MallInfo<usize> {
     }
 }
 
-/// Numbers about the process, as glibc names them.
+/// Returns statistics of the process in glibc's format.
 #[unsafe(no_mangle)]
 pub extern "C" fn mallinfo2() -> MallInfo<usize> {
     MallInfo::from_stats(&Strata::stats())
 }
 
-/// As [`mallinfo2`], each number being at most `INT_MAX`.
+/// Same as [`mallinfo2`], with each value limited to `INT_MAX`.
 #[unsafe(no_mangle)]
 pub extern "C" fn mallinfo() -> MallInfo<c_int> {
     let clamp = |number| c_int::try_from(number).unwrap_or(c_int::MAX);
@@ -77,19 +77,19 @@ pub extern "C" fn mallinfo() -> MallInfo<c_int> {
     }
 }
 
-/// Gives free memory back to the system. Returns 1 if some went back, else 0.
-/// What to keep (`_pad`) is the allocator's business.
+/// Returns free memory to the system. Returns 1 if any was returned, else 0.
+/// The amount to keep (`_pad`) is ignored.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_trim(_pad: usize) -> c_int {
     c_int::from(Strata::purge() != 0)
 }
 
-/// glibc's parameter that has a limit, and this.
+/// The one parameter of glibc whose value is checked, and its limit.
 const M_MXFAST: c_int = 1;
 const MXFAST_MAX: c_int = 160;
 
-/// Changes nothing: glibc's parameters have no meaning here. Returns what
-/// glibc does: 0 for a value that it refuses, else 1.
+/// Changes nothing, because glibc's parameters do not apply here. Returns what
+/// glibc returns: 0 for a value that it rejects, else 1.
 #[unsafe(no_mangle)]
 pub extern "C" fn mallopt(parameter: c_int, value: c_int) -> c_int {
     c_int::from(parameter != M_MXFAST || (0..=MXFAST_MAX).contains(&value))
@@ -105,31 +105,32 @@ impl Write for Stderr {
     }
 }
 
-/// Prints numbers about the process to standard error.
+/// Prints statistics of the process to standard error.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_stats() {
     let stats = Strata::stats();
     let lines = [
         ("live", stats.live_bytes()),
         ("  of which huge", stats.huge_bytes),
-        ("in threads' magazines", stats.cached_bytes),
+        ("in magazines", stats.cached_bytes),
         ("mapped", stats.mapped_bytes),
         ("may be resident", stats.committed_bytes),
         ("  of which free", stats.free_bytes),
-        ("given back so far", stats.purged_bytes),
-        ("tables and records", stats.metadata_bytes),
+        ("purged so far", stats.purged_bytes),
+        ("metadata", stats.metadata_bytes),
     ];
     for (what, bytes) in lines {
         let _ = writeln!(Stderr, "strata: {what:<22} {bytes:>16} bytes");
     }
 }
 
-/// Writes text to a stream of C's.
+/// Writes text to a C stream.
 struct Stream(*mut libc::FILE);
 
 impl Write for Stream {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // SAFETY: the stream is open, by the caller of `malloc_info`.
+        // SAFETY: the caller of `malloc_info` guarantees that the stream is
+        // open.
         let written = unsafe { libc::fwrite(text.as_ptr().cast(), 1, text.len(), self.0) };
         if written == text.len() { Ok(()) } else { Err(fmt::Error) }
     }
@@ -153,7 +154,7 @@ fn write_info(out: &mut impl Write, stats: &Stats) -> fmt::Result {
     writeln!(out, "</malloc>")
 }
 
-/// What glibc's tools look for, in a heap and in all of them together.
+/// The elements that glibc's tools look for, per heap and in total.
 fn write_totals(out: &mut impl Write, all: &MallInfo<usize>, stats: &Stats) -> fmt::Result {
     writeln!(out, "<total type=\"fast\" count=\"{}\" size=\"{}\"/>", all.smblks, all.fsmblks)?;
     writeln!(out, "<total type=\"rest\" count=\"{}\" size=\"{}\"/>", all.ordblks, all.fordblks)?;
@@ -162,11 +163,12 @@ fn write_totals(out: &mut impl Write, all: &MallInfo<usize>, stats: &Stats) -> f
     writeln!(out, "<aspace type=\"total\" size=\"{}\"/>", stats.mapped_bytes)
 }
 
-/// Writes numbers about the process to a stream, as XML with glibc's elements.
-/// Returns 0; `EINVAL` if `options` is not 0; `EIO` if not all was written.
+/// Writes statistics of the process to a stream, as XML with glibc's elements.
+/// Returns 0 on success, `EINVAL` if `options` is not 0, and `EIO` if writing
+/// failed.
 ///
 /// # Safety
-/// The stream is open.
+/// The stream must be open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn malloc_info(options: c_int, stream: *mut c_void) -> c_int {
     if options != 0 {

@@ -1,21 +1,22 @@
-//! Functions that may not be there: of the C++ runtime, which most programs
-//! do not have, and of the dynamic linker, which static ones do not have.
+//! Addresses of symbols that may be undefined: of the C++ runtime, which most
+//! programs do not have, and of the dynamic linker, which static programs do
+//! not have.
 
-/// Where the function of this name is; null if the process has none.
+/// The address of a symbol, or null if the process does not define it.
 macro_rules! weak_address {
     ($name:literal) => {
         $crate::symbols::global_address!($name, concat!(".weak ", $name))
     };
 }
 
-/// Where the process's function of this name is, which this library has too;
-/// the rest is a line of assembly to go before.
+/// The address of the process's definition of a symbol that this library
+/// defines too. The optional argument is a line of assembly to put first.
 #[cfg(target_arch = "x86_64")]
 macro_rules! global_address {
     ($name:literal $(, $line:expr)?) => {{
         let place: *const core::ffi::c_void;
-        // SAFETY: reads one entry of the global offset table, which is
-        // constant once the library is loaded.
+        // SAFETY: reads one entry of the global offset table, which is constant
+        // once the library is loaded.
         unsafe {
             core::arch::asm!(
                 $($line,)?
@@ -28,14 +29,14 @@ macro_rules! global_address {
     }};
 }
 
-/// Where the process's function of this name is, which this library has too;
-/// the rest is a line of assembly to go before.
+/// The address of the process's definition of a symbol that this library
+/// defines too. The optional argument is a line of assembly to put first.
 #[cfg(target_arch = "aarch64")]
 macro_rules! global_address {
     ($name:literal $(, $line:expr)?) => {{
         let place: *const core::ffi::c_void;
-        // SAFETY: reads one entry of the global offset table, which is
-        // constant once the library is loaded.
+        // SAFETY: reads one entry of the global offset table, which is constant
+        // once the library is loaded.
         unsafe {
             core::arch::asm!(
                 $($line,)?
@@ -49,7 +50,7 @@ macro_rules! global_address {
     }};
 }
 
-/// Where the linker put a mark that only this library sees.
+/// The address of a hidden symbol that the linker defines for this library.
 #[cfg(target_arch = "x86_64")]
 macro_rules! hidden_address {
     ($name:literal) => {{
@@ -67,7 +68,7 @@ macro_rules! hidden_address {
     }};
 }
 
-/// Where the linker put a mark that only this library sees.
+/// The address of a hidden symbol that the linker defines for this library.
 #[cfg(target_arch = "aarch64")]
 macro_rules! hidden_address {
     ($name:literal) => {{
@@ -95,24 +96,24 @@ use core::ptr;
 type Dlsym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *const c_void;
 type Dlopen = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;
 
-/// Where a function is, as the program sees it; null if it is nowhere.
+/// The address of a function as the program resolves it, or null.
 pub(crate) fn find_global(name: &CStr) -> *const c_void {
     dlsym_in(dlopen_loaded(ptr::null()), name)
 }
 
-/// Where a function of a library is that is loaded, wherever it was loaded.
+/// The address of a function in a library, if that library is loaded, or null.
 pub(crate) fn find_in_library(library: &CStr, name: &CStr) -> *const c_void {
     dlsym_in(dlopen_loaded(library.as_ptr()), name)
 }
 
-/// What is loaded under a name; null names the program with all that it was
-/// started with.
+/// The handle of a loaded library; null names the program and the libraries
+/// that it was started with.
 fn dlopen_loaded(name: *const c_char) -> *mut c_void {
     let dlopen = weak_address!("dlopen");
     if dlopen.is_null() {
         return ptr::null_mut();
     }
-    // SAFETY: this is what `dlopen` takes; nothing is loaded.
+    // SAFETY: `dlopen` has this signature; `RTLD_NOLOAD` loads nothing.
     unsafe {
         let dlopen = mem::transmute::<*const c_void, Dlopen>(dlopen);
         dlopen(name, libc::RTLD_LAZY | libc::RTLD_NOLOAD)
@@ -124,11 +125,11 @@ fn dlsym_in(handle: *mut c_void, name: &CStr) -> *const c_void {
     if dlsym.is_null() || handle.is_null() {
         return ptr::null();
     }
-    // SAFETY: this is what `dlsym` takes.
+    // SAFETY: `dlsym` has this signature.
     unsafe { mem::transmute::<*const c_void, Dlsym>(dlsym)(handle, name.as_ptr()) }
 }
 
-/// Whether code is this library's: the linker says where that begins and ends.
+/// Whether a code address is in this library. The linker defines the bounds.
 pub(crate) fn is_own_code(code: *const c_void) -> bool {
     (hidden_address!("__ehdr_start")..hidden_address!("_etext")).contains(&code)
 }
