@@ -104,13 +104,13 @@ pub fn plain(program: impl AsRef<OsStr>, seconds: u32) -> Command {
 /// If the program fails; says all it printed.
 pub fn succeed(command: &mut Command) -> String {
     let output = command.output().expect("`timeout` of the coreutils starts");
-    assert!(output.status.success(), "{command:?}\n{}", told(&output));
+    assert!(output.status.success(), "{command:?}\n{}", describe(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// All that a run left.
 #[must_use]
-pub fn told(output: &Output) -> String {
+pub fn describe(output: &Output) -> String {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
 }
@@ -120,26 +120,26 @@ pub fn told(output: &Output) -> String {
 ///
 /// # Panics
 /// If the case fails, or prints anything but its "ok".
-pub fn ours(program: &Path, case: &str, seconds: u32) {
-    well(preloaded(program, seconds).args([case, "ours"]));
+pub fn expect_ok_preloaded(program: &Path, case: &str, seconds: u32) {
+    expect_ok(preloaded(program, seconds).args([case, "ours"]));
 }
 
 /// The same with glibc's allocator: it holds the case itself to the truth.
 ///
 /// # Panics
-/// As [`ours`] does.
-pub fn glibc(program: &Path, case: &str, seconds: u32) {
-    well(plain(program, seconds).args([case, "glibc"]));
+/// As [`expect_ok_preloaded`] does.
+pub fn expect_ok_with_glibc(program: &Path, case: &str, seconds: u32) {
+    expect_ok(plain(program, seconds).args([case, "glibc"]));
 }
 
 /// Runs a case to its "ok".
 ///
 /// # Panics
 /// If it fails, or prints anything else.
-pub fn well(command: &mut Command) {
+pub fn expect_ok(command: &mut Command) {
     let output = command.output().expect("`timeout` of the coreutils starts");
     let silent = output.stdout == b"ok\n" && output.stderr.is_empty();
-    assert!(output.status.success() && silent, "{command:?}\n{}", told(&output));
+    assert!(output.status.success() && silent, "{command:?}\n{}", describe(&output));
 }
 
 /// Whether `program` can be run here. If not, says loudly that a test is
@@ -148,7 +148,7 @@ pub fn well(command: &mut Command) {
 /// # Panics
 /// Under CI, where nothing may be skipped.
 #[must_use]
-pub fn have(program: &str) -> bool {
+pub fn available_or_skip(program: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
     if found.is_ok_and(|output| output.status.success()) {
         return true;
@@ -172,14 +172,14 @@ macro_rules! cases {
         $(
             #[test]
             fn $both() {
-                $crate::glibc(program(), stringify!($both), $seconds);
-                $crate::ours(program(), stringify!($both), $seconds);
+                $crate::expect_ok_with_glibc(program(), stringify!($both), $seconds);
+                $crate::expect_ok_preloaded(program(), stringify!($both), $seconds);
             }
         )*
         $(
             #[test]
             fn $ours() {
-                $crate::ours(program(), stringify!($ours), $seconds);
+                $crate::expect_ok_preloaded(program(), stringify!($ours), $seconds);
             }
         )*
         #[test]

@@ -1,6 +1,6 @@
 //! System calls that fail, made to by strace.
 
-use capi_tests::{cases, have, library, plain, told};
+use capi_tests::{available_or_skip, cases, describe, library, plain};
 use std::process::Command;
 
 cases! {
@@ -22,15 +22,15 @@ fn failing(calls: &str, each: u32, case: &str) -> Command {
     command
 }
 
-fn goes_well(mut command: Command) {
+fn expect_success(mut command: Command) {
     let output = command.output().expect("it starts");
     let well = output.status.success() && output.stdout == b"ok\n" && output.stderr.is_empty();
-    assert!(well, "{command:?}\n{}", told(&output));
+    assert!(well, "{command:?}\n{}", describe(&output));
 }
 
 /// Whether strace is there, and allowed to trace.
 fn can_trace() -> bool {
-    have("strace") && {
+    available_or_skip("strace") && {
         let traced = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
         let allowed = traced.is_ok_and(|status| status.success());
         assert!(allowed || std::env::var_os("CI").is_none(), "strace may not trace");
@@ -47,7 +47,7 @@ fn give_back_fails() {
         return;
     }
     for calls in ["madvise", "munmap", "mremap", "madvise,munmap", "madvise,munmap,mremap"] {
-        goes_well(failing(calls, 1, "give_back_fails"));
+        expect_success(failing(calls, 1, "give_back_fails"));
     }
 }
 
@@ -60,7 +60,7 @@ fn some_fail() {
         ["mmap", "mprotect", "madvise,munmap,mremap", "mmap,mprotect,madvise,munmap,mremap"]
     {
         for each in [3, 4, 7] {
-            goes_well(failing(calls, each, "some_fail"));
+            expect_success(failing(calls, each, "some_fail"));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The library called when few allocators expect it: before constructors, from
 //! other libraries' constructors, late in a thread's life, with little around.
 
-use capi_tests::{compile, library, plain, preloaded, well};
+use capi_tests::{compile, expect_ok, library, plain, preloaded};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -34,8 +34,8 @@ fn neighbour() -> &'static Path {
 
 /// Runs a case that loads a library while it runs.
 fn with_library(case: &str, variable: &str, library: &Path) {
-    well(plain(program(), 120).args([case, "glibc"]).env(variable, library));
-    well(preloaded(program(), 120).args([case, "ours"]).env(variable, library));
+    expect_ok(plain(program(), 120).args([case, "glibc"]).env(variable, library));
+    expect_ok(preloaded(program(), 120).args([case, "ours"]).env(variable, library));
 }
 
 /// Runs a case with these libraries loaded first, in this order.
@@ -43,7 +43,7 @@ fn all_preloaded(libraries: [&Path; 2]) {
     let list = libraries.map(|path| path.to_str().expect("a name in UTF-8")).join(":");
     let mut command = plain("env", 120);
     command.arg(format!("LD_PRELOAD={list}")).arg(program());
-    well(command.args(["before_main", "ours"]));
+    expect_ok(command.args(["before_main", "ours"]));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Little memory: few addresses (`ulimit -v`), few mappings, other layouts of
 //! the process.
 
-use capi_tests::{cases, have, library, plain, preloaded, succeed, well};
+use capi_tests::{available_or_skip, cases, expect_ok, library, plain, preloaded, succeed};
 use std::process::Command;
 
 cases! {
@@ -32,8 +32,8 @@ macro_rules! limited {
     ($($setting:literal: $($case:ident)*;)*) => {$($(
         #[test]
         fn $case() {
-            well(&mut glibc_after($setting, stringify!($case)));
-            well(&mut after($setting, stringify!($case)));
+            expect_ok(&mut glibc_after($setting, stringify!($case)));
+            expect_ok(&mut after($setting, stringify!($case)));
         }
     )*)*};
 }
@@ -61,16 +61,16 @@ fn little_is_accounted_for() {
 fn stacks_without_limit() {
     // The system then maps from low addresses upwards.
     for case in ["later_limit", "mappings_used_up"] {
-        well(&mut after("ulimit -s unlimited || exit 1", case));
+        expect_ok(&mut after("ulimit -s unlimited || exit 1", case));
     }
 }
 
 #[test]
 fn addresses_as_they_come() {
-    if !have("setarch") {
+    if !available_or_skip("setarch") {
         return;
     }
     let mut command = plain("setarch", 120);
     command.arg("-R").arg("env").arg(format!("LD_PRELOAD={}", library().display()));
-    well(command.arg(program()).args(["later_limit", "ours"]));
+    expect_ok(command.arg(program()).args(["later_limit", "ours"]));
 }

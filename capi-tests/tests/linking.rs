@@ -1,7 +1,7 @@
 //! Programs that the library is linked into: shared, as an archive, and with
 //! everything in the program.
 
-use capi_tests::{compile, libraries, plain, succeed, well};
+use capi_tests::{compile, expect_ok, libraries, plain, succeed};
 use std::process::Command;
 
 fn folder() -> String {
@@ -12,7 +12,7 @@ fn folder() -> String {
 fn linked(name: &str, flags: &[&str]) {
     for source in ["linking.c", "linking.cc"] {
         let program = compile(source, name, flags);
-        well(&mut plain(&program, 60));
+        expect_ok(&mut plain(&program, 60));
         // The library's own is in it, or beside it.
         let dynamic = succeed(Command::new("readelf").arg("-dW").arg(&program));
         assert_eq!(dynamic.contains("libstrata.so"), name == ".shared", "{dynamic}");
@@ -40,7 +40,7 @@ fn own_operators_kept() {
     let flags = ["-rdynamic", "-L", &folder, "-lstrata", &rpath];
     let program = compile("replaced.cc", ".shared", &flags);
     for case in succeed(&mut plain(&program, 10)).lines() {
-        well(plain(&program, 60).args([case, "ours"]));
+        expect_ok(plain(&program, 60).args([case, "ours"]));
     }
 }
 

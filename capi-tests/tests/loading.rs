@@ -1,6 +1,6 @@
 //! The library loaded while a program runs that has glibc's allocator.
 
-use capi_tests::{cases, compile, library, plain, scratch, well};
+use capi_tests::{cases, compile, expect_ok, library, plain, scratch};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,7 @@ macro_rules! loaded {
         $(
             #[test]
             fn $case() {
-                well(&mut case(stringify!($case)));
+                expect_ok(&mut case(stringify!($case)));
             }
         )*
     };
@@ -51,11 +51,11 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn after_thread_variables() {
     let folder = thirty("dynamic", &["-DSIZE=256"]);
-    well(case("after_thread_variables").env("DYNAMIC", folder));
+    expect_ok(case("after_thread_variables").env("DYNAMIC", folder));
 }
 
 #[test]
 fn after_static_variables() {
     let folder = thirty("static", &["-DSIZE=16", "-ftls-model=initial-exec"]);
-    well(case("after_static_variables").env("STATIC", folder));
+    expect_ok(case("after_static_variables").env("STATIC", folder));
 }

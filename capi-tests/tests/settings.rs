@@ -1,7 +1,9 @@
 //! `STRATA_CONF`: what can be set, what is said about mistakes, and who is not
 //! listened to.
 
-use capi_tests::{cases, compile, have, libraries, plain, preloaded, told, well};
+use capi_tests::{
+    available_or_skip, cases, compile, describe, expect_ok, libraries, plain, preloaded,
+};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
@@ -24,9 +26,13 @@ fn set(options: &str, case: &str) -> Command {
 }
 
 /// What such a run, which is to go well, says on standard error.
-fn said(command: &mut Command) -> String {
+fn stderr_of(command: &mut Command) -> String {
     let output = command.output().expect("`timeout` of the coreutils starts");
-    assert!(output.status.success() && output.stdout == b"ok\n", "{command:?}\n{}", told(&output));
+    assert!(
+        output.status.success() && output.stdout == b"ok\n",
+        "{command:?}\n{}",
+        describe(&output)
+    );
     String::from_utf8(output.stderr).expect("text")
 }
 
@@ -40,15 +46,18 @@ fn line_of<'a>(list: &'a str, key: &str) -> &'a str {
 #[test]
 fn goes_on() {
     for nothing in ["", ",", ",,,"] {
-        well(&mut set(nothing, "goes_on"));
+        expect_ok(&mut set(nothing, "goes_on"));
     }
-    well(preloaded(program(), 60).args(["goes_on", "ours"]).env_remove("STRATA_CONF"));
-    well(&mut set("explain:never,help:false,helper:true,huge_guards:false,stats:never", "goes_on"));
+    expect_ok(preloaded(program(), 60).args(["goes_on", "ours"]).env_remove("STRATA_CONF"));
+    expect_ok(&mut set(
+        "explain:never,help:false,helper:true,huge_guards:false,stats:never",
+        "goes_on",
+    ));
 }
 
 #[test]
 fn help_lists_all_keys() {
-    let list = said(&mut set("help:true", "goes_on"));
+    let list = stderr_of(&mut set("help:true", "goes_on"));
     for key in KEYS {
         let line = line_of(&list, key);
         let default = match *key {
@@ -70,7 +79,7 @@ fn help_tells_what_is_in_force() {
     for options in
         ["huge_guards:true,help:true,helper:false", "help:true,huge_guards:true,helper:false"]
     {
-        let list = said(&mut set(options, "goes_on"));
+        let list = stderr_of(&mut set(options, "goes_on"));
         assert!(line_of(&list, "huge_guards").contains("now true"), "{list}");
         assert!(line_of(&list, "helper").contains("now false"), "{list}");
     }
@@ -87,7 +96,7 @@ fn unknown_keys() {
         ("status", "stats"),
     ] {
         for value in [":true", ":", "", ":a:b"] {
-            let warning = said(&mut set(&format!("{wrong}{value}"), "goes_on"));
+            let warning = stderr_of(&mut set(&format!("{wrong}{value}"), "goes_on"));
             assert_eq!(warning.lines().count(), 1, "{warning}");
             assert!(warning.contains(wrong) && warning.contains(nearest), "{warning}");
             assert!(
@@ -97,9 +106,9 @@ fn unknown_keys() {
         }
     }
     let long = "x".repeat(10_000);
-    let warning = said(&mut set(&format!("{long}:true"), "goes_on"));
+    let warning = stderr_of(&mut set(&format!("{long}:true"), "goes_on"));
     assert!(warning.lines().count() == 1 && warning.len() < 1000, "{warning}");
-    let many = said(&mut set("abc:true,huge_guards:true,def:1,help:true", "goes_on"));
+    let many = stderr_of(&mut set("abc:true,huge_guards:true,def:1,help:true", "goes_on"));
     assert_eq!(many.lines().filter(|line| line.contains("nearest")).count(), 2, "{many}");
     assert!(line_of(&many, "huge_guards").contains("now true"), "{many}");
 }
@@ -107,14 +116,14 @@ fn unknown_keys() {
 #[test]
 fn wrong_values() {
     for wrong in ["yes", "1", "TRUE", "", "true ", "truefalse", "true:false"] {
-        let warning = said(&mut set(&format!("huge_guards:{wrong}"), "goes_on"));
+        let warning = stderr_of(&mut set(&format!("huge_guards:{wrong}"), "goes_on"));
         assert_eq!(warning.lines().count(), 1, "{warning}");
         assert!(warning.contains("huge_guards") && warning.contains(wrong), "{warning}");
     }
-    let warning = said(&mut set("stats:true", "goes_on"));
+    let warning = stderr_of(&mut set("stats:true", "goes_on"));
     assert!(warning.lines().count() == 1 && warning.contains("exit"), "{warning}");
     for wrong in ["64mb", "-1", "1.5g", "m", "", "18446744073709551616", "17179869184g", "all"] {
-        let warning = said(&mut set(&format!("hard_limit:{wrong}"), "goes_on"));
+        let warning = stderr_of(&mut set(&format!("hard_limit:{wrong}"), "goes_on"));
         assert_eq!(warning.lines().count(), 1, "{warning}");
         assert!(warning.contains("hard_limit is bytes") && warning.contains(wrong), "{warning}");
     }
@@ -123,40 +132,45 @@ fn wrong_values() {
     let bytes = std::ffi::OsStr::from_bytes(b"\xff\xfe:\xfd");
     let mut command = set("", "goes_on");
     let output = command.env("STRATA_CONF", bytes).output().expect("it starts");
-    assert!(output.status.success() && output.stdout == b"ok\n", "{}", told(&output));
-    assert_eq!(output.stderr.iter().filter(|byte| **byte == b'\n').count(), 1, "{}", told(&output));
+    assert!(output.status.success() && output.stdout == b"ok\n", "{}", describe(&output));
+    assert_eq!(
+        output.stderr.iter().filter(|byte| **byte == b'\n').count(),
+        1,
+        "{}",
+        describe(&output)
+    );
 }
 
 #[test]
 fn guarded() {
-    well(&mut set("huge_guards:true", "guarded"));
+    expect_ok(&mut set("huge_guards:true", "guarded"));
 }
 
 #[test]
 fn without_helper() {
-    well(&mut set("helper:false", "without_helper"));
+    expect_ok(&mut set("helper:false", "without_helper"));
 }
 
 #[test]
 fn refused() {
-    well(&mut set("hard_limit:64m", "refused"));
-    well(&mut set("limit:32m,hard_limit:65536K", "refused"));
+    expect_ok(&mut set("hard_limit:64m", "refused"));
+    expect_ok(&mut set("limit:32m,hard_limit:65536K", "refused"));
 }
 
 #[test]
 fn limits_are_listed_readably() {
-    let list = said(&mut set("help:true,limit:1048576k,hard_limit:1610612736", "goes_on"));
+    let list = stderr_of(&mut set("help:true,limit:1048576k,hard_limit:1610612736", "goes_on"));
     assert!(line_of(&list, "limit").contains("default none, now 1g:"), "{list}");
     assert!(line_of(&list, "hard_limit").contains("default none, now 1536m:"), "{list}");
     for none in ["0", "none", "0k"] {
-        let list = said(&mut set(&format!("hard_limit:{none},help:true"), "goes_on"));
+        let list = stderr_of(&mut set(&format!("hard_limit:{none},help:true"), "goes_on"));
         assert!(line_of(&list, "hard_limit").contains("now none:"), "{list}");
     }
 }
 
 #[test]
 fn numbers_at_exit() {
-    let numbers = said(&mut set("stats:exit", "goes_on"));
+    let numbers = stderr_of(&mut set("stats:exit", "goes_on"));
     assert!(numbers.contains("live") && numbers.contains("bytes"), "{numbers}");
 }
 
@@ -170,7 +184,7 @@ fn row(table: &str, name: &str) -> f64 {
 
 #[test]
 fn explained() {
-    let table = said(&mut set("explain:exit", "explained"));
+    let table = stderr_of(&mut set("explain:exit", "explained"));
     assert_eq!(table.matches("strata: Memory of the process").count(), 1, "{table}");
     let rows = [
         "live, up to 32 KiB",
@@ -192,16 +206,16 @@ fn explained() {
     assert!((row(&table, rows[1]) / 4.1e6 - 1.0).abs() < 0.1, "{table}");
     assert!((row(&table, rows[2]) / 192_000.0 - 1.0).abs() < 0.2, "{table}");
     // Both kinds of last words, one after the other.
-    let both = said(&mut set("explain:exit,stats:exit", "explained"));
+    let both = stderr_of(&mut set("explain:exit,stats:exit", "explained"));
     assert_eq!(both.matches("strata: Memory of the process").count(), 1, "{both}");
     assert_eq!(both.matches("strata: live ").count(), 1, "{both}");
-    assert!(said(&mut set("explain:never", "explained")).is_empty());
+    assert!(stderr_of(&mut set("explain:never", "explained")).is_empty());
 }
 
 #[test]
 fn ends_at_once() {
     // Then there is no exit to print at.
-    well(&mut set("explain:exit,stats:exit", "ends_at_once"));
+    expect_ok(&mut set("explain:exit,stats:exit", "ends_at_once"));
 }
 
 /// A program that has the library in it, where anybody can run it.
@@ -216,7 +230,7 @@ fn for_anybody(folder: &Path) -> std::path::PathBuf {
 
 #[test]
 fn more_rights() {
-    if !have("setpriv") {
+    if !available_or_skip("setpriv") {
         return;
     }
     let folder = std::env::temp_dir().join(format!("strata-rights-{}", std::process::id()));
@@ -236,12 +250,12 @@ fn more_rights() {
     fs::set_permissions(&folder, everybody.clone()).expect("modes can be set");
     fs::set_permissions(&program, everybody).expect("modes can be set");
     // As it is, it listens.
-    let heard = said(&mut run("goes_on"));
+    let heard = stderr_of(&mut run("goes_on"));
     assert!(heard.contains("huge_guards") && heard.contains("nonsense"), "{heard}");
     // With the rights of its owner, another user, it does not.
     fs::set_permissions(&program, fs::Permissions::from_mode(0o6755)).expect("modes can be set");
     let output = run("more_rights").output().expect("it starts");
-    let answer = told(&output);
+    let answer = describe(&output);
     fs::remove_dir_all(&folder).expect("it is ours");
     if answer.contains("no more rights") {
         eprintln!("SKIPPED: the folder for temporary files lends no rights (nosuid)");

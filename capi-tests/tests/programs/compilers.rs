@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::folder::Folder;
-use crate::installed::installed;
-use crate::twice::{alike, contents, printed};
+use crate::installed::find_installed;
+use crate::twice::{assert_same_output, contents, printed};
 
 /// C++ with many instances of the standard library's templates.
 fn templates(count: usize) -> String {
@@ -82,7 +82,7 @@ double f{i}(struct s{i} *s, int n) {{
 fn objects_are_the_same(compiler: &Path, source: &str, text: &str, flags: &[&[&str]]) {
     let folder = Folder::new("compiler");
     folder.write(source, text);
-    alike(|under| {
+    assert_same_output(|under| {
         let mut objects = Vec::new();
         for (i, flags) in flags.iter().enumerate() {
             let object = format!("{i}.o");
@@ -97,13 +97,13 @@ fn objects_are_the_same(compiler: &Path, source: &str, text: &str, flags: &[&[&s
 
 #[test]
 fn clang() {
-    let Some(clang) = installed("clang++", "clang", "--version") else { return };
+    let Some(clang) = find_installed("clang++", "clang", "--version") else { return };
     objects_are_the_same(&clang, "templates.cc", &templates(6), &[&["-std=c++17", "-O2", "-g"]]);
 }
 
 #[test]
 fn gcc() {
-    let Some(gcc) = installed("gcc", "gcc", "--version") else { return };
+    let Some(gcc) = find_installed("gcc", "gcc", "--version") else { return };
     let flags: [&[&str]; 2] = [&["-O2", "-g"], &["-O3", "-flto", "-fno-fat-lto-objects"]];
     // Link-time code has a name by chance in it, unless it is given one.
     let flags = flags.map(|it| [it, &["-frandom-seed=1"]].concat());

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::folder::Folder;
-use crate::installed::installed;
-use crate::twice::{Under, alike, contents, given, printed};
+use crate::installed::find_installed;
+use crate::twice::{Under, assert_same_output, contents, printed, program_file};
 
 const PAGES: usize = 5;
 
@@ -21,11 +21,11 @@ fn pages(folder: &Folder, name: &str) -> Vec<PathBuf> {
 
 #[test]
 fn pages_are_the_same() {
-    let Some(program) = installed("gs", "ghostscript", "--version") else { return };
-    alike(|under| {
+    let Some(program) = find_installed("gs", "ghostscript", "--version") else { return };
+    assert_same_output(|under| {
         let folder = Folder::new("ghostscript");
         let png = ["-sDEVICE=png16m", "-r100", "-dTextAlphaBits=4", "-dGraphicsAlphaBits=2"];
-        let from = given("pages.ps");
+        let from = program_file("pages.ps");
         let (ps, pdf) = ("-sOutputFile=ps%d.png", "-sOutputFile=pdf%d.png");
         run(under, &program, &folder, &[&png[..], &[ps]].concat(), &from);
         run(under, &program, &folder, &["-sDEVICE=pdfwrite", "-sOutputFile=pages.pdf"], &from);

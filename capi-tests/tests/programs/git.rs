@@ -2,16 +2,16 @@
 //! object.
 
 use crate::folder::Folder;
-use crate::installed::installed;
-use crate::twice::{alike, given, printed};
+use crate::installed::find_installed;
+use crate::twice::{assert_same_output, printed, program_file};
 
 #[test]
 fn a_repository_is_the_same() {
-    let Some(git) = installed("git", "git", "--version") else { return };
-    alike(|under| {
+    let Some(git) = find_installed("git", "git", "--version") else { return };
+    assert_same_output(|under| {
         let folder = Folder::new("git");
         let mut command = under.command("bash");
-        command.arg(given("history.sh")).arg(&git).current_dir(folder.path());
+        command.arg(program_file("history.sh")).arg(&git).current_dir(folder.path());
         // Nothing from outside: no configuration, no names, no clock.
         command.env("HOME", folder.path()).env("GIT_CONFIG_NOSYSTEM", "1");
         for who in ["AUTHOR", "COMMITTER"] {

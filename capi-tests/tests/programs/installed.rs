@@ -1,6 +1,6 @@
 //! Programs that are installed, and shown to run under the library.
 
-use capi_tests::{library, preloaded, told};
+use capi_tests::{describe, library, preloaded};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
@@ -23,7 +23,7 @@ const FAMILY: &[&str] = &[
 ];
 
 /// Says that something is missing; under CI, a failure.
-pub(crate) fn missing(what: &str, package: &str) {
+pub(crate) fn report_missing(what: &str, package: &str) {
     let said = format!("SKIPPED: {what} is not here; Debian has it in the package {package}");
     assert!(std::env::var_os("CI").is_none(), "{said}");
     // Not by a macro: what those print of a test that passes is not shown.
@@ -32,22 +32,22 @@ pub(crate) fn missing(what: &str, package: &str) {
 
 /// A program by its name, shown to get its memory from the library when it is
 /// run with `argument` only; or, where it is missing, nothing.
-pub(crate) fn installed(name: &str, package: &str, argument: &str) -> Option<PathBuf> {
+pub(crate) fn find_installed(name: &str, package: &str, argument: &str) -> Option<PathBuf> {
     // The system's own first: others before them are wrappers, or built apart.
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].map(PathBuf::from);
     let mut folders = system.into_iter().chain(std::env::split_paths(&path));
     let Some(program) = folders.find_map(|it| Some(it.join(name)).filter(|it| it.is_file())) else {
-        missing(name, package);
+        report_missing(name, package);
         return None;
     };
-    gets_memory_from_the_library(&program, argument);
+    assert_malloc_from_library(&program, argument);
     Some(program)
 }
 
 /// Has the dynamic loader tell which library each function was taken from, in
 /// each file of the process.
-pub(crate) fn gets_memory_from_the_library(program: &Path, argument: &str) {
+pub(crate) fn assert_malloc_from_library(program: &Path, argument: &str) {
     let name = program.file_name().expect("a program has a name").to_string_lossy();
     let folder = Folder::new(&format!("bindings-{name}"));
     // By one more `env`: what comes before the library is loaded tells nothing.
@@ -58,7 +58,7 @@ pub(crate) fn gets_memory_from_the_library(program: &Path, argument: &str) {
         .arg(argument)
         .output()
         .expect("`timeout` starts");
-    assert!(output.status.success(), "{name} {argument}: {}", told(&output));
+    assert!(output.status.success(), "{name} {argument}: {}", describe(&output));
     // A file for each process.
     let mut bound = BTreeSet::new();
     for file in fs::read_dir(folder.path()).expect("the folder is there").flatten() {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::folder::Folder;
-use crate::installed::installed;
-use crate::server::{Server, has_the_library};
+use crate::installed::find_installed;
+use crate::server::{Server, assert_library_loaded};
 use crate::twice::Under;
 
 const CONNECTIONS: u64 = 6;
@@ -142,10 +142,10 @@ fn start(program: &Path, folder: &Folder) -> (Server, PathBuf) {
 
 #[test]
 fn answers_are_right() {
-    let Some(program) = installed("memcached", "memcached", "--version") else { return };
+    let Some(program) = find_installed("memcached", "memcached", "--version") else { return };
     let folder = Folder::new("memcached");
     let (server, socket) = start(&program, &folder);
-    has_the_library(server.pid());
+    assert_library_loaded(server.pid());
 
     let mut connection = Connection::new(&socket).expect("the server listens");
     assert_eq!(connection.store("set", "counter", b"0"), "STORED");

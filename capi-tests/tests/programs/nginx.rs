@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::folder::Folder;
-use crate::installed::installed;
-use crate::server::{Server, children, has_the_library, wait};
-use crate::twice::{Under, alike};
+use crate::installed::find_installed;
+use crate::server::{Server, assert_library_loaded, children, wait};
+use crate::twice::{Under, assert_same_output};
 
 const CLIENTS: usize = 6;
 
@@ -205,8 +205,8 @@ fn compressed(socket: &Path) -> Vec<u8> {
 
 #[test]
 fn pages_are_the_same() {
-    let Some(program) = installed("nginx", "nginx", "-v") else { return };
-    alike(|under| {
+    let Some(program) = find_installed("nginx", "nginx", "-v") else { return };
+    assert_same_output(|under| {
         let folder = Folder::new("nginx-same");
         let nginx = Nginx::start(&program, &folder, under);
         let pages = compressed(&nginx.socket);
@@ -217,7 +217,7 @@ fn pages_are_the_same() {
 
 #[test]
 fn serves_while_workers_change() {
-    let Some(program) = installed("nginx", "nginx", "-v") else { return };
+    let Some(program) = find_installed("nginx", "nginx", "-v") else { return };
     let folder = Folder::new("nginx");
     let nginx = Nginx::start(&program, &folder, Under::Library);
     let master = nginx.server.pid();
@@ -229,7 +229,7 @@ fn serves_while_workers_change() {
             wait_for(served, reload * 400);
             let before = children(master);
             assert_eq!(before.len(), 2, "workers of {master}");
-            before.iter().chain([&master]).for_each(|&pid| has_the_library(pid));
+            before.iter().chain([&master]).for_each(|&pid| assert_library_loaded(pid));
             nginx.server.signal("HUP");
             wait("new workers", || {
                 let now = children(master);

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::folder::Folder;
-use crate::installed::{gets_memory_from_the_library, missing};
-use crate::server::{Server, children_that_have_the_library, has_the_library, resident};
-use crate::twice::{SECONDS, Under, alike, given, printed};
+use crate::installed::{assert_malloc_from_library, report_missing};
+use crate::server::{Server, assert_library_loaded, count_children_with_library, resident};
+use crate::twice::{SECONDS, Under, assert_same_output, printed, program_file};
 
 struct Postgres {
     server: Option<Server>,
@@ -23,10 +23,10 @@ fn programs() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let folders = versions.map(|it| it.path().join("bin")).filter(|it| it.join("initdb").is_file());
     let Some(programs) = folders.max() else {
-        missing("PostgreSQL", "postgresql");
+        report_missing("PostgreSQL", "postgresql");
         return None;
     };
-    gets_memory_from_the_library(&programs.join("postgres"), "--version");
+    assert_malloc_from_library(&programs.join("postgres"), "--version");
     Some(programs)
 }
 
@@ -35,7 +35,7 @@ fn is_root() -> bool {
 }
 
 /// The server does not run as root: then all is its own user's.
-fn give_to_its_user(path: &Path) {
+fn chown_to_server_user(path: &Path) {
     if is_root() {
         let status = Command::new("chown").arg("-R").arg("postgres:").arg(path).status();
         assert!(status.is_ok_and(|it| it.success()), "{} cannot be given away", path.display());
@@ -48,7 +48,7 @@ impl Postgres {
         let folder = Folder::new("postgres");
         fs::copy(capi_tests::library(), library(&folder)).expect("the library can be copied");
         fs::set_permissions(library(&folder), fs::Permissions::from_mode(0o755)).unwrap();
-        give_to_its_user(folder.path());
+        chown_to_server_user(folder.path());
         let programs = programs.to_owned();
         let mut postgres = Postgres { server: None, programs, folder, under };
         let mut initdb = postgres.command("initdb");
@@ -140,9 +140,9 @@ fn a_dump_comes_back_as_it_went_out() {
     let Some(programs) = programs() else { return };
     let postgres = Postgres::start(&programs, Under::Library);
     let pid = postgres.server.as_ref().expect("it runs").pid();
-    has_the_library(pid);
+    assert_library_loaded(pid);
     // Its helpers; one that it needs just then may be gone again.
-    let helpers = children_that_have_the_library(pid);
+    let helpers = count_children_with_library(pid);
     assert!(helpers >= 3, "{helpers} children");
 
     printed(postgres.client("pgbench").args(["-i", "-q", "-s", "3", "postgres"]));
@@ -163,7 +163,7 @@ fn a_dump_comes_back_as_it_went_out() {
     let dump = postgres.dump("postgres");
     assert!(dump.lines().count() > 300_000, "{} lines", dump.lines().count());
     let file = postgres.folder.write("dump.sql", &dump);
-    give_to_its_user(&file);
+    chown_to_server_user(&file);
     printed(postgres.psql("postgres").args(["-c", "CREATE DATABASE again"]));
     printed(postgres.psql("again").arg("-f").arg(&file));
     assert!(postgres.dump("again") == dump, "the dump of what was restored is another");
@@ -174,11 +174,12 @@ fn a_dump_comes_back_as_it_went_out() {
 #[test]
 fn large_queries_answer_the_same() {
     let Some(programs) = programs() else { return };
-    alike(|under| {
+    assert_same_output(|under| {
         let postgres = Postgres::start(&programs, under);
         // The server's user may not reach the script where it is.
-        let script = postgres.folder.write("script.sql", fs::read(given("large.sql")).unwrap());
-        give_to_its_user(&script);
+        let script =
+            postgres.folder.write("script.sql", fs::read(program_file("large.sql")).unwrap());
+        chown_to_server_user(&script);
         let answers = printed(postgres.psql("postgres").args(["-f", "script.sql"]));
         let plans = String::from_utf8_lossy(&answers);
         for part in ["Gather", "Parallel Hash", "HashAggregate", "Sort", "JIT"] {

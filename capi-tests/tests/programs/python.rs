@@ -4,17 +4,17 @@
 use std::path::PathBuf;
 
 use crate::folder::Folder;
-use crate::installed::{installed, missing};
+use crate::installed::{find_installed, report_missing};
 use crate::twice::{Under, printed};
 
 /// An interpreter with the tests it came with.
 fn python() -> Option<PathBuf> {
-    let python = installed("python3", "python3", "--version")?;
+    let python = find_installed("python3", "python3", "--version")?;
     let mut tests = Under::Nothing.command(&python);
     let output =
         tests.args(["-c", "import test.test_dict, test.test_multiprocessing_fork"]).output();
     if !output.expect("`timeout` starts").status.success() {
-        missing("Python's test suite", "libpython3-testsuite (or libpython3.11-testsuite)");
+        report_missing("Python's test suite", "libpython3-testsuite (or libpython3.11-testsuite)");
         return None;
     }
     Some(python)

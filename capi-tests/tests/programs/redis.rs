@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::folder::Folder;
-use crate::installed::installed;
-use crate::server::{Server, has_the_library, resident, wait};
-use crate::twice::{Under, alike, printed};
+use crate::installed::find_installed;
+use crate::server::{Server, assert_library_loaded, resident, wait};
+use crate::twice::{Under, assert_same_output, printed};
 
 /// What it may keep when all keys are gone: an empty server has about 10 MiB.
 const EMPTY_MIB: u64 = 40;
@@ -34,7 +34,7 @@ impl Redis {
             (output.stdout == b"PONG\n").then_some(())
         });
         if under == Under::Library {
-            has_the_library(redis.server.pid());
+            assert_library_loaded(redis.server.pid());
         }
         redis
     }
@@ -49,7 +49,7 @@ impl Redis {
     fn ask(&self, question: &[&str]) -> String {
         let output = self.command("redis-cli").arg("-e").args(question).output();
         let output = output.expect("`timeout` starts");
-        assert!(output.status.success(), "{question:?}: {}", capi_tests::told(&output));
+        assert!(output.status.success(), "{question:?}: {}", capi_tests::describe(&output));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
@@ -135,18 +135,18 @@ fn commands(count: usize) -> String {
     out
 }
 
-fn here() -> bool {
-    installed("redis-server", "redis-server", "--version").is_some()
-        && installed("redis-benchmark", "redis-tools", "--version").is_some()
-        && installed("redis-cli", "redis-tools", "--version").is_some()
+fn redis_is_installed() -> bool {
+    find_installed("redis-server", "redis-server", "--version").is_some()
+        && find_installed("redis-benchmark", "redis-tools", "--version").is_some()
+        && find_installed("redis-cli", "redis-tools", "--version").is_some()
 }
 
 #[test]
 fn data_is_the_same() {
-    if !here() {
+    if !redis_is_installed() {
         return;
     }
-    alike(|under| {
+    assert_same_output(|under| {
         let folder = Folder::new("redis-same");
         let redis = Redis::start(&folder, under);
         redis.fill(&folder);
@@ -158,7 +158,7 @@ fn data_is_the_same() {
 
 #[test]
 fn what_forks_save_is_read_again() {
-    if !here() {
+    if !redis_is_installed() {
         return;
     }
     let folder = Folder::new("redis-save");
@@ -189,7 +189,7 @@ fn what_forks_save_is_read_again() {
 
 #[test]
 fn memory_goes_back() {
-    if !here() {
+    if !redis_is_installed() {
         return;
     }
     let folder = Folder::new("redis-back");

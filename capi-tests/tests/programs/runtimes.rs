@@ -2,24 +2,25 @@
 //! buffers, compression.
 
 use crate::folder::Folder;
-use crate::installed::installed;
-use crate::twice::{alike, contents, given, printed, script_prints_the_same};
+use crate::installed::find_installed;
+use crate::twice::{assert_same_output, contents, printed, program_file, script_prints_the_same};
 
 #[test]
 fn node() {
-    let Some(node) = installed("node", "nodejs", "--version") else { return };
+    let Some(node) = find_installed("node", "nodejs", "--version") else { return };
     script_prints_the_same(&node, "workers.js");
 }
 
 #[test]
 fn java() {
     let package = "openjdk-17-jdk-headless";
-    let Some(javac) = installed("javac", package, "-version") else { return };
-    let Some(java) = installed("java", package, "-version") else { return };
-    alike(|under| {
+    let Some(javac) = find_installed("javac", package, "-version") else { return };
+    let Some(java) = find_installed("java", package, "-version") else { return };
+    assert_same_output(|under| {
         let folder = Folder::new("java");
         let mut compile = under.command(&javac);
-        let mut all = printed(compile.arg("-d").arg(folder.path()).arg(given("Threads.java")));
+        let mut all =
+            printed(compile.arg("-d").arg(folder.path()).arg(program_file("Threads.java")));
         all.extend(contents(&[folder.at("Threads.class")]));
         let mut run = under.command(&java);
         // Much garbage in a small heap: its collectors work beside ours.

@@ -116,14 +116,14 @@ fn parent(pid: u32) -> Option<u32> {
 }
 
 /// Expects of a process that it has the library loaded.
-pub(crate) fn has_the_library(pid: u32) {
+pub(crate) fn assert_library_loaded(pid: u32) {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("its mappings can be read");
     assert!(names_the_library(&maps), "{pid}:\n{maps}");
 }
 
 /// Expects that of the children of a process, and says how many they are:
 /// those that are still there when they are looked at.
-pub(crate) fn children_that_have_the_library(pid: u32) -> usize {
+pub(crate) fn count_children_with_library(pid: u32) -> usize {
     let mappings = |id: &u32| fs::read_to_string(format!("/proc/{id}/maps")).ok();
     let all: Vec<String> = children(pid).iter().filter_map(mappings).collect();
     // Those of a process that is just ending can be read, and are none.

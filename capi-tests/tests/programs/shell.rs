@@ -1,18 +1,18 @@
 //! The shell and the small programs of every system, in pipelines.
 
 use crate::folder::Folder;
-use crate::installed::installed;
-use crate::twice::{Under, alike, given, printed};
+use crate::installed::find_installed;
+use crate::twice::{Under, assert_same_output, printed, program_file};
 
 #[test]
 fn pipelines_print_the_same() {
-    let Some(bash) = installed("bash", "bash", "--version") else { return };
+    let Some(bash) = find_installed("bash", "bash", "--version") else { return };
     for program in ["sort", "ls", "tr", "cut", "join", "sha256sum"] {
-        assert!(installed(program, "coreutils", "--version").is_some());
+        assert!(find_installed(program, "coreutils", "--version").is_some());
     }
-    alike(|under| {
+    assert_same_output(|under| {
         let folder = Folder::new("shell");
-        printed(under.command(&bash).arg(given("pipelines.sh")).current_dir(folder.path()))
+        printed(under.command(&bash).arg(program_file("pipelines.sh")).current_dir(folder.path()))
     });
 }
 

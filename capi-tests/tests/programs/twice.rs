@@ -1,6 +1,6 @@
 //! The same run twice: as it is, and under the library.
 
-use capi_tests::{plain, preloaded, repository, told};
+use capi_tests::{describe, plain, preloaded, repository};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,14 +26,14 @@ impl Under {
 }
 
 /// A script or data that a program is given.
-pub(crate) fn given(name: &str) -> PathBuf {
+pub(crate) fn program_file(name: &str) -> PathBuf {
     repository().join("capi-tests/programs").join(name)
 }
 
 /// Runs to the end and expects success; all that was printed, on both outputs.
 pub(crate) fn printed(command: &mut Command) -> Vec<u8> {
     let output = command.output().expect("`timeout` starts");
-    let told = told(&output);
+    let told = describe(&output);
     assert!(output.status.success(), "{command:?}\n{told}");
     told.into_bytes()
 }
@@ -49,7 +49,7 @@ pub(crate) fn contents(files: &[PathBuf]) -> Vec<u8> {
 }
 
 /// Expects of two runs that they come to the same.
-pub(crate) fn alike(run: impl Fn(Under) -> Vec<u8>) {
+pub(crate) fn assert_same_output(run: impl Fn(Under) -> Vec<u8>) {
     let without = run(Under::Nothing);
     let with = run(Under::Library);
     assert!(!without.is_empty(), "there is nothing to compare");
@@ -73,5 +73,5 @@ fn around(bytes: &[u8], at: usize) -> String {
 
 /// A script run by its interpreter prints the same twice.
 pub(crate) fn script_prints_the_same(interpreter: &Path, script: &str) {
-    alike(|under| printed(under.command(interpreter).arg(given(script))));
+    assert_same_output(|under| printed(under.command(interpreter).arg(program_file(script))));
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::folder::Folder;
-use crate::installed::installed;
-use crate::twice::{alike, given, printed};
+use crate::installed::find_installed;
+use crate::twice::{assert_same_output, printed, program_file};
 
 /// `count` pigeons do not fit into one hole less.
 fn pigeons(count: usize) -> String {
@@ -28,12 +28,12 @@ fn pigeons(count: usize) -> String {
 
 #[test]
 fn answers_and_models_are_the_same() {
-    let Some(program) = installed("z3", "z3", "--version") else { return };
+    let Some(program) = find_installed("z3", "z3", "--version") else { return };
     let folder = Folder::new("z3");
     let pigeons = folder.write("pigeons.smt2", pigeons(10));
-    alike(|under| {
+    assert_same_output(|under| {
         let mut all = Vec::new();
-        for file in [pigeons.clone(), given("sums.smt2"), given("bits.smt2")] {
+        for file in [pigeons.clone(), program_file("sums.smt2"), program_file("bits.smt2")] {
             all.extend(printed(under.command(&program).arg("-smt2").arg(file)));
         }
         let text = String::from_utf8_lossy(&all);
