@@ -108,7 +108,7 @@ static void without_helper(void)
 // The process runs with the rights of another user than that who started it.
 static void more_rights(void)
 {
-    CHECK(getauxval(AT_SECURE) == 1, "no more rights");
+    CHECK(getauxval(AT_SECURE) == 1, "not setuid");
     goes_on();
 }
 

@@ -17,7 +17,7 @@ import java.util.zip.CRC32;
 import java.util.zip.Deflater;
 import java.util.zip.Inflater;
 
-/** Threads with garbage, buffers outside the heap, compression; prints digests. */
+/** Threads that produce garbage, direct buffers, compression; prints digests. */
 public class Threads {
     record Entry(String name, int number, List<Integer> marks) {}
 
@@ -47,7 +47,7 @@ public class Threads {
         return text.toString();
     }
 
-    /** Memory of the system's allocator: direct buffers, zlib's own state. */
+    /** Native memory: direct buffers, zlib's internal state. */
     static String outside(int seed, byte[] text) throws Exception {
         long[] state = {seed};
         List<ByteBuffer> buffers = new ArrayList<>();
@@ -96,7 +96,7 @@ public class Threads {
         pool.shutdown();
         System.out.println(counts.values().stream().mapToLong(AtomicLong::get).sum());
 
-        // Threads that live for a moment.
+        // Short-lived threads.
         AtomicLong sum = new AtomicLong();
         for (int round = 0; round < 40; round++) {
             List<Thread> threads = new ArrayList<>();

@@ -1,4 +1,4 @@
-; Numbers of fixed width: two factors, and that there are none.
+; Bit vectors: two factors of a product, and the primality of another number.
 (set-logic QF_BV)
 (declare-const p (_ BitVec 40))
 (declare-const q (_ BitVec 40))

@@ -1,5 +1,5 @@
-# Makes a repository in the current folder with git, which is the first
-# argument; prints the names of all objects it comes to have.
+# Creates a repository in the current directory with git, which is the first
+# argument; prints the names of all its objects.
 set -euo pipefail
 git=$1
 
@@ -8,7 +8,7 @@ git() { command "$git" -c core.fsync=none -c gc.auto=0 -c pack.threads=2 "$@"; }
 git init -q -b main first
 cd first
 
-# Many commits at once: files that change a little each time.
+# Many commits: files that change a little each time.
 for ((i = 1; i <= 600; i++)); do
     text=$(for ((j = 0; j < 30; j++)); do echo "line $((i * j % 97)) of $((i / (j + 1)))"; done)
     message="Commit $i"
@@ -20,7 +20,7 @@ for ((i = 1; i <= 600; i++)); do
 done | git fast-import --quiet
 git reset -q --hard
 
-# Branches, merges, a rebase; by the commands that people use.
+# Branches, merges and a rebase, with porcelain commands.
 for branch in one two three; do
     git checkout -q -b "$branch" main
     for ((i = 1; i <= 8; i++)); do

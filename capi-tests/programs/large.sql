@@ -1,5 +1,5 @@
--- Queries that take much memory, in several processes and with compiled
--- expressions; each answers with few lines.
+-- Memory-intensive queries, with parallel workers and JIT-compiled expressions;
+-- each returns few rows.
 \pset footer off
 CREATE TABLE orders AS
 SELECT n AS id, (n::bigint * 7919) % 20011 AS customer, (n::bigint * 104729) % 9973 AS amount,
@@ -49,7 +49,7 @@ SELECT count(*), sum(at), md5(string_agg(cardinality(path)::text, ',')) FROM wal
 SELECT count(*), md5(string_agg(regexp_replace(name, '([0-9a-f])([0-9])', '\2-\1', 'g'), '' ORDER BY id))
 FROM customers WHERE name ~ '(ab|cd)+[0-9]{2}|(\d)\2\2';
 
--- A sort that does not fit: by files.
+-- An external sort, which does not fit in memory.
 SET work_mem = '1MB';
 SELECT md5(string_agg(reference, '' ORDER BY amount, reference)) FROM orders;
 SET work_mem = '64MB';
@@ -58,7 +58,7 @@ SET jit = on;
 SET jit_above_cost = 0;
 SET jit_inline_above_cost = 0;
 SET jit_optimize_above_cost = 0;
--- Without times, which differ: that it was compiled.
+-- Shows that JIT was used, without timings, which vary.
 CREATE FUNCTION compiled(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE line text;
 BEGIN

@@ -1,5 +1,5 @@
--- Tables, indexes, full text, triggers and windows; at the end a check of the
--- file and all that is in it.
+-- Tables, indexes, full-text search, triggers and window functions; at the end
+-- an integrity check and a dump of the database.
 PRAGMA journal_mode = WAL;
 PRAGMA cache_size = -20000;
 CREATE TABLE account(id INTEGER PRIMARY KEY, name TEXT UNIQUE, balance INTEGER NOT NULL DEFAULT 0);

@@ -1,5 +1,5 @@
-# Pipelines of small programs in the current folder, sorts in memory and by
-# files, and the shell's own arrays; prints sums.
+# Pipelines of standard utilities in the current directory, sorts in memory and
+# with temporary files, and shell arrays; prints checksums.
 set -euo pipefail
 export LC_ALL=C.UTF-8 TZ=UTC
 
@@ -32,7 +32,7 @@ factor $(seq 1000000007 1000000100) | sha256sum
 seq 1 400000 | od -A d -t x1z | md5sum
 seq 1 100000 | base64 | base64 -d | cksum
 ls -l --time-style=+ part.* | awk '{ s += $5 } END { print s }'
-# (diff ends with 1 where it found differences.)
+# (diff exits with 1 if it found differences.)
 { diff <(seq 1 30000) <(seq 1 30000 | sed '/77/d; s/^5/6/') || true; } | sha256sum
 
 # The shell itself.

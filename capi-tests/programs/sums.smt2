@@ -1,7 +1,7 @@
 ; Integers, reals, arrays and functions.
 (set-option :produce-models true)
 (push)
-; Eight queens, a column each; and not from corner to corner.
+; Eight queens, one per column, no two on a diagonal.
 (declare-fun queen (Int) Int)
 (define-fun apart ((a Int) (b Int)) Bool
   (and (distinct (queen a) (queen b))
@@ -21,7 +21,7 @@
 (check-sat)
 (pop)
 (push)
-; Coins that make an amount, with a bound that leaves little room.
+; Coins that add up to an amount, with a tight bound.
 (declare-const a Int)
 (declare-const b Int)
 (declare-const c Int)
@@ -34,7 +34,7 @@
 (get-model)
 (pop)
 (push)
-; What is written last is read, whatever was written before.
+; A read returns the last value written, whatever was written before.
 (declare-const m (Array Int Int))
 (declare-const i Int)
 (declare-const j Int)

@@ -1,6 +1,6 @@
--- Tables, strings, closures, coroutines and collections of garbage in all
--- modes; prints sums. The order of `pairs` differs between runs: what is
--- printed does not depend on it.
+-- Tables, strings, closures, coroutines and garbage collection in all modes;
+-- prints sums. The order of `pairs` differs between runs, but the output does
+-- not depend on it.
 local random = 42
 local function next_random(limit)
   random = (random * 6364136223846793005 + 1442695040888963407)

@@ -1,4 +1,4 @@
-# Hashes, strings that grow, patterns, sorting, copies of deep data, threads
+# Hashes, growing strings, regular expressions, sorting, deep copies, threads
 # and forks; prints sums and digests.
 use strict;
 use warnings;
@@ -31,7 +31,7 @@ print scalar(@common), " words: @common[0 .. 9]\n";
 print "$_ $count{$_} ", scalar(@{ $after{$_} }), ' ', md5_hex(join ',', sort @{ $after{$_} }), "\n"
     for @common[0 .. 19];
 
-# Hashes of hashes that come and go.
+# Nested hashes that are created and destroyed.
 my %tree;
 for my $i (1 .. 60000) {
     my ($a, $b, $c) = (random() % 50, random() % 50, word());
@@ -70,7 +70,7 @@ print scalar(@parts), ' ', md5_hex(join '|', reverse @parts), "\n";
 print md5_hex(join '', map { pack 'NnCa*', $_, $_ & 0xffff, $_ & 0xff, "x$_" } 1 .. 50000), "\n";
 print "no match\n" unless "a" x 3000 =~ /^(a?){20}(a{1,5}){50}b/;
 
-# Threads: each with its copy of all there is, and one shared table.
+# Threads: each has a copy of all data, and they share one table.
 my %shared : shared;
 my @threads = map {
     my $id = $_;

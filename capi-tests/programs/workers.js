@@ -1,4 +1,4 @@
-// Threads that pass messages and share memory, large texts as JSON, buffers,
+// Threads that exchange messages and share memory, large JSON texts, buffers,
 // compression, streams; prints digests.
 'use strict';
 const { Worker, isMainThread, parentPort, workerData } = require('worker_threads');
@@ -50,7 +50,7 @@ function work({ seed, shared }) {
     packed: digest(packed),
     back: zlib.gunzipSync(packed).toString() === text,
     kept: digest(kept),
-    // Handed over, not copied: the other thread frees it.
+    // Transferred, not copied: the other thread frees it.
     bytes: new Uint8Array(kept).buffer,
   };
 }

@@ -1,5 +1,5 @@
-//! What the checks of the C library share: the library itself, built as users
-//! build it, and C programs, compiled and run with the library loaded first.
+//! Shared by the tests of the C library: building the library as users build
+//! it, and compiling C programs and running them with the library preloaded.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,30 +7,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The repository.
+/// The repository root.
 #[must_use]
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the repository")
 }
 
-/// Where these checks put what they build: a folder beside that of the build.
+/// The directory for files that the tests build, inside the target directory.
 ///
 /// # Panics
-/// If it cannot be made.
+/// If it cannot be created.
 #[must_use]
 pub fn scratch() -> &'static Path {
     static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
     SCRATCH.get_or_init(|| {
-        let exe = std::env::current_exe().expect("the program has a name");
-        let target = exe.ancestors().nth(3).expect("it lies in target/PROFILE/deps");
+        let exe = std::env::current_exe().expect("the path of the executable");
+        let target = exe.ancestors().nth(3).expect("the executable is in target/PROFILE/deps");
         let scratch = target.join("capi-tests");
-        fs::create_dir_all(&scratch).expect("the folder can be made");
+        fs::create_dir_all(&scratch).expect("creating the directory");
         scratch
     })
 }
 
-/// The folder with `libstrata.so` and `libstrata.a`, built by
-/// `cargo build --release -p allocator-capi`, once for each process.
+/// The directory with `libstrata.so` and `libstrata.a`, built by `cargo build
+/// --release -p allocator-capi`, once per process.
 ///
 /// # Panics
 /// If the build fails.
@@ -45,27 +45,27 @@ pub fn libraries() -> &'static Path {
             .current_dir(repository())
             .status()
             .expect("cargo starts");
-        assert!(status.success(), "the C library was not built");
+        assert!(status.success(), "building the C library failed");
         target.join("release")
     })
 }
 
-/// `libstrata.so`.
+/// The path of `libstrata.so`.
 #[must_use]
 pub fn library() -> PathBuf {
     libraries().join("libstrata.so")
 }
 
-/// A program made of `capi-tests/c/SOURCE` (`.c`, or `.cc` for C++), built
-/// with `flags` after the source, named after the source and `name`.
+/// Compiles `capi-tests/c/SOURCE` (`.c`, or `.cc` for C++) with `flags` after
+/// the source. The program is named after the source and `name`.
 ///
 /// # Panics
-/// If it does not compile, or with a warning.
+/// If compilation fails or prints a warning.
 #[must_use]
 pub fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
     let from = repository().join("capi-tests/c").join(source);
     let program = scratch().join(format!("{source}{name}"));
-    // Others may build the same one at this time, and run it.
+    // Other processes may build or run the same program at this time.
     let fresh = scratch().join(format!("{source}{name}.{}", std::process::id()));
     let compiler = if source.ends_with(".cc") { "c++" } else { "cc" };
     let output = Command::new(compiler)
@@ -76,12 +76,12 @@ pub fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
         .output()
         .unwrap_or_else(|error| panic!("{compiler} is needed to compile {source}: {error}"));
     assert!(output.status.success(), "{source}: {}", String::from_utf8_lossy(&output.stderr));
-    fs::rename(&fresh, &program).expect("the program can be renamed");
+    fs::rename(&fresh, &program).expect("renaming the program");
     program
 }
 
-/// A run of `program` with the library loaded first, ended (status 124 or
-/// 137) after `seconds`.
+/// A command that runs `program` with the library preloaded, and ends it after
+/// `seconds` (status 124 or 137).
 #[must_use]
 pub fn preloaded(program: impl AsRef<OsStr>, seconds: u32) -> Command {
     let mut command = plain("env", seconds);
@@ -90,7 +90,8 @@ pub fn preloaded(program: impl AsRef<OsStr>, seconds: u32) -> Command {
     command
 }
 
-/// A run of `program` as it is, ended after `seconds` likewise.
+/// A command that runs `program` without the library, and ends it after
+/// `seconds` in the same way.
 #[must_use]
 pub fn plain(program: impl AsRef<OsStr>, seconds: u32) -> Command {
     let mut command = Command::new("timeout");
@@ -98,41 +99,40 @@ pub fn plain(program: impl AsRef<OsStr>, seconds: u32) -> Command {
     command
 }
 
-/// Runs to the end, and expects success; what was printed.
+/// Runs a command, expects success, and returns what it printed.
 ///
 /// # Panics
-/// If the program fails; says all it printed.
+/// If the program fails; the message contains all of its output.
 pub fn succeed(command: &mut Command) -> String {
     let output = command.output().expect("`timeout` of the coreutils starts");
     assert!(output.status.success(), "{command:?}\n{}", describe(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// All that a run left.
+/// Status and output of a finished run.
 #[must_use]
 pub fn describe(output: &Output) -> String {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     format!("{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr))
 }
 
-/// Runs one case of a program of cases (`c/case.h`), with the library loaded
-/// first.
+/// Runs one case of a program of cases (`c/case.h`) with the library preloaded.
 ///
 /// # Panics
-/// If the case fails, or prints anything but its "ok".
+/// If the case fails, or prints anything but "ok".
 pub fn expect_ok_preloaded(program: &Path, case: &str, seconds: u32) {
     expect_ok(preloaded(program, seconds).args([case, "ours"]));
 }
 
-/// The same with glibc's allocator: it holds the case itself to the truth.
+/// Runs one case with glibc's allocator, to verify the case itself.
 ///
 /// # Panics
-/// As [`expect_ok_preloaded`] does.
+/// If the case fails, or prints anything but "ok".
 pub fn expect_ok_with_glibc(program: &Path, case: &str, seconds: u32) {
     expect_ok(plain(program, seconds).args([case, "glibc"]));
 }
 
-/// Runs a case to its "ok".
+/// Runs a case and expects it to print "ok".
 ///
 /// # Panics
 /// If it fails, or prints anything else.
@@ -142,11 +142,11 @@ pub fn expect_ok(command: &mut Command) {
     assert!(output.status.success() && silent, "{command:?}\n{}", describe(&output));
 }
 
-/// Whether `program` can be run here. If not, says loudly that a test is
-/// skipped.
+/// Whether `program` is installed. If not, reports on standard error that a
+/// test is skipped.
 ///
 /// # Panics
-/// Under CI, where nothing may be skipped.
+/// Under CI, where no test may be skipped.
 #[must_use]
 pub fn available_or_skip(program: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
@@ -158,9 +158,10 @@ pub fn available_or_skip(program: &str) -> bool {
     false
 }
 
-/// Makes a test of each case of a program: `both` kinds run under the library
-/// and under glibc, `ours` only under the library; those `by_hand` are written
-/// out beside this. One more test sees that no case is forgotten.
+/// Generates a test for each case of a program: `both` run with the library and
+/// with glibc, `ours` only with the library; tests for the cases `by_hand` are
+/// written separately. One more test checks that every case of the program is
+/// listed.
 #[macro_export]
 macro_rules! cases {
     ($source:literal $flags:tt, $seconds:literal seconds;

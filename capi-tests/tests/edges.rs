@@ -1,4 +1,4 @@
-//! The edges of the interface are those of glibc: sizes, alignments, errno.
+//! Edge cases behave as in glibc: sizes, alignments, errno.
 
 capi_tests::cases! {
     "edges.c" [], 120 seconds;

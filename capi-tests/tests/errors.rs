@@ -1,4 +1,4 @@
-//! Misuse ends the process: with one line on standard error, and an abort.
+//! Misuse ends the process, with one line on standard error and an abort.
 
 capi_tests::cases! {
     "errors.c" [], 120 seconds;

@@ -1,4 +1,4 @@
-//! System calls that fail, made to by strace.
+//! Failing system calls, injected by strace.
 
 use capi_tests::{available_or_skip, cases, describe, library, plain};
 use std::process::Command;
@@ -9,8 +9,8 @@ cases! {
     by_hand: give_back_fails some_fail;
 }
 
-/// A run of a case in which these calls fail: all of them, or each so many-th.
-/// Those that start the process pass.
+/// A command that runs a case in which these calls fail: all of them, or every
+/// `each`-th. Those during process start succeed.
 fn failing(calls: &str, each: u32, case: &str) -> Command {
     let mut command = plain("strace", 120);
     let passed = if each == 1 { "150+".to_owned() } else { format!("150+{each}") };
@@ -23,19 +23,19 @@ fn failing(calls: &str, each: u32, case: &str) -> Command {
 }
 
 fn expect_success(mut command: Command) {
-    let output = command.output().expect("it starts");
+    let output = command.output().expect("the program starts");
     let well = output.status.success() && output.stdout == b"ok\n" && output.stderr.is_empty();
     assert!(well, "{command:?}\n{}", describe(&output));
 }
 
-/// Whether strace is there, and allowed to trace.
+/// Whether strace is installed and permitted to trace.
 fn can_trace() -> bool {
     available_or_skip("strace") && {
         let traced = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
         let allowed = traced.is_ok_and(|status| status.success());
-        assert!(allowed || std::env::var_os("CI").is_none(), "strace may not trace");
+        assert!(allowed || std::env::var_os("CI").is_none(), "strace is not permitted to trace");
         if !allowed {
-            eprintln!("SKIPPED: strace may not trace here");
+            eprintln!("SKIPPED: strace is not permitted to trace");
         }
         allowed
     }

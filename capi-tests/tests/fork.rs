@@ -1,5 +1,5 @@
-//! Forks of a busy process, ten thousand of them; forks within forks, from
-//! handlers, and other programs started.
+//! Ten thousand forks of a busy process; nested forks, forks from handlers, and
+//! starting other programs.
 
 capi_tests::cases! {
     "fork.c" [], 300 seconds;

@@ -1,12 +1,12 @@
-//! The header, the pkg-config file, the installation, the example.
+//! The header, the pkg-config file, the install script and the example.
 
 use std::fs;
 use std::process::Command;
 
 use capi_tests::{libraries, plain, repository, scratch, succeed};
 
-/// The header is what cbindgen makes of the source. Where this fails, the file
-/// it names is the new header.
+/// The header is what cbindgen generates from the source. If this fails, the
+/// file named in the message is the new header.
 #[test]
 fn the_header_is_made_from_the_source() {
     let package = repository().join("allocator-capi");
@@ -17,7 +17,7 @@ fn the_header_is_made_from_the_source() {
     assert!(made_text == kept, "include/strata.h differs from {}", made.display());
 }
 
-/// C and C++ take the header; beside <malloc.h> too.
+/// C and C++ accept the header, also next to <malloc.h>.
 #[test]
 fn the_header_compiles_alone() {
     let include = repository().join("allocator-capi/include");
@@ -46,7 +46,7 @@ fn the_version_is_the_package_s() {
     assert!(file.contains(&version), "strata.pc has no line{version}");
 }
 
-/// As a user does it: install, compile against what was installed, run.
+/// The steps of a user: install, compile against the installed files, run.
 #[test]
 fn installed_it_builds_the_example() {
     let prefix = scratch().join(format!("prefix.{}", std::process::id()));

@@ -1,5 +1,5 @@
-//! The library called when few allocators expect it: before constructors, from
-//! other libraries' constructors, late in a thread's life, with little around.
+//! Calls at unusual times: before constructors, from other libraries'
+//! constructors, late in a thread's life, with few resources.
 
 use capi_tests::{compile, expect_ok, library, plain, preloaded};
 use std::path::{Path, PathBuf};
@@ -21,26 +21,26 @@ mod objects {
     }
 }
 
-/// A library of `c/`.
+/// Compiles a source in `c/` to a shared library.
 fn shared(source: &str) -> PathBuf {
     compile(source, ".so", &["-shared", "-fPIC"])
 }
 
-/// The library that allocates when it is loaded, and when it goes.
+/// A library that allocates when it is loaded and unloaded.
 fn neighbour() -> &'static Path {
     static NEIGHBOUR: OnceLock<PathBuf> = OnceLock::new();
     NEIGHBOUR.get_or_init(|| shared("neighbour.c"))
 }
 
-/// Runs a case that loads a library while it runs.
+/// Runs a case that loads a library at run time.
 fn with_library(case: &str, variable: &str, library: &Path) {
     expect_ok(plain(program(), 120).args([case, "glibc"]).env(variable, library));
     expect_ok(preloaded(program(), 120).args([case, "ours"]).env(variable, library));
 }
 
-/// Runs a case with these libraries loaded first, in this order.
+/// Runs a case with these libraries preloaded, in this order.
 fn all_preloaded(libraries: [&Path; 2]) {
-    let list = libraries.map(|path| path.to_str().expect("a name in UTF-8")).join(":");
+    let list = libraries.map(|path| path.to_str().expect("a UTF-8 path")).join(":");
     let mut command = plain("env", 120);
     command.arg(format!("LD_PRELOAD={list}")).arg(program());
     expect_ok(command.args(["before_main", "ours"]));

@@ -1,5 +1,5 @@
-//! Little memory: few addresses (`ulimit -v`), few mappings, other layouts of
-//! the process.
+//! Little memory: little address space (`ulimit -v`), few mappings, unusual
+//! memory layouts.
 
 use capi_tests::{available_or_skip, cases, expect_ok, library, plain, preloaded, succeed};
 use std::process::Command;
@@ -12,7 +12,8 @@ cases! {
         mixed_blocks hardly_any threads_until_failure accounted;
 }
 
-/// A run of a case after shell commands that set limits, under the library.
+/// A command that runs shell commands to set limits, and then a case with the
+/// library preloaded.
 fn after(setting: &str, case: &str) -> Command {
     let script = format!("{setting}; LD_PRELOAD=\"$1\" exec \"$0\" \"$2\" ours");
     let mut command = plain("sh", 120);
@@ -27,7 +28,7 @@ fn glibc_after(setting: &str, case: &str) -> Command {
     command
 }
 
-/// Tests of cases under a limit.
+/// Generates tests of cases under a limit.
 macro_rules! limited {
     ($($setting:literal: $($case:ident)*;)*) => {$($(
         #[test]
@@ -50,7 +51,9 @@ fn little_is_accounted_for() {
     let kib = |command: &mut Command| -> i64 {
         let said = succeed(command);
         let number = said.lines().next().and_then(|line| line.strip_suffix(" KiB"));
-        number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("said {said}"))
+        number
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_else(|| panic!("unexpected output: {said}"))
     };
     let without = kib(plain(program(), 10).args(["accounted", "glibc"]));
     let with = kib(preloaded(program(), 10).args(["accounted", "ours"]));
@@ -59,7 +62,7 @@ fn little_is_accounted_for() {
 
 #[test]
 fn stacks_without_limit() {
-    // The system then maps from low addresses upwards.
+    // The kernel then allocates addresses from the bottom up.
     for case in ["later_limit", "mappings_used_up"] {
         expect_ok(&mut after("ulimit -s unlimited || exit 1", case));
     }

@@ -1,19 +1,19 @@
-//! Programs that the library is linked into: shared, as an archive, and with
-//! everything in the program.
+//! Programs linked with the library: shared, with the archive, and fully
+//! static.
 
 use capi_tests::{compile, expect_ok, libraries, plain, succeed};
 use std::process::Command;
 
 fn folder() -> String {
-    libraries().to_str().expect("a name in UTF-8").to_owned()
+    libraries().to_str().expect("a UTF-8 path").to_owned()
 }
 
-/// Links both programs so, and runs them.
+/// Links both programs with these flags, and runs them.
 fn linked(name: &str, flags: &[&str]) {
     for source in ["linking.c", "linking.cc"] {
         let program = compile(source, name, flags);
         expect_ok(&mut plain(&program, 60));
-        // The library's own is in it, or beside it.
+        // The library is either in the program or a dependency of it.
         let dynamic = succeed(Command::new("readelf").arg("-dW").arg(&program));
         assert_eq!(dynamic.contains("libstrata.so"), name == ".shared", "{dynamic}");
         assert_eq!(dynamic.contains("libc.so.6"), !name.starts_with(".static"), "{dynamic}");
@@ -31,8 +31,9 @@ fn archive() {
     linked(".archive", &["-L", &folder(), "-l:libstrata.a"]);
 }
 
-/// A program's own operators win where it is linked with the shared library.
-/// (With the archive, there would be two of each, which the linker refuses.)
+/// A program's own operators take precedence if it is linked with the shared
+/// library. (With the archive, each would be defined twice, which the linker
+/// rejects.)
 #[test]
 fn own_operators_kept() {
     let folder = folder();

@@ -1,11 +1,11 @@
-//! The library loaded while a program runs that has glibc's allocator.
+//! Loading the library at run time into a program that uses glibc's allocator.
 
 use capi_tests::{cases, compile, expect_ok, library, plain, scratch};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A test of each case: none of them runs with the library loaded first.
+/// Generates a test for each case. None of them preloads the library.
 macro_rules! loaded {
     ($($case:ident)*) => {
         cases! {
@@ -33,11 +33,12 @@ fn case(name: &str) -> Command {
     command
 }
 
-/// A folder with thirty copies of a library with a variable of each thread.
+/// A directory with thirty copies of a library that has a thread-local
+/// variable.
 fn thirty(name: &str, flags: &[&str]) -> PathBuf {
     let first = compile("variable.c", name, &[&["-shared", "-fPIC"], flags].concat());
     let folder = scratch().join(format!("thirty-{name}"));
-    fs::create_dir_all(&folder).expect("the folder can be made");
+    fs::create_dir_all(&folder).expect("creating the directory");
     for n in 0..30 {
         copy(&first, &folder.join(format!("{n}.so")));
     }
@@ -45,7 +46,7 @@ fn thirty(name: &str, flags: &[&str]) -> PathBuf {
 }
 
 fn copy(from: &Path, to: &Path) {
-    fs::copy(from, to).expect("a library can be copied");
+    fs::copy(from, to).expect("copying the library");
 }
 
 #[test]

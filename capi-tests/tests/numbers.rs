@@ -1,5 +1,5 @@
-//! What the library says of itself is so: `mallinfo`, `malloc_info`,
-//! `malloc_stats`, `malloc_trim`, sizes foretold.
+//! Reported numbers are correct: `mallinfo`, `malloc_info`, `malloc_stats`,
+//! `malloc_trim`, and size queries.
 
 capi_tests::cases! {
     "numbers.c" [], 120 seconds;

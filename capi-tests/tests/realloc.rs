@@ -1,4 +1,4 @@
-//! Contents are kept by realloc, from every size to every other.
+//! realloc keeps the contents, from every size to every other.
 
 capi_tests::cases! {
     "realloc.c" [], 120 seconds;

@@ -1,5 +1,5 @@
-//! `STRATA_CONF`: what can be set, what is said about mistakes, and who is not
-//! listened to.
+//! `STRATA_CONF`: the options, the warnings about mistakes, and the processes
+//! that ignore it.
 
 use capi_tests::{
     available_or_skip, cases, compile, describe, expect_ok, libraries, plain, preloaded,
@@ -18,14 +18,14 @@ cases! {
 const KEYS: &[&str] =
     &["explain", "hard_limit", "help", "helper", "huge_guards", "limit", "stats", "thp"];
 
-/// A run of a case with options.
+/// A command that runs a case with options.
 fn set(options: &str, case: &str) -> Command {
     let mut command = preloaded(program(), 60);
     command.args([case, "ours"]).env("STRATA_CONF", options);
     command
 }
 
-/// What such a run, which is to go well, says on standard error.
+/// Runs a command, expects success, and returns its standard error.
 fn stderr_of(command: &mut Command) -> String {
     let output = command.output().expect("`timeout` of the coreutils starts");
     assert!(
@@ -33,10 +33,10 @@ fn stderr_of(command: &mut Command) -> String {
         "{command:?}\n{}",
         describe(&output)
     );
-    String::from_utf8(output.stderr).expect("text")
+    String::from_utf8(output.stderr).expect("UTF-8 output")
 }
 
-/// The line of the list that is about a key.
+/// The line of the list for a key.
 fn line_of<'a>(list: &'a str, key: &str) -> &'a str {
     let named = |line: &&str| line.split_whitespace().nth(1) == Some(key);
     let line = list.lines().find(named);
@@ -127,11 +127,11 @@ fn wrong_values() {
         assert_eq!(warning.lines().count(), 1, "{warning}");
         assert!(warning.contains("hard_limit is bytes") && warning.contains(wrong), "{warning}");
     }
-    // Bytes that are no text do no harm.
+    // Bytes that are not UTF-8 are accepted and reported.
     use std::os::unix::ffi::OsStrExt;
     let bytes = std::ffi::OsStr::from_bytes(b"\xff\xfe:\xfd");
     let mut command = set("", "goes_on");
-    let output = command.env("STRATA_CONF", bytes).output().expect("it starts");
+    let output = command.env("STRATA_CONF", bytes).output().expect("the program starts");
     assert!(output.status.success() && output.stdout == b"ok\n", "{}", describe(&output));
     assert_eq!(
         output.stderr.iter().filter(|byte| **byte == b'\n').count(),
@@ -174,7 +174,7 @@ fn numbers_at_exit() {
     assert!(numbers.contains("live") && numbers.contains("bytes"), "{numbers}");
 }
 
-/// The number of bytes in a row of the table, which is in KiB.
+/// A row of the table in bytes; the table is in KiB.
 fn row(table: &str, name: &str) -> f64 {
     let rest = table.lines().find_map(|line| line.trim_start().strip_prefix(name));
     let rest = rest.unwrap_or_else(|| panic!("no {name} in\n{table}"));
@@ -201,11 +201,11 @@ fn explained() {
     ];
     let sum = rows.iter().map(|name| row(&table, name)).sum::<f64>();
     assert!((sum - row(&table, "all")).abs() < 1024.0, "{table}");
-    // 8000 blocks of 1000 bytes, of class 1024; 40 of 100,000.
+    // 8000 blocks of 1000 bytes, in class 1024; 40 blocks of 100,000 bytes.
     assert!((row(&table, rows[0]) / 8.0e6 - 1.0).abs() < 0.1, "{table}");
     assert!((row(&table, rows[1]) / 4.1e6 - 1.0).abs() < 0.1, "{table}");
     assert!((row(&table, rows[2]) / 192_000.0 - 1.0).abs() < 0.2, "{table}");
-    // Both kinds of last words, one after the other.
+    // Both reports at exit, one after the other.
     let both = stderr_of(&mut set("explain:exit,stats:exit", "explained"));
     assert_eq!(both.matches("strata: Memory of the process").count(), 1, "{both}");
     assert_eq!(both.matches("strata: live ").count(), 1, "{both}");
@@ -214,17 +214,18 @@ fn explained() {
 
 #[test]
 fn ends_at_once() {
-    // Then there is no exit to print at.
+    // `_exit` runs no exit handlers, so nothing is printed.
     expect_ok(&mut set("explain:exit,stats:exit", "ends_at_once"));
 }
 
-/// A program that has the library in it, where anybody can run it.
+/// A program with the library linked in, in a directory that all users can
+/// access.
 fn for_anybody(folder: &Path) -> std::path::PathBuf {
     let archive = libraries().join("libstrata.a");
-    let flags = [archive.to_str().expect("a name in UTF-8"), "-rdynamic"];
+    let flags = [archive.to_str().expect("a UTF-8 path"), "-rdynamic"];
     let built = compile("settings.c", ".linked", &flags);
     let program = folder.join("settings");
-    fs::copy(built, &program).expect("it can be copied");
+    fs::copy(built, &program).expect("copying the program");
     program
 }
 
@@ -234,10 +235,10 @@ fn more_rights() {
         return;
     }
     let folder = std::env::temp_dir().join(format!("strata-rights-{}", std::process::id()));
-    fs::create_dir_all(&folder).expect("the folder can be made");
+    fs::create_dir_all(&folder).expect("creating the directory");
     let program = for_anybody(&folder);
     if chown(&program, Some(65_533), Some(65_533)).is_err() {
-        eprintln!("SKIPPED: only root can make a program that runs as another user");
+        eprintln!("SKIPPED: only root can make a program setuid to another user");
         return;
     }
     let run = |case: &str| {
@@ -247,18 +248,18 @@ fn more_rights() {
         command
     };
     let everybody = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(&folder, everybody.clone()).expect("modes can be set");
-    fs::set_permissions(&program, everybody).expect("modes can be set");
-    // As it is, it listens.
+    fs::set_permissions(&folder, everybody.clone()).expect("setting permissions");
+    fs::set_permissions(&program, everybody).expect("setting permissions");
+    // Without special privileges, it reads the options.
     let heard = stderr_of(&mut run("goes_on"));
     assert!(heard.contains("huge_guards") && heard.contains("nonsense"), "{heard}");
-    // With the rights of its owner, another user, it does not.
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o6755)).expect("modes can be set");
-    let output = run("more_rights").output().expect("it starts");
+    // As a setuid program of another user, it does not.
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o6755)).expect("setting permissions");
+    let output = run("more_rights").output().expect("the program starts");
     let answer = describe(&output);
-    fs::remove_dir_all(&folder).expect("it is ours");
-    if answer.contains("no more rights") {
-        eprintln!("SKIPPED: the folder for temporary files lends no rights (nosuid)");
+    fs::remove_dir_all(&folder).expect("removing the directory");
+    if answer.contains("not setuid") {
+        eprintln!("SKIPPED: the temporary directory is mounted nosuid");
         return;
     }
     assert!(output.status.success() && output.stdout == b"ok\n", "{answer}");

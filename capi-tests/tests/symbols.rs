@@ -1,12 +1,12 @@
-//! What the shared library exports, needs, and says of itself.
+//! Exports, dependencies and ELF properties of the shared library.
 
 use capi_tests::{library, succeed};
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// All that it exports, and nothing else.
+/// All exported symbols.
 const EXPORTS: &[&str] = &[
-    // C's, and those that come with glibc.
+    // C's, and glibc's extensions.
     "malloc",
     "calloc",
     "realloc",
@@ -27,7 +27,7 @@ const EXPORTS: &[&str] = &[
     "mallopt",
     "malloc_stats",
     "malloc_info",
-    // The names under which glibc exports its own once more.
+    // The names under which glibc exports its own allocator a second time.
     "__libc_malloc",
     "__libc_calloc",
     "__libc_realloc",
@@ -35,7 +35,7 @@ const EXPORTS: &[&str] = &[
     "__libc_memalign",
     "__libc_valloc",
     "__libc_pvalloc",
-    // Those of other allocators that programs look for.
+    // Functions of other allocators that programs look for.
     "nallocx",
     "sdallocx",
     "malloc_good_size",
@@ -62,7 +62,7 @@ const EXPORTS: &[&str] = &[
     "_ZdaPvSt11align_val_tRKSt9nothrow_t",
 ];
 
-/// What a tool of the binutils says of the library.
+/// The output of a binutils tool for the library.
 fn said(tool: &str, arguments: &[&str]) -> String {
     succeed(Command::new(tool).env("LC_ALL", "C").args(arguments).arg(library()))
 }
@@ -76,7 +76,7 @@ fn exports_are_these() {
     let wanted: BTreeSet<_> = EXPORTS.iter().copied().collect();
     let missing: Vec<_> = wanted.difference(&names).collect();
     let more: Vec<_> = names.difference(&wanted).collect();
-    assert!(missing.is_empty() && more.is_empty(), "missing: {missing:?}; too many: {more:?}");
+    assert!(missing.is_empty() && more.is_empty(), "missing: {missing:?}; unexpected: {more:?}");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn variables_of_threads_are_few_and_near() {
     let size = line.split_whitespace().nth(5).and_then(|size| size.strip_prefix("0x"));
     let size = size.and_then(|size| usize::from_str_radix(size, 16).ok());
     assert!(size.is_some_and(|size| size <= 64), "{line}");
-    // Nobody has to be asked where they are.
+    // Thread-local variables are accessed without a function call.
     let imports = said("nm", &["-D", "--undefined-only"]);
     assert!(!imports.contains("__tls_get_addr"), "{imports}");
 }
@@ -142,7 +142,7 @@ fn nothing_is_writable_and_executable() {
 
 #[test]
 fn runs_with_old_c_libraries() {
-    // None of its imports is younger than glibc 2.34.
+    // It imports nothing newer than glibc 2.34.
     let imports = said("nm", &["-D", "--undefined-only", "--with-symbol-versions"]);
     let versions = imports.lines().filter_map(|line| line.split_once("@GLIBC_2."));
     let mut count = 0;
@@ -154,8 +154,8 @@ fn runs_with_old_c_libraries() {
     assert!(count > 0, "{imports}");
 }
 
-/// The instructions of a function up to its first return, which is not counted:
-/// what a hit executes, as the slow ways are jumps out of it.
+/// The instructions of a function up to its first return, not counting that:
+/// what the fast path executes, as slow paths are jumps out of it.
 fn fast_path(name: &str) -> Vec<String> {
     let library = library();
     let listing = said(
@@ -174,15 +174,15 @@ fn fast_path(name: &str) -> Vec<String> {
     code.take_while(|code| !code.starts_with("ret")).map(str::to_owned).collect()
 }
 
-/// Where a function is, as `objdump` takes it.
+/// The address of a function, in the format of `objdump`.
 fn address(name: &str) -> String {
     let library = library();
     let listing = said("nm", &["-D", "--defined-only", library.to_str().unwrap()]);
     let line = listing.lines().find(|line| line.split_whitespace().nth(2) == Some(name));
-    format!("0x{}", line.expect("it is exported").split_whitespace().next().unwrap())
+    format!("0x{}", line.expect("an exported function").split_whitespace().next().unwrap())
 }
 
-/// The budgets of the fast paths, on x86-64.
+/// Limits on the instructions of the fast paths, on x86-64.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn fast_paths_are_short() {

@@ -1,5 +1,5 @@
-//! Threads come and go, are interrupted, are cancelled, end last; and any call
-//! may be a thread's first.
+//! Threads that start and exit, are interrupted or cancelled, or outlive main;
+//! and each function as the first call of a thread.
 
 capi_tests::cases! {
     "threads.c" [], 120 seconds;

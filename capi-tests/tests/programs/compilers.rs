@@ -1,4 +1,4 @@
-//! Compilers: the object files are the same, byte for byte.
+//! Compilers: the object files are identical.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -7,7 +7,7 @@ use crate::folder::Folder;
 use crate::installed::find_installed;
 use crate::twice::{assert_same_output, contents, printed};
 
-/// C++ with many instances of the standard library's templates.
+/// C++ source that instantiates many templates of the standard library.
 fn templates(count: usize) -> String {
     let mut text = String::from(
         "#include <algorithm>\n#include <functional>\n#include <map>\n#include <memory>\n\
@@ -39,12 +39,12 @@ fn templates(count: usize) -> String {
 }}",
             i % 20 + 5
         )
-        .expect("a string takes all");
+        .expect("writing to a string");
     }
     text + "bool like(const std::string &s) { return std::regex_match(s, std::regex(\"a+(b|c)*\")); }\n"
 }
 
-/// C with large functions, tables and much of the preprocessor.
+/// C source with large functions, tables and heavy use of the preprocessor.
 fn functions(count: usize) -> String {
     let mut text = String::from(
         "#include <math.h>\n#include <stdio.h>\n#include <string.h>\n\
@@ -73,7 +73,7 @@ double f{i}(struct s{i} *s, int n) {{
             i % 30 + 2,
             i % 50 + 3
         )
-        .expect("a string takes all");
+        .expect("writing to a string");
     }
     text
 }
@@ -105,7 +105,7 @@ fn clang() {
 fn gcc() {
     let Some(gcc) = find_installed("gcc", "gcc", "--version") else { return };
     let flags: [&[&str]; 2] = [&["-O2", "-g"], &["-O3", "-flto", "-fno-fat-lto-objects"]];
-    // Link-time code has a name by chance in it, unless it is given one.
+    // LTO objects contain a random name unless a seed is given.
     let flags = flags.map(|it| [it, &["-frandom-seed=1"]].concat());
     objects_are_the_same(&gcc, "functions.c", &functions(80), &[&flags[0], &flags[1]]);
 }

@@ -1,10 +1,10 @@
-//! A folder of a test's own, gone when the test is over.
+//! A temporary directory that is removed when the test ends.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Short of name: sockets lie in it, and their names have an end.
+/// Its path is short, because the length of a socket's path is limited.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -13,7 +13,7 @@ impl Folder {
         let (id, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(format!("strata-{name}-{id}-{count}"));
         let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).expect("a temporary folder can be made");
+        fs::create_dir_all(&path).expect("creating a temporary directory");
         Folder(path)
     }
 
@@ -21,12 +21,12 @@ impl Folder {
         &self.0
     }
 
-    /// A file or folder in it.
+    /// The path of a file or directory in it.
     pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// Writes a file; its path.
+    /// Writes a file and returns its path.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.at(name);
         fs::write(&path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -1,5 +1,5 @@
-//! Ghostscript: pages of text, curves, patterns and pictures, rendered to the
-//! same bytes; and once more by way of PDF.
+//! Ghostscript: pages of text, curves, patterns and images render to the same
+//! bytes, directly and via PDF.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,4 @@
-//! git: a repository made of many commits, packed hard, is the same object for
-//! object.
+//! git: a repository of many commits, fully repacked, has the same objects.
 
 use crate::folder::Folder;
 use crate::installed::find_installed;
@@ -12,7 +11,7 @@ fn a_repository_is_the_same() {
         let folder = Folder::new("git");
         let mut command = under.command("bash");
         command.arg(program_file("history.sh")).arg(&git).current_dir(folder.path());
-        // Nothing from outside: no configuration, no names, no clock.
+        // No outside influence: no configuration, no user names, no clock.
         command.env("HOME", folder.path()).env("GIT_CONFIG_NOSYSTEM", "1");
         for who in ["AUTHOR", "COMMITTER"] {
             command.env(format!("GIT_{who}_NAME"), "Nobody");

@@ -1,4 +1,4 @@
-//! Programs that are installed, and shown to run under the library.
+//! Finding installed programs, and checking that they use the library.
 
 use capi_tests::{describe, library, preloaded};
 use std::collections::BTreeSet;
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::folder::Folder;
 
-/// The functions whose blocks pass from one to the other: all of a process
-/// come from one allocator, or none.
+/// Functions that must all come from the same allocator, because they accept
+/// each other's blocks.
 const FAMILY: &[&str] = &[
     "malloc",
     "calloc",
@@ -22,18 +22,20 @@ const FAMILY: &[&str] = &[
     "malloc_usable_size",
 ];
 
-/// Says that something is missing; under CI, a failure.
+/// Reports that something is missing. Under CI, fails.
 pub(crate) fn report_missing(what: &str, package: &str) {
-    let said = format!("SKIPPED: {what} is not here; Debian has it in the package {package}");
+    let said = format!("SKIPPED: {what} is not installed; the Debian package is {package}");
     assert!(std::env::var_os("CI").is_none(), "{said}");
-    // Not by a macro: what those print of a test that passes is not shown.
-    writeln!(std::io::stderr(), "{said}").expect("standard error can be written to");
+    // Not with `eprintln!`: its output is captured and not shown for tests that
+    // pass.
+    writeln!(std::io::stderr(), "{said}").expect("writing to standard error");
 }
 
-/// A program by its name, shown to get its memory from the library when it is
-/// run with `argument` only; or, where it is missing, nothing.
+/// Finds a program and checks that it gets its memory from the library when it
+/// is run with `argument` only. `None` if it is not installed.
 pub(crate) fn find_installed(name: &str, package: &str, argument: &str) -> Option<PathBuf> {
-    // The system's own first: others before them are wrappers, or built apart.
+    // System directories come first: other programs of that name may be
+    // wrappers or custom builds.
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].map(PathBuf::from);
     let mut folders = system.into_iter().chain(std::env::split_paths(&path));
@@ -45,12 +47,13 @@ pub(crate) fn find_installed(name: &str, package: &str, argument: &str) -> Optio
     Some(program)
 }
 
-/// Has the dynamic loader tell which library each function was taken from, in
-/// each file of the process.
+/// Checks, with the dynamic linker's debug output, that every file of the
+/// process takes the malloc family from the library.
 pub(crate) fn assert_malloc_from_library(program: &Path, argument: &str) {
-    let name = program.file_name().expect("a program has a name").to_string_lossy();
+    let name = program.file_name().expect("a file name").to_string_lossy();
     let folder = Folder::new(&format!("bindings-{name}"));
-    // By one more `env`: what comes before the library is loaded tells nothing.
+    // Uses another `env`, so that only the process with the library writes
+    // output.
     let output = preloaded("env", 60)
         .args(["LD_BIND_NOW=1", "LD_DEBUG=bindings"])
         .arg(format!("LD_DEBUG_OUTPUT={}", folder.at("of").display()))
@@ -59,10 +62,10 @@ pub(crate) fn assert_malloc_from_library(program: &Path, argument: &str) {
         .output()
         .expect("`timeout` starts");
     assert!(output.status.success(), "{name} {argument}: {}", describe(&output));
-    // A file for each process.
+    // One file per process.
     let mut bound = BTreeSet::new();
-    for file in fs::read_dir(folder.path()).expect("the folder is there").flatten() {
-        let text = fs::read(file.path()).expect("what the loader told can be read");
+    for file in fs::read_dir(folder.path()).expect("reading the directory").flatten() {
+        let text = fs::read(file.path()).expect("reading the dynamic linker's output");
         bound.extend(family(&String::from_utf8_lossy(&text)).into_iter().map(str::to_owned));
     }
     for function in ["malloc", "free"] {
@@ -70,23 +73,24 @@ pub(crate) fn assert_malloc_from_library(program: &Path, argument: &str) {
     }
 }
 
-/// The functions of the family that were bound, all of them to the library.
+/// The functions of the family that were bound; asserts that all are bound to
+/// the library.
 fn family(told: &str) -> BTreeSet<&str> {
     let library = library();
-    let library = library.to_str().expect("the library's path is text");
+    let library = library.to_str().expect("a UTF-8 path");
     let bindings: BTreeSet<_> = told.lines().filter_map(binding).collect();
     let family = bindings.into_iter().filter(|it| FAMILY.contains(&it.function));
     let (ours, others): (Vec<_>, Vec<_>) = family.partition(|it| it.to == library);
     for it in others {
-        // A program that takes a function's address has a stub under its name,
-        // which all others are given; the stub goes where the program is bound.
+        // If a program takes a function's address, all files bind to the
+        // program's stub of that name, which in turn is bound to the library.
         let stub = ours.iter().any(|ours| (ours.from, ours.function) == (it.to, it.function));
-        assert!(stub, "{} takes {} from {}", it.from, it.function, it.to);
+        assert!(stub, "{} binds {} to {}", it.from, it.function, it.to);
     }
     ours.iter().map(|it| it.function).collect()
 }
 
-/// That a file takes a function from another file.
+/// A file's binding of a function to another file.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Binding<'a> {
     from: &'a str,
@@ -94,7 +98,8 @@ struct Binding<'a> {
     function: &'a str,
 }
 
-/// A line like ``1: binding file A [0] to B [0]: normal symbol `malloc' [GLIBC_2.2.5]``.
+/// Parses a line like ``1: binding file A [0] to B [0]: normal symbol `malloc'
+/// [GLIBC_2.2.5]``.
 fn binding(line: &str) -> Option<Binding<'_>> {
     let (_, line) = line.split_once("binding file ")?;
     let (from, line) = line.split_once(" [0] to ")?;

@@ -1,5 +1,5 @@
-//! Interpreters that allocate each value: a script each, that prints sums and
-//! digests of all it makes.
+//! Interpreters that allocate every value: each runs a script that prints sums
+//! and digests of its results.
 
 use crate::folder::Folder;
 use crate::installed::{find_installed, report_missing};
@@ -29,7 +29,7 @@ fn sqlite() {
         let folder = Folder::new("sqlite");
         let mut command = under.command(&sqlite);
         command.args(["-batch", "-bail", "ledger.db"]).current_dir(folder.path());
-        let script = std::fs::File::open(program_file("ledger.sql")).expect("the script is there");
+        let script = std::fs::File::open(program_file("ledger.sql")).expect("opening the script");
         let printed = printed(command.stdin(script));
         let text = String::from_utf8_lossy(&printed);
         assert!(text.contains("integrity|ok\n") && text.ends_with("COMMIT;\n\n"), "{text:.3000}");

@@ -1,5 +1,5 @@
-//! Real programs, as Debian ships them, under the C library: their own checks
-//! pass, and what they print and write is what they print and write without.
+//! Real programs, as Debian ships them, with the C library preloaded: their own
+//! tests pass, and their output is the same as without it.
 
 mod folder;
 mod installed;

@@ -1,4 +1,4 @@
-//! memcached: each answer to several connections at once is checked.
+//! memcached: every response to several concurrent connections is checked.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,19 +18,19 @@ struct Connection(BufReader<UnixStream>);
 impl Connection {
     fn new(socket: &Path) -> Option<Self> {
         let stream = UnixStream::connect(socket).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit can be set");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("setting a timeout");
         Some(Connection(BufReader::new(stream)))
     }
 
-    /// One request; the first line of the answer.
+    /// Sends a request and returns the first line of the response.
     fn ask(&mut self, request: &[u8]) -> String {
-        self.0.get_mut().write_all(request).expect("the server listens");
+        self.0.get_mut().write_all(request).expect("the server accepts connections");
         self.line()
     }
 
     fn line(&mut self) -> String {
         let mut line = String::new();
-        self.0.read_line(&mut line).expect("the server answers");
+        self.0.read_line(&mut line).expect("reading the response");
         line.trim_end().to_owned()
     }
 
@@ -47,13 +47,13 @@ impl Connection {
             return None;
         }
         let length = first.strip_prefix(&format!("VALUE {key} 0 ")).expect("a value of this key");
-        let mut value = vec![0; length.parse().expect("a length")];
-        self.0.read_exact(&mut value).expect("the whole value");
+        let mut value = vec![0; length.parse().expect("a number")];
+        self.0.read_exact(&mut value).expect("reading the value");
         assert_eq!((self.line(), self.line()), (String::new(), "END".to_owned()));
         Some(value)
     }
 
-    /// A number of its own report.
+    /// A value from the server's statistics.
     fn number(&mut self, name: &str) -> u64 {
         let mut line = self.ask(b"stats\r\n");
         let mut found = None;
@@ -66,15 +66,15 @@ impl Connection {
     }
 }
 
-/// Bytes that say which key and which round they are of.
+/// Bytes that identify the key and the round.
 fn value(seed: u64, length: usize) -> Vec<u8> {
     format!("{seed:016x}").bytes().cycle().take(length).collect()
 }
 
-/// One client with keys of its own: sets, appends, deletes, and reads all
-/// back; how many keys are left.
+/// A client with its own keys: sets, appends, deletes, and reads everything
+/// back. Returns the number of remaining keys.
 fn client(socket: &Path, id: u64) -> usize {
-    let mut connection = Connection::new(socket).expect("the server listens");
+    let mut connection = Connection::new(socket).expect("the server accepts connections");
     let mut model: HashMap<u64, Vec<u8>> = HashMap::new();
     let mut random = id + 1;
     for round in 0..15_000 {
@@ -94,7 +94,7 @@ fn client(socket: &Path, id: u64) -> usize {
             }
             4 if model.get(&key).is_some_and(|it| it.len() < 20_000) => {
                 assert_eq!(connection.store("append", &name, &new), "STORED");
-                model.get_mut(&key).expect("it is there").extend(new);
+                model.get_mut(&key).expect("a stored key").extend(new);
             }
             5 => {
                 let stored = connection.store("add", &name, &new);
@@ -115,7 +115,8 @@ fn client(socket: &Path, id: u64) -> usize {
     model.len()
 }
 
-/// More than the server may keep: what is there is whole, and some is gone.
+/// Stores more than the server may keep: the remaining values are intact, and
+/// some were evicted.
 fn crowd(connection: &mut Connection) {
     let large = |key: u64| value(key, 100_000 + key as usize * 5000 % 900_000);
     for key in 0..300 {
@@ -124,11 +125,11 @@ fn crowd(connection: &mut Connection) {
     let mut here = 0;
     for key in 0..300 {
         if let Some(value) = connection.get(&format!("large-{key}")) {
-            assert!(value == large(key), "large-{key} is another");
+            assert!(value == large(key), "wrong value of large-{key}");
             here += 1;
         }
     }
-    assert!((1..300).contains(&here), "{here} of 300 large values");
+    assert!((1..300).contains(&here), "{here} of 300 large values were kept");
 }
 
 fn start(program: &Path, folder: &Folder) -> (Server, PathBuf) {
@@ -147,7 +148,7 @@ fn answers_are_right() {
     let (server, socket) = start(&program, &folder);
     assert_library_loaded(server.pid());
 
-    let mut connection = Connection::new(&socket).expect("the server listens");
+    let mut connection = Connection::new(&socket).expect("the server accepts connections");
     assert_eq!(connection.store("set", "counter", b"0"), "STORED");
     let keys: usize = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..CONNECTIONS)
@@ -158,7 +159,7 @@ fn answers_are_right() {
                 })
             })
             .collect();
-        clients.into_iter().map(|it| it.join().expect("all answers are right")).sum()
+        clients.into_iter().map(|it| it.join().expect("a client thread")).sum()
     });
     assert_eq!(connection.get("counter"), Some((150 * CONNECTIONS).to_string().into_bytes()));
     assert_eq!(connection.number("curr_items"), keys as u64 + 1);

@@ -1,5 +1,5 @@
-//! nginx: a master with workers serves files, compresses them and passes
-//! requests on, while it is told to start new workers.
+//! nginx: a master with workers serves files, compresses them and proxies
+//! requests, while it is told to replace its workers.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,7 +16,7 @@ use crate::twice::{Under, assert_same_output};
 
 const CLIENTS: usize = 6;
 
-/// Sizes of the files: nothing, less than a buffer, many buffers.
+/// Sizes of the files: empty, less than a buffer, many buffers.
 const SIZES: &[usize] = &[0, 1, 900, 20_000, 70_000, 1_500_000];
 
 struct Nginx {
@@ -29,7 +29,7 @@ fn page(size: usize) -> Vec<u8> {
     let mut number = size as u64;
     while text.len() < size {
         number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(7);
-        writeln!(text, "<p>{} of {size}</p>", number >> 40).expect("a string takes all");
+        writeln!(text, "<p>{} of {size}</p>", number >> 40).expect("writing to a string");
     }
     text.truncate(size);
     text.into_bytes()
@@ -37,8 +37,9 @@ fn page(size: usize) -> Vec<u8> {
 
 fn configuration(folder: &Path) -> String {
     let here = folder.display();
-    // Root would become another user, who may not reach the folder.
-    let root = folder.metadata().expect("the folder is there").uid() == 0;
+    // As root, nginx would switch to another user, who may not have access to
+    // the directory.
+    let root = folder.metadata().expect("reading the directory").uid() == 0;
     let user = if root { "user root;" } else { "" };
     format!(
         "daemon off; master_process on; worker_processes 2; {user}
@@ -64,7 +65,7 @@ http {{
 
 impl Nginx {
     fn start(program: &Path, folder: &Folder, under: Under) -> Self {
-        std::fs::create_dir(folder.at("files")).expect("a folder can be made");
+        std::fs::create_dir(folder.at("files")).expect("creating a directory");
         for &size in SIZES {
             folder.write(&format!("files/{size}"), page(size));
         }
@@ -78,15 +79,15 @@ impl Nginx {
     }
 }
 
-/// A connection that is kept for as long as the server keeps it.
+/// A connection that is reused for as long as the server keeps it open.
 struct Connection<'a> {
     socket: &'a Path,
     stream: Option<BufReader<UnixStream>>,
 }
 
 impl Connection<'_> {
-    /// The body of a page. A worker that leaves closes what is idle: then the
-    /// request is made once more, on a new connection.
+    /// The body of a page. A worker that exits closes idle connections: the
+    /// request is then repeated on a new connection.
     fn get(&mut self, page: &str) -> Vec<u8> {
         let kept = self.stream.is_some();
         match self.try_get(page) {
@@ -105,7 +106,7 @@ impl Connection<'_> {
             stream.set_read_timeout(Some(Duration::from_secs(60)))?;
             self.stream = Some(BufReader::new(stream));
         }
-        let stream = self.stream.as_mut().expect("it was just made");
+        let stream = self.stream.as_mut().expect("a connection");
         let compressed = if page.starts_with("/small/") { "Accept-Encoding: gzip\r\n" } else { "" };
         write!(stream.get_mut(), "GET {page} HTTP/1.1\r\nHost: localhost\r\n{compressed}\r\n")?;
         let mut line = String::new();
@@ -120,7 +121,7 @@ impl Connection<'_> {
             let header = line.to_ascii_lowercase();
             length = length.or(header
                 .strip_prefix("content-length:")
-                .map(|it| it.trim().parse::<usize>().expect("a length")));
+                .map(|it| it.trim().parse::<usize>().expect("a number")));
             close |= header.trim_end() == "connection: close";
         }
         let body = match length {
@@ -143,9 +144,9 @@ fn chunks(stream: &mut BufReader<UnixStream>) -> std::io::Result<Vec<u8>> {
     loop {
         let mut line = String::new();
         stream.read_line(&mut line)?;
-        let length = usize::from_str_radix(line.trim_end(), 16).expect("a length in hexadecimal");
+        let length = usize::from_str_radix(line.trim_end(), 16).expect("a hexadecimal number");
         let start = body.len();
-        // The line's end comes after each.
+        // A line break follows each chunk.
         body.resize(start + length + 2, 0);
         stream.read_exact(&mut body[start..])?;
         body.truncate(start + length);
@@ -155,8 +156,8 @@ fn chunks(stream: &mut BufReader<UnixStream>) -> std::io::Result<Vec<u8>> {
     }
 }
 
-/// Clients that ask one of `ways` for all files, again and again, while
-/// `meanwhile` runs; it is given the number of pages that have come.
+/// Runs clients that request all files by one of `ways`, again and again, while
+/// `meanwhile` runs. Its argument is the number of pages served.
 fn load(socket: &Path, ways: &[&str], meanwhile: impl FnOnce(&AtomicUsize)) {
     let (over, served) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
@@ -164,7 +165,7 @@ fn load(socket: &Path, ways: &[&str], meanwhile: impl FnOnce(&AtomicUsize)) {
             let (over, served) = (&over, &served);
             scope.spawn(move || client(socket, ways, id, over, served));
         }
-        // Whatever fails here, the clients are told to end.
+        // The clients are told to stop even if an assertion fails here.
         let _end = End(&over);
         meanwhile(&served);
     });
@@ -176,7 +177,10 @@ fn client(socket: &Path, ways: &[&str], id: usize, over: &AtomicBool, served: &A
     while !over.load(Ordering::Relaxed) {
         let size = SIZES[round % SIZES.len()];
         let way = ways[round / SIZES.len() % ways.len()];
-        assert!(connection.get(&format!("{way}/{size}")) == page(size), "{way}/{size} is another");
+        assert!(
+            connection.get(&format!("{way}/{size}")) == page(size),
+            "wrong body of {way}/{size}"
+        );
         let said = connection.get(&format!("{way}/say/{round}?a={id}"));
         assert_eq!(String::from_utf8_lossy(&said), format!("{round} GET {id}"));
         if round.is_multiple_of(7) {
@@ -191,7 +195,7 @@ fn wait_for(served: &AtomicUsize, enough: usize) {
     wait("the load", || (served.load(Ordering::Relaxed) >= enough).then_some(()));
 }
 
-/// Pages that a filter makes are what they are without the library.
+/// Pages compressed by the server.
 fn compressed(socket: &Path) -> Vec<u8> {
     let mut connection = Connection { socket, stream: None };
     let mut all = Vec::new();
@@ -222,8 +226,8 @@ fn serves_while_workers_change() {
     let nginx = Nginx::start(&program, &folder, Under::Library);
     let master = nginx.server.pid();
     load(&nginx.socket, &["/on", "", "/on/on"], |served| wait_for(served, 1000));
-    // A worker that leaves may forget a request that it passed on to itself:
-    // while they change, the files are asked for directly.
+    // A worker that exits may drop a request that it proxied to itself: while
+    // workers are replaced, files are requested directly.
     load(&nginx.socket, &[""], |served| {
         for reload in 1..=3 {
             wait_for(served, reload * 400);
@@ -238,10 +242,10 @@ fn serves_while_workers_change() {
         }
     });
     let mut connection = Connection { socket: &nginx.socket, stream: None };
-    let list = String::from_utf8(connection.get("/list/")).expect("a list is text");
+    let list = String::from_utf8(connection.get("/list/")).expect("UTF-8 text");
     assert_eq!(list.matches("\"type\":\"file\"").count(), SIZES.len(), "{list}");
     nginx.server.stop("QUIT");
-    let errors = std::fs::read_to_string(folder.at("log")).expect("the log is there");
+    let errors = std::fs::read_to_string(folder.at("log")).expect("reading the log");
     let bad = ["[alert]", "[crit]", "[emerg]"];
     assert!(!bad.iter().any(|it| errors.contains(it)), "{errors}");
 }

@@ -1,5 +1,6 @@
-//! PostgreSQL: a load of transactions, a dump that comes back as it went out,
-//! and large queries, parallel and compiled, that answer as without.
+//! PostgreSQL: a load of transactions, a dump that restores to the same dump,
+//! and large queries, parallel and JIT-compiled, with the same results as
+//! without the library.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -18,7 +19,7 @@ struct Postgres {
     under: Under,
 }
 
-/// Where the newest version's programs lie.
+/// The directory with the programs of the newest version.
 fn programs() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let folders = versions.map(|it| it.path().join("bin")).filter(|it| it.join("initdb").is_file());
@@ -31,22 +32,26 @@ fn programs() -> Option<PathBuf> {
 }
 
 fn is_root() -> bool {
-    fs::metadata("/proc/self").expect("/proc is there").uid() == 0
+    fs::metadata("/proc/self").expect("reading /proc").uid() == 0
 }
 
-/// The server does not run as root: then all is its own user's.
+/// The server refuses to run as root: its user owns all files then.
 fn chown_to_server_user(path: &Path) {
     if is_root() {
         let status = Command::new("chown").arg("-R").arg("postgres:").arg(path).status();
-        assert!(status.is_ok_and(|it| it.success()), "{} cannot be given away", path.display());
+        assert!(
+            status.is_ok_and(|it| it.success()),
+            "cannot change the owner of {}",
+            path.display()
+        );
     }
 }
 
 impl Postgres {
-    /// A new cluster, and its server.
+    /// Creates a new cluster and starts its server.
     fn start(programs: &Path, under: Under) -> Self {
         let folder = Folder::new("postgres");
-        fs::copy(capi_tests::library(), library(&folder)).expect("the library can be copied");
+        fs::copy(capi_tests::library(), library(&folder)).expect("copying the library");
         fs::set_permissions(library(&folder), fs::Permissions::from_mode(0o755)).unwrap();
         chown_to_server_user(folder.path());
         let programs = programs.to_owned();
@@ -71,7 +76,7 @@ impl Postgres {
             "shared_buffers=64MB",
             "work_mem=64MB",
             "max_parallel_workers_per_gather=2",
-            // Containers often have little shared memory of the other kind.
+            // Containers often have little POSIX shared memory.
             "dynamic_shared_memory_type=mmap",
         ] {
             command.args(["-c", setting]);
@@ -85,8 +90,9 @@ impl Postgres {
         postgres
     }
 
-    /// A program as the server's user, under the library's copy in the folder:
-    /// that user may not reach the one that was built.
+    /// A command that runs a program as the server's user, with the copy of the
+    /// library in the directory: that user may not have access to the one that
+    /// was built.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new("timeout");
         command.current_dir(self.folder.path());
@@ -116,7 +122,7 @@ impl Postgres {
 
     fn dump(&self, database: &str) -> String {
         let dump = capi_tests::succeed(self.client("pg_dump").arg(database));
-        // A word against injection, another at each call.
+        // Lines with a random token against injection.
         let lines = dump
             .lines()
             .filter(|it| !it.starts_with("\\restrict ") && !it.starts_with("\\unrestrict "));
@@ -124,24 +130,24 @@ impl Postgres {
     }
 
     fn stop(mut self) {
-        self.server.take().expect("it runs").stop("INT");
-        let log = fs::read_to_string(self.folder.at("log")).expect("the log is there");
+        self.server.take().expect("the server runs").stop("INT");
+        let log = fs::read_to_string(self.folder.at("log")).expect("reading the log");
         assert!(log.contains("database system is shut down"), "{log}");
         assert!(!log.contains("PANIC") && !log.contains("was terminated by"), "{log}");
     }
 }
 
 fn library(folder: &Folder) -> PathBuf {
-    folder.at(&capi_tests::library().file_name().expect("a library has a name").to_string_lossy())
+    folder.at(&capi_tests::library().file_name().expect("a file name").to_string_lossy())
 }
 
 #[test]
 fn a_dump_comes_back_as_it_went_out() {
     let Some(programs) = programs() else { return };
     let postgres = Postgres::start(&programs, Under::Library);
-    let pid = postgres.server.as_ref().expect("it runs").pid();
+    let pid = postgres.server.as_ref().expect("the server runs").pid();
     assert_library_loaded(pid);
-    // Its helpers; one that it needs just then may be gone again.
+    // Background processes; short-lived ones may exit at any time.
     let helpers = count_children_with_library(pid);
     assert!(helpers >= 3, "{helpers} children");
 
@@ -166,8 +172,8 @@ fn a_dump_comes_back_as_it_went_out() {
     chown_to_server_user(&file);
     printed(postgres.psql("postgres").args(["-c", "CREATE DATABASE again"]));
     printed(postgres.psql("again").arg("-f").arg(&file));
-    assert!(postgres.dump("again") == dump, "the dump of what was restored is another");
-    assert!(resident(pid) < 200, "the first process has {} MiB", resident(pid));
+    assert!(postgres.dump("again") == dump, "the dump of the restored database differs");
+    assert!(resident(pid) < 200, "the server process has {} MiB", resident(pid));
     postgres.stop();
 }
 
@@ -176,7 +182,7 @@ fn large_queries_answer_the_same() {
     let Some(programs) = programs() else { return };
     assert_same_output(|under| {
         let postgres = Postgres::start(&programs, under);
-        // The server's user may not reach the script where it is.
+        // The server's user may not have access to the original script.
         let script =
             postgres.folder.write("script.sql", fs::read(program_file("large.sql")).unwrap());
         chown_to_server_user(&script);

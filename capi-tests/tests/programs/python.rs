@@ -1,5 +1,4 @@
-//! Python: parts of its own test suite, with its own allocator before ours
-//! and without.
+//! Python: parts of its own test suite, with and without its own allocator.
 
 use std::path::PathBuf;
 
@@ -7,7 +6,7 @@ use crate::folder::Folder;
 use crate::installed::{find_installed, report_missing};
 use crate::twice::{Under, printed};
 
-/// An interpreter with the tests it came with.
+/// An interpreter with its test suite.
 fn python() -> Option<PathBuf> {
     let python = find_installed("python3", "python3", "--version")?;
     let mut tests = Under::Nothing.command(&python);
@@ -20,8 +19,8 @@ fn python() -> Option<PathBuf> {
     Some(python)
 }
 
-/// Runs tests with `allocator`: `pymalloc`, which takes large pieces and
-/// passes small blocks on itself, or `malloc`.
+/// Runs tests with `allocator`: `pymalloc`, which takes large blocks from
+/// malloc and serves small ones itself, or `malloc`.
 fn pass(allocator: &str, arguments: &[&str], end: &str) {
     let Some(python) = python() else { return };
     let folder = Folder::new("python");
@@ -59,7 +58,7 @@ fn passes_its_tests_without_its_own_allocator() {
 
 #[test]
 fn passes_its_tests_of_forks() {
-    // Its other tests are the same with threads, which need no forks.
+    // The other tests are the same with threads, and do not fork.
     let part = "test.test_multiprocessing_fork.WithProcesses*";
     pass("malloc", &["-m", part, "test_multiprocessing_fork"], "1 test OK.");
 }

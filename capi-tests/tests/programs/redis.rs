@@ -1,4 +1,5 @@
-//! Redis: data by its own digest, forks that save it, memory that goes back.
+//! Redis: the digest of its data, forks that save it, and memory returned to
+//! the system.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use crate::installed::find_installed;
 use crate::server::{Server, assert_library_loaded, resident, wait};
 use crate::twice::{Under, assert_same_output, printed};
 
-/// What it may keep when all keys are gone: an empty server has about 10 MiB.
+/// Maximum memory after all keys are deleted: an empty server has about 10 MiB.
 const EMPTY_MIB: u64 = 40;
 
 struct Redis {
@@ -18,7 +19,7 @@ struct Redis {
 }
 
 impl Redis {
-    /// A server whose data and socket lie in `folder`.
+    /// Starts a server whose data and socket are in `folder`.
     fn start(folder: &Folder, under: Under) -> Self {
         let socket = folder.at("socket");
         let mut command = under.command("redis-server");
@@ -59,17 +60,18 @@ impl Redis {
         digest
     }
 
-    /// The value of a line `name:value` of its own report.
+    /// The value of a line `name:value` of the server's report.
     fn info(&self, name: &str) -> String {
         let report = self.ask(&["INFO"]);
         let value = report.lines().find_map(|it| it.strip_prefix(name)?.strip_prefix(':'));
         value.unwrap_or_else(|| panic!("no {name} in\n{report}")).trim().to_owned()
     }
 
-    /// The same data at each call: all kinds, growing, shrinking, deleted.
+    /// Writes the same data at each call: all types, growing, shrinking,
+    /// deleted.
     fn fill(&self, folder: &Folder) {
         let file = folder.write("commands", commands(60_000));
-        let file = std::fs::File::open(file).expect("it was just written");
+        let file = std::fs::File::open(file).expect("opening the file");
         let mut client = self.command("redis-cli");
         let said = printed(client.arg("--pipe").stdin(file));
         let said = String::from_utf8_lossy(&said);
@@ -94,12 +96,12 @@ impl Redis {
     }
 
     fn saved(&self) {
-        wait("the end of a save", || (self.info("rdb_bgsave_in_progress") == "0").then_some(()));
+        wait("the save to finish", || (self.info("rdb_bgsave_in_progress") == "0").then_some(()));
         assert_eq!(self.info("rdb_last_bgsave_status"), "ok");
     }
 
     fn shut_down(mut self) {
-        // The server closes the connection without an answer.
+        // The server closes the connection without a response.
         let _ = self.command("redis-cli").args(["SHUTDOWN", "NOSAVE"]).output();
         self.server.ends();
     }
@@ -130,7 +132,7 @@ fn commands(count: usize) -> String {
             14 => writeln!(out, "XADD x{key} {}-1 f{member} {value}\r", i + 1),
             _ => writeln!(out, "DEL s{key} h{member} l{member} t{member} z{member}\r"),
         }
-        .expect("a string takes all");
+        .expect("writing to a string");
     }
     out
 }
@@ -166,11 +168,11 @@ fn what_forks_save_is_read_again() {
     redis.fill(&folder);
     printed(&mut redis.benchmark());
 
-    // A save in the middle of a load: the child has the memory of that moment.
+    // A save during load: the child has a snapshot of the memory.
     let mut load = redis.benchmark().stdout(std::process::Stdio::null()).spawn().unwrap();
     redis.save();
-    let ended = load.wait().expect("a child can be waited for");
-    assert!(ended.success(), "the load ended with {ended}");
+    let ended = load.wait().expect("waiting for a child process");
+    assert!(ended.success(), "the load exited with {ended}");
     redis.saved();
     redis.ask(&["DEBUG", "RELOAD", "NOSAVE", "NOFLUSH", "MERGE"]);
 
@@ -181,9 +183,9 @@ fn what_forks_save_is_read_again() {
     redis.shut_down();
 
     let redis = Redis::start(&folder, Under::Library);
-    assert_eq!(redis.digest(), digest, "read from the file");
+    assert_eq!(redis.digest(), digest, "after loading the file");
     redis.ask(&["DEBUG", "RELOAD"]);
-    assert_eq!(redis.digest(), digest, "written and read at once");
+    assert_eq!(redis.digest(), digest, "after a reload");
     redis.shut_down();
 }
 
@@ -195,11 +197,11 @@ fn memory_goes_back() {
     let folder = Folder::new("redis-back");
     let redis = Redis::start(&folder, Under::Library);
     let pid = redis.server.pid();
-    // The second time another thread frees what the first one allocated.
+    // In the second round, another thread frees what the first one allocated.
     for way in ["SYNC", "ASYNC"] {
         redis.ask(&["DEBUG", "POPULATE", "1000000", "key", "100"]);
         let full = resident(pid);
-        assert!(full > 100, "a million keys in {full} MiB");
+        assert!(full > 100, "a million keys take {full} MiB");
         redis.ask(&["FLUSHALL", way]);
         let mut least = full;
         for _ in 0..300 {

@@ -1,5 +1,5 @@
-//! Runtimes that compile while they run, beside memory of their own: threads,
-//! buffers, compression.
+//! Runtimes with a JIT compiler and their own managed heap: threads, buffers,
+//! compression.
 
 use crate::folder::Folder;
 use crate::installed::find_installed;
@@ -23,7 +23,8 @@ fn java() {
             printed(compile.arg("-d").arg(folder.path()).arg(program_file("Threads.java")));
         all.extend(contents(&[folder.at("Threads.class")]));
         let mut run = under.command(&java);
-        // Much garbage in a small heap: its collectors work beside ours.
+        // Much garbage in a small heap: the runtime's collectors run
+        // concurrently.
         run.args(["-Xmx160m", "-XX:+UseG1GC", "-cp"]).arg(folder.path()).arg("Threads");
         all.extend(printed(&mut run));
         all

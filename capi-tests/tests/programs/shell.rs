@@ -1,4 +1,4 @@
-//! The shell and the small programs of every system, in pipelines.
+//! The shell and standard utilities, in pipelines.
 
 use crate::folder::Folder;
 use crate::installed::find_installed;
@@ -16,13 +16,13 @@ fn pipelines_print_the_same() {
     });
 }
 
-/// What all tests here stand on: a program under the library has it, and so
-/// has what it starts; without, neither has.
+/// Precondition of all tests here: a program run with the library has it
+/// loaded, and so do its children; without, neither does.
 #[test]
 fn the_library_is_there_when_asked_for() {
     let library = capi_tests::library();
-    let name = library.file_name().expect("a library has a name");
-    // The maps of the shell, then those of the program that looks.
+    let name = library.file_name().expect("a file name");
+    // The mappings of the shell, then those of its child `grep`.
     let script = "for maps in /proc/$$/maps /proc/self/maps; do
         if grep -q \"/$0\\$\" $maps; then echo yes; else echo no; fi
     done";

@@ -1,4 +1,4 @@
-//! The same run twice: as it is, and under the library.
+//! Running a program twice: with and without the library.
 
 use capi_tests::{describe, plain, preloaded, repository};
 use std::ffi::OsStr;
@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// How long a program may take. Far above what it takes: a limit for what hangs.
+/// Time limit for a program. Much longer than it takes: it only ends hanging
+/// programs.
 pub(crate) const SECONDS: u32 = 240;
 
-/// What a program runs under.
+/// Whether a program runs with the library.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Under {
     Nothing,
@@ -25,12 +26,12 @@ impl Under {
     }
 }
 
-/// A script or data that a program is given.
+/// The path of a script or data file for a program.
 pub(crate) fn program_file(name: &str) -> PathBuf {
     repository().join("capi-tests/programs").join(name)
 }
 
-/// Runs to the end and expects success; all that was printed, on both outputs.
+/// Runs a command, expects success, and returns the output of both streams.
 pub(crate) fn printed(command: &mut Command) -> Vec<u8> {
     let output = command.output().expect("`timeout` starts");
     let told = describe(&output);
@@ -38,7 +39,7 @@ pub(crate) fn printed(command: &mut Command) -> Vec<u8> {
     told.into_bytes()
 }
 
-/// The contents of files, in this order.
+/// The concatenated contents of files.
 pub(crate) fn contents(files: &[PathBuf]) -> Vec<u8> {
     let read = |file: &PathBuf| {
         let content = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -48,11 +49,11 @@ pub(crate) fn contents(files: &[PathBuf]) -> Vec<u8> {
     files.iter().flat_map(read).collect()
 }
 
-/// Expects of two runs that they come to the same.
+/// Asserts that two runs, with and without the library, return the same bytes.
 pub(crate) fn assert_same_output(run: impl Fn(Under) -> Vec<u8>) {
     let without = run(Under::Nothing);
     let with = run(Under::Library);
-    assert!(!without.is_empty(), "there is nothing to compare");
+    assert!(!without.is_empty(), "no output to compare");
     if with != without {
         let same = with.iter().zip(&without).take_while(|(a, b)| a == b).count();
         panic!(
@@ -71,7 +72,7 @@ fn around(bytes: &[u8], at: usize) -> String {
     String::from_utf8_lossy(part).into_owned()
 }
 
-/// A script run by its interpreter prints the same twice.
+/// Asserts that an interpreter prints the same for a script in both runs.
 pub(crate) fn script_prints_the_same(interpreter: &Path, script: &str) {
     assert_same_output(|under| printed(under.command(interpreter).arg(program_file(script))));
 }

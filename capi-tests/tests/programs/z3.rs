@@ -1,4 +1,4 @@
-//! Z3: formulas with a model and without one, and the same models.
+//! Z3: satisfiable and unsatisfiable formulas, with the same models.
 
 use std::fmt::Write;
 
@@ -6,21 +6,21 @@ use crate::folder::Folder;
 use crate::installed::find_installed;
 use crate::twice::{assert_same_output, printed, program_file};
 
-/// `count` pigeons do not fit into one hole less.
+/// The pigeonhole problem: `count` pigeons do not fit into one hole fewer.
 fn pigeons(count: usize) -> String {
     let mut text = String::new();
     let name = |pigeon, hole| format!("p{pigeon}_{hole}");
     for pigeon in 0..count {
         let holes: Vec<String> = (0..count - 1).map(|hole| name(pigeon, hole)).collect();
         for hole in &holes {
-            writeln!(text, "(declare-const {hole} Bool)").expect("a string takes all");
+            writeln!(text, "(declare-const {hole} Bool)").expect("writing to a string");
         }
-        writeln!(text, "(assert (or {}))", holes.join(" ")).expect("a string takes all");
+        writeln!(text, "(assert (or {}))", holes.join(" ")).expect("writing to a string");
     }
     for hole in 0..count - 1 {
         for (a, b) in (0..count).flat_map(|b| (0..b).map(move |a| (a, b))) {
             let (a, b) = (name(a, hole), name(b, hole));
-            writeln!(text, "(assert (not (and {a} {b})))").expect("a string takes all");
+            writeln!(text, "(assert (not (and {a} {b})))").expect("writing to a string");
         }
     }
     text + "(check-sat)\n"
