@@ -1,7 +1,7 @@
-// What the programs here share. Each is a set of cases, run as
-// `program CASE WHOSE` with WHOSE `ours` or `glibc`: whose malloc it is to be.
-// Exit status 0 and "ok" when all was right, else 1 and the reason.
-// Without a case the program lists its cases.
+// Shared by the programs here. Each is a set of cases, run as `program CASE
+// ALLOCATOR`, where ALLOCATOR is `ours` or `glibc`: the allocator that must
+// provide malloc. Exits with 0 and prints "ok" on success, else exits with 1
+// and prints the reason. Without arguments, a program lists its cases.
 
 #ifndef CASE_H
 #define CASE_H
@@ -34,7 +34,7 @@
 #define GIB ((size_t)1 << 30)
 #define HELPER static __attribute__((unused))
 
-// Whether the library's malloc is looked at, and not glibc's.
+// Whether malloc is the library's, not glibc's.
 HELPER bool ours;
 
 HELPER __attribute__((noreturn, format(printf, 3, 4))) void fail(int line, const char *what,
@@ -49,15 +49,16 @@ HELPER __attribute__((noreturn, format(printf, 3, 4))) void fail(int line, const
     _exit(1);
 }
 
-// Ends the program unless `condition`; the rest says with what values.
+// Ends the program unless `condition` holds; the message shows the other
+// arguments.
 #define CHECK(condition, ...)                                                                      \
     do {                                                                                           \
         if (!(condition))                                                                          \
             fail(__LINE__, #condition, __VA_ARGS__);                                               \
     } while (0)
 
-// The value as the compiler cannot know it, so that it neither warns of it
-// nor reasons from it.
+// Hides the value from the compiler, so that it neither warns about it nor
+// optimizes based on it.
 HELPER void *opaque(void *p)
 {
     __asm__ volatile("" : "+r"(p) : : "memory");
@@ -70,7 +71,7 @@ HELPER size_t unknown(size_t n)
     return n;
 }
 
-// A function by its name, where the program does not link to it.
+// Looks up a function that the program does not link to.
 HELPER void *function(const char *name)
 {
     void *found = dlsym(RTLD_DEFAULT, name);
@@ -86,13 +87,13 @@ HELPER uint64_t step(uint64_t *state)
     return *state;
 }
 
-// A number below `n`.
+// A number less than `n`.
 HELPER size_t below(uint64_t *state, size_t n)
 {
     return (size_t)((step(state) >> 11) % n);
 }
 
-// A size up to 2^log, all magnitudes alike.
+// A size up to 2^log, with all magnitudes equally likely.
 HELPER size_t any_size(uint64_t *state, unsigned log)
 {
     size_t most = (size_t)2 << below(state, log);
@@ -104,7 +105,7 @@ HELPER uint64_t word(uint64_t seed, size_t i)
     return (seed + i + 1) * 0x9e3779b97f4a7c15u;
 }
 
-// Writes a pattern that depends on `seed` over `n` bytes, and looks for it.
+// Writes a pattern that depends on `seed` over `n` bytes, and checks for it.
 HELPER void fill(void *p, size_t n, uint64_t seed)
 {
     unsigned char *bytes = (unsigned char *)p;
@@ -136,7 +137,7 @@ HELPER bool is_zero(const void *p, size_t n)
     return n == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, n - 1) == 0);
 }
 
-// Bytes in physical memory. Allocates nothing.
+// Resident memory in bytes. Does not allocate.
 HELPER size_t resident(void)
 {
     char text[128] = {0};
@@ -162,7 +163,7 @@ HELPER void *join(pthread_t thread)
     return result;
 }
 
-// Waits for a child that is to end well.
+// Waits for a child process and expects success.
 HELPER void wait_for(pid_t pid, const char *what)
 {
     int status;
@@ -187,10 +188,10 @@ HELPER int run_case(const struct one *cases, size_t count, int argc, char **argv
         puts(cases[i].name);
     if (argc < 2)
         return 0;
-    CHECK(argc >= 3, "whose malloc?");
+    CHECK(argc >= 3, "usage: CASE ours|glibc");
     ours = strcmp(argv[2], "ours") == 0;
     bool is_ours = dlsym(RTLD_DEFAULT, "malloc_good_size") != NULL;
-    CHECK(ours == is_ours, "malloc is not that of %s", argv[2]);
+    CHECK(ours == is_ours, "malloc is not provided by %s", argv[2]);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(cases[i].name, argv[1]) == 0) {
             cases[i].run();

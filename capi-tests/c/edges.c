@@ -1,8 +1,8 @@
-// The edges of the interface: sizes, alignments, what errno is afterwards.
+// Edge cases of the interface: sizes, alignments, errno afterwards.
 
 #include "case.h"
 
-// As much as may be asked for, and more.
+// The largest sizes that may be requested, and larger ones.
 static const size_t impossible[] = {
     (size_t)PTRDIFF_MAX,         (size_t)PTRDIFF_MAX + 1,  (size_t)PTRDIFF_MAX + 4096,
     SIZE_MAX / 2 + 4097,         SIZE_MAX - 2 * MIB,       SIZE_MAX - 65536,
@@ -13,7 +13,7 @@ static const size_t impossible[] = {
 };
 #define IMPOSSIBLE (sizeof impossible / sizeof impossible[0])
 
-// A null pointer with ENOMEM is what `call` is to give.
+// Expects `call` to return null and to set ENOMEM.
 #define REFUSED(call, ...)                                                                         \
     do {                                                                                           \
         errno = 4242;                                                                              \
@@ -44,7 +44,7 @@ static void refused_sizes(void)
             errno = 4242;
             int error = posix_memalign(&out, align, n);
             CHECK(error == ENOMEM && out == (void *)0x5a5a, "%zx align %zx: %d", n, align, error);
-            // glibc sets it, too.
+            // glibc sets errno too.
             CHECK(!ours || errno == 4242, "%zx align %zx: %d", n, align, errno);
         }
     }
@@ -63,7 +63,7 @@ static void overflowing_products(void)
         REFUSED(calloc(a, b), "%zx * %zx", a, b);
         REFUSED(reallocarray(NULL, a, b), "%zx * %zx", a, b);
     }
-    // A factor of zero leaves nothing to overflow.
+    // With a factor of zero nothing overflows.
     void *none = calloc(0, unknown(SIZE_MAX)), *neither = calloc(unknown(SIZE_MAX), 0);
     CHECK(none != NULL && neither != NULL && none != neither, "%p %p", none, neither);
     free(none);
@@ -72,7 +72,7 @@ static void overflowing_products(void)
 
 static void zero_bytes(void)
 {
-    // Each is unique, aligned, and can be freed.
+    // Each block is unique, aligned, and can be freed.
     enum { COUNT = 1000 };
     static void *blocks[COUNT];
     for (int i = 0; i < COUNT; i++) {
@@ -103,7 +103,7 @@ static void null_is_fine(void)
 {
     errno = 4242;
     free(NULL);
-    CHECK(malloc_usable_size(NULL) == 0, "of null");
+    CHECK(malloc_usable_size(NULL) == 0, "usable size of null");
     void *p = realloc(NULL, 100);
     CHECK(p != NULL && malloc_usable_size(p) >= 100, "%p", p);
     free(p);
@@ -115,8 +115,8 @@ static void null_is_fine(void)
 
 static void realloc_to_nothing(void)
 {
-    // It frees, and keeps errno. What was freed is used again: else this would
-    // not fit.
+    // Frees the block and keeps errno. The freed memory is reused: otherwise
+    // resident memory would grow.
     size_t sizes[] = {0, 1, 100, 5000, 40000, 300000, 2 * MIB};
     size_t before = 0;
     for (int round = 0; round < 4000; round++) {
@@ -138,7 +138,7 @@ static void realloc_to_nothing(void)
 
 static void failed_realloc(void)
 {
-    // It leaves the block byte for byte.
+    // The block is unchanged.
     size_t sizes[] = {1, 16, 100, 1000, 5000, 32768, 40000, 300000, MIB, MIB + 1, 4 * MIB};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         size_t n = sizes[i];
@@ -171,7 +171,7 @@ static void refused_alignments(void)
             CHECK(errno == 4242, "%zu: errno %d", wrong[i], errno);
         }
     }
-    // More than any power of two that there is.
+    // Larger than any power of two.
     size_t huge[] = {SIZE_MAX / 2 + 2, SIZE_MAX - 4095, SIZE_MAX};
     for (int i = 0; i < 3; i++) {
         errno = 4242;
@@ -179,7 +179,7 @@ static void refused_alignments(void)
         errno = 4242;
         CHECK(aligned_alloc(unknown(huge[i]), 1) == NULL && errno == EINVAL, "%d: %d", i, errno);
     }
-    // Powers of two that there is no room for.
+    // Powers of two for which there is no room.
     for (int log = 63; log >= 48; log--) {
         size_t align = unknown((size_t)1 << log);
         REFUSED(memalign(align, 1), "2^%d", log);
@@ -188,7 +188,7 @@ static void refused_alignments(void)
         int error = posix_memalign(&out, align, 1);
         CHECK(error == ENOMEM && out == (void *)0x5a5a, "2^%d: %d", log, error);
     }
-    // Powers of two that there may be room for.
+    // Powers of two for which there may be room.
     for (int log = 30; log < 48; log++) {
         size_t align = unknown((size_t)1 << log);
         void *p = memalign(align, 1);
@@ -220,7 +220,7 @@ static void odd_alignments(void)
 
 static void large_alignments(void)
 {
-    // Only the ends are touched.
+    // Only the ends are written.
     size_t sizes[] = {1, 100, 4096, 40000, 5 * MIB, GIB};
     for (size_t align = 8; align <= GIB; align *= 2) {
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -263,7 +263,7 @@ static void whole_pages(void)
     }
 }
 
-// Blocks of `n` bytes that stand beside each other, all bytes of them written.
+// Adjacent blocks of `n` bytes, with all bytes written.
 static void neighbours(size_t n, int count, void *(*allocate)(size_t))
 {
     static void *blocks[64];
@@ -278,7 +278,7 @@ static void neighbours(size_t n, int count, void *(*allocate)(size_t))
     }
     for (int i = 0; i < count; i++)
         CHECK(filled(blocks[i], malloc_usable_size(blocks[i]), n + (size_t)i), "%zu: %d", n, i);
-    // Every second one goes first; the others do not notice.
+    // Every second block is freed first; the others are unaffected.
     for (int odd = 1; odd >= 0; odd--) {
         for (int i = odd; i < count; i += 2) {
             CHECK(filled(blocks[i], malloc_usable_size(blocks[i]), n + (size_t)i), "%zu", n);
@@ -322,7 +322,7 @@ static void all_bytes_are_usable(void)
 
 static void realloc_keeps_the_usable(void)
 {
-    // Not only what was asked for.
+    // The whole usable size, not only the requested size.
     for (size_t n = 1; n <= 4 * MIB; n += 1 + n / 7) {
         for (size_t m = n / 3 + 1; m <= 3 * n; m += n / 2 + 1) {
             void *p = malloc(n);
@@ -332,7 +332,7 @@ static void realloc_keeps_the_usable(void)
             errno = 4242;
             void *q = realloc(p, m);
             CHECK(q != NULL && errno == 4242, "%zu to %zu: %d", n, m, errno);
-            // The pattern goes by words.
+            // The pattern consists of words.
             size_t kept = usable < m ? usable : m / 8 * 8;
             CHECK(filled(q, kept, n), "%zu (%zu) to %zu", n, usable, m);
             CHECK(malloc_usable_size(q) >= m, "%zu to %zu", n, m);
@@ -343,8 +343,8 @@ static void realloc_keeps_the_usable(void)
 
 static void calloc_is_zero(void)
 {
-    // After blocks of that size were written and freed: in every range, by
-    // itself, after a trim, and after another size.
+    // After blocks of that size were written and freed: in every size range,
+    // immediately, after a trim, and after another size.
     static char *blocks[256];
     for (size_t n = 1; n <= 48 * MIB; n += n < 200 ? 1 : n / 5) {
         int count = n < 4096 ? 256 : n < MIB ? 16 : 2;
@@ -374,7 +374,7 @@ static void calloc_is_zero(void)
 
 static void errno_is_kept(void)
 {
-    // Memory is mapped, given back, trimmed; errno does not tell.
+    // errno is unchanged by mapping, unmapping and trimming.
     static void *blocks[2000];
     uint64_t random = 5;
     for (int round = 0; round < 40000; round++) {

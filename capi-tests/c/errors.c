@@ -2,7 +2,7 @@
 
 #include "case.h"
 
-// What `act` does in a child; all that it printed. Whether it was aborted.
+// Runs `act` in a child and collects its output. Returns whether it aborted.
 static bool aborted(void (*act)(void *, size_t), void *p, size_t n, char *text, size_t size)
 {
     int ends[2];
@@ -37,7 +37,7 @@ static void dies(const char *what, void (*act)(void *, size_t), void *p, size_t 
 {
     char text[4096];
     bool died = aborted(act, p, n, text, sizeof text);
-    CHECK(died, "%s of %p, %zu: nothing happened; %s", what, p, n, text);
+    CHECK(died, "%s of %p, %zu: not detected; %s", what, p, n, text);
     char *end = strchr(text, '\n');
     CHECK(strncmp(text, "strata: ", 8) == 0 && end != NULL && end[1] == 0, "%s of %p, %zu: %s",
           what, p, n, text);
@@ -97,7 +97,7 @@ static void foreign(void *p)
     dies("malloc_usable_size", do_usable, p, 0);
     dies("realloc", do_realloc, p, 100);
     dies("realloc", do_realloc, p, 3 * MIB);
-    dies("realloc to nothing", do_realloc, p, 0);
+    dies("realloc to 0 bytes", do_realloc, p, 0);
     dies("reallocarray", do_array, p, 100);
     dies("free_sized", do_sized, p, 16);
     dies("sdallocx", do_sdallocx, p, 16);
@@ -138,7 +138,7 @@ static void impossible_pointers(void)
 
 static void before_anything_else(void)
 {
-    // In a thread that has done nothing yet, in a process that has done little.
+    // In a new thread, in a process that has done little.
     char local[64];
     dies("free", do_free, local, 0);
 }
@@ -154,7 +154,7 @@ static void first_in_a_thread(void)
     join(start(first_in_thread, data));
 }
 
-// Sizes from 32 KiB on have no neighbours in their span.
+// Blocks of 32 KiB and more are alone in their span.
 static const size_t large[] = {33 * KIB, 50000, 200 * KIB, 1000 * KIB, MIB + 1, 3 * MIB, 40 * MIB};
 #define LARGE (sizeof large / sizeof large[0])
 
@@ -213,7 +213,7 @@ static void double_frees(void)
         dies("two frees", twice, p, 0);
         dies("realloc after free", then_realloc, p, 2 * large[i]);
         dies("sized free after free", then_sized, p, large[i]);
-        dies("two frees in threads", twice_in_threads, p, 0);
+        dies("frees in two threads", twice_in_threads, p, 0);
         free(p);
     }
 }
@@ -241,7 +241,8 @@ static void *made(int how, size_t n)
 
 static void right_sizes(void)
 {
-    // As asked for; and the usable size, which is another name for the block.
+    // The requested size, and the usable size, which is valid for the block
+    // too.
     for (int how = 0; how < (int)SIZED; how++) {
         for (size_t n = 0; n <= 20 * MIB; n += n < 2100 ? 1 : n / 9) {
             sized[how].act(made(how, n), n);
@@ -251,7 +252,7 @@ static void right_sizes(void)
         sized[how].act(NULL, 0);
         sized[how].act(NULL, 100);
     }
-    // Made by others than malloc.
+    // Allocated by other functions than malloc.
     do_sized(calloc(10, 100), 1000);
     do_sized(realloc(malloc(10), 5000), 5000);
     do_sized(realloc(malloc(5000), 10), 10);
@@ -288,7 +289,8 @@ static void wrong_sizes(void)
     }
 }
 
-// C++'s operators in a program without C++: nobody is there to throw.
+// C++'s operators in a program without a C++ runtime: no exception can be
+// thrown.
 static void do_new(void *p, size_t n)
 {
     (void)p;
@@ -321,7 +323,7 @@ static void new_without_a_runtime(void)
         dies("operator new", do_new, NULL, impossible[i]);
         dies("operator new[]", do_new_array, NULL, impossible[i]);
         dies("aligned operator new", do_aligned_new, NULL, impossible[i]);
-        lives("operator new that does not throw", quiet_new, NULL, impossible[i]);
+        lives("nothrow operator new", quiet_new, NULL, impossible[i]);
     }
 }
 

@@ -1,11 +1,11 @@
-// A little of everything, for places where an allocator is seldom called.
+// A short exercise of the allocator, for unusual places.
 
 #ifndef EXERCISE_H
 #define EXERCISE_H
 
 #include "case.h"
 
-// Blocks of every kind, made, grown and freed.
+// Allocates, grows and frees blocks of every kind.
 HELPER void exercise(void)
 {
     static const size_t sizes[] = {0, 1, 40, 500, 3000, 20000, 100000, 300000, 2 * MIB};

@@ -1,10 +1,10 @@
-// System calls fail (strace makes them): nothing shows of it but memory that is
-// refused.
+// Failing system calls (injected by strace): the only visible effect is that
+// allocations may fail.
 
 #include "exercise.h"
 
-// The first calls of a process are those of the dynamic linker, which may not
-// fail. So that a fixed number of each can be let pass: more of them.
+// The first calls of a process are made by the dynamic linker and must not
+// fail. This many additional calls ensure that a fixed number can be exempted.
 enum { PASSED = 200 };
 
 static void let_pass(void)
@@ -23,7 +23,7 @@ static void let_pass(void)
     errno = 0;
 }
 
-// Whether the calls of these names fail by now.
+// Whether calls of this name fail now.
 static bool fails(const char *name)
 {
     void *p = mmap(NULL, 2 * 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -51,7 +51,7 @@ static const size_t sizes[] = {20,        500,       3000,      20000,   40000, 
                                20 * MIB};
 enum { SIZES = sizeof sizes / sizeof sizes[0], HELD = 400 };
 
-// Random calls. What may be refused is what no `may_fail` forbids.
+// Random calls. Allocations may fail only if `may_fail` is set.
 static void random_calls(int rounds, bool may_fail)
 {
     static char *blocks[HELD];
@@ -69,7 +69,7 @@ static void random_calls(int rounds, bool may_fail)
         case 0:
             p = realloc(blocks[at], n);
             if (p == NULL) {
-                // As it was.
+                // Unchanged.
                 CHECK(filled(blocks[at], seen, at), "%zu bytes to %zu", lengths[at], n);
                 p = blocks[at];
                 n = lengths[at];
@@ -146,7 +146,7 @@ static void give_back_fails(void)
     zero_after_dirt();
 }
 
-// Each second call, or so, fails: also those that get memory.
+// A part of all calls fails, including those that obtain memory.
 static void some_fail(void)
 {
     let_pass();

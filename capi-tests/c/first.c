@@ -1,9 +1,9 @@
-// Any call may be the first of a thread's.
+// Any function may be the first that a thread calls.
 
 #include "case.h"
 
-// What a thread may do first. Each returns whether it went well; `p` is a
-// block of another thread's, of `n` bytes, and to be freed here.
+// First calls of a thread. Each returns whether it succeeded; `p` is a block of
+// `n` bytes that belongs to another thread and has to be freed here.
 struct first {
     const char *name;
     bool (*act)(void *p, size_t n);
@@ -107,7 +107,7 @@ static bool by_info(void *p, size_t n)
     return well && drop(malloc(1000), p);
 }
 
-// The library's own.
+// Functions that only the library has.
 
 static bool by_good_size(void *p, size_t n)
 {
@@ -156,7 +156,7 @@ static const struct first firsts[] = {
     {"malloc_usable_size", by_usable_size},
     {"realloc, larger", by_growth},
     {"realloc, smaller", by_shrinking},
-    {"realloc to nothing", by_realloc_to_nothing},
+    {"realloc to 0 bytes", by_realloc_to_nothing},
     {"malloc_trim", by_trim},
     {"mallinfo2", by_mallinfo},
     {"mallopt", by_mallopt},

@@ -4,7 +4,7 @@
 
 #include <spawn.h>
 
-// One block of each size, written, looked at, grown, freed.
+// Allocates, writes, checks, grows and frees one block of each size.
 static void every_size(uint64_t seed, size_t most)
 {
     static const size_t sizes[] = {1,     16,    24,    48,    64,     100,    200,
@@ -121,7 +121,7 @@ static void get_quiet(void)
         join(busy[--busy_count]);
 }
 
-// What each child does with blocks of its parent's.
+// What each child does with its parent's blocks.
 
 enum { INHERITED = 24 };
 static const size_t inherited_sizes[] = {16, 100, 1000, 5000, 30000, 60000, 300000, 2 * MIB};
@@ -133,7 +133,7 @@ struct inherited {
 static void make_inherited(struct inherited *all)
 {
     for (size_t i = 0; i < INHERITED; i++) {
-        // Some are another thread's.
+        // Some belong to other threads.
         char *other = i % 3 == 0 ? __atomic_exchange_n(&places[i], NULL, __ATOMIC_ACQ_REL) : NULL;
         size_t n = inherited_sizes[i % 8];
         all->blocks[i] = other != NULL ? realloc(other, n) : malloc(n);
@@ -213,7 +213,7 @@ static void several_fork_at_once(void)
     get_quiet();
 }
 
-// Children of children, each with busy threads of its own.
+// Nested forks; each process has its own busy threads.
 static void generation(int level)
 {
     alarm(60);
@@ -242,7 +242,7 @@ static void generations(void)
         generation(0);
 }
 
-// Handlers that allocate: before the fork, and after it, on both sides.
+// Handlers that allocate: before the fork, and after it in both processes.
 static __thread char *from_before;
 
 static void before_fork(void)
@@ -267,8 +267,8 @@ static void handlers_allocate(void)
     get_quiet();
 }
 
-// Forks from a signal handler, wherever that interrupts the only thread. (Only
-// what may be called in a handler is called.)
+// Forks from a signal handler, which interrupts the only thread anywhere. (The
+// handler calls only async-signal-safe functions.)
 static volatile sig_atomic_t forks, last_fork, children_go_on, child;
 
 static void signal_soon(void)
@@ -314,7 +314,7 @@ static void interrupted(int count)
         blocks[at][0] = 1;
         if (below(&random, 3000) == 0)
             malloc_trim(0);
-        // A child goes on for a while where the parent was.
+        // The child continues for a while from where the parent was.
         if (child && left-- == 0) {
             every_size(7, 4 * MIB);
             join(start(sizes_in_thread, NULL));
@@ -336,7 +336,7 @@ static void on_from_a_handler(void)
     interrupted(1500);
 }
 
-// Other programs started, while others allocate.
+// Other programs are started while threads allocate.
 
 static char *const arguments[] = {"true", NULL};
 

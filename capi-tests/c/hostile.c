@@ -1,8 +1,8 @@
-// Times and places at which few allocators expect to be called.
+// Calls at unusual times and places.
 
 #include "exercise.h"
 
-// Before any library was initialised.
+// Before any library is initialized.
 
 static char *early;
 static int before_count, after_count;
@@ -19,8 +19,8 @@ static void after_fork(void)
     after_count++;
 }
 
-// To be told of forks before the allocator is; or to take all keys before it
-// takes its own.
+// Registers fork handlers before the allocator does, or takes all keys before
+// it takes its own.
 static void preinit(int argc, char **argv, char **environment)
 {
     (void)environment;
@@ -83,7 +83,7 @@ static void keys_taken_first(void)
     pthread_key_t key;
     CHECK(pthread_key_create(&key, NULL) == EAGAIN, "a key is left");
     before_main();
-    // (glibc's own takes its time here.)
+    // (glibc's own is slow here.)
     size_t before = 0, count = ours ? 2000 : 100;
     for (size_t i = 0; i < count; i++) {
         if (i == count / 20)
@@ -137,7 +137,7 @@ static void handlers_registered_first(void)
         join(threads[i]);
 }
 
-// While libraries are loaded, and looked into.
+// While libraries are loaded and symbols looked up.
 
 static void *load_and_close(void *path)
 {
@@ -146,8 +146,8 @@ static void *load_and_close(void *path)
         CHECK(handle != NULL, "%s", dlerror());
         int *ran = dlsym(handle, "constructors_ran");
         CHECK(ran != NULL && *ran == 1, "%p", (void *)ran);
-        CHECK(dlsym(handle, "no_such_name") == NULL && dlerror() != NULL, "a name");
-        CHECK(dlopen("/no/such/library", RTLD_NOW) == NULL && dlerror() != NULL, "a library");
+        CHECK(dlsym(handle, "no_such_name") == NULL && dlerror() != NULL, "unknown name");
+        CHECK(dlopen("/no/such/library", RTLD_NOW) == NULL && dlerror() != NULL, "unknown library");
         exercise();
         CHECK(dlclose(handle) == 0, "%s", dlerror());
     }
@@ -165,7 +165,7 @@ static void *use_library(void *path)
 {
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     CHECK(handle != NULL, "%s", dlerror());
-    CHECK(dlsym(handle, "no_such_name") == NULL && dlerror() != NULL, "a name");
+    CHECK(dlsym(handle, "no_such_name") == NULL && dlerror() != NULL, "unknown name");
     exercise();
     CHECK(dlclose(handle) == 0, "%s", dlerror());
     return NULL;
@@ -183,7 +183,7 @@ static void loading_in_threads(void)
     }
 }
 
-// A library with C++'s runtime, which only it can see.
+// A library with a C++ runtime that only it can see.
 static void plugin_throws(void)
 {
     void *handle = dlopen(getenv("PLUGIN"), RTLD_NOW | RTLD_LOCAL);
@@ -195,7 +195,7 @@ static void plugin_throws(void)
     CHECK(dlclose(handle) == 0, "%s", dlerror());
 }
 
-// With little around.
+// With few resources.
 
 static void *on_a_small_stack(void *argument)
 {
@@ -241,7 +241,7 @@ static void closed_descriptors(void)
     exercise();
     for (int i = 0; i < 20; i++)
         join(start(exercise_in_thread, NULL));
-    // What the program opens is the program's.
+    // Descriptors belong to the program.
     for (int fd = 3; fd < 100; fd++)
         CHECK(fcntl(fd, F_GETFD) == -1, "%d is open", fd);
 }

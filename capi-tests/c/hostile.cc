@@ -1,4 +1,4 @@
-// Objects of threads, and static ones: their destructors come late.
+// Thread-local and static objects: their destructors run late.
 
 #include "exercise.h"
 
@@ -32,7 +32,7 @@ struct late {
 
 static thread_local late of_thread;
 
-// A destructor that makes another object of its thread.
+// A destructor that creates another thread-local object.
 struct later {
     ~later() { of_thread.fill_up(); }
 };

@@ -1,15 +1,15 @@
-// Little memory, few addresses, few mappings: what is refused is refused
-// cleanly, and what is given back can be had again.
+// Little memory, little address space, few mappings: failures are reported
+// cleanly, and freed memory can be allocated again.
 
 #include "exercise.h"
 
-// Blocks that hang together, so that nothing else is needed to hold them.
+// Blocks in a linked list, so that no other memory is needed to hold them.
 struct link {
     struct link *next;
 };
 
-// Allocates blocks of `size` until `most` bytes are there, or it is refused;
-// the bytes. Some of each block is written.
+// Allocates blocks of `size` until there are `most` bytes or allocation fails.
+// Returns the number of bytes. Part of each block is written.
 static size_t take(struct link **list, size_t size, size_t most)
 {
     size_t taken = 0;
@@ -20,7 +20,7 @@ static size_t take(struct link **list, size_t size, size_t most)
             CHECK(errno == ENOMEM, "%zu: errno %d", size, errno);
             return taken;
         }
-        // (glibc's may leave traces of what it tried.)
+        // (glibc's may leave errno changed.)
         CHECK(errno == 4242 || !ours, "%zu: errno %d", size, errno);
         p->next = *list;
         ((char *)p)[size - 1] = 1;
@@ -41,17 +41,17 @@ static void drop(struct link **list)
     }
 }
 
-// The limit on addresses that the program was started under.
+// The limit on address space that the program was started with.
 static size_t limit(void)
 {
     struct rlimit addresses;
     CHECK(getrlimit(RLIMIT_AS, &addresses) == 0 && addresses.rlim_cur != RLIM_INFINITY,
-          "the program is to be started under a limit");
+          "requires a limit on address space (ulimit -v)");
     return addresses.rlim_cur;
 }
 
-// `share` percent of the limit can be had, then it ends, and a quarter of the
-// limit can be had again.
+// `share` percent of the limit can be allocated before allocation fails, and
+// afterwards a quarter of the limit again.
 static void fill_the_limit(size_t size, size_t share)
 {
     size_t all = limit();
@@ -60,7 +60,7 @@ static void fill_the_limit(size_t size, size_t share)
         size_t taken = take(&list, size, all);
         CHECK(taken >= all / 100 * share && taken < all, "%zu of %zu in blocks of %zu", taken, all,
               size);
-        // It is refused again and again, in all ways.
+        // All functions keep failing.
         size_t more = all / 2;
         for (int i = 0; i < 100; i++) {
             errno = 4242;
@@ -100,7 +100,7 @@ static void mixed_blocks(void)
     }
 }
 
-// With so few addresses that little can be had at all.
+// With so little address space that little can be allocated at all.
 static void hardly_any(void)
 {
     size_t all = limit(), sizes[] = {16, 100, 2000, 30000, 100000, 700000, 3 * MIB};
@@ -115,7 +115,7 @@ static void hardly_any(void)
     }
 }
 
-// Threads until there are no more. They end when the gate opens.
+// Starts threads until that fails. They exit when the gate opens.
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 
 static void *allocate_and_wait(void *argument)
@@ -158,7 +158,7 @@ static void threads_until_failure(void)
     }
 }
 
-// A limit that comes when memory is already there.
+// A limit set after memory was allocated.
 static void later_limit(void)
 {
     exercise();
@@ -175,7 +175,7 @@ static void later_limit(void)
         CHECK(taken >= 32 * MIB && taken < few.rlim_cur, "%zu in blocks of %zu", taken, size);
         drop(&list);
     }
-    // And is lifted: what fitted before fits now.
+    // The limit is lifted: what was possible before is possible again.
     few.rlim_cur = RLIM_INFINITY;
     CHECK(setrlimit(RLIMIT_AS, &few) == 0, "%d", errno);
     CHECK(take(&list, 3 * MIB, 32 * MIB) >= 32 * MIB, "after the limit");
@@ -184,7 +184,7 @@ static void later_limit(void)
     drop(&list);
 }
 
-// Bytes that may be written limited (RLIMIT_DATA).
+// A limit on writable memory (RLIMIT_DATA).
 static void limited_data(void)
 {
     struct rlimit few = {100 * MIB, 100 * MIB};
@@ -197,7 +197,7 @@ static void limited_data(void)
     }
 }
 
-// All mappings that a process may have are used up.
+// The process has the maximum number of mappings.
 static void mappings_used_up(void)
 {
     struct link *small = NULL, *medium = NULL, *huge = NULL;
@@ -210,8 +210,8 @@ static void mappings_used_up(void)
     size_t at = 0;
     while (at < size && mprotect(all + at, 4096, PROT_NONE) == 0)
         at += 2 * 4096;
-    CHECK(at < size && errno == ENOMEM, "there may be more mappings than this test makes");
-    // What is there can be freed, and had again.
+    CHECK(at < size && errno == ENOMEM, "the limit on mappings is higher than assumed");
+    // Existing blocks can be freed and allocated again.
     struct link *again = NULL;
     for (int round = 0; round < 3; round++) {
         drop(&small);
@@ -228,7 +228,7 @@ static void mappings_used_up(void)
     drop(&huge);
     CHECK(take(&small, 500, 10 * MIB) >= 10 * MIB, "small");
     CHECK(munmap(all, size) == 0, "%d", errno);
-    // Now all is as ever.
+    // Everything works as before.
     CHECK(take(&huge, 3 * MIB, 300 * MIB) >= 300 * MIB, "huge");
     CHECK(take(&medium, 100 * KIB, 200 * MIB) >= 200 * MIB, "medium");
     drop(&huge);
@@ -237,8 +237,8 @@ static void mappings_used_up(void)
     exercise();
 }
 
-// Memory that the system would account for in a process that only starts, in
-// KiB. Printed: it is compared with that of another process.
+// Memory that the kernel accounts for in a newly started process, in KiB. It is
+// printed and compared with that of another process.
 static void accounted(void)
 {
     static char text[1 << 20];
@@ -255,7 +255,7 @@ static void accounted(void)
         if (strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " ac") != NULL)
             total += size;
     }
-    CHECK(total > 0, "no mapping is accounted for");
+    CHECK(total > 0, "no accounted mapping");
     printf("%zu KiB\n", total);
 }
 

@@ -1,4 +1,4 @@
-// The same for a program in C.
+// The same in C.
 
 #include "exercise.h"
 

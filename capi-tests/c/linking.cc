@@ -1,4 +1,4 @@
-// Programs that the library was linked into: theirs is its malloc.
+// Programs linked with the library: malloc is the library's.
 
 #include "exercise.h"
 
@@ -22,7 +22,7 @@ int main()
         CHECK(p != NULL && malloc_usable_size(p) == malloc_good_size(n), "%zu", n);
         free(p);
     }
-    // What the C library allocates comes from there, too.
+    // The C library's own allocations come from it too.
     size_t before = mallinfo2().uordblks;
     char *text = strdup(std::string(5000, 'x').c_str());
     CHECK(text != NULL && malloc_usable_size(text) == malloc_good_size(5001), "%p", text);
@@ -38,7 +38,7 @@ int main()
     } catch (const std::bad_alloc &) {
         caught = true;
     }
-    CHECK(caught, "nothing thrown");
+    CHECK(caught, "no exception");
     pid_t pid = fork();
     CHECK(pid >= 0, "%d", errno);
     if (pid == 0) {

@@ -1,5 +1,5 @@
-// The library loaded while the program runs, beside glibc's allocator: only
-// what is looked up in it is its own.
+// The library loaded at run time into a program that uses glibc's allocator:
+// only functions looked up in the library are its own.
 
 #include "case.h"
 
@@ -33,7 +33,7 @@ static void *load(int flags)
     own_good_size = look_up(handle, "malloc_good_size");
     own_trim = look_up(handle, "malloc_trim");
     own_info = look_up(handle, "mallinfo2");
-    CHECK(own_malloc != malloc && own_free != free, "they are glibc's");
+    CHECK(own_malloc != malloc && own_free != free, "malloc or free is glibc's");
     return handle;
 }
 
@@ -74,7 +74,7 @@ static void in_use(int flags)
     for (int i = 0; i < 100; i++)
         join(start(exercise_in_thread, NULL));
     CHECK(own_info().arena > 0, "mapped");
-    // Both go on beside each other.
+    // Both allocators work side by side.
     void *theirs[100], *own[100];
     for (size_t i = 0; i < 100; i++) {
         theirs[i] = malloc(i * 100);
@@ -101,8 +101,9 @@ static size_t live_in_glibc(void)
     return info.uordblks + info.hblkhd;
 }
 
-// glibc's blocks, handed to the library's functions, are glibc's.
-static void go_home(int flags)
+// Blocks from glibc that are passed to the library's functions are handled by
+// glibc.
+static void pass_glibcs_blocks(int flags)
 {
     void *handle = load(flags);
     size_t sizes[] = {1, 100, 5000, 100000, 3 * MIB};
@@ -119,7 +120,7 @@ static void go_home(int flags)
             CHECK(own_usable(p) == malloc_usable_size(p), "%zu", n);
             p = own_realloc(p, 2 * n);
             CHECK(p != NULL && filled(p, n / 8 * 8, 1), "%zu", n);
-            // It stayed with glibc: glibc can free it.
+            // The block still belongs to glibc, which can free it.
             size_t usable = malloc_usable_size(p);
             CHECK(usable >= 2 * n && own_usable(p) == usable, "%zu", n);
             free(p);
@@ -129,16 +130,16 @@ static void go_home(int flags)
             CHECK(errno == 4242, "%zu: errno %d", n, errno);
         }
         size_t after = live_in_glibc();
-        // (Small ones stay in its thread's cache, and count.)
+        // (Small ones stay in the thread's cache and count as live.)
         CHECK(after < before + 4000, "%zu, then %zu live", before, after);
     }
 }
 
-static void glibcs_blocks(void) { go_home(RTLD_NOW | RTLD_LOCAL); }
-static void glibcs_blocks_global(void) { go_home(RTLD_NOW | RTLD_GLOBAL); }
-static void glibcs_blocks_deeply_bound(void) { go_home(RTLD_NOW | RTLD_DEEPBIND); }
+static void glibcs_blocks(void) { pass_glibcs_blocks(RTLD_NOW | RTLD_LOCAL); }
+static void glibcs_blocks_global(void) { pass_glibcs_blocks(RTLD_NOW | RTLD_GLOBAL); }
+static void glibcs_blocks_deeply_bound(void) { pass_glibcs_blocks(RTLD_NOW | RTLD_DEEPBIND); }
 
-// What the C library itself allocates comes from glibc.
+// The C library's own allocations come from glibc.
 static void blocks_of_the_c_library(void)
 {
     load(RTLD_NOW | RTLD_GLOBAL);
@@ -152,7 +153,7 @@ static void blocks_of_the_c_library(void)
     own_free(line);
 }
 
-// Threads that are older than the library.
+// Threads that started before the library was loaded.
 static pthread_barrier_t loaded, gone;
 
 static void *older(void *argument)
@@ -180,7 +181,7 @@ static void older_threads(void)
         join(threads[i]);
 }
 
-// The library stays when it is closed; so do its blocks.
+// The library stays loaded when it is closed, and its blocks stay valid.
 static void *use_and_wait(void *argument)
 {
     exercise();
@@ -212,7 +213,7 @@ static void closed(void)
     }
 }
 
-// Libraries with variables of threads, loaded before.
+// Libraries with thread-local variables, loaded before.
 static void many_with(const char *variable)
 {
     const char *folder = getenv(variable);
@@ -231,7 +232,7 @@ static void many_with(const char *variable)
 static void after_thread_variables(void) { many_with("DYNAMIC"); }
 static void after_static_variables(void) { many_with("STATIC"); }
 
-// All keys that a process can have are taken.
+// All thread-specific keys of the process are in use.
 static void no_keys(void)
 {
     pthread_key_t key;
@@ -250,7 +251,7 @@ static void no_keys(void)
     CHECK(after < before + count * 64 * KIB, "%zu, then %zu resident", before, after);
 }
 
-// A child of a fork after the library came.
+// A child of a fork after the library was loaded.
 static void then_forked(void)
 {
     load(RTLD_NOW | RTLD_LOCAL);

@@ -1,4 +1,4 @@
-// A library that allocates when it is loaded, and when it goes.
+// A library that allocates when it is loaded and unloaded.
 
 #include "exercise.h"
 

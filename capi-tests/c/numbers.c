@@ -1,4 +1,4 @@
-// What the allocator says of itself is so.
+// The reported statistics are correct.
 
 #include "case.h"
 
@@ -7,7 +7,7 @@ static struct mallinfo2 now(void)
     return mallinfo2();
 }
 
-// Bytes that the program holds.
+// Live bytes.
 static size_t live(void)
 {
     struct mallinfo2 info = now();
@@ -16,7 +16,7 @@ static size_t live(void)
 
 static void *held[1 << 21];
 
-// Whether `grown` is `bytes`, or a little more: as rounded.
+// Whether `grown` is `bytes`, or a little more because of rounding.
 static bool about(size_t grown, size_t bytes)
 {
     return grown >= bytes && grown <= bytes + bytes * 15 / 100;
@@ -42,7 +42,7 @@ static void hold_and_release(size_t size, bool huge)
     }
     CHECK(full.arena >= full.uordblks && full.arena - full.uordblks == full.fordblks,
           "%zu: %zu, %zu, %zu", size, full.arena, full.uordblks, full.fordblks);
-    // Half of them go, then the rest.
+    // Every second block is freed, then the rest.
     for (size_t i = 0; i < count; i += 2)
         free(held[i]);
     struct mallinfo2 half = now();
@@ -114,7 +114,7 @@ static void *watch(void *argument)
     FILE *out = argument;
     while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
         struct mallinfo2 info = now();
-        // Nothing has run backwards.
+        // No counter has underflowed.
         CHECK(info.uordblks < 4 * GIB && info.hblkhd < 4 * GIB && info.arena < 4 * GIB,
               "%zu, %zu, %zu", info.uordblks, info.hblkhd, info.arena);
         CHECK(malloc_info(0, out) == 0, "%d", errno);
@@ -137,13 +137,13 @@ static void while_others_allocate(void)
     __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
     join(watcher);
     fclose(out);
-    // Nor drifted.
+    // And none has drifted.
     CHECK(live() <= before + 64 * KIB, "%zu, then %zu", before, live());
 }
 
 static void old_numbers_are_clamped(void)
 {
-    // Numbers of type int, for more than they can hold.
+    // Values of type int, for numbers that exceed it.
     void *p = malloc(5 * GIB);
     CHECK(p != NULL, "5 GiB");
 #pragma GCC diagnostic push
@@ -160,14 +160,14 @@ static void old_numbers_are_clamped(void)
     CHECK((size_t)info.arena == wide.arena, "%d, %zu", info.arena, wide.arena);
 }
 
-// The rest of a name, up to what may not be in one.
+// The length of a name, up to a character that is not allowed in one.
 static size_t name_length(const char *at)
 {
     return strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-:.");
 }
 
-// Whether this is one element of XML, well-formed: names, attributes with
-// values in quotes, each element closed.
+// Whether this is one well-formed XML element: names, attributes with quoted
+// values, all elements closed.
 static bool well_formed(const char *text)
 {
     const char *open[64];
@@ -228,7 +228,7 @@ static bool well_formed(const char *text)
     return depth == 0 && roots == 1;
 }
 
-// The number in the last element that begins so.
+// The number in the last element that begins with `element`.
 static size_t last_number(const char *text, const char *element, const char *attribute)
 {
     const char *found = NULL, *at = text;
@@ -244,7 +244,7 @@ static void info_is_xml(void)
 {
     CHECK(!well_formed("<a><b></a></b>") && !well_formed("<a x=1/>") && !well_formed("<a/><b/>") &&
               !well_formed("<a>&</a>") && well_formed("<a x=\"1\"><b/>text</a>\n"),
-          "the reader of XML");
+          "the XML checker");
     for (int i = 0; i < 1000; i++)
         held[i] = malloc((size_t)i * 100);
     held[1000] = malloc(30 * MIB);
@@ -252,7 +252,7 @@ static void info_is_xml(void)
     FILE *out = fmemopen(text, sizeof text, "w");
     FILE *other = fmemopen(again, sizeof again, "w");
     CHECK(out != NULL && other != NULL, "%d", errno);
-    // A stream may allocate when it is first written to.
+    // A stream may allocate on the first write.
     CHECK(malloc_info(0, other) == 0 && fflush(other) == 0, "%d", errno);
     errno = 4242;
     CHECK(malloc_info(0, out) == 0, "%d", errno);
@@ -275,7 +275,7 @@ static void info_is_xml(void)
 
 static void info_refuses(void)
 {
-    // The error is the value; errno stays, and nothing is written.
+    // The error is returned; errno is unchanged, and nothing is written.
     char text[100] = {0};
     FILE *out = fmemopen(text, sizeof text, "w");
     int wrong[] = {1, -1, 2, 4096};
@@ -287,7 +287,7 @@ static void info_refuses(void)
     CHECK(text[0] == 0, "%s", text);
 }
 
-// What `act` writes to standard error.
+// The output of `act` on standard error.
 static size_t told(void (*act)(void), char *text, size_t size)
 {
     int old = dup(2), file = memfd_create("told", 0);
@@ -316,7 +316,7 @@ static void statistics(void)
 
 static void trimming(void)
 {
-    // 200 MiB in small blocks, medium, and huge ones, all written.
+    // 200 MiB in small, medium and huge blocks, all written.
     size_t sizes[] = {500, 3000, 20000, 100000, 500000, 3 * MIB};
     for (int i = 0; i < 6; i++) {
         size_t count = 200 * MIB / sizes[i];
@@ -335,12 +335,13 @@ static void trimming(void)
 
 static void trimming_tells(void)
 {
-    // 1 when something went back; 0 when there was nothing more. Less than
-    // what the allocator holds anyway is taken, so that nobody else trims.
+    // 1 if memory was returned to the system; 0 if there was nothing more to
+    // return. The amount is below what the allocator retains, so that only
+    // malloc_trim returns memory.
     errno = 4242;
     malloc_trim(0);
     for (int round = 0; round < 5; round++) {
-        CHECK(malloc_trim(0) == 0, "%d: nothing was there", round);
+        CHECK(malloc_trim(0) == 0, "%d: there was nothing to trim", round);
         for (size_t i = 0; i < 10; i++) {
             held[i] = malloc(300000);
             memset(held[i], 1, 300000);
@@ -373,7 +374,7 @@ static void parameters(void)
         CHECK(answer == known[i].answer && errno == 4242, "%d, %d: %d", known[i].parameter,
               known[i].value, answer);
     }
-    // And the allocator goes on.
+    // The allocator still works.
     for (size_t n = 1; n < 4 * MIB; n *= 3) {
         void *p = malloc(n);
         CHECK(p != NULL, "%zu", n);
@@ -392,7 +393,7 @@ static void sizes_foretold(void)
         size_t usable = malloc_usable_size(p);
         CHECK(good_size(n) == usable && nallocx(n, 0) == usable, "%zu: %zu, %zu, %zu", n, usable,
               good_size(n), nallocx(n, 0));
-        // A size foretold is its own.
+        // The predicted size of a predicted size is itself.
         CHECK(good_size(usable) == usable, "%zu: %zu, %zu", n, usable, good_size(usable));
         free(p);
     }

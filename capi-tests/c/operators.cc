@@ -1,4 +1,4 @@
-// C++'s operators new and delete: all forms, and what happens without memory.
+// C++'s operators new and delete: all forms, and running out of memory.
 
 #include "case.h"
 
@@ -13,13 +13,13 @@
 using std::align_val_t;
 using std::nothrow;
 
-// A size that there never is, and that the compiler does not know.
+// A size that is always too large, unknown to the compiler.
 static size_t impossible()
 {
     return unknown((size_t)PTRDIFF_MAX / 2 * 3);
 }
 
-// Each form of new, with an alignment where it takes one.
+// Each form of new, with an alignment if it takes one.
 struct maker {
     const char *name;
     bool aligned, quiet;
@@ -104,7 +104,7 @@ static void deleting_null()
             breaker.destroy(NULL, n, 64);
 }
 
-// An object that says when it is gone.
+// An object that counts the live instances.
 static int alive;
 
 struct witness {
@@ -193,7 +193,7 @@ static void *reserve;
 
 static void handler_helps()
 {
-    // Addresses are short until the handler gives its own back.
+    // Address space is short until the handler frees its reserve.
     reserve = malloc(300 * MIB);
     char text[64] = {0};
     int fd = open("/proc/self/statm", O_RDONLY);
@@ -202,7 +202,7 @@ static void handler_helps()
     size_t limit = strtoul(text, NULL, 10) * 4096 + 16 * MIB;
     struct rlimit few = {limit, limit};
     CHECK(setrlimit(RLIMIT_AS, &few) == 0, "%d", errno);
-    // What else there is, is taken.
+    // The rest of the address space is taken.
     void *last = NULL;
     while (void **more = (void **)malloc(100 * MIB)) {
         more[0] = last;
@@ -235,11 +235,11 @@ static void *throw_often(void *)
     for (int i = 0; i < 2000; i++) {
         try {
             void *p = ::operator new(impossible());
-            CHECK(p == NULL, "not there");
+            CHECK(p == NULL, "unexpected block");
         } catch (const std::bad_alloc &) {
             continue;
         }
-        CHECK(false, "not thrown");
+        CHECK(false, "no exception");
     }
     return NULL;
 }
@@ -288,7 +288,7 @@ static void usual_expressions()
 
 static void containers_run_out()
 {
-    // A container that cannot grow is as it was.
+    // A container that fails to grow is unchanged.
     std::vector<std::string> vector(1000, "some text that is too long to be inside");
     bool caught = false;
     try {

@@ -1,4 +1,4 @@
-// A library for programs in C, that throws and catches within.
+// A library for C programs that throws and catches internally.
 
 #include <new>
 #include <string>

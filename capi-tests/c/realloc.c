@@ -1,8 +1,9 @@
-// What realloc keeps: every size to every other, among neighbours.
+// realloc keeps the contents: from every size to every other, with neighbouring
+// blocks.
 
 #include "case.h"
 
-// From 1 byte to 64 MiB: the powers of two, beside them, and between.
+// From 1 byte to 64 MiB: powers of two, adjacent sizes, and sizes between.
 static size_t grid(size_t *sizes)
 {
     size_t count = 0;
@@ -19,8 +20,8 @@ static size_t grid(size_t *sizes)
     return count;
 }
 
-// Marks in a block: all of a small one; of a large one its ends, and a few
-// bytes of each page, or of each ninth.
+// Marks in a block: all of a small one; of a large one its ends and a few bytes
+// of each page, or of every ninth.
 static size_t stride(size_t n)
 {
     return n <= MIB / 2 ? 4096 : 9 * 4096;
@@ -37,7 +38,7 @@ static void mark(char *p, size_t n, uint64_t seed)
     fill(p + n - 16, 16, seed);
 }
 
-// Whether the first `kept` bytes of such a block are as they were.
+// Whether the first `kept` bytes of such a block are unchanged.
 static bool marked(const char *p, size_t n, size_t kept, uint64_t seed)
 {
     if (n <= 16 * KIB)
@@ -54,7 +55,7 @@ static void every_size_to_every_other(void)
     for (size_t i = 0; i < count; i++) {
         for (size_t j = 0; j < count; j++) {
             size_t from = sizes[i], to = sizes[j];
-            // The largest ones only with each other, and with the small.
+            // The largest sizes only with each other and with the small ones.
             if (from + to > 16 * MIB && from > 1024 && to > 1024 && from + to < 64 * MIB)
                 continue;
             char *before = malloc(from), *p = malloc(from), *after = malloc(from);
@@ -84,7 +85,7 @@ static void every_size_to_every_other(void)
 
 static void step_by_step(void)
 {
-    // A few that grow and shrink in turn, as buffers do.
+    // Several blocks that grow and shrink in turn, like buffers.
     static char *blocks[8];
     static size_t sizes[8];
     for (int round = 0; round < 6; round++) {
@@ -107,7 +108,8 @@ static void step_by_step(void)
 
 static void aligned_blocks_too(void)
 {
-    // Of more than the usual alignment; that is not kept, the bytes are.
+    // With more than the usual alignment: the alignment is not kept, but the
+    // contents are.
     for (size_t align = 32; align <= 4 * MIB; align *= 2) {
         for (size_t from = 1; from <= 3 * MIB; from = from * 5 + 3) {
             for (size_t to = 1; to <= 3 * MIB; to = to * 7 + 5) {

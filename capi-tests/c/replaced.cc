@@ -1,4 +1,4 @@
-// A program with operators of its own: it keeps them.
+// A program with operators of its own, which stay in use.
 
 #include "case.h"
 
@@ -47,11 +47,11 @@ static void own_operators()
         delete[] numbers;
         delete one;
     }
-    // The array forms and those that do not throw call the plain one.
+    // The array and nothrow forms call the basic one.
     CHECK(made >= 1012 && made == gone, "%zu made, %zu gone", made, gone);
 }
 
-// The temporary memory of algorithms comes by another form than it goes by.
+// The temporary buffer of algorithms is allocated and freed by different forms.
 static void own_operators_in_algorithms()
 {
     std::vector<int> numbers;
@@ -62,7 +62,8 @@ static void own_operators_in_algorithms()
     CHECK(std::is_sorted(numbers.begin(), numbers.end()) && made > before, "%zu made", made);
 }
 
-// What they throw, those that do not throw catch; others let it through.
+// Exceptions from the program's operators are caught by the nothrow forms and
+// pass through the others.
 static void own_operators_throw()
 {
     size_t n = unknown(2 * GIB);
@@ -89,7 +90,7 @@ struct alignas(128) wide {
     char bytes[1000];
 };
 
-// The forms with an alignment are not theirs.
+// The program does not replace the aligned forms.
 static void others_are_as_ever()
 {
     size_t before = made;

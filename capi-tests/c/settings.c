@@ -1,4 +1,4 @@
-// What is set by STRATA_CONF.
+// The effects of STRATA_CONF.
 
 #include "exercise.h"
 
@@ -16,7 +16,7 @@ static int threads(void)
     return count;
 }
 
-// Runs on as ever.
+// The process works as usual.
 static void goes_on(void)
 {
     exercise();
@@ -24,7 +24,7 @@ static void goes_on(void)
         join(start(exercise_in_thread, NULL));
 }
 
-// Whether the byte behind the block can be written.
+// Whether writing the byte after the block faults.
 static bool faults(char *p, size_t at)
 {
     pid_t pid = fork();
@@ -66,9 +66,10 @@ static void guarded(void)
     goes_on();
 }
 
-// Written, freed, and after a while not in memory any more: at most `left`
-// bytes of it. The number of threads is never more than `most`; the greatest.
-static int given_back(int most)
+// Writes and frees blocks, and waits until most of them are no longer resident.
+// The number of threads must not exceed `most`; returns the largest number
+// seen.
+static int wait_for_purge(int most)
 {
     enum { COUNT = 1500 };
     static char *blocks[COUNT];
@@ -88,7 +89,7 @@ static int given_back(int most)
         if (resident() < before + 30 * MIB && i >= 20)
             return seen;
         usleep(50000);
-        // What has to be done by whoever calls.
+        // Without the helper, the caller has to purge.
         free(malloc(100 * KIB));
     }
     CHECK(false, "%zu resident, then %zu", before, resident());
@@ -97,23 +98,23 @@ static int given_back(int most)
 
 static void by_the_helper(void)
 {
-    CHECK(given_back(2) == 2, "there was no helper");
+    CHECK(wait_for_purge(2) == 2, "no helper thread");
 }
 
 static void without_helper(void)
 {
-    CHECK(given_back(1) == 1, "there was a helper");
+    CHECK(wait_for_purge(1) == 1, "unexpected helper thread");
 }
 
-// The process runs with the rights of another user than that who started it.
+// The process is setuid to another user.
 static void more_rights(void)
 {
     CHECK(getauxval(AT_SECURE) == 1, "not setuid");
     goes_on();
 }
 
-// Takes blocks of a size until there are no more; each leads to the one
-// before. The last; and how many.
+// Allocates blocks of a size until that fails; each links to the previous one.
+// Returns the last, and the number of blocks.
 static void **take_all(size_t size, size_t *count)
 {
     void **last = NULL;
@@ -131,7 +132,7 @@ static void **take_all(size_t size, size_t *count)
     }
 }
 
-// A limit of 64 MiB on what is committed.
+// A limit of 64 MiB on committed memory.
 static void refused(void)
 {
     static const size_t sizes[] = {16, 700, 5000, 40000, 300000, 3 * MIB};
@@ -146,7 +147,7 @@ static void refused(void)
             CHECK(posix_memalign(&block, 4096, 8 * MIB) == ENOMEM, "%zu", sizes[i]);
             errno = 0;
             CHECK(calloc(8, MIB) == NULL && errno == ENOMEM, "%d", errno);
-            // A block that cannot grow stays as it was.
+            // A block that cannot grow is unchanged.
             void *before = *last;
             errno = 0;
             CHECK(realloc(last, 8 * MIB) == NULL && errno == ENOMEM, "%d", errno);
@@ -166,7 +167,7 @@ static void refused(void)
     goes_on();
 }
 
-// Ends with blocks that are live.
+// Exits with live blocks.
 static void explained(void)
 {
     for (int i = 0; i < 8000; i++) {

@@ -1,8 +1,8 @@
-// Threads: how they end, how many come and go, what interrupts them.
+// Threads: exit, large numbers of them, interruptions.
 
 #include "case.h"
 
-// A short life: blocks of many sizes, the last one handed on.
+// A short-lived thread: blocks of many sizes, the last one is returned.
 static void *live(void *argument)
 {
     void *blocks[20];
@@ -59,7 +59,7 @@ static void detached_threads(void)
         sched_yield();
 }
 
-// Many at a time; each waits until the gate opens.
+// Many threads at a time; each waits until the gate opens.
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 
 static void *live_long(void *argument)
@@ -93,7 +93,7 @@ static void many_at_a_time(void)
     }
 }
 
-// The process ends while its threads allocate.
+// The process exits while its threads allocate.
 static void *without_end(void *argument)
 {
     uint64_t random = (uintptr_t)argument + 1;
@@ -130,8 +130,8 @@ static void exit_amid_threads(void)
     }
 }
 
-// Keys whose destructors allocate, free, and set the key again: in all the
-// rounds that there are.
+// Keys whose destructors allocate, free, and set the key again, in all rounds
+// of destructors.
 enum { KEYS = 8 };
 static pthread_key_t keys[KEYS];
 static int rounds_seen;
@@ -149,7 +149,8 @@ static void again(void *value)
     next[1] = round[1];
     free(round);
     __atomic_add_fetch(&rounds_seen, 1, __ATOMIC_RELAXED);
-    // The last round's value would be lost; here, not by the allocator.
+    // The last round's value would be leaked, by the test and not by the
+    // allocator.
     if (*next < PTHREAD_DESTRUCTOR_ITERATIONS)
         pthread_setspecific(key, next);
     else
@@ -230,7 +231,7 @@ static void cancelled_threads(void)
     }
 }
 
-// The allocator is no place to be cancelled in.
+// No function of the allocator is a cancellation point.
 static void *asked_to_end(void *argument)
 {
     volatile int *passed = argument;
@@ -265,7 +266,7 @@ static void never_cancelled_inside(void)
     }
 }
 
-// Signals: they interrupt, and do nothing of ours.
+// Signals: they interrupt; the handler does not allocate.
 static volatile sig_atomic_t interrupted;
 
 static void interrupt(int signal)
@@ -309,8 +310,8 @@ static void interrupted_threads(void)
     CHECK(interrupted > 10, "%d", (int)interrupted);
 }
 
-// Blocks handed from thread to thread, by every way there is to make and grow
-// one; each is as it was left.
+// Blocks passed from thread to thread, allocated and grown by every function;
+// the contents are unchanged.
 enum { PLACES = 4096 };
 static struct place {
     pthread_mutex_t lock;
@@ -364,8 +365,8 @@ static void blocks_that_travel(void)
     }
 }
 
-// The main thread ends first; the last one ends the process, and its handlers
-// allocate.
+// The main thread exits first; the last thread ends the process, and its exit
+// handlers allocate.
 static void at_the_end(void)
 {
     void *p = malloc(5000), *q = calloc(1, 2 * MIB);

@@ -1,4 +1,4 @@
-// A library with a variable of each thread, of SIZE bytes.
+// A library with a thread-local variable of SIZE bytes.
 
 static __thread char variable[SIZE];
 

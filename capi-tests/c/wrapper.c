@@ -1,5 +1,5 @@
-// A library that stands before the allocator, counts, and calls the next one:
-// as tools for debugging do.
+// A library in front of the allocator that counts calls and forwards them, as
+// debugging tools do.
 
 #include "case.h"
 
