@@ -6,25 +6,29 @@
 //!
 //! `cargo run --release -p benches` is the way in; see `src/main.rs`.
 
-pub mod bindings;
 pub mod cargo;
 pub mod counting;
 pub mod installed;
-pub mod load;
 pub mod measured;
-pub mod missing;
 pub mod order;
-pub mod preloaded;
-pub mod probes;
 pub mod process;
 pub mod procfs;
 pub mod progress;
-pub mod redis;
 pub mod scratch;
-pub mod server;
 pub mod stats;
 pub mod tables;
 pub mod workloads;
+
+pub mod missing;
+pub mod preloaded;
+pub mod probes;
+pub mod redis;
+
+pub mod bindings;
+
+pub mod server;
+
+pub mod load;
 
 /// Defines a server program: the global allocator and a `main` that serves.
 ///

@@ -6,9 +6,11 @@
 //! Strata to the best peer with its interval.
 
 mod programs;
-mod report;
 #[path = "../workloads/rows.rs"]
 mod rows;
+
+mod report;
+
 mod table;
 
 use std::io::IsTerminal;

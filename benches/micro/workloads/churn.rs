@@ -3,8 +3,8 @@
 use std::sync::{Barrier, Mutex};
 
 use super::block::Block;
+use super::outcome::{Outcome, passes, scaled};
 use super::team::team;
-use super::{Outcome, passes, scaled};
 
 struct Churn {
     slots: Vec<Block>,

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::hash::BuildHasherDefault;
 use std::hint::black_box;
 
-use super::{Outcome, passes, scaled};
+use super::outcome::{Outcome, passes, scaled};
 
 /// Strings formatted from parts, 64 of them kept.
 pub(crate) fn strings(scale: f64) -> Outcome {

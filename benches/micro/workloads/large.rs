@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use super::block::Block;
-use super::{Outcome, PASSES, passes, rss_kib, scaled};
+use super::outcome::{Outcome, PASSES, passes, rss_kib, scaled};
 
 /// 1 GiB of blocks of 64 to 128 bytes built, then freed in random order: the
 /// outcomes of the two halves. The warm-up is a sixteenth of the size.

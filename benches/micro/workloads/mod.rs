@@ -2,71 +2,23 @@
 //! module and differs from the others only in its global allocator.
 
 mod block;
+mod outcome;
+mod rows;
+
+mod team;
+
 mod churn;
 mod collections;
 mod large;
-mod rows;
 mod sharing;
 mod single;
-mod team;
 
 use std::process::ExitCode;
-use std::time::Instant;
 
 use benches::procfs;
 
+use outcome::Outcome;
 use rows::ROWS;
-
-/// Timed passes after the warm-up.
-const PASSES: usize = 3;
-
-/// What a workload measured.
-#[derive(Clone, Copy, Debug)]
-struct Outcome {
-    /// Nanoseconds per operation in the fastest timed pass.
-    best_ns: f64,
-    /// Nanoseconds per operation in the first timed pass.
-    first_ns: f64,
-    /// Operations in one pass.
-    ops: u64,
-    /// Resident memory after the last pass, with the row's blocks still live.
-    rss_kib: u64,
-}
-
-impl Outcome {
-    /// From the seconds that each pass took.
-    fn new(ops: u64, seconds: &[f64], rss_kib: u64) -> Outcome {
-        let per_op = |s: f64| s * 1e9 / ops as f64;
-        Outcome {
-            best_ns: per_op(seconds.iter().copied().fold(f64::INFINITY, f64::min)),
-            first_ns: per_op(seconds[0]),
-            ops,
-            rss_kib,
-        }
-    }
-}
-
-/// Resident memory now, in KiB.
-fn rss_kib() -> u64 {
-    procfs::resident_bytes(std::process::id()).unwrap_or(0) >> 10
-}
-
-/// `n` operations at scale 1.
-fn scaled(n: u64, scale: f64) -> u64 {
-    ((n as f64 * scale).round() as u64).max(1)
-}
-
-/// Runs `pass`, of `ops` operations, once to warm up and then timed.
-fn passes(ops: u64, mut pass: impl FnMut()) -> Outcome {
-    pass();
-    let mut seconds = [0.0; PASSES];
-    for s in &mut seconds {
-        let start = Instant::now();
-        pass();
-        *s = start.elapsed().as_secs_f64();
-    }
-    Outcome::new(ops, &seconds, rss_kib())
-}
 
 /// Runs one row, or says that there is none of this name.
 fn run(row: &str, scale: f64) -> Option<Outcome> {
@@ -154,12 +106,5 @@ mod tests {
         for (i, row) in ROWS.iter().enumerate() {
             assert!(ROWS[i + 1..].iter().all(|other| other.name != row.name));
         }
-    }
-
-    #[test]
-    fn an_outcome_takes_the_fastest_pass() {
-        let outcome = Outcome::new(1000, &[3e-6, 1e-6, 2e-6], 7);
-        assert!((outcome.best_ns - 1.0).abs() < 1e-9);
-        assert!((outcome.first_ns - 3.0).abs() < 1e-9);
     }
 }

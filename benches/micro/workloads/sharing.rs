@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Instant;
 
 use super::block::Block;
+use super::outcome::{Outcome, PASSES, rss_kib, scaled};
 use super::team::team;
-use super::{Outcome, PASSES, rss_kib, scaled};
 
 /// Waits for `ready`. It looks rarely, so that a ring's two ends do not run on
 /// each other's heels and measure nothing but the cache line between them, and

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use super::block::Block;
-use super::{Outcome, passes, scaled};
+use super::outcome::{Outcome, passes, scaled};
 
 /// A box of constant layout, made and dropped at once.
 pub(crate) fn pair(scale: f64) -> Outcome {

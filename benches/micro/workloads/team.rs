@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use super::{Outcome, PASSES, rss_kib};
+use super::outcome::{Outcome, PASSES, rss_kib};
 
 /// Runs `pass` on `threads` threads at once: a warm-up, then the timed passes.
 /// Each thread owns a state, which stays live until memory has been measured.

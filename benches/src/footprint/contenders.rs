@@ -13,8 +13,6 @@ use benches::{bindings, cargo};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::redis::{REDIS, Redis};
-
 /// What the probing programs are called, before the allocator's name.
 const PREFIX: &str = "footprint";
 
@@ -76,16 +74,12 @@ impl Contender {
         self.command(if starts { &self.starter } else { &self.prober })
     }
 
-    /// Whether the programs that a probe runs use what is preloaded.
-    pub(crate) fn check(&self, probe: &Probe, redis: Option<&Redis>) -> Result<()> {
-        let Some(library) = &self.library else {
-            return Ok(());
-        };
-        let mut command = match redis {
-            Some(redis) if *probe == REDIS => self.command(&redis.server),
-            _ => self.probe(probe),
-        };
-        bindings::check(command.arg("--version"), library)
+    /// Whether a program of it uses what is preloaded.
+    pub(crate) fn check(&self, mut program: Command) -> Result<()> {
+        match &self.library {
+            Some(library) => bindings::check(program.arg("--version"), library),
+            None => Ok(()),
+        }
     }
 }
 

@@ -6,9 +6,14 @@
 //! targets and those of the peers.
 
 mod contenders;
+mod settings;
+
 mod redis;
-mod report;
+
 mod running;
+
+mod report;
+
 mod table;
 
 use std::fs;
@@ -27,7 +32,8 @@ use clap::{Parser, ValueEnum};
 use contenders::{Contender, Interface};
 use redis::{REDIS, Redis};
 use report::{Part, Report, RowReport, Samples};
-use running::{Running, Settings};
+use running::Running;
+use settings::Settings;
 
 /// Seeds the orders of the allocators.
 const ORDER: u64 = 900;
@@ -117,7 +123,7 @@ fn measure(
     progress: &Progress,
 ) -> Vec<RowReport> {
     let samples = |probe: &Probe, contender: &Contender| {
-        let error = contender.check(probe, redis).err().map(|error| format!("{error:#}"));
+        let error = running::check(probe, contender, redis).err().map(|error| format!("{error:#}"));
         Samples { allocator: contender.name, kib: Vec::new(), error }
     };
     let mut table: Vec<Vec<Samples>> = probes

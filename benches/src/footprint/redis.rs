@@ -13,7 +13,7 @@ use benches::procfs;
 use benches::redis::{self, Client, PATIENCE};
 
 use crate::contenders::Contender;
-use crate::running::Settings;
+use crate::settings::Settings;
 
 /// How long the server has been listening when it is read first.
 const STARTED: Duration = Duration::from_millis(300);

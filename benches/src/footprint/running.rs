@@ -8,18 +8,8 @@ use benches::probes::{Probe, Told};
 use benches::process::Leashed;
 
 use crate::contenders::Contender;
-use crate::redis::{Redis, Serving};
-
-/// How probes are run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    /// Factor on their counts.
-    pub(crate) scale: f64,
-    /// How long they sleep.
-    pub(crate) idle: Duration,
-    /// How long they may be silent.
-    pub(crate) limit: Duration,
-}
+use crate::redis::{REDIS, Redis, Serving};
+use crate::settings::Settings;
 
 /// What runs, and sleeps if that is part of the probe.
 pub(crate) enum Running {
@@ -54,6 +44,14 @@ impl Running {
             Running::Probing(probing) => probing.end(),
             Running::Serving(serving) => serving.end(),
         }
+    }
+}
+
+/// Whether the programs that a probe runs use what is preloaded.
+pub(crate) fn check(probe: &Probe, contender: &Contender, redis: Option<&Redis>) -> Result<()> {
+    match redis {
+        Some(redis) if *probe == REDIS => contender.check(contender.command(&redis.server)),
+        _ => contender.check(contender.probe(probe)),
     }
 }
 

@@ -9,7 +9,7 @@ use plotters::element::{PathElement, Rectangle, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle, TextStyle, WHITE};
 
-use crate::orchestrator::OURS;
+use crate::orchestrator::cli::OURS;
 use crate::orchestrator::figures::{METRICS, Metric, Report, write};
 use crate::orchestrator::stats::Spread;
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+/// The allocator that the others are compared with.
+pub(crate) const OURS: &str = "strata";
 /// Every allocator that a server program exists for.
 pub(crate) const KNOWN: [&str; 8] =
     ["strata", "mimalloc", "mimalloc2", "jemalloc", "glibc", "snmalloc", "rpmalloc", "tcmalloc"];

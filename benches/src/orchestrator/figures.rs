@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::orchestrator::OURS;
-use crate::orchestrator::cli::Settings;
+use crate::orchestrator::cli::{OURS, Settings};
 use crate::orchestrator::stats::{Spread, paired_ratio};
 
 /// What one visit to one allocator gave.

@@ -1,13 +1,15 @@
 //! The main program: builds the servers, runs the rounds, writes the reports.
 
+mod cli;
+mod stats;
+
+mod figures;
+
 mod builds;
 mod chart;
-mod cli;
-mod figures;
 mod json;
 mod page;
 mod rounds;
-mod stats;
 mod table;
 
 use std::path::PathBuf;
@@ -20,11 +22,8 @@ use benches::procfs;
 use benches::progress::Progress;
 use clap::Parser;
 
-use cli::{Arguments, Command};
+use cli::{Arguments, Command, OURS};
 use figures::{Contender, Footprint, Report};
-
-/// The allocator that the others are compared with.
-pub(crate) const OURS: &str = "strata";
 
 /// Parses the command line and does what it says.
 pub(crate) fn main() -> Result<ExitCode> {

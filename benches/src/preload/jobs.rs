@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use benches::installed::find;
 use benches::measured::Measured;
 use benches::preloaded::Allocator;
@@ -14,6 +14,7 @@ use benches::process::Leashed;
 use benches::workloads::WORKLOADS;
 use fastrand::Rng;
 
+use crate::measuring::{finish, measuring};
 use crate::redis::Redis;
 
 /// One row of the report.
@@ -126,31 +127,6 @@ impl Job {
             Job::Redis(_) => measured.cpu_s,
         }
     }
-}
-
-/// The command that measures `program` under `allocator`, with nothing else in
-/// its environment; the program's arguments are to follow.
-pub(crate) fn measuring(runner: &Path, allocator: &Allocator, program: &Path) -> Command {
-    let mut command = Command::new(runner);
-    command
-        .env_clear()
-        .env("LC_ALL", "C")
-        .arg("measure")
-        .args(allocator.environment().iter().map(|(name, value)| format!("{name}={value}")))
-        .arg(program);
-    command
-}
-
-/// Waits for a command of [`measuring`] to end, and reads what it says.
-pub(crate) fn finish(run: &mut Leashed, limit: Duration) -> Result<Measured> {
-    let (status, lines) = run.run(limit)?;
-    if !status.success() {
-        let errors = run.errors();
-        let end = errors.len().saturating_sub(3);
-        bail!("{}", errors[end..].join("; "));
-    }
-    let line = lines.first().context("it said nothing")?;
-    serde_json::from_str(line).with_context(|| format!("unexpected output: {line}"))
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -5,9 +5,14 @@
 //! peers that Debian has, runs the workloads and some real programs, and prints
 //! times, memory, and the ratio of Strata to the best peer with its interval.
 
-mod jobs;
+mod measuring;
+
 mod redis;
+
+mod jobs;
+
 mod report;
+
 mod table;
 
 use std::fs;

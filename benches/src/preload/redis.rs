@@ -9,7 +9,7 @@ use benches::measured::Measured;
 use benches::preloaded::{Allocator, BACKGROUND};
 use benches::redis::{self, Client, PATIENCE};
 
-use crate::jobs::{finish, measuring};
+use crate::measuring::{finish, measuring};
 
 /// The programs, and how much to ask.
 pub(crate) struct Redis {

@@ -5,8 +5,8 @@ use std::thread;
 
 use fastrand::Rng;
 
-use super::Run;
 use super::block::{Block, Places};
+use super::run::Run;
 
 /// Threads that park.
 const PARKING: usize = 4;

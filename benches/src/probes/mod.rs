@@ -5,23 +5,22 @@
 //! needs, it maps or has on its stacks, and reading allocates nothing.
 
 mod block;
+mod run;
+
 mod idle;
 mod ring;
 mod stream;
 mod threads;
 
-use std::fs::File;
 use std::hint::black_box;
-use std::io::Write;
-use std::mem::ManuallyDrop;
-use std::os::fd::FromRawFd;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
 use block::Block;
+use run::Run;
 
-use crate::procfs;
+pub use run::Told;
 
 /// How long the program that only starts waits before it reads.
 const STARTED: Duration = Duration::from_millis(300);
@@ -117,88 +116,31 @@ pub fn find(name: &str) -> Option<&'static Probe> {
     PROBES.iter().find(|probe| probe.name == name)
 }
 
-/// What a probe tells, a line each.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Told<'a> {
-    /// A reading of this name, in KiB.
-    Reading(&'a str, u64),
-    /// From now on it sleeps; the last reading will follow.
-    Idle,
+/// Runs the probe of this name, if there is one.
+fn run_probe(run: &Run<'_>, probe: &str) -> Option<()> {
+    match probe {
+        "start" => start(run),
+        "threads" => threads::alive(run),
+        "threads-ended" => threads::ended(run),
+        "untouched" => untouched(run),
+        "parked" => idle::parked(run),
+        "holes" => idle::holes(run),
+        "handover" => stream::handover(run),
+        _ => return None,
+    }
+    Some(())
 }
 
-impl<'a> Told<'a> {
-    /// From a line: `NAME KIB` or `idle`.
-    pub fn parse(line: &'a str) -> Option<Told<'a>> {
-        match line.split_once(' ') {
-            Some((name, kib)) => Some(Told::Reading(name, kib.parse().ok()?)),
-            None => (line == "idle").then_some(Told::Idle),
-        }
-    }
-
-    /// Writes the line without allocating, as `println` would.
-    fn print(self) {
-        // SAFETY: standard output is open; it is not closed here.
-        let mut out = ManuallyDrop::new(unsafe { File::from_raw_fd(1) });
-        let written = match self {
-            Told::Reading(name, kib) => writeln!(out, "{name} {kib}"),
-            Told::Idle => out.write_all(b"idle\n"),
-        };
-        written.expect("somebody reads this");
-    }
+fn start(run: &Run<'_>) {
+    let block = black_box(Box::new(1_u64));
+    thread::sleep(STARTED);
+    run.read("started", 0);
+    drop(black_box(block));
 }
 
-/// One run of a probe.
-struct Run<'a> {
-    /// Factor on its counts.
-    scale: f64,
-    /// How long it sleeps.
-    idle: Duration,
-    tell: &'a dyn Fn(Told<'static>),
-}
-
-impl Run<'_> {
-    /// `n` at scale 1, and at least 1.
-    fn scaled(&self, n: usize) -> usize {
-        ((n as f64 * self.scale).round() as usize).max(1)
-    }
-
-    /// Reads what is resident, less the probe's own bytes.
-    fn read(&self, name: &'static str, own: u64) {
-        let resident = procfs::own_resident_bytes().expect("the kernel says what is resident");
-        (self.tell)(Told::Reading(name, resident.saturating_sub(own) >> 10));
-    }
-
-    fn sleep(&self) {
-        (self.tell)(Told::Idle);
-        thread::sleep(self.idle);
-    }
-
-    /// Runs it, or says that there is none of this name.
-    fn go(&self, probe: &str) -> Option<()> {
-        match probe {
-            "start" => self.start(),
-            "threads" => threads::alive(self),
-            "threads-ended" => threads::ended(self),
-            "untouched" => self.untouched(),
-            "parked" => idle::parked(self),
-            "holes" => idle::holes(self),
-            "handover" => stream::handover(self),
-            _ => return None,
-        }
-        Some(())
-    }
-
-    fn start(&self) {
-        let block = black_box(Box::new(1_u64));
-        thread::sleep(STARTED);
-        self.read("started", 0);
-        drop(black_box(block));
-    }
-
-    fn untouched(&self) {
-        (0..self.scaled(UNTOUCHED)).for_each(|_| Block::untouched(UNTOUCHED_SIZE));
-        self.read("live", 0);
-    }
+fn untouched(run: &Run<'_>) {
+    (0..run.scaled(UNTOUCHED)).for_each(|_| Block::untouched(UNTOUCHED_SIZE));
+    run.read("live", 0);
 }
 
 /// The whole of a probing program: `footprint-X PROBE SCALE IDLE_SECONDS`.
@@ -208,7 +150,7 @@ pub fn main(allocator: &str) -> ExitCode {
     let done = match &args[..] {
         [probe, scale, idle] => number(scale).zip(number(idle)).and_then(|(scale, idle)| {
             let idle = Duration::from_secs_f64(idle);
-            Run { scale, idle, tell: &Told::print }.go(probe)
+            run_probe(&Run { scale, idle, tell: &Told::print }, probe)
         }),
         _ => None,
     };
@@ -231,7 +173,7 @@ mod tests {
             let told = RefCell::new(Vec::new());
             let tell = |line| told.borrow_mut().push(line);
             let run = Run { scale: 0.002, idle: Duration::from_millis(10), tell: &tell };
-            run.go(probe.name).unwrap_or_else(|| panic!("{} is missing", probe.name));
+            run_probe(&run, probe.name).unwrap_or_else(|| panic!("{} is missing", probe.name));
             let mut wanted: Vec<_> = probe.readings.iter().map(|name| Some(*name)).collect();
             if probe.idles {
                 wanted.insert(wanted.len() - 1, None);
@@ -250,7 +192,7 @@ mod tests {
             assert_eq!(names, wanted, "{}", probe.name);
         }
         let run = Run { scale: 1.0, idle: STARTED, tell: &|_| () };
-        assert!(run.go("nothing").is_none());
+        assert!(run_probe(&run, "nothing").is_none());
     }
 
     #[test]
@@ -263,14 +205,5 @@ mod tests {
             assert!(!share || probe.readings.len() > 1, "{}: a share of what?", probe.name);
         }
         assert_eq!(find("nothing"), None);
-    }
-
-    #[test]
-    fn lines_are_parsed() {
-        assert_eq!(Told::parse("peak 42"), Some(Told::Reading("peak", 42)));
-        assert_eq!(Told::parse("idle"), Some(Told::Idle));
-        assert_eq!(Told::parse("peak"), None);
-        assert_eq!(Told::parse("peak x"), None);
-        assert_eq!(Told::parse(""), None);
     }
 }

@@ -5,9 +5,9 @@ use std::thread;
 
 use fastrand::Rng;
 
-use super::Run;
 use super::block::Block;
 use super::ring::Ring;
+use super::run::Run;
 
 /// From the first to the last.
 const BLOCKS: usize = 20_000_000;

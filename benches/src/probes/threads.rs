@@ -6,8 +6,8 @@ use std::thread::{self, Builder};
 
 use fastrand::Rng;
 
-use super::Run;
 use super::block::Block;
+use super::run::Run;
 
 /// At a time.
 const THREADS: usize = 500;

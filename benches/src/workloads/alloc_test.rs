@@ -5,7 +5,7 @@
 use fastrand::Rng;
 
 use super::block::Block;
-use super::{fold, product, scaled, share, team};
+use super::parts::{fold, product, scaled, share, team};
 
 /// Places of all threads together.
 const SLOTS: usize = 1 << 18;

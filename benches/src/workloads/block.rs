@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::mem;
 use std::ptr::NonNull;
 
-use super::fold;
+use super::parts::fold;
 
 const PAGE: usize = 4096;
 const WORD: usize = size_of::<u64>();

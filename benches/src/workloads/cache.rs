@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 
 use super::block::Block;
-use super::{fold, scaled, team};
+use super::parts::{fold, scaled, team};
 
 const SIZE: usize = 8;
 /// Blocks that a thread makes one after another.

@@ -2,7 +2,7 @@
 //! in order and in reverse by turns; for small and large runs and sizes.
 
 use super::block::Block;
-use super::{fold, scaled, team};
+use super::parts::{fold, scaled, team};
 
 const SIZES: [usize; 8] = [8, 16, 32, 64, 128, 256, 512, 1_024];
 const RUNS: [u64; 5] = [1, 25, 100, 400, 1_600];

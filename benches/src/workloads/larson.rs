@@ -8,7 +8,7 @@ use std::thread;
 use fastrand::Rng;
 
 use super::block::Block;
-use super::{fold, scaled, share};
+use super::parts::{fold, scaled, share};
 
 const SLOTS: usize = 5_000;
 /// Threads that have an array one after another.

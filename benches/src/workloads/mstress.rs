@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use fastrand::Rng;
 
 use super::block::Block;
-use super::{scaled, share, team};
+use super::parts::{scaled, share, team};
 
 /// Places for objects on the way between threads.
 const TABLE: usize = 1_000;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use fastrand::Rng;
 
 use super::block::Block;
-use super::{scaled, share, team};
+use super::parts::{scaled, share, team};
 
 const SMALLEST: usize = 16;
 const LARGEST: usize = 8_000;

@@ -5,7 +5,7 @@
 use fastrand::Rng;
 
 use super::block::Block;
-use super::{fold, product, scaled, share, team};
+use super::parts::{fold, product, scaled, share, team};
 
 const LARGEST: usize = 1_000;
 /// Blocks that are live at most.

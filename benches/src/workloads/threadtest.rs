@@ -1,7 +1,7 @@
 //! Each thread makes many blocks of one size, then frees them all, and again.
 
 use super::block::Block;
-use super::{fold, scaled, team};
+use super::parts::{fold, scaled, team};
 
 const SIZE: usize = 64;
 /// Blocks of a thread at a time.

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use fastrand::Rng;
 
 use super::block::Block;
-use super::{scaled, share};
+use super::parts::{scaled, share};
 
 /// Blocks in a batch.
 const BATCH: usize = 256;
