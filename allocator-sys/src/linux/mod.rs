@@ -1,15 +1,6 @@
 //! Linux on x86-64 and AArch64, under glibc or musl.
 
-#[cfg(target_arch = "aarch64")]
-mod aarch64;
-#[cfg(target_arch = "x86_64")]
-mod x86_64;
-
-#[cfg(target_arch = "aarch64")]
-use aarch64 as arch;
-#[cfg(target_arch = "x86_64")]
-use x86_64 as arch;
-
+mod arch;
 mod errno;
 
 mod cpu;

@@ -4,7 +4,7 @@ use core::arch::asm;
 
 /// The thread pointer: the base address of the calling thread's local storage.
 #[inline]
-pub(super) fn thread_pointer() -> usize {
+pub(crate) fn thread_pointer() -> usize {
     let pointer: usize;
     // SAFETY: reads the thread pointer register; no other effect.
     unsafe {
@@ -17,7 +17,7 @@ pub(super) fn thread_pointer() -> usize {
 /// The address of glibc's `__rseq_offset` (2.35 and later), or null. The
 /// reference is weak, so that the program also starts without the symbol.
 #[inline]
-pub(super) fn rseq_offset_ptr() -> *const isize {
+pub(crate) fn rseq_offset_ptr() -> *const isize {
     let place: *const isize;
     // SAFETY: reads one entry of the global offset table, which is constant
     // after program start.
@@ -36,7 +36,7 @@ pub(super) fn rseq_offset_ptr() -> *const isize {
 ///
 /// The word lies within the calling thread's static thread-local storage.
 #[inline]
-pub(super) unsafe fn thread_word(offset: isize) -> i32 {
+pub(crate) unsafe fn thread_word(offset: isize) -> i32 {
     let place = thread_pointer().wrapping_add_signed(offset) as *const i32;
     // SAFETY: the caller guarantees that the address is valid. Volatile,
     // because the kernel writes the word.
@@ -45,7 +45,7 @@ pub(super) unsafe fn thread_word(offset: isize) -> i32 {
 
 /// See [`crate::prefetch`].
 #[inline(always)]
-pub(super) fn prefetch(place: *const u8) {
+pub(crate) fn prefetch(place: *const u8) {
     // SAFETY: a hint, which cannot fault whatever the address.
     unsafe {
         asm!("prfm pldl1keep, [{}]", in(reg) place, options(readonly, nostack, preserves_flags));

@@ -4,7 +4,7 @@ use core::arch::asm;
 
 /// The thread pointer: the address of the calling thread's control block.
 #[inline]
-pub(super) fn thread_pointer() -> usize {
+pub(crate) fn thread_pointer() -> usize {
     let pointer: usize;
     // SAFETY: the ABI of both C libraries stores the block's own address in its
     // first word, at `fs:0`; the read has no other effect.
@@ -18,7 +18,7 @@ pub(super) fn thread_pointer() -> usize {
 /// The address of glibc's `__rseq_offset` (2.35 and later), or null. The
 /// reference is weak, so that the program also starts without the symbol.
 #[inline]
-pub(super) fn rseq_offset_ptr() -> *const isize {
+pub(crate) fn rseq_offset_ptr() -> *const isize {
     let place: *const isize;
     // SAFETY: reads one entry of the global offset table, which is constant
     // after program start.
@@ -36,7 +36,7 @@ pub(super) fn rseq_offset_ptr() -> *const isize {
 ///
 /// The word lies within the calling thread's static thread-local storage.
 #[inline]
-pub(super) unsafe fn thread_word(offset: isize) -> i32 {
+pub(crate) unsafe fn thread_word(offset: isize) -> i32 {
     let word: i32;
     // SAFETY: the caller guarantees that the address is valid; the read has no
     // other effect. Not `pure`, because the kernel writes the word.
@@ -49,7 +49,7 @@ pub(super) unsafe fn thread_word(offset: isize) -> i32 {
 
 /// See [`crate::prefetch`].
 #[inline(always)]
-pub(super) fn prefetch(place: *const u8) {
+pub(crate) fn prefetch(place: *const u8) {
     // SAFETY: a hint, which cannot fault whatever the address.
     unsafe {
         asm!("prefetcht0 [{}]", in(reg) place, options(readonly, nostack, preserves_flags));

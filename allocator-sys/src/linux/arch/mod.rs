@@ -1,0 +1,11 @@
+//! Instructions specific to the processor.
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+#[cfg(target_arch = "aarch64")]
+pub(crate) use aarch64::{prefetch, rseq_offset_ptr, thread_pointer, thread_word};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::{prefetch, rseq_offset_ptr, thread_pointer, thread_word};
