@@ -1,6 +1,6 @@
-//! The allocator's main paths under criterion, for finding regressions while
-//! working on them: `cargo bench -p benches`, or `cargo bench -p benches
-//! --bench paths -- churn` for one of them.
+//! The allocator's main paths under criterion, to detect regressions during
+//! development: `cargo bench -p benches`, or `cargo bench -p benches --bench
+//! paths -- churn` for one of them.
 
 use std::hint::black_box;
 
@@ -13,7 +13,7 @@ fn pair(c: &mut Criterion) {
     c.bench_function("pair", |b| b.iter(|| black_box(Box::new([0u64; 4]))));
 }
 
-/// Boxes made and then dropped, from the youngest or from the oldest on.
+/// Boxes allocated and then dropped, youngest or oldest first.
 fn orders(c: &mut Criterion) {
     for (name, live) in [("lifo", 1000), ("fifo", 1000), ("fifo", 20_000)] {
         let mut group = c.benchmark_group(name);
@@ -34,7 +34,7 @@ fn orders(c: &mut Criterion) {
     }
 }
 
-/// A random one of the live blocks replaced, 16 to 256 bytes.
+/// Replaces a random live block of 16 to 256 bytes.
 fn churn(c: &mut Criterion) {
     let mut group = c.benchmark_group("churn");
     for live in [1_000, 100_000] {
@@ -48,7 +48,7 @@ fn churn(c: &mut Criterion) {
     group.finish();
 }
 
-/// A vector grown from empty by doubling, with every byte written.
+/// A vector that grows from empty by doubling, with every byte written.
 fn realloc(c: &mut Criterion) {
     let mut group = c.benchmark_group("realloc");
     for size in [1usize << 10, 64 << 10, 1 << 20] {

@@ -1,5 +1,5 @@
-//! What huge pages are worth: many small blocks, linked in random order, are
-//! followed, after the program has rested for a while.
+//! The benefit of huge pages: follows many small blocks, linked in random
+//! order, after the program has been idle for a while.
 //!
 //! ```sh
 //! STRATA_CONF=thp:never cargo run --release -p benches --example chase
@@ -15,22 +15,22 @@ use allocator_core::Strata;
 static GLOBAL: Strata = Strata::new();
 
 const BLOCKS: usize = 2_000_000;
-/// How often the whole chain is followed.
+/// Number of passes over the whole chain.
 const ROUNDS: usize = 3;
-/// Late is within this.
+/// The purge delay is shorter than this.
 const REST: Duration = Duration::from_secs(3);
 
-/// The line of the kernel's sums, in MiB.
+/// A field of smaps_rollup, in MiB.
 fn mib(name: &str) -> u64 {
-    let sums = std::fs::read_to_string("/proc/self/smaps_rollup").expect("the kernel tells");
-    let line = sums.lines().find_map(|line| line.strip_prefix(name)).expect("it has the line");
+    let sums = std::fs::read_to_string("/proc/self/smaps_rollup").expect("reading from the kernel");
+    let line = sums.lines().find_map(|line| line.strip_prefix(name)).expect("the line exists");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") >> 10
 }
 
 fn main() {
     let mut random = fastrand::Rng::with_seed(1);
     let start = Instant::now();
-    // The first word of a block says which is the next.
+    // The first word of a block is the address of the next.
     let mut blocks: Vec<Box<[usize]>> =
         (0..BLOCKS).map(|_| vec![0; random.usize(4..54)].into_boxed_slice()).collect();
     let made = start.elapsed();
@@ -49,7 +49,7 @@ fn main() {
     black_box(at);
     let link = start.elapsed().as_nanos() / (ROUNDS * BLOCKS) as u128;
     println!(
-        "{link} ns a link, {:.2} s to make, RSS {} MiB, of that huge {} MiB",
+        "{link} ns per link, {:.2} s to build, RSS {} MiB, of which huge {} MiB",
         made.as_secs_f64(),
         mib("Rss:"),
         mib("AnonHugePages:")

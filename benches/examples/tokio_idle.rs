@@ -1,4 +1,4 @@
-//! A tokio runtime whose threads keep nothing while they are parked.
+//! A tokio runtime whose threads flush their caches when they park.
 //!
 //! ```sh
 //! cargo run --release -p benches --example tokio_idle
@@ -11,7 +11,7 @@ use allocator_core::Strata;
 #[global_allocator]
 static GLOBAL: Strata = Strata::new();
 
-/// Work that leaves free blocks in the magazines of whoever does it.
+/// Work that leaves free blocks in the magazines of its thread.
 async fn work(seed: u64) -> usize {
     let mut random = fastrand::Rng::with_seed(seed);
     let words: Vec<String> = (0..2_000).map(|_| "x".repeat(random.usize(1..500))).collect();
@@ -29,7 +29,7 @@ fn kept(idle: bool) -> usize {
     runtime.block_on(async {
         let tasks: Vec<_> = (0..64).map(|seed| tokio::spawn(work(seed))).collect();
         for task in tasks {
-            task.await.expect("it ends well");
+            task.await.expect("the program exits successfully");
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
         Strata::stats().cached_bytes()
@@ -37,6 +37,6 @@ fn kept(idle: bool) -> usize {
 }
 
 fn main() {
-    println!("parked threads keep {} KiB", kept(false) >> 10);
+    println!("parked threads hold {} KiB", kept(false) >> 10);
     println!("with on_thread_park, {} KiB", kept(true) >> 10);
 }

@@ -1,4 +1,4 @@
-//! Checks that a program's `malloc` is the one that was preloaded.
+//! Checks that a program's `malloc` comes from the preloaded library.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// What must all come from the same library, where it is used.
+/// Functions that must come from the same library if they are used.
 const FAMILY: [&str; 8] = [
     "malloc",
     "free",
@@ -18,9 +18,9 @@ const FAMILY: [&str; 8] = [
     "malloc_usable_size",
 ];
 
-/// Runs `command` with all its symbols bound at its start, and looks where the
-/// dynamic linker found `malloc` and its family, for the program and for every
-/// library that it comes with. How the command ends does not matter.
+/// Runs `command` with all symbols bound at start, and checks where the dynamic
+/// linker found the `malloc` family, for the program and all of its libraries.
+/// The exit status of the command is ignored.
 pub fn check(command: &mut Command, library: &Path) -> Result<()> {
     let program = command.get_program().to_owned();
     let output = command
@@ -32,7 +32,7 @@ pub fn check(command: &mut Command, library: &Path) -> Result<()> {
     judge(&text, &real(library))
 }
 
-/// The same path for all names of a file.
+/// Resolves all names of a file to the same path.
 fn real(path: &Path) -> String {
     path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
@@ -44,19 +44,19 @@ fn judge(text: &str, library: &str) -> Result<()> {
             continue;
         }
         if real(Path::new(to)) != library {
-            bail!("its {symbol} is that of {to}");
+            bail!("{symbol} is bound to {to}");
         }
         bound.insert(symbol);
     }
     if !(bound.contains("malloc") && bound.contains("free")) {
-        bail!("nothing of it calls malloc and free");
+        bail!("it calls neither malloc nor free");
     }
     Ok(())
 }
 
-/// The symbol, and the file that it was found in, of a line such as
-/// `7: binding file A [0] to B [0]: normal symbol 'malloc' [VERSION]`, in which
-/// the opening quote is a backtick.
+/// The symbol and the file that it was found in, from a line such as `7:
+/// binding file A [0] to B [0]: normal symbol 'malloc' [VERSION]`, where the
+/// opening quote is a backtick.
 fn binding(line: &str) -> Option<(&str, &str)> {
     let (_, line) = line.split_once("binding file ")?;
     let (_, line) = line.split_once("] to ")?;
@@ -84,11 +84,11 @@ mod tests {
         let both = format!("{LINE}\n{free}\n");
         judge(&both, "/lib/y.so").unwrap();
         let error = judge(&both, "/lib/z.so").unwrap_err().to_string();
-        assert_eq!(error, "its malloc is that of /lib/y.so");
+        assert_eq!(error, "malloc is bound to /lib/y.so");
         let split = format!("{LINE}\n{}", free.replace("y.so", "z.so"));
         assert_eq!(
             judge(&split, "/lib/y.so").unwrap_err().to_string(),
-            "its free is that of /lib/z.so"
+            "free is bound to /lib/z.so"
         );
         assert!(judge(LINE, "/lib/y.so").is_err(), "no free");
     }

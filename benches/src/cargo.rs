@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Builds these programs with these features in the target directory of the
-/// running program: their names and paths.
+/// Builds programs with features, in the target directory of the running
+/// program. Returns their names and paths.
 pub fn build(bins: &[String], features: &[&str], profile: &str) -> Result<Vec<(String, PathBuf)>> {
     let mut arguments = vec!["--package", "benches", "--profile", profile];
     let features = features.join(",");
@@ -18,16 +18,17 @@ pub fn build(bins: &[String], features: &[&str], profile: &str) -> Result<Vec<(S
     Ok(messages(&arguments)?.lines().filter_map(executable).collect())
 }
 
-/// Every allocator that there is a program for, on its feature where it is a
-/// peer.
+/// Every allocator that has a program. A peer's program requires the feature of
+/// that name.
 pub const ALLOCATORS: [&str; 8] =
     ["strata", "mimalloc", "mimalloc2", "jemalloc", "glibc", "snmalloc", "rpmalloc", "tcmalloc"];
 
-/// Builds the program `PREFIX-NAME` of each of these allocators: its path, or
-/// why it has none.
+/// Builds the program `PREFIX-NAME` of each of these allocators. Returns its
+/// path, or the reason why it was not built.
 ///
-/// One call of cargo builds most; should it fail, each is built by itself.
-/// `mimalloc2` always is, being the same crate as `mimalloc`.
+/// One call of cargo builds most; if it fails, each is built separately.
+/// `mimalloc2` is always built separately, as it is the same crate as
+/// `mimalloc`.
 pub fn each(prefix: &str, allocators: &[&str], profile: &str) -> Vec<Result<PathBuf>> {
     let most: Vec<&str> = allocators.iter().copied().filter(|name| *name != "mimalloc2").collect();
     let together = |names: &[&str]| {
@@ -50,14 +51,14 @@ pub fn each(prefix: &str, allocators: &[&str], profile: &str) -> Vec<Result<Path
     allocators.iter().map(|name| find(name)).collect()
 }
 
-/// Builds this package's library for C, the file of this name, in release.
+/// Builds the C library in release mode and returns the file of this name.
 pub fn library(package: &str, file: &str) -> Result<PathBuf> {
     let text = messages(&["--package", package, "--release"])?;
     let built = text.lines().find_map(|line| shared(line, file));
     built.with_context(|| format!("cargo built no {file}"))
 }
 
-/// What `cargo build` with these arguments says on its standard output.
+/// The standard output of `cargo build` with these arguments.
 fn messages(arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
@@ -75,7 +76,7 @@ fn messages(arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The path of the file of this name, if a line of cargo's JSON tells of it.
+/// The path of the file of this name, if a line of cargo's JSON contains it.
 fn shared(line: &str, file: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
     let made = message.get("filenames")?.as_array()?;
@@ -83,7 +84,7 @@ fn shared(line: &str, file: &str) -> Option<PathBuf> {
     paths.find(|path| path.file_name() == Some(OsStr::new(file)))
 }
 
-/// The name and the path of the program that a line of cargo's JSON tells of.
+/// The name and path of the program in a line of cargo's JSON.
 fn executable(line: &str) -> Option<(String, PathBuf)> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
     let path = message.get("executable")?.as_str()?;
@@ -91,7 +92,7 @@ fn executable(line: &str) -> Option<(String, PathBuf)> {
     Some((name.to_owned(), PathBuf::from(path)))
 }
 
-/// The target directory that the running program lies in.
+/// The target directory that contains the running program.
 fn target_dir() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
     Some(program.parent()?.parent()?.to_path_buf())

@@ -1,8 +1,8 @@
-//! A global allocator that counts: how many blocks are allocated, and how many
-//! of them another thread frees.
+//! A global allocator that counts allocations, and how many blocks are freed by
+//! another thread.
 //!
-//! Each block carries a header in front of it with the mark of the thread that
-//! allocated it. Only `server-count` runs on it; no timing is taken there.
+//! Each block has a header with the id of the thread that allocated it. Only
+//! `server-count` uses it; it is not used for timing.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -15,21 +15,21 @@ static REMOTE_FREES: AtomicU64 = AtomicU64::new(0);
 static NEXT_THREAD: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
-    /// This thread's mark; 0 until it is first needed. Const and without a
+    /// This thread's id; 0 until first needed. Const-initialized and without a
     /// destructor, so that reading it never allocates.
     static THREAD: Cell<u64> = const { Cell::new(0) };
 }
 
-/// What has been counted since the program started.
+/// Counts since program start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Blocks allocated.
     pub allocations: u64,
-    /// Blocks grown or shrunk; not among the allocations.
+    /// Blocks resized; not included in the allocations.
     pub reallocations: u64,
     /// Blocks freed.
     pub frees: u64,
-    /// Blocks freed by another thread than the one that allocated them.
+    /// Blocks freed by a thread that did not allocate them.
     pub remote_frees: u64,
 }
 
@@ -43,7 +43,7 @@ pub fn counts() -> Counts {
     }
 }
 
-/// The system allocator with a count of what passes through it.
+/// The system allocator with counters.
 pub struct Counting;
 
 fn thread() -> u64 {
@@ -55,19 +55,19 @@ fn thread() -> u64 {
     })
 }
 
-/// How far the block lies behind the start of what the system gave: a multiple
-/// of the alignment with room for the mark.
+/// Offset of the block from the start of the system's block: a multiple of the
+/// alignment, with room for the thread id.
 fn header(layout: Layout) -> usize {
     layout.align().max(16)
 }
 
-/// `layout` with the header in front, or `None` where that overflows.
+/// `layout` with the header in front, or `None` on overflow.
 fn whole(layout: Layout, size: usize) -> Option<Layout> {
     let size = size.checked_add(header(layout))?;
     Layout::from_size_align(size, header(layout)).ok()
 }
 
-/// Writes the mark at `base` and returns the block behind it.
+/// Writes the thread id at `base` and returns the block after the header.
 ///
 /// # Safety
 ///
@@ -85,15 +85,15 @@ unsafe fn finish(base: *mut u8, layout: Layout) -> *mut u8 {
 }
 
 // SAFETY: every block comes from `System` with a layout that has `layout`'s
-// alignment and room for the header and the block, and goes back to it with the
-// same layout; the header's size is a multiple of the alignment.
+// alignment and room for the header and the block, and is returned to it with
+// the same layout; the header's size is a multiple of the alignment.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(whole) = whole(layout, layout.size()) else {
             return std::ptr::null_mut();
         };
         ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: `whole` is not of size zero and leaves room for the header.
+        // SAFETY: `whole` is not of size zero and has room for the header.
         unsafe { finish(System.alloc(whole), layout) }
     }
 
@@ -102,14 +102,14 @@ unsafe impl GlobalAlloc for Counting {
             return std::ptr::null_mut();
         };
         ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: as in `alloc`; the bytes behind the header stay zero.
+        // SAFETY: as in `alloc`; the bytes after the header stay zero.
         unsafe { finish(System.alloc_zeroed(whole), layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         FREES.fetch_add(1, Relaxed);
         // SAFETY: the block came from this allocator with this layout, so the
-        // header lies in front of it, and `whole` succeeded for it before.
+        // header is in front of it, and `whole` succeeded for it before.
         unsafe {
             let base = block.sub(header(layout));
             if base.cast::<u64>().read() != thread() {
@@ -126,8 +126,8 @@ unsafe impl GlobalAlloc for Counting {
         };
         REALLOCATIONS.fetch_add(1, Relaxed);
         // SAFETY: the block came from this allocator with this layout; `new`
-        // has the same alignment and is not of size zero. The header moves
-        // along, so that the block keeps its first thread's mark.
+        // has the same alignment and is not of size zero. The header moves with
+        // the block, which keeps its first thread's id.
         unsafe {
             let base = System.realloc(block.sub(header(layout)), old, new.size());
             if base.is_null() { base } else { base.add(header(layout)) }
@@ -139,13 +139,14 @@ unsafe impl GlobalAlloc for Counting {
 mod tests {
     use super::*;
 
-    /// The counters are the process's; no other test of this crate uses them.
+    /// The counters belong to the process; no other test of this crate uses
+    /// them.
     #[test]
     fn remote_frees_are_told_from_local_ones() {
         let layout = Layout::from_size_align(100, 64).unwrap();
         let before = counts();
         // SAFETY: the layout is not of size zero; each block is freed once with
-        // the layout it has then.
+        // its current layout.
         unsafe {
             let local = Counting.alloc(layout);
             assert_eq!(local.addr() % 64, 0);

@@ -1,4 +1,4 @@
-//! What Debian's packages have installed.
+//! Programs and libraries installed from Debian packages.
 
 use std::env;
 use std::path::PathBuf;
@@ -6,19 +6,19 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-/// The path of a program that must be installed.
+/// The path of a required program.
 pub fn find(program: &str, package: &str) -> Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|dir| dir.join(program)).find(|path| path.is_file());
-    found.with_context(|| format!("no {program}; {}", install(package)))
+    found.with_context(|| format!("{program} is not installed; {}", install(package)))
 }
 
-/// How to get a package.
+/// The command that installs a package.
 pub fn install(package: &str) -> String {
     format!("install it: apt-get install --no-install-recommends {package}")
 }
 
-/// A package's version, if the package is there.
+/// The version of a package, if it is installed.
 pub fn version(package: &str) -> Option<String> {
     let query = Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]).output();
     let said = query.ok().filter(|output| output.status.success())?.stdout;

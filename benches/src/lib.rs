@@ -1,10 +1,9 @@
-//! What the benchmark programs share: the HTTP server that every allocator
-//! serves, the load that drives it, and the counting allocator that says how
-//! much and how remotely that server allocates; the workloads in C's terms that
-//! run under a preloaded allocator; the probes of what stays resident; building,
-//! running and measuring programs, and what makes the figures comparable.
+//! Shared by the benchmark programs: the HTTP server that every allocator
+//! serves, the load generator, and the counting allocator; the C workloads that
+//! run with a preloaded allocator; the probes of resident memory; building,
+//! running and measuring programs, and statistics.
 //!
-//! `cargo run --release -p benches` is the way in; see `src/main.rs`.
+//! Start with `cargo run --release -p benches`; see `src/main.rs`.
 
 pub mod cargo;
 pub mod counting;
@@ -32,8 +31,8 @@ pub mod load;
 
 /// Defines a server program: the global allocator and a `main` that serves.
 ///
-/// The last argument is an expression of type `String`, the allocator's version
-/// as the running program knows it.
+/// The last argument is an expression of type `String`: the allocator's version
+/// as known to the running program.
 #[macro_export]
 macro_rules! serve_with {
     ($name:literal, $type:ty, $value:expr, $version:expr) => {

@@ -1,9 +1,9 @@
-//! One real server, once per allocator, side by side.
+//! Compares allocators on a real server, one program per allocator.
 //!
 //! `cargo run --release -p benches` builds the server with each allocator as
-//! its global allocator, drives the servers in interleaved rounds from a load
-//! generator in a process of its own, and reports speed, latency, processor
-//! time and memory, each with its spread and its ratio to the best peer.
+//! its global allocator, runs the servers in interleaved rounds with a load
+//! generator in a separate process, and reports throughput, latency, CPU time
+//! and memory, each with its spread and its ratio to the best peer.
 
 mod orchestrator;
 

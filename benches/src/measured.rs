@@ -1,8 +1,8 @@
-//! Runs a program and says what it cost: time, processor time, memory.
+//! Runs a program and measures elapsed time, CPU time and memory.
 //!
-//! The kernel counts the memory of the process that forked into the peak of
-//! the program that comes out of it. So a small program has to do the forking:
-//! `preload-run`, which calls [`run`].
+//! The kernel includes the memory of the forking process in the peak of the
+//! program. A small program therefore has to do the forking: `preload-run`,
+//! which calls [`run`].
 
 use std::io::Read;
 use std::mem::MaybeUninit;
@@ -13,26 +13,26 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a program's output that are kept.
+/// Maximum length of a program's output that is kept.
 const KEPT: usize = 1_000;
 
-/// What a run cost, and what it printed.
+/// Cost and output of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// From before its start until after its end.
+    /// From before the start until after the exit.
     pub wall_s: f64,
-    /// User and system time of all its threads.
+    /// User and system time of all threads.
     pub cpu_s: f64,
-    /// The most memory that it had resident at a time.
+    /// Peak resident memory.
     pub peak_kib: u64,
-    /// Its standard output, the first of it.
+    /// The beginning of its standard output.
     pub output: String,
 }
 
-/// Runs `command` to its end, which must be a good one. Should this process die
-/// first, the command's dies, too.
+/// Runs `command` to its end and expects success. If this process dies first,
+/// the command is killed.
 pub fn run(command: &mut Command) -> Result<Measured> {
-    // SAFETY: a system call, as is allowed between fork and exec.
+    // SAFETY: a system call that is allowed between fork and exec.
     unsafe {
         command.pre_exec(|| {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 {
@@ -67,18 +67,18 @@ pub fn run(command: &mut Command) -> Result<Measured> {
     })
 }
 
-/// Waits for a child to end: how it did, and what it used.
+/// Waits for a child to exit; returns its status and resource usage.
 fn wait(pid: u32) -> Result<(ExitStatus, libc::rusage)> {
     let mut status = 0;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: both pointers are good for writing.
+    // SAFETY: both pointers are writable.
     while unsafe { libc::wait4(pid as i32, &mut status, 0, usage.as_mut_ptr()) } < 0 {
         let error = std::io::Error::last_os_error();
         if error.kind() != std::io::ErrorKind::Interrupted {
             return Err(error).context("wait4");
         }
     }
-    // SAFETY: all zeros are a value of it, and the kernel has written over them.
+    // SAFETY: all zeros are a valid value, and the kernel has written it.
     Ok((ExitStatus::from_raw(status), unsafe { usage.assume_init() }))
 }
 

@@ -1,20 +1,20 @@
-//! What was asked for and could not be had.
+//! Requested items that are not available.
 
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::progress::Progress;
 
-/// What was asked for and is not there.
+/// A requested item that is not available.
 #[derive(Debug, Serialize)]
 pub struct Missing {
-    /// An allocator, or what was to run on it.
+    /// An allocator, or a program to run with it.
     pub name: String,
-    /// Why, and what to do about it.
+    /// The reason, and how to fix it.
     pub error: String,
 }
 
-/// Takes what could be had, and notes and says what could not.
+/// Returns an available item; records and reports an unavailable one.
 pub fn sift<T>(
     found: Result<T>,
     name: &str,

@@ -1,37 +1,37 @@
-//! The documents that travel: the order a client posts and the server's reply.
+//! The documents: the order that a client posts and the server's reply.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// A customer's order, as posted to `/orders` and as kept in the cache.
+/// A customer's order, as posted to `/orders` and as stored in the cache.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Order {
-    /// The order's id, a key of the cache.
+    /// The order's id, the key in the cache.
     pub id: String,
-    /// When it was placed, RFC 3339.
+    /// Time of the order, RFC 3339.
     pub placed_at: String,
     /// ISO 4217 code.
     pub currency: String,
-    /// Who ordered.
+    /// The customer.
     pub customer: Customer,
-    /// Where the goods go.
+    /// Delivery address.
     pub shipping: Address,
-    /// Where the invoice goes, when elsewhere.
+    /// Invoice address, if different.
     pub billing: Option<Address>,
-    /// What was ordered.
+    /// Ordered items.
     pub items: Vec<Item>,
-    /// Free labels.
+    /// Free-form tags.
     pub tags: Vec<String>,
-    /// Free attributes.
+    /// Free-form attributes.
     pub attributes: BTreeMap<String, String>,
     /// A note from the customer.
     pub note: Option<String>,
-    /// Ids of orders to be summarized in the reply.
+    /// Ids of orders to summarize in the reply.
     pub related: Vec<String>,
 }
 
-/// Who ordered.
+/// A customer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Customer {
     /// Customer number.
@@ -57,20 +57,20 @@ pub struct Address {
     pub country: String,
 }
 
-/// One line of an order.
+/// One item of an order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Item {
     /// Stock-keeping unit.
     pub sku: String,
     /// Human-readable title.
     pub title: String,
-    /// How many.
+    /// Quantity.
     pub quantity: u32,
-    /// Price of one, in cents.
+    /// Unit price in cents.
     pub unit_cents: u64,
     /// Chosen options.
     pub options: Vec<Choice>,
-    /// Free labels.
+    /// Free-form tags.
     pub tags: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ pub struct Choice {
     pub value: String,
 }
 
-/// The server's answer to a posted order.
+/// The server's reply to a posted order.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Reply {
     /// The order's id.
@@ -92,9 +92,9 @@ pub struct Reply {
     pub total_cents: u64,
     /// One line for each item.
     pub lines: Vec<Line>,
-    /// Summaries of those related orders that are still cached.
+    /// Summaries of the related orders that are still cached.
     pub related: Vec<Summary>,
-    /// The terms that the order can be found by.
+    /// Search terms of the order.
     pub terms: Vec<String>,
     /// A sentence for the customer.
     pub message: String,
@@ -107,11 +107,11 @@ pub struct Line {
     pub sku: String,
     /// Title with the chosen options.
     pub label: String,
-    /// Quantity times price.
+    /// Quantity times unit price.
     pub amount_cents: u64,
 }
 
-/// A related order in short.
+/// Summary of a related order.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// The related order's id.
@@ -130,7 +130,7 @@ impl Order {
         self.items.iter().map(|item| u64::from(item.quantity) * item.unit_cents).sum()
     }
 
-    /// The bytes that this order keeps allocated, by capacity.
+    /// Bytes that this order keeps allocated, by capacity.
     pub fn heap_bytes(&self) -> usize {
         self.id.capacity()
             + self.placed_at.capacity()

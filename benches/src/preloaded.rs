@@ -1,4 +1,5 @@
-//! Allocators as C libraries: what is preloaded, and what goes with it.
+//! Allocators as C libraries that are preloaded, with their environment
+//! variables.
 
 use std::path::PathBuf;
 
@@ -18,7 +19,7 @@ pub const BACKGROUND: &str = "jemalloc-bg";
 
 /// Where a library comes from.
 enum Source {
-    /// Built here.
+    /// Built from this workspace.
     Built,
     /// A file of a Debian package.
     Debian { file: &'static str, package: &'static str },
@@ -39,8 +40,8 @@ const fn debian(
     Known { name, source: Source::Debian { file, package }, variables }
 }
 
-/// glibc is preloaded, too: for most programs this changes nothing, but one
-/// that comes with another allocator would not use glibc's otherwise.
+/// glibc is preloaded too. For most programs this changes nothing, but a
+/// program that comes with another allocator would not use glibc's otherwise.
 const KNOWN: [Known; 6] = [
     Known { name: OURS, source: Source::Built, variables: &[] },
     debian("glibc", "libc.so.6", "libc6", &[]),
@@ -52,8 +53,8 @@ const KNOWN: [Known; 6] = [
         &[("MALLOC_CONF", "background_thread:true")],
     ),
     debian("mimalloc", "libmimalloc.so.2", "libmimalloc2.0", &[]),
-    // As TCMalloc's authors advise; gperftools', which Debian has, does without
-    // restartable sequences anyway.
+    // As recommended by TCMalloc's authors; gperftools' version, which Debian
+    // has, does not use restartable sequences anyway.
     debian(
         "tcmalloc",
         "libtcmalloc_minimal.so.4",
@@ -74,9 +75,9 @@ pub struct Allocator {
     pub name: &'static str,
     /// The package's version; none for ours.
     pub version: Option<String>,
-    /// What is preloaded.
+    /// The library to preload.
     pub library: PathBuf,
-    /// Set beside `LD_PRELOAD`.
+    /// Variables to set in addition to `LD_PRELOAD`.
     pub variables: Vec<(&'static str, &'static str)>,
 }
 
@@ -90,7 +91,7 @@ impl Allocator {
                 let path = PathBuf::from(format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH));
                 let path = path.join(file);
                 if !path.exists() {
-                    bail!("no {}; {}", path.display(), install(package));
+                    bail!("{} is not installed; {}", path.display(), install(package));
                 }
                 (path, version(package))
             }
@@ -98,7 +99,7 @@ impl Allocator {
         Ok(Allocator { name: known.name, version, library, variables: known.variables.to_vec() })
     }
 
-    /// The variables that make a program use it.
+    /// The environment variables that make a program use it.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let preload = ("LD_PRELOAD", self.library.display().to_string());
         let others = self.variables.iter().map(|(name, value)| (*name, value.to_string()));

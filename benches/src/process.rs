@@ -1,5 +1,5 @@
-//! Child processes on a leash: their output is read with a time limit, and they
-//! are killed when they are dropped.
+//! Child processes whose output is read with a time limit, and which are killed
+//! when dropped.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
-/// Lines of standard error that are kept.
+/// Number of lines of standard error that are kept.
 const KEPT: usize = 200;
-/// How long a child that has closed its output may take to end.
+/// Time limit for the exit of a child that has closed its output.
 const ENDING: Duration = Duration::from_secs(5);
 
-/// A running child that dies with this value.
+/// A running child process that is killed when this value is dropped.
 pub struct Leashed {
     what: String,
     child: Child,
-    /// Held so that the child does not see the end of its input.
+    /// Kept open so that the child does not see the end of its input.
     _input: Option<ChildStdin>,
     lines: Receiver<String>,
     errors: Arc<Mutex<VecDeque<String>>>,
@@ -28,7 +28,7 @@ pub struct Leashed {
 }
 
 impl Leashed {
-    /// Starts `command`, which messages call `what`.
+    /// Starts `command`; error messages call it `what`.
     pub fn start(command: &mut Command, what: &str) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
@@ -56,23 +56,23 @@ impl Leashed {
         Ok(Self { what: what.to_owned(), child, _input: input, lines, errors, error_reader })
     }
 
-    /// Its process.
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The next line of its output; an error that says how it ended if it has.
+    /// The next line of its output. If it has exited, an error with its status.
     pub fn line(&mut self, limit: Duration) -> Result<String> {
         match self.lines.recv_timeout(limit) {
             Ok(line) => Ok(line),
             Err(RecvTimeoutError::Timeout) => {
-                Err(anyhow!("{} said nothing for {} s", self.what, limit.as_secs()))
+                Err(anyhow!("{} printed nothing for {} s", self.what, limit.as_secs()))
             }
             Err(RecvTimeoutError::Disconnected) => Err(self.obituary()),
         }
     }
 
-    /// Whether it still runs; else an error that says how it ended.
+    /// Succeeds if it is still running; otherwise an error with its status.
     pub fn check(&mut self) -> Result<()> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
@@ -80,7 +80,7 @@ impl Leashed {
         }
     }
 
-    /// Reads all of its output and waits for its end.
+    /// Reads all of its output and waits for its exit.
     pub fn run(&mut self, limit: Duration) -> Result<(ExitStatus, Vec<String>)> {
         let deadline = Instant::now() + limit;
         let mut lines = Vec::new();
@@ -89,18 +89,18 @@ impl Leashed {
                 Ok(line) => lines.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    return Err(anyhow!("{} took over {} s", self.what, limit.as_secs()));
+                    return Err(anyhow!("{} took longer than {} s", self.what, limit.as_secs()));
                 }
             }
         }
-        let status = self.ended().with_context(|| format!("{} does not end", self.what))?;
+        let status = self.ended().with_context(|| format!("{} does not exit", self.what))?;
         Ok((status, lines))
     }
 
-    /// What it has written to standard error, the last lines of it.
+    /// The last lines that it wrote to standard error.
     pub fn errors(&mut self) -> Vec<String> {
         if self.ended().is_some() {
-            // The rest is in the pipe: let the reader finish.
+            // The rest is in the pipe: wait for the reader to finish.
             if let Some(reader) = self.error_reader.take() {
                 let _ = reader.join();
             }
@@ -127,8 +127,8 @@ impl Leashed {
         };
         let last = self.errors().into_iter().rev().find(|line| !line.trim().is_empty());
         match last {
-            Some(last) => anyhow!("{} ended ({status}): {last}", self.what),
-            None => anyhow!("{} ended ({status})", self.what),
+            Some(last) => anyhow!("{} exited ({status}): {last}", self.what),
+            None => anyhow!("{} exited ({status})", self.what),
         }
     }
 }
@@ -167,10 +167,10 @@ mod tests {
 
     #[test]
     fn a_child_that_ends_badly_is_reported_with_its_last_words() {
-        let mut child = shell("echo hello; echo first >&2; echo last words >&2; exit 3");
+        let mut child = shell("echo hello; echo first >&2; echo last line >&2; exit 3");
         assert_eq!(child.line(Duration::from_secs(5)).unwrap(), "hello");
         let error = child.line(Duration::from_secs(5)).unwrap_err().to_string();
-        assert!(error.contains("exit status: 3") && error.ends_with("last words"), "{error}");
+        assert!(error.contains("exit status: 3") && error.ends_with("last line"), "{error}");
         assert!(child.check().is_err());
     }
 
@@ -182,10 +182,10 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_child_runs_into_the_limit_and_dies_with_its_leash() {
+    fn a_silent_child_hits_the_limit_and_is_killed_when_dropped() {
         let mut child = shell("sleep 60");
         let error = child.line(Duration::from_millis(50)).unwrap_err().to_string();
-        assert!(error.contains("said nothing"), "{error}");
+        assert!(error.contains("printed nothing"), "{error}");
         child.check().unwrap();
         let pid = child.pid();
         drop(child);

@@ -1,4 +1,4 @@
-//! What the kernel says about a process: its memory and its processor time.
+//! Memory and CPU time of a process, from the kernel.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -7,10 +7,10 @@ use std::os::fd::FromRawFd;
 use anyhow::{Context, Result};
 
 /// Clock ticks per second in `/proc/PID/stat`: 100 on every Linux port that
-/// Rust runs on.
+/// Rust supports.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Resident bytes of process `pid`, from `smaps_rollup` (exact) or, where that
+/// Resident bytes of process `pid`, from `smaps_rollup` (exact) or, if that
 /// cannot be read, from `status`.
 pub fn resident_bytes(pid: u32) -> Result<u64> {
     fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
@@ -20,17 +20,17 @@ pub fn resident_bytes(pid: u32) -> Result<u64> {
         .with_context(|| format!("no resident size of process {pid}"))
 }
 
-/// Resident bytes of this process, from `smaps_rollup`. Nothing is allocated, so
-/// that looking changes nothing.
+/// Resident bytes of this process, from `smaps_rollup`. Does not allocate, so
+/// that the measurement does not affect the result.
 pub fn own_resident_bytes() -> Option<u64> {
-    // SAFETY: the path ends with a zero.
+    // SAFETY: the path ends with a null byte.
     let file = unsafe {
         libc::open(c"/proc/self/smaps_rollup".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC)
     };
     if file < 0 {
         return None;
     }
-    // SAFETY: just opened, and nobody else's.
+    // SAFETY: just opened, and not used elsewhere.
     let mut file = unsafe { File::from_raw_fd(file) };
     let (mut text, mut length) = ([0; 4096], 0);
     loop {
@@ -41,7 +41,7 @@ pub fn own_resident_bytes() -> Option<u64> {
     }
 }
 
-/// The highest resident size that process `pid` has had, in bytes.
+/// Peak resident bytes of process `pid`.
 pub fn peak_resident_bytes(pid: u32) -> Result<u64> {
     kilobytes(&status(pid)?, "VmHWM:")
         .with_context(|| format!("no peak resident size of process {pid}"))
@@ -59,15 +59,15 @@ fn status(pid: u32) -> Result<String> {
     fs::read_to_string(&path).context(path)
 }
 
-/// The value of the line that starts with `key`, which the kernel gives in kB.
+/// The value of the line that starts with `key`, given in kB.
 fn kilobytes(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with(key))?;
     let value: u64 = line[key.len()..].split_whitespace().next()?.parse().ok()?;
     Some(value * 1024)
 }
 
-/// `utime` + `stime`, the 14th and 15th fields; the 2nd may hold blanks, so
-/// counting starts behind its closing bracket.
+/// `utime` + `stime`, the 14th and 15th fields. The 2nd may contain spaces, so
+/// counting starts after its closing parenthesis.
 fn ticks(stat: &str) -> Option<u64> {
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
@@ -75,7 +75,8 @@ fn ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
-/// The machine in a line: processor, cores, memory, kernel, huge-page setting.
+/// One-line description of the machine: processor, cores, memory, kernel, huge
+/// page setting.
 pub fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");

@@ -1,18 +1,18 @@
-//! Progress for whoever watches: a bar on a terminal, plain lines elsewhere.
+//! Progress output: a bar on a terminal, plain lines elsewhere.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Where progress goes.
+/// The progress output.
 pub struct Progress {
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
     /// A bar on a terminal, lines elsewhere.
-    #[expect(clippy::new_without_default, reason = "it opens the terminal")]
+    #[expect(clippy::new_without_default, reason = "opening the terminal")]
     pub fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -22,7 +22,7 @@ impl Progress {
         Self { bar }
     }
 
-    /// Prints a line that stays.
+    /// Prints a permanent line.
     pub fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{line}")),
@@ -30,7 +30,7 @@ impl Progress {
         }
     }
 
-    /// Says what goes on now.
+    /// Shows the current activity.
     pub fn now(&self, what: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(what.to_owned()),
@@ -50,14 +50,14 @@ impl Progress {
         }
     }
 
-    /// Counts a step.
+    /// Counts one step.
     pub fn step(&self) {
         if let Some(bar) = &self.bar {
             bar.inc(1);
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

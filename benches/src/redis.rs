@@ -1,4 +1,4 @@
-//! A Redis server, its own benchmark as the load, and single commands.
+//! A Redis server, Redis' own benchmark as the load, and single commands.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -12,13 +12,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::Leashed;
 
-/// How long the server may take to listen, to answer, and to end.
+/// Time limit for the server to listen, to reply, and to exit.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Starts a server without persistence at `socket`: `command` is the server's,
-/// and gets its arguments here. `background` switches on the background thread
-/// of the jemalloc that Debian's is linked with, which it does by itself
-/// otherwise, whatever the environment says.
+/// Starts a server without persistence at `socket`; the arguments are added to
+/// `command`. `background` enables the background thread of the jemalloc that
+/// Debian's server is linked with, which the server otherwise controls itself,
+/// whatever the environment says.
 pub fn serve(command: &mut Command, socket: &Path, background: bool) -> Result<Leashed> {
     let _ = fs::remove_file(socket);
     command.args(["--port", "0", "--save", "", "--appendonly", "no", "--loglevel", "warning"]);
@@ -64,28 +64,30 @@ impl Client {
         }
     }
 
-    /// Sends a command, and does not wait for the answer.
+    /// Sends a command without waiting for the reply.
     pub fn say(&mut self, command: &str) -> Result<()> {
         Ok(self.0.get_mut().write_all(format!("{command}\r\n").as_bytes())?)
     }
 
-    /// The number that answers a command.
+    /// The number in the reply to a command.
     pub fn ask(&mut self, command: &str) -> Result<u64> {
-        self.answer(command, ":")?.parse().with_context(|| format!("{command}: no number"))
+        self.answer(command, ":")?
+            .parse()
+            .with_context(|| format!("{command}: the reply is not a number"))
     }
 
-    /// Sends a command that is answered with `OK`.
+    /// Sends a command whose reply is `OK`.
     pub fn order(&mut self, command: &str) -> Result<()> {
         self.answer(command, "+OK").map(drop)
     }
 
-    /// What follows after `start` in the line that answers a command.
+    /// The rest of the line after `start` in the reply to a command.
     fn answer(&mut self, command: &str, start: &str) -> Result<String> {
         self.say(command)?;
         let mut line = String::new();
         self.0.read_line(&mut line)?;
         let rest = line.strip_prefix(start).map(|rest| rest.trim().to_owned());
-        rest.with_context(|| format!("{command} was answered with {line:?}"))
+        rest.with_context(|| format!("the reply to {command} is {line:?}"))
     }
 }
 
@@ -93,7 +95,7 @@ impl Client {
 mod tests {
     use super::*;
 
-    /// A client of a server that gives these answers.
+    /// A client of a server that gives these replies.
     fn client(answers: &str) -> (Client, UnixStream) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(answers.as_bytes()).unwrap();
@@ -106,7 +108,7 @@ mod tests {
         assert_eq!(client.ask("DBSIZE").unwrap(), 42);
         client.order("FLUSHALL").unwrap();
         let error = client.order("FLUSHALL").unwrap_err().to_string();
-        assert!(error.contains("FLUSHALL was answered with \"-ERR no"), "{error}");
+        assert!(error.contains("the reply to FLUSHALL is \"-ERR no"), "{error}");
         assert!(client.ask("DBSIZE").is_err());
     }
 }

@@ -1,23 +1,23 @@
-//! A directory for the time of a run.
+//! A temporary directory for a run.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::{Context, Result};
 
-/// A directory that goes with this value.
+/// A directory that is removed when this value is dropped.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// A new one, named after what runs.
+    /// Creates a directory, named after the program.
     pub fn new(what: &str) -> Result<Scratch> {
-        // Not below the target directory: a socket's path must be short.
+        // Not in the target directory: a socket's path must be short.
         let path = env::temp_dir().join(format!("strata-{what}-{}", std::process::id()));
-        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Scratch(path))
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }

@@ -1,12 +1,12 @@
-//! Medians, geometric means, bootstrap intervals and the choice of the peer
-//! that a row is compared with.
+//! Medians, geometric means, bootstrap intervals and the choice of the peer to
+//! compare a row with.
 
 use fastrand::Rng;
 use serde::Serialize;
 
-/// Resamples behind an interval.
+/// Number of resamples for an interval.
 const RESAMPLES: usize = 10_000;
-/// Makes the intervals of the same figures the same.
+/// Makes intervals reproducible.
 const SEED: u64 = 0x5eed;
 
 /// A value with its 95 % interval.
@@ -14,21 +14,21 @@ const SEED: u64 = 0x5eed;
 pub struct Estimate {
     /// The value.
     pub value: f64,
-    /// The lower end of the interval.
+    /// Lower end of the interval.
     pub low: f64,
-    /// The upper end.
+    /// Upper end.
     pub high: f64,
 }
 
-/// What an estimate says about its bound.
+/// An estimate compared with its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// The interval lies at or below the bound.
+    /// The interval is at or below the bound.
     Met,
-    /// The bound lies within the interval.
+    /// The bound is within the interval.
     Open,
-    /// The whole interval lies above the bound.
+    /// The whole interval is above the bound.
     Lost,
 }
 
@@ -45,7 +45,7 @@ impl Estimate {
     }
 }
 
-/// The middle of `values`, or between the two middles; `NaN` for none.
+/// The median of `values`; `NaN` for none.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -63,8 +63,8 @@ pub fn geomean(values: &[f64]) -> f64 {
 }
 
 /// The geometric mean, over rows, of the median of each row's ratios, with the
-/// bootstrap interval (percentiles, each row's ratios resampled by themselves).
-/// One row alone gives the estimate of that row.
+/// bootstrap interval (percentiles, each row's ratios resampled separately). A
+/// single row gives the estimate of that row.
 pub fn estimate(rows: &[&[f64]]) -> Option<Estimate> {
     if rows.is_empty() || rows.iter().any(|row| row.is_empty()) {
         return None;
@@ -89,11 +89,11 @@ pub fn estimate(rows: &[&[f64]]) -> Option<Estimate> {
     })
 }
 
-/// The nanoseconds that an allocator took, by round; `None` where it has none.
+/// An allocator's times in nanoseconds, by round; `None` where there is none.
 pub type Rounds = Vec<Option<f64>>;
 
 /// The index of the peer with the lowest median over the rounds that `which`
-/// admits.
+/// selects.
 pub fn best_peer(peers: &[&Rounds], which: impl Fn(usize) -> bool) -> Option<usize> {
     let over = |rounds: &Rounds| {
         let admitted = rounds.iter().enumerate().filter(|(n, _)| which(*n));
@@ -106,15 +106,15 @@ pub fn best_peer(peers: &[&Rounds], which: impl Fn(usize) -> bool) -> Option<usi
 /// A row's ratios to its best peer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparison {
-    /// The peers chosen for the even and for the odd rounds, by index.
+    /// Indices of the peers chosen for the even and for the odd rounds.
     pub peers: Vec<usize>,
-    /// `ours / theirs`, one for each round that both have.
+    /// `ours / theirs`, for each round that both have.
     pub ratios: Vec<f64>,
 }
 
-/// Compares round by round with the best peer, which for the even rounds is the
-/// one that was best in the odd ones, and the other way about. So no peer is
-/// compared on the rounds whose luck it was chosen for.
+/// Compares round by round with the best peer. For the even rounds that is the
+/// best of the odd rounds, and vice versa, so that no peer is compared on the
+/// rounds that it was selected by.
 pub fn compare(ours: &Rounds, peers: &[&Rounds]) -> Comparison {
     let mut comparison = Comparison::default();
     for parity in 0..2 {
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn the_interval_holds_the_true_median_about_as_often_as_it_says() {
         // 150 experiments of 15 noisy rounds around a true ratio of 0.9. The
-        // percentile bootstrap of a median is a little conservative or liberal
+        // percentile bootstrap of a median is slightly conservative or liberal
         // at this size, but never far from 95 %.
         let mut rng = Rng::with_seed(1);
         let mut held = 0;
@@ -185,14 +185,14 @@ mod tests {
         let calm = estimate(&[&[0.9, 0.91, 0.89, 0.9, 0.9, 0.9, 0.9, 0.9]]).unwrap();
         let wild = estimate(&[&[0.9, 0.91, 0.89, 0.9, 0.9, 0.9, 0.9, 5.0]]).unwrap();
         assert_eq!(calm.value, wild.value);
-        assert!(wild.high < 1.0, "one round in eight decides nothing");
+        assert!(wild.high < 1.0, "one round in eight");
     }
 
     #[test]
     fn rows_are_joined_by_the_geometric_mean_of_their_medians() {
         let e = estimate(&[&[0.5, 0.5, 9.0], &[2.0, 2.0, 0.1]]).unwrap();
         assert!((e.value - 1.0).abs() < 1e-12);
-        // More rows with independent noise, a narrower interval.
+        // More rows with independent noise give a narrower interval.
         let noisy: &[f64] = &[0.8, 0.85, 0.9, 0.95, 1.0, 1.05];
         let single = estimate(&[noisy]).unwrap();
         let joined = estimate(&[noisy; 9]).unwrap();
@@ -223,8 +223,8 @@ mod tests {
 
     #[test]
     fn a_peer_is_never_compared_on_the_rounds_it_was_chosen_for() {
-        // Peer 0 is lucky in the even rounds, peer 1 in the odd ones. Chosen
-        // and compared on the same rounds each would seem to beat us.
+        // Peer 0 is lucky in the even rounds, peer 1 in the odd ones. If chosen
+        // and compared on the same rounds, each would seem to beat us.
         let ours = rounds(&[2.0; 4]);
         let lucky_even = rounds(&[1.0, 4.0, 1.0, 4.0]);
         let lucky_odd = rounds(&[4.0, 1.0, 4.0, 1.0]);
@@ -240,7 +240,7 @@ mod tests {
         let c = compare(&ours, &[&peer]);
         assert_eq!(c.ratios, [2.0, 0.5]);
         assert_eq!(c.peers, [0]);
-        // A single round leaves nothing to choose a peer on.
+        // A single round leaves no round to choose a peer by.
         let one = compare(&rounds(&[2.0]), &[&rounds(&[1.0])]);
         assert_eq!(one, Comparison::default());
     }

@@ -1,4 +1,4 @@
-//! Tables on the terminal.
+//! Tables for the terminal.
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Table};
@@ -10,12 +10,12 @@ pub fn table(headings: impl IntoIterator<Item = String>) -> Table {
     table
 }
 
-/// A cell whose text stands on the right.
+/// A right-aligned cell.
 pub fn right(text: impl Into<String>) -> Cell {
     Cell::new(text.into()).set_alignment(CellAlignment::Right)
 }
 
-/// A number with so many digits behind the point; a dash where there is none.
+/// A number with this many decimals; a dash if there is none.
 pub fn number(value: f64, digits: usize) -> String {
     if value.is_finite() { format!("{value:.digits$}") } else { String::from("–") }
 }

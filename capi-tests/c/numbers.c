@@ -288,9 +288,9 @@ static void info_refuses(void)
 }
 
 // The output of `act` on standard error.
-static size_t told(void (*act)(void), char *text, size_t size)
+static size_t stderr_of(void (*act)(void), char *text, size_t size)
 {
-    int old = dup(2), file = memfd_create("told", 0);
+    int old = dup(2), file = memfd_create("stderr", 0);
     CHECK(old >= 0 && file >= 0 && dup2(file, 2) == 2, "%d", errno);
     act();
     dup2(old, 2);
@@ -306,7 +306,7 @@ static void statistics(void)
 {
     void *p = malloc(12345678), *q = malloc(1000);
     static char text[1 << 16];
-    size_t count = told(malloc_stats, text, sizeof text);
+    size_t count = stderr_of(malloc_stats, text, sizeof text);
     char number[32];
     snprintf(number, sizeof number, "%zu", live());
     CHECK(count > 0 && strstr(text, number) != NULL, "%s in\n%s", number, text);

@@ -1,4 +1,4 @@
-//! Instructions executed, from callgrind.
+//! Executed instructions, from callgrind.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// What callgrind counted in one run.
+/// Counts of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Counts {
     /// Instructions of the whole run.
     pub(crate) total: u64,
-    /// Instructions by function, what it called included.
+    /// Instructions by function, callees included.
     pub(crate) inclusive: HashMap<String, u64>,
 }
 
@@ -35,9 +35,9 @@ pub(crate) fn run(program: &Path, name: &str, rounds: u64) -> Result<Counts> {
 }
 
 impl Counts {
-    /// Reads callgrind's format: below each `fn=` come the costs of its lines,
-    /// and below each `calls=` one inclusive cost of what it called. Names are
-    /// written once, `(7) name`, and then as `(7)`.
+    /// Parses callgrind's format: each `fn=` is followed by the costs of its
+    /// lines, and each `calls=` by the inclusive cost of the callee. Names are
+    /// written once, as `(7) name`, and then as `(7)`.
     fn parse(text: &str) -> Option<Counts> {
         let mut counts = Counts::default();
         let mut names: HashMap<&str, &str> = HashMap::new();
@@ -69,8 +69,8 @@ impl Counts {
     }
 }
 
-/// Instructions per operation from two runs: what starting and ending cost is
-/// in both and cancels out.
+/// Instructions per operation from two runs: the cost of starting and exiting
+/// is in both and cancels out.
 pub(crate) fn slope(short: u64, long: u64, operations: u64) -> f64 {
     (long as f64 - short as f64) / operations as f64
 }

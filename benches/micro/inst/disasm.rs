@@ -9,18 +9,18 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 /// The straight path from the entry of a function to a return: conditional
-/// branches are not taken, except where not taking them leads to no return, as
-/// before a panic; unconditional ones are followed.
+/// branches are not taken, unless the fall-through never returns, as before a
+/// panic; unconditional ones are followed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct StraightPath {
     /// Instructions of the function itself.
     pub(crate) own: u64,
-    /// Those and the straight paths of what it calls, where they are known.
+    /// Those plus the straight paths of its callees, if known.
     pub(crate) with_callees: u64,
-    /// Branches taken for want of a return.
+    /// Branches that were taken because the fall-through does not return.
     pub(crate) taken: u64,
-    /// What is called or jumped to on the path, in the function itself or
-    /// below; in brackets what was not followed.
+    /// Functions called or jumped to on the path, directly or indirectly; in
+    /// brackets if not followed.
     pub(crate) targets: Vec<String>,
 }
 
@@ -53,9 +53,10 @@ struct Instruction {
 pub(crate) struct Program {
     instructions: HashMap<u64, Instruction>,
     names: Vec<(u64, String)>,
-    /// Addresses of pointers that the loader sets to functions of the program.
+    /// Addresses of pointers that the loader relocates to functions of the
+    /// program.
     pointers: HashMap<u64, u64>,
-    /// Straight paths by entry; none where nothing returns, or not yet.
+    /// Straight paths by entry; none if no path returns, or not yet.
     known: RefCell<HashMap<u64, Option<StraightPath>>>,
 }
 
@@ -85,7 +86,7 @@ impl Program {
             };
             let code = code.trim();
             let (mut mnemonic, mut operands) = code.split_once(' ').unwrap_or((code, ""));
-            // Prefixes stand as words of their own.
+            // Prefixes are separate words.
             while matches!(mnemonic, "notrack" | "bnd" | "rep" | "repz" | "lock") {
                 let rest = operands.trim_start();
                 (mnemonic, operands) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -115,15 +116,15 @@ impl Program {
         if let Some(known) = self.known.borrow().get(&entry) {
             return known.clone();
         }
-        // Recursion finds no return.
+        // Recursion has no return on this path.
         self.known.borrow_mut().insert(entry, None);
         let path = self.walk(entry, &mut HashSet::new());
         self.known.borrow_mut().insert(entry, path.clone());
         path
     }
 
-    /// The path from `at`; none where it runs into a trap, off the end of the
-    /// function, into a call that does not return, or where it has been.
+    /// The path from `at`; none if it reaches a trap, the end of the function,
+    /// a call that does not return, or an address that it has visited.
     fn walk(&self, mut at: u64, seen: &mut HashSet<u64>) -> Option<StraightPath> {
         let mut path = StraightPath::default();
         while seen.insert(at) {
@@ -165,14 +166,14 @@ impl Program {
         None
     }
 
-    /// The target of a jump, if it stays within the function.
+    /// The target of a jump, if it is within the function.
     fn within(&self, jump: &Instruction) -> Option<u64> {
         let target = direct(&jump.operands)?;
         let there = self.instructions.get(&target)?;
         (there.function == jump.function).then_some(target)
     }
 
-    /// Adds a call's or a tail call's target; none if it does not return.
+    /// Adds the target of a call or tail call; none if it does not return.
     fn call(&self, path: &mut StraightPath, operands: &str) -> Option<()> {
         let pointer = || self.pointers.get(&indirect(operands)?).copied();
         let target = direct(operands).or_else(pointer);
@@ -199,8 +200,8 @@ fn objdump(options: &[&str], path: &Path) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The pointers of a list of relocations:
-/// `0000000000001234 R_X86_64_RELATIVE  *ABS*+0x5678`.
+/// The pointers in a list of relocations: `0000000000001234 R_X86_64_RELATIVE
+/// *ABS*+0x5678`.
 fn pointers(text: &str) -> HashMap<u64, u64> {
     let pointer = |line: &str| {
         let (place, rest) = line.split_once(" R_X86_64_RELATIVE")?;
@@ -211,25 +212,25 @@ fn pointers(text: &str) -> HashMap<u64, u64> {
     text.lines().filter_map(pointer).collect()
 }
 
-/// The address and the name of a function's heading, `0000000000001234 <name>:`.
+/// The address and name in a function's heading, `0000000000001234 <name>:`.
 fn heading(line: &str) -> Option<(u64, &str)> {
     let (address, rest) = line.split_once(" <")?;
     let name = rest.strip_suffix(">:")?;
     Some((u64::from_str_radix(address, 16).ok()?, name))
 }
 
-/// The address that a direct call or jump goes to: `1234 <name+0x10>`.
+/// The target address of a direct call or jump: `1234 <name+0x10>`.
 fn direct(operands: &str) -> Option<u64> {
     u64::from_str_radix(operands.split_whitespace().next()?, 16).ok()
 }
 
-/// The address of the pointer that an indirect call goes through:
-/// `*0x12(%rip)        # 1234 <name>`.
+/// The address of the pointer that an indirect call uses: `*0x12(%rip)        #
+/// 1234 <name>`.
 fn indirect(operands: &str) -> Option<u64> {
     direct(operands.split_once("# ")?.1)
 }
 
-/// What objdump calls the target, if it knows a name, else the operand.
+/// objdump's name for the target, if it has one, else the operand.
 fn symbol(operands: &str) -> &str {
     let name = operands.split_once('<').map(|(_, name)| name);
     name.and_then(|name| name.strip_suffix('>')).unwrap_or(operands)

@@ -1,5 +1,6 @@
-//! The program whose instructions are counted: allocation and deallocation out
-//! of line, under names that a disassembler finds, and loops over them.
+//! The program whose instructions are counted: allocation and deallocation as
+//! separate functions, under names that a disassembler finds, and loops that
+//! call them.
 //!
 //! `inst LOOP ROUNDS` runs a loop; `instructions` does the counting.
 
@@ -26,7 +27,7 @@ extern "C" fn box_new() -> *mut Four {
 #[unsafe(no_mangle)]
 #[inline(never)]
 unsafe extern "C" fn box_drop(ptr: *mut Four) {
-    // SAFETY: by the contract.
+    // SAFETY: the caller guarantees it.
     drop(unsafe { Box::from_raw(ptr) });
 }
 
@@ -44,14 +45,14 @@ extern "C" fn vec_with_capacity(capacity: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 unsafe extern "C" fn vec_drop(ptr: *mut u8, capacity: usize) {
-    // SAFETY: by the contract.
+    // SAFETY: the caller guarantees it.
     drop(unsafe { Vec::from_raw_parts(ptr, 0, capacity) });
 }
 
 fn pair(rounds: usize) {
     for _ in 0..rounds {
         let ptr = box_new();
-        // SAFETY: just made.
+        // SAFETY: just allocated.
         unsafe { box_drop(ptr) };
     }
 }
@@ -60,7 +61,7 @@ fn vector(rounds: usize) {
     let capacity = black_box(100);
     for _ in 0..rounds {
         let ptr = vec_with_capacity(capacity);
-        // SAFETY: just made with this capacity.
+        // SAFETY: just allocated with this capacity.
         unsafe { vec_drop(ptr, capacity) };
     }
 }
@@ -72,7 +73,7 @@ fn lifo(rounds: usize, live: usize) {
             *block = box_new();
         }
         for block in blocks.iter().rev() {
-            // SAFETY: made above and dropped once.
+            // SAFETY: allocated above and dropped once.
             unsafe { box_drop(*block) };
         }
     }
@@ -85,14 +86,14 @@ fn fifo(rounds: usize, live: usize) {
             *block = box_new();
         }
         for block in &blocks {
-            // SAFETY: made above and dropped once.
+            // SAFETY: allocated above and dropped once.
             unsafe { box_drop(*block) };
         }
     }
 }
 
 fn main() -> ExitCode {
-    // With their addresses taken, the functions keep their signatures.
+    // Taking their addresses makes the functions keep their signatures.
     black_box((
         box_new as extern "C" fn() -> *mut Four,
         box_drop as unsafe extern "C" fn(*mut Four),

@@ -1,5 +1,5 @@
-//! Instruction counts of allocation and deallocation, under the three ways a
-//! Rust program is usually built.
+//! Instruction counts of allocation and deallocation, in three common build
+//! profiles of Rust programs.
 //!
 //! `cargo run --release -p benches --bin instructions` builds `inst` in each
 //! profile, reads its disassembly, runs its loops under callgrind, and prints
@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use disasm::{Program, StraightPath};
 
-/// The functions, and the loop that runs each.
+/// The functions, and the loop that calls each.
 const FUNCTIONS: [(&str, &str); 4] = [
     ("box_new", "pair"),
     ("box_drop", "pair"),
@@ -28,7 +28,7 @@ const FUNCTIONS: [(&str, &str); 4] = [
     ("vec_drop", "vector"),
 ];
 
-/// The loops: name, pairs of calls in a round, rounds of the shorter run. The
+/// The loops: name, pairs of calls per round, rounds of the shorter run. The
 /// longer run has twice as many.
 const LOOPS: [(&str, u64, u64); 5] = [
     ("pair", 1, 100_000),
@@ -42,7 +42,7 @@ const LOOPS: [(&str, u64, u64); 5] = [
 #[derive(Debug, Parser)]
 #[command(name = "instructions")]
 struct Arguments {
-    /// Cargo profiles to count in: release has fat LTO, plain none
+    /// Cargo profiles to count in: release has fat LTO, plain has none
     #[arg(
         long,
         value_name = "A,B,...",
@@ -51,7 +51,7 @@ struct Arguments {
     )]
     profiles: Vec<String>,
 
-    /// Write the counts as JSON, too
+    /// Also write the counts as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ struct Arguments {
 #[derive(Debug, Serialize)]
 struct Function {
     name: &'static str,
-    /// From the disassembly; none where the function is not in it.
+    /// From the disassembly; none if the function is not in it.
     straight: Option<StraightPath>,
     /// Executed per call, callees included.
     executed: Option<f64>,
@@ -68,8 +68,8 @@ struct Function {
 #[derive(Debug, Serialize)]
 struct Loop {
     name: &'static str,
-    /// Executed per allocation and deallocation, the loop and both calls
-    /// included.
+    /// Executed per allocation and deallocation, including the loop and both
+    /// calls.
     per_pair: f64,
 }
 
@@ -80,7 +80,7 @@ struct Profile {
     loops: Vec<Loop>,
 }
 
-/// Fails unless both tools are there.
+/// Fails unless both tools are installed.
 fn require_tools() -> Result<()> {
     let missing: Vec<&str> = ["objdump", "valgrind"]
         .into_iter()
@@ -162,7 +162,7 @@ fn print(profiles: &[Profile]) {
         }
     }
     println!("{functions}");
-    println!("\nexecuted per allocation and deallocation, the loop and both calls included");
+    println!("\nexecuted per allocation and deallocation, including the loop and both calls");
     let mut loops = table(["loop", "profile", "instructions"]);
     for (n, (name, _, _)) in LOOPS.iter().enumerate() {
         for profile in profiles {

@@ -1,5 +1,5 @@
-//! The micro benchmarks: each row on each allocator, each in a process of its
-//! own, in interleaved rounds.
+//! The micro benchmarks: each row on each allocator, each in a separate
+//! process, in interleaved rounds.
 //!
 //! `cargo run --release -p benches --bin micro` builds one measuring program
 //! per allocator, runs them, and prints medians, memory, and the ratio of
@@ -27,7 +27,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use report::{OURS, Report, RowReport, Series, Unbuilt};
 use rows::{ROWS, Row};
 
-/// Compare allocators on small workloads, each run in a process of its own.
+/// Compare allocators on small workloads, each run in a separate process.
 #[derive(Debug, Parser)]
 #[command(name = "micro")]
 struct Arguments {
@@ -39,7 +39,7 @@ struct Arguments {
     #[arg(long, value_name = "A,B,...", value_delimiter = ',', value_parser = ALLOCATORS)]
     allocators: Vec<String>,
 
-    /// How often to run each row on each allocator [default: 10, quick: 4]
+    /// Runs of each row on each allocator [default: 10, quick: 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
 
@@ -51,11 +51,11 @@ struct Arguments {
     #[arg(long, value_name = "X")]
     scale: Option<f64>,
 
-    /// Cargo profile to build the measuring programs in
+    /// Cargo profile for the measuring programs
     #[arg(long, default_value = "release")]
     profile: String,
 
-    /// Write the figures as JSON, too
+    /// Also write the figures as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -63,7 +63,7 @@ struct Arguments {
 fn row(name: &str) -> Result<&'static Row, String> {
     let known = || {
         let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
-        format!("known are {}", names.join(", "))
+        format!("expected one of {}", names.join(", "))
     };
     rows::find(name).ok_or_else(known)
 }
@@ -80,8 +80,8 @@ fn progress(steps: usize) -> ProgressBar {
     }
 }
 
-/// Runs all the rounds. In each round every row visits the allocators in an
-/// order that starts one further on. One that fails on a row leaves that row.
+/// Runs all rounds. In each round every row visits the allocators, starting one
+/// further on each time. An allocator that fails on a row is excluded from it.
 fn measure(
     rows: &[&'static Row],
     programs: &[(String, PathBuf)],

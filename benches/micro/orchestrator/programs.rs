@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use wait_timeout::ChildExt;
 
-/// What one run of a measuring program printed.
+/// Output of one run of a measuring program.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Sample {
     /// Nanoseconds per operation in the fastest pass.
@@ -18,7 +18,7 @@ pub(crate) struct Sample {
     pub(crate) first_ns: f64,
     /// Resident memory with the row's blocks live.
     pub(crate) rss_kib: u64,
-    /// The highest resident memory of the run.
+    /// Peak resident memory of the run.
     pub(crate) peak_kib: u64,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn sample(program: &Path, row: &str, scale: f64, limit: Duration) -> 
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    // What it prints fits in a pipe, so it may be read after the end.
+    // The output fits in a pipe, so it can be read after the exit.
     let Some(status) = child.wait_timeout(limit)? else {
         child.kill()?;
         child.wait()?;

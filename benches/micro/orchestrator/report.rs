@@ -9,8 +9,8 @@ use crate::rows::{Row, Set};
 /// The allocator that the others are compared with.
 pub(crate) const OURS: &str = "strata";
 
-/// The bounds of the ratio to the best peer: of a set's geometric mean, and of
-/// each of its rows.
+/// Bounds of the ratio to the best peer: of a set's geometric mean, and of each
+/// of its rows.
 fn bounds(set: Set) -> (f64, f64) {
     match set {
         Set::OneThread => (0.85, 1.05),
@@ -23,9 +23,9 @@ fn bounds(set: Set) -> (f64, f64) {
 pub(crate) struct Series {
     /// Its name.
     pub(crate) allocator: String,
-    /// By round; none where a round failed or was left out.
+    /// By round; none where a round failed or was skipped.
     pub(crate) samples: Vec<Option<Sample>>,
-    /// Why it stopped.
+    /// Why it was excluded.
     pub(crate) error: Option<String>,
 }
 
@@ -40,15 +40,15 @@ impl Series {
     }
 }
 
-/// An estimate beside its bound.
+/// An estimate with its bound.
 #[derive(Debug, Serialize)]
 pub(crate) struct Judged {
     /// The ratio.
     #[serde(flatten)]
     pub(crate) estimate: Estimate,
-    /// The highest ratio wanted.
+    /// The highest acceptable ratio.
     pub(crate) bound: f64,
-    /// What the interval says about it.
+    /// The interval compared with the bound.
     pub(crate) verdict: Verdict,
 }
 
@@ -63,17 +63,17 @@ impl Judged {
 pub(crate) struct RowReport {
     /// Its name.
     pub(crate) row: &'static str,
-    /// What one operation is.
+    /// Description of one operation.
     pub(crate) operation: &'static str,
     #[serde(skip)]
     set: Set,
     /// In the order of the command line.
     pub(crate) series: Vec<Series>,
-    /// The best peers chosen on the odd and on the even rounds; mostly one.
+    /// The best peers of the odd and of the even rounds; usually the same.
     pub(crate) peers: Vec<String>,
     #[serde(skip)]
     ratios: Vec<f64>,
-    /// Ours to the best peer's.
+    /// Our time over the best peer's.
     pub(crate) ratio: Option<Judged>,
 }
 
@@ -101,16 +101,16 @@ impl RowReport {
     }
 }
 
-/// The rows of one set together.
+/// The rows of one set combined.
 #[derive(Debug, Serialize)]
 pub(crate) struct SetReport {
     /// Its name.
     pub(crate) set: &'static str,
-    /// Rows with a ratio.
+    /// Number of rows with a ratio.
     pub(crate) rows: usize,
-    /// Rows that were asked for.
+    /// Number of rows requested.
     pub(crate) of: usize,
-    /// The rows that are lost.
+    /// Rows above their bound.
     pub(crate) lost: Vec<&'static str>,
     /// The geometric mean over the rows.
     pub(crate) ratio: Judged,
@@ -121,30 +121,30 @@ pub(crate) struct SetReport {
 pub(crate) struct Unbuilt {
     /// Its name.
     pub(crate) allocator: String,
-    /// Why.
+    /// The reason.
     pub(crate) error: String,
 }
 
-/// All of a run.
+/// A complete run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     /// Processor, memory, kernel.
     pub(crate) machine: String,
     /// The cargo profile of the programs.
     pub(crate) profile: String,
-    /// The scale that the programs were given.
+    /// The scale passed to the programs.
     pub(crate) scale: f64,
-    /// How often each was run.
+    /// Number of rounds.
     pub(crate) rounds: usize,
-    /// What was asked for and could not be built.
+    /// Requested allocators that could not be built.
     pub(crate) unbuilt: Vec<Unbuilt>,
     /// The rows.
     pub(crate) rows: Vec<RowReport>,
-    /// The sets that have any ratio.
+    /// The sets that have a ratio.
     pub(crate) sets: Vec<SetReport>,
 }
 
-/// Joins the rows of each set.
+/// Combines the rows of each set.
 pub(crate) fn sets(rows: &[RowReport]) -> Vec<SetReport> {
     let join = |set: Set| {
         let asked: Vec<&RowReport> = rows.iter().filter(|row| row.set == set).collect();

@@ -1,4 +1,4 @@
-//! The report on the terminal.
+//! The report for the terminal.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use comfy_table::Cell;
 
 use crate::report::{Judged, Report, Series};
 
-/// Nanoseconds in three digits and a fitting unit.
+/// Nanoseconds with three digits and a suitable unit.
 fn time(ns: f64) -> String {
     let (value, unit) = match ns {
         ns if ns < 1e3 => (ns, ""),
@@ -64,7 +64,7 @@ fn ratio(judged: &Judged) -> String {
     format!("{:.3} [{:.3}, {:.3}]", e.value, e.low, e.high)
 }
 
-/// Everything that is printed at the end of a run.
+/// The complete output at the end of a run.
 pub(crate) fn render(report: &Report) -> String {
     let mut text = format!(
         "\n{}\nprofile {}, scale {}, {} rounds\n\n\

@@ -19,7 +19,7 @@ impl Block {
     #[inline(always)]
     pub(crate) fn new(size: usize) -> Block {
         debug_assert!(size >= 8);
-        // SAFETY: the alignment is a power of two, and no size used here comes
+        // SAFETY: the alignment is a power of two, and no size used here is
         // near `isize::MAX`.
         let layout = unsafe { Layout::from_size_align_unchecked(size, ALIGN) };
         // SAFETY: the size is not zero.
@@ -29,15 +29,15 @@ impl Block {
         Block { ptr, size }
     }
 
-    /// Writes one byte on each page of the block but the first.
+    /// Writes one byte on each page of the block except the first.
     pub(crate) fn touch(&mut self) {
         for offset in (4096..self.size).step_by(4096) {
-            // SAFETY: `offset` lies within the block.
+            // SAFETY: `offset` is within the block.
             unsafe { self.ptr.add(offset).write_volatile(1) };
         }
     }
 
-    /// Gives the block up as a bare pointer.
+    /// Converts the block to a raw pointer.
     #[inline(always)]
     pub(crate) fn into_raw(self) -> *mut u8 {
         let ptr = self.ptr.as_ptr();
@@ -45,16 +45,16 @@ impl Block {
         ptr
     }
 
-    /// Takes a block back.
+    /// Converts a raw pointer back to a block.
     ///
     /// # Safety
     ///
-    /// `ptr` comes from [`Block::into_raw`], which happened before, and is
-    /// taken back once. Its first word has not been changed.
+    /// `ptr` comes from [`Block::into_raw`] and is converted back once. Its
+    /// first word has not been changed.
     #[inline(always)]
     pub(crate) unsafe fn from_raw(ptr: *mut u8) -> Block {
-        // SAFETY: by the contract the pointer is a live block, never null, and
-        // its first word is its size.
+        // SAFETY: the caller guarantees a pointer to a live block, never null,
+        // and its first word is its size.
         unsafe {
             let ptr = NonNull::new_unchecked(ptr);
             Block { ptr, size: ptr.cast::<u64>().read() as usize }

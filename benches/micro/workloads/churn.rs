@@ -1,4 +1,4 @@
-//! Random replacement over a live set of blocks of 16 to 256 bytes.
+//! Random replacement in a live set of blocks of 16 to 256 bytes.
 
 use std::sync::{Barrier, Mutex};
 
@@ -25,21 +25,21 @@ impl Churn {
     }
 }
 
-/// One thread over `live` blocks.
+/// One thread with `live` blocks.
 pub(crate) fn one(scale: f64, live: usize) -> Outcome {
     let ops = scaled(2_000_000, scale);
     let mut churn = Churn::new(live, 2);
     passes(ops, || churn.run(ops))
 }
 
-/// Two threads, each over 100,000 blocks of its own.
+/// Two threads, each with 100,000 blocks of its own.
 pub(crate) fn two(scale: f64) -> Outcome {
     let ops = scaled(2_000_000, scale);
     team(2, 2 * ops, |thread| Churn::new(100_000, 3 + thread as u64), |_, churn| churn.run(ops))
 }
 
 /// Two threads that swap their arrays after every generation, so that blocks
-/// made by one are freed by the other.
+/// allocated by one are freed by the other.
 pub(crate) fn larson(scale: f64) -> Outcome {
     const LIVE: usize = 5_000;
     const GENERATION: u64 = 50_000;

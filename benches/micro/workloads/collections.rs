@@ -1,4 +1,4 @@
-//! What programs do through the standard library.
+//! Typical use of the standard library.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
@@ -24,7 +24,7 @@ pub(crate) fn strings(scale: f64) -> Outcome {
     })
 }
 
-/// Random keys, removed where present and inserted where not.
+/// Random keys, removed if present and inserted if not.
 pub(crate) fn btree(scale: f64) -> Outcome {
     const KEYS: u32 = 100_000;
     let ops = scaled(400_000, scale);
@@ -42,7 +42,7 @@ pub(crate) fn btree(scale: f64) -> Outcome {
     })
 }
 
-/// A map from empty: vectors that grow by one element at a time.
+/// A map filled from empty: vectors that grow by one element at a time.
 pub(crate) fn hashvec(scale: f64) -> Outcome {
     const KEYS: u64 = 20_000;
     let ops = scaled(1_000_000, scale);

@@ -1,4 +1,4 @@
-//! Much memory: a large live set, large buffers, huge ones.
+//! Much memory: a large live set, large buffers, huge blocks.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -6,8 +6,9 @@ use std::time::Instant;
 use super::block::Block;
 use super::outcome::{Outcome, PASSES, passes, rss_kib, scaled};
 
-/// 1 GiB of blocks of 64 to 128 bytes built, then freed in random order: the
-/// outcomes of the two halves. The warm-up is a sixteenth of the size.
+/// Allocates 1 GiB of blocks of 64 to 128 bytes, then frees them in random
+/// order; returns the outcomes of the two halves. The warm-up has a sixteenth
+/// of the size.
 ///
 /// The table of the blocks, 16 bytes each, is part of the resident memory.
 pub(crate) fn tear(scale: f64) -> (Outcome, Outcome) {
@@ -52,7 +53,7 @@ pub(crate) fn bigbuf(scale: f64) -> Outcome {
     })
 }
 
-/// 4 MiB at a time, of which one page is written.
+/// 4 MiB at a time, with one page written.
 pub(crate) fn huge(scale: f64) -> Outcome {
     let ops = scaled(100_000, scale);
     passes(ops, || {

@@ -20,7 +20,7 @@ use benches::procfs;
 use outcome::Outcome;
 use rows::ROWS;
 
-/// Runs one row, or says that there is none of this name.
+/// Runs the row of this name, if there is one.
 fn run(row: &str, scale: f64) -> Option<Outcome> {
     Some(match row {
         "pair" => single::pair(scale),
@@ -50,7 +50,8 @@ fn run(row: &str, scale: f64) -> Option<Outcome> {
     })
 }
 
-/// The whole of a measuring binary: `micro-X ROW [SCALE]`, or `--list`.
+/// The `main` function of a measuring binary: `micro-X ROW [SCALE]`, or
+/// `--list`.
 pub(crate) fn main(allocator: &str) -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();

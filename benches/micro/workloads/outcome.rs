@@ -1,4 +1,4 @@
-//! What a workload measures, and how it times its passes.
+//! The result of a workload, and the timing of its passes.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use benches::procfs;
 /// Timed passes after the warm-up.
 pub(super) const PASSES: usize = 3;
 
-/// What a workload measured.
+/// The result of a workload.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outcome {
     /// Nanoseconds per operation in the fastest timed pass.
@@ -21,7 +21,7 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// From the seconds that each pass took.
+    /// From the seconds of each pass.
     pub(super) fn new(ops: u64, seconds: &[f64], rss_kib: u64) -> Outcome {
         let per_op = |s: f64| s * 1e9 / ops as f64;
         Outcome {
@@ -33,12 +33,12 @@ impl Outcome {
     }
 }
 
-/// Resident memory now, in KiB.
+/// Current resident memory, in KiB.
 pub(super) fn rss_kib() -> u64 {
     procfs::resident_bytes(std::process::id()).unwrap_or(0) >> 10
 }
 
-/// `n` operations at scale 1.
+/// `n` scaled, at least 1.
 pub(super) fn scaled(n: u64, scale: f64) -> u64 {
     ((n as f64 * scale).round() as u64).max(1)
 }

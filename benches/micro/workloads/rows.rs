@@ -1,6 +1,6 @@
-//! The names of the rows, in the order in which they are reported.
+//! The rows, in the order of the report.
 
-/// Which geometric mean a row counts in.
+/// The geometric mean that a row is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Set {
     /// One thread allocates and frees.
@@ -26,7 +26,7 @@ pub(crate) struct Row {
     pub(crate) name: &'static str,
     /// The set it belongs to.
     pub(crate) set: Set,
-    /// What one operation is.
+    /// Description of one operation.
     pub(crate) operation: &'static str,
 }
 
@@ -40,7 +40,7 @@ const fn threads(name: &'static str, operation: &'static str) -> Row {
 
 /// Every row.
 pub(crate) const ROWS: &[Row] = &[
-    one("pair", "a box of 32 B made and dropped"),
+    one("pair", "a box of 32 B allocated and dropped"),
     one("pairdyn", "a block of 16..=1024 B, size known at run time"),
     one("lifo1000", "1,000 boxes of 32 B, youngest dropped first"),
     one("fifo1000", "1,000 boxes of 32 B, oldest dropped first"),
@@ -57,11 +57,11 @@ pub(crate) const ROWS: &[Row] = &[
     one("huge", "4 MiB, one page written"),
     one("hugegrow", "a vector extended from empty to 64 MiB"),
     threads("larson", "a block replaced, arrays change hands"),
-    threads("prodcons", "a block made here and freed there"),
-    threads("fshare1", "16 B freed, made, written 32 times; 1 each"),
-    threads("fshare64", "16 B freed, made, written 32 times; 64 each"),
-    threads("parked", "foreign blocks freed, own made; owner parked"),
-    threads("threads64", "somebody else's block freed, one put"),
+    threads("prodcons", "a block allocated by one thread and freed by another"),
+    threads("fshare1", "16 B freed, allocated, written 32 times; 1 each"),
+    threads("fshare64", "16 B freed, allocated, written 32 times; 64 each"),
+    threads("parked", "foreign blocks freed, own allocated; owner parked"),
+    threads("threads64", "another thread's block freed, one stored"),
     threads("churn2", "a random one of 100,000 own blocks replaced"),
 ];
 

@@ -1,4 +1,5 @@
-//! Blocks that one thread makes and another frees or writes beside.
+//! Blocks that are allocated by one thread and freed, or written next to, by
+//! another.
 
 use std::hint;
 use std::mem;
@@ -12,9 +13,9 @@ use super::block::Block;
 use super::outcome::{Outcome, PASSES, rss_kib, scaled};
 use super::team::team;
 
-/// Waits for `ready`. It looks rarely, so that a ring's two ends do not run on
-/// each other's heels and measure nothing but the cache line between them, and
-/// gives the processor away in the end.
+/// Waits for `ready`. It polls slowly, so that the two ends of a ring do not
+/// contend for a cache line, which would dominate the measurement, and finally
+/// yields the CPU.
 fn wait_until(mut ready: impl FnMut() -> bool) {
     let mut looks = 0u32;
     while !ready() {
@@ -29,7 +30,8 @@ fn wait_until(mut ready: impl FnMut() -> bool) {
     }
 }
 
-/// A bounded ring of 1,024 blocks: one thread makes them, the other frees them.
+/// A bounded ring of 1,024 blocks: one thread allocates them, the other frees
+/// them.
 pub(crate) fn prodcons(scale: f64) -> Outcome {
     let ops = scaled(1_000_000, scale) as usize;
     let ring: Vec<AtomicPtr<u8>> = (0..1024).map(|_| AtomicPtr::default()).collect();
@@ -68,8 +70,8 @@ fn small() -> Small {
 }
 
 /// Two threads inherit neighbouring 16-byte blocks, `each` apiece, and then
-/// free, make and write such blocks. An allocator that hands the inherited
-/// ones out again makes them write to shared cache lines.
+/// free, allocate and write such blocks. If an allocator reuses the inherited
+/// blocks, the threads write to shared cache lines.
 pub(crate) fn fshare(scale: f64, each: usize) -> Outcome {
     const WRITES: usize = 32;
     let rounds = scaled(1_000_000 / each as u64, scale);
@@ -97,8 +99,9 @@ pub(crate) fn fshare(scale: f64, each: usize) -> Outcome {
     )
 }
 
-/// One thread makes a million blocks and parks. The other frees them, makes a
-/// million, frees them and makes a million more; only the other is timed.
+/// One thread allocates a million blocks and parks. The other frees them,
+/// allocates a million, frees them and allocates a million more; only the other
+/// is timed.
 pub(crate) fn parked(scale: f64) -> Outcome {
     let live = scaled(1_000_000, scale) as usize;
     let desk: Mutex<Vec<Block>> = Mutex::new(Vec::with_capacity(live));
@@ -144,8 +147,8 @@ pub(crate) fn parked(scale: f64) -> Outcome {
     Outcome::new(2 * live as u64, &seconds, rss)
 }
 
-/// 64 threads over one array of about 4.5 MiB of blocks: each operation puts a
-/// fresh block in a random slot and frees the one that was there.
+/// 64 threads on one array of about 4.5 MiB of blocks: each operation puts a
+/// new block in a random slot and frees the previous one.
 pub(crate) fn threads64(scale: f64) -> Outcome {
     const THREADS: usize = 64;
     const SLOTS: usize = 34_688;
@@ -167,7 +170,7 @@ pub(crate) fn threads64(scale: f64) -> Outcome {
         },
     );
     for slot in slots {
-        // SAFETY: the threads are gone, and the slot held its last block.
+        // SAFETY: the threads have exited, and the slot held its last block.
         drop(unsafe { Block::from_raw(slot.into_inner()) });
     }
     outcome

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use super::block::Block;
 use super::outcome::{Outcome, passes, scaled};
 
-/// A box of constant layout, made and dropped at once.
+/// A box of constant layout, allocated and dropped at once.
 pub(crate) fn pair(scale: f64) -> Outcome {
     let ops = scaled(10_000_000, scale);
     passes(ops, || {
@@ -16,7 +16,7 @@ pub(crate) fn pair(scale: f64) -> Outcome {
     })
 }
 
-/// The same with sizes that the compiler cannot see.
+/// The same with sizes that the compiler does not know.
 pub(crate) fn pairdyn(scale: f64) -> Outcome {
     let mut rng = fastrand::Rng::with_seed(1);
     let sizes: Vec<usize> = (0..1024).map(|_| rng.usize(16..=1024)).collect();
@@ -30,7 +30,7 @@ pub(crate) fn pairdyn(scale: f64) -> Outcome {
     })
 }
 
-/// `live` boxes made, then dropped from the youngest to the oldest.
+/// `live` boxes allocated, then dropped from the youngest to the oldest.
 pub(crate) fn lifo(scale: f64, live: usize) -> Outcome {
     let rounds = scaled(5_000_000 / live as u64, scale);
     let mut stack: Vec<Box<[u64; 4]>> = Vec::with_capacity(live);
@@ -47,7 +47,7 @@ pub(crate) fn lifo(scale: f64, live: usize) -> Outcome {
     })
 }
 
-/// `live` boxes made, then dropped from the oldest to the youngest.
+/// `live` boxes allocated, then dropped from the oldest to the youngest.
 pub(crate) fn fifo(scale: f64, live: usize) -> Outcome {
     let rounds = scaled(5_000_000 / live as u64, scale);
     let mut queue: Vec<Box<[u64; 4]>> = Vec::with_capacity(live);

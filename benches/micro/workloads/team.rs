@@ -1,4 +1,4 @@
-//! Threads that start together, pass after pass.
+//! Threads that start each pass together.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +11,8 @@ use super::outcome::{Outcome, PASSES, rss_kib};
 /// Each thread owns a state, which stays live until memory has been measured.
 ///
 /// A pass lasts from the first thread's start to the last one's end, and the
-/// time per operation is that time over `ops`, the operations of all threads
-/// together.
+/// time per operation is that time divided by `ops`, the operations of all
+/// threads together.
 pub(crate) fn team<S>(
     threads: usize,
     ops: u64,

@@ -1,4 +1,4 @@
-//! Who is compared: an allocator, and the programs that run on it.
+//! The allocators to compare, and the programs that run on them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,21 +13,21 @@ use benches::{bindings, cargo};
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// What the probing programs are called, before the allocator's name.
+/// Prefix of the probe programs' names, before the allocator's name.
 const PREFIX: &str = "footprint";
 
 /// How a program gets its allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Interface {
-    /// A C library that is preloaded.
+    /// A preloaded C library.
     C,
-    /// As a Rust program's global allocator.
+    /// A Rust program's global allocator.
     Rust,
 }
 
 impl Interface {
-    /// The allocators that can be had so.
+    /// The allocators that are available this way.
     pub(crate) fn names(self) -> Vec<&'static str> {
         match self {
             Interface::C => preloaded::names(),
@@ -35,10 +35,10 @@ impl Interface {
         }
     }
 
-    /// What the report calls it.
+    /// Its name in the report.
     pub(crate) fn label(self) -> &'static str {
         match self {
-            Interface::C => "through the C library, preloaded",
+            Interface::C => "with the C library preloaded",
             Interface::Rust => "as a Rust program's global allocator",
         }
     }
@@ -50,31 +50,30 @@ pub(crate) struct Contender {
     pub(crate) name: &'static str,
     /// The version of its package, if it comes from one.
     pub(crate) version: Option<String>,
-    /// What is preloaded, if anything.
+    /// The preloaded library, if any.
     library: Option<PathBuf>,
     environment: Vec<(&'static str, String)>,
-    /// Runs the probes.
+    /// The program that runs the probes.
     prober: PathBuf,
-    /// Runs the one that only starts.
+    /// The program that only starts.
     starter: PathBuf,
 }
 
 impl Contender {
-    /// A program of it, or one that uses it, and nothing else in its
-    /// environment.
+    /// A command for one of its programs, with no other environment variables.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("LC_ALL", "C").envs(self.environment.iter().cloned());
         command
     }
 
-    /// What runs a probe; its arguments are to follow.
+    /// The program that runs a probe; the arguments are added by the caller.
     pub(crate) fn probe(&self, probe: &Probe) -> Command {
         let starts = probe.name == "start";
         self.command(if starts { &self.starter } else { &self.prober })
     }
 
-    /// Whether a program of it uses what is preloaded.
+    /// Checks that a program uses the preloaded library.
     pub(crate) fn check(&self, mut program: Command) -> Result<()> {
         match &self.library {
             Some(library) => bindings::check(program.arg("--version"), library),
@@ -83,7 +82,7 @@ impl Contender {
     }
 }
 
-/// Builds and finds what is to be compared. `dir` is for a program that is
+/// Builds or finds the allocators to compare. `dir` is for a program that is
 /// compiled here.
 pub(crate) fn find(
     interface: Interface,
@@ -128,14 +127,15 @@ pub(crate) fn find(
     })
 }
 
-/// The C program that only starts.
+/// Compiles the C program that only starts.
 fn compile(dir: &Path) -> Result<PathBuf> {
     let (source, program) = (dir.join("start.c"), dir.join("start"));
     std::fs::write(&source, include_str!("start.c"))
         .with_context(|| format!("cannot write {}", source.display()))?;
     let mut command = Command::new("cc");
     command.args(["-O2", "-Wall", "-o"]).arg(&program).arg(&source);
-    let status = command.status().with_context(|| format!("no cc; {}", install("gcc")))?;
+    let status =
+        command.status().with_context(|| format!("cc is not installed; {}", install("gcc")))?;
     if !status.success() {
         bail!("cc: {status}");
     }
@@ -149,7 +149,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A contender whose programs are all this one.
+    /// A contender that uses this program for everything.
     pub(crate) fn example(program: &str) -> Contender {
         Contender {
             name: "glibc",

@@ -1,8 +1,8 @@
-//! What stays resident: each probe on each allocator, each in a process of its
-//! own, in interleaved rounds; through the C library and in Rust programs.
+//! Resident memory: each probe on each allocator, each in a separate process,
+//! in interleaved rounds; with preloaded C libraries and in Rust programs.
 //!
-//! `cargo run --release -p benches --bin footprint` builds the probing programs
-//! and the library, finds the peers, and prints Strata's figures beside their
+//! `cargo run --release -p benches --bin footprint` builds the probe programs
+//! and the library, finds the peers, and prints Strata's figures next to their
 //! targets and those of the peers.
 
 mod contenders;
@@ -35,10 +35,11 @@ use report::{Part, Report, RowReport, Samples};
 use running::Running;
 use settings::Settings;
 
-/// Seeds the orders of the allocators.
+/// Seeds the order of the allocators.
 const ORDER: u64 = 900;
 
-/// Compare what stays resident of allocators, by probes in processes of their own.
+/// Compare the resident memory of allocators, with probes in separate
+/// processes.
 #[derive(Debug, Parser)]
 #[command(name = "footprint")]
 struct Arguments {
@@ -54,31 +55,31 @@ struct Arguments {
     #[arg(long, default_value = "both")]
     mode: Mode,
 
-    /// How often to run each probe on each allocator [default: 3, quick: 1]
+    /// Runs of each probe on each allocator [default: 3, quick: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
 
-    /// Small counts and short sleeps, once: to see that everything runs
+    /// Small counts and short sleeps, once: only checks that everything runs
     #[arg(long)]
     quick: bool,
 
-    /// Say what the probes do, and nothing else
+    /// Describe the probes and exit
     #[arg(long)]
     list: bool,
 
-    /// Write all the figures as JSON, too
+    /// Also write all figures as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// Which programs are run.
+/// The programs to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// Those on a preloaded C library
+    /// With a preloaded C library
     C,
     /// Rust programs with a global allocator
     Rust,
-    /// One after the other
+    /// Both, one after the other
     Both,
 }
 
@@ -100,10 +101,10 @@ fn all() -> impl Iterator<Item = &'static Probe> {
 fn probe(name: &str) -> Result<&'static Probe, String> {
     let names = || all().map(|probe| probe.name).collect::<Vec<_>>().join(", ");
     let redis = (name == REDIS.name).then_some(&REDIS);
-    probes::find(name).or(redis).ok_or_else(|| format!("known are {}", names()))
+    probes::find(name).or(redis).ok_or_else(|| format!("expected one of {}", names()))
 }
 
-/// Every allocator, by either interface.
+/// Every allocator, with either interface.
 fn names() -> Vec<&'static str> {
     let mut names = Interface::C.names();
     let more = Interface::Rust.names().into_iter().filter(|name| !names.contains(name));
@@ -111,9 +112,9 @@ fn names() -> Vec<&'static str> {
     names
 }
 
-/// Runs all the rounds. In each every probe visits the allocators in an order
-/// of its own. Those that sleep do so at the same time, as they come to it. An
-/// allocator that fails on a probe leaves that probe.
+/// Runs all rounds. In each, every probe visits the allocators in a random
+/// order. Probes that sleep do so at the same time. An allocator that fails on
+/// a probe is excluded from it.
 fn measure(
     probes: &[&'static Probe],
     contenders: &[Contender],
@@ -130,8 +131,8 @@ fn measure(
         .iter()
         .map(|probe| contenders.iter().map(|contender| samples(probe, contender)).collect())
         .collect();
-    let note = |samples: &mut Samples, probe: &Probe, round: usize, told: Result<Vec<u64>>| {
-        match told {
+    let note = |samples: &mut Samples, probe: &Probe, round: usize, result: Result<Vec<u64>>| {
+        match result {
             Ok(kib) => samples.kib.push(kib),
             Err(error) => {
                 let error = format!("round {}: {error:#}", round + 1);
@@ -224,7 +225,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         let text = serde_json::to_string_pretty(&report)?;
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    // Whatever was asked for and has no figures makes the end a bad one.
+    // If a requested item has no figures, the exit status reports a failure.
     let bad = !report.missing.is_empty() || report.failures().next().is_some();
     Ok(ExitCode::from(u8::from(bad)))
 }

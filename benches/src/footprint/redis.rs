@@ -1,4 +1,5 @@
-//! A Redis server that is filled and emptied. Its memory is read from outside.
+//! A Redis server that is filled and emptied. Its memory is read by this
+//! process.
 
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
@@ -15,16 +16,16 @@ use benches::redis::{self, Client, PATIENCE};
 use crate::contenders::Contender;
 use crate::settings::Settings;
 
-/// How long the server has been listening when it is read first.
+/// Time from the start of the server to the first reading.
 const STARTED: Duration = Duration::from_millis(300);
-/// What is asked, and how many keys there can be.
+/// Number of requests, and of possible keys.
 const REQUESTS: f64 = 1_000_000.0;
 
-/// What the report says of it.
+/// Its description in the report.
 pub(crate) const REDIS: Probe = Probe {
     name: "redis",
-    what: "redis-server (C only), 1,000,000 times SET of random ones of as many keys, values of \
-           100 bytes, 16 at a time by 50 connections; read 0.3 s after its start, full, and 10 s \
+    what: "redis-server (C only), 1,000,000 SETs of random keys out of 1,000,000, values of \
+           100 bytes, pipelines of 16 on 50 connections; read 0.3 s after its start, full, and 10 s \
            after FLUSHALL",
     readings: &["before", "full", "after"],
     idles: true,
@@ -35,7 +36,7 @@ pub(crate) const REDIS: Probe = Probe {
 pub(crate) struct Redis {
     pub(crate) server: PathBuf,
     load: PathBuf,
-    /// Where the sockets go.
+    /// Directory of the sockets.
     dir: PathBuf,
 }
 
@@ -44,7 +45,7 @@ pub(crate) struct Serving {
     server: Leashed,
     client: Client,
     kib: Vec<u64>,
-    /// Reads when it has been idle for long enough.
+    /// Takes the last reading after the idle time.
     last: JoinHandle<Result<u64>>,
 }
 
@@ -84,7 +85,7 @@ impl Redis {
 }
 
 impl Serving {
-    /// The readings, the last of them included.
+    /// All readings, including the last.
     pub(crate) fn end(mut self) -> Result<Vec<u64>> {
         let last = self.last.join().map_err(|_| anyhow!("reading failed"))??;
         self.kib.push(last);
@@ -92,7 +93,7 @@ impl Serving {
         ensure!(self.client.ask("DBSIZE")? == 0, "the server is not empty");
         self.client.say("SHUTDOWN NOSAVE")?;
         let (status, _) = self.server.run(PATIENCE)?;
-        ensure!(status.success(), "{status} at its end");
+        ensure!(status.success(), "exited with {status}");
         Ok(self.kib)
     }
 }

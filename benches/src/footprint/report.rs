@@ -40,15 +40,15 @@ pub(crate) struct Series {
     /// In the unit of the target.
     pub(crate) figure: Option<Figure>,
     pub(crate) readings: Vec<Reading>,
-    /// Why it stopped.
+    /// Why it was excluded.
     pub(crate) error: Option<String>,
 }
 
-/// What one allocator told of one probe.
+/// Results of one allocator in one probe.
 #[derive(Clone, Debug)]
 pub(crate) struct Samples {
     pub(crate) allocator: &'static str,
-    /// Its readings, in KiB, of the rounds that it lived through.
+    /// Its readings in KiB, of the rounds that succeeded.
     pub(crate) kib: Vec<Vec<u64>>,
     pub(crate) error: Option<String>,
 }
@@ -78,7 +78,7 @@ impl Samples {
 pub(crate) struct RowReport {
     pub(crate) probe: &'static str,
     pub(crate) what: &'static str,
-    /// Of the figures and of the target.
+    /// Unit of the figures and of the target.
     pub(crate) unit: &'static str,
     pub(crate) target: f64,
     /// Ours first.
@@ -86,7 +86,7 @@ pub(crate) struct RowReport {
 }
 
 impl RowReport {
-    /// From what the allocators told.
+    /// From the results of the allocators.
     pub(crate) fn new(probe: &Probe, samples: Vec<Samples>) -> RowReport {
         let (unit, target) = match probe.target {
             Target::Mib(target) => ("MiB", target),
@@ -104,14 +104,14 @@ impl RowReport {
     }
 }
 
-/// An allocator, with its version if that is known.
+/// An allocator, with its version if known.
 #[derive(Debug, Serialize)]
 pub(crate) struct Named {
     pub(crate) name: &'static str,
     pub(crate) version: Option<String>,
 }
 
-/// All probes by one interface.
+/// All probes with one interface.
 #[derive(Debug, Serialize)]
 pub(crate) struct Part {
     pub(crate) interface: Interface,
@@ -120,7 +120,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// What the allocators told by one interface.
+    /// From the results with one interface.
     pub(crate) fn new(
         interface: Interface,
         contenders: &[Contender],
@@ -131,7 +131,7 @@ impl Part {
     }
 }
 
-/// All of a run.
+/// A complete run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     /// Processor, memory, kernel.
@@ -144,12 +144,12 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Whether the counts are those that the targets are for.
+    /// Whether the counts are those that the targets apply to.
     pub(crate) fn whole(&self) -> bool {
         self.scale == 1.0
     }
 
-    /// What failed: the probe, the allocator, and how.
+    /// Failures: the probe, the allocator, and the reason.
     pub(crate) fn failures(&self) -> impl Iterator<Item = String> {
         let rows = self.parts.iter().flat_map(|part| &part.rows);
         rows.flat_map(|row| {
@@ -167,7 +167,8 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A probe on ours, which told these readings in KiB, and on one that died.
+    /// A probe on ours, with these readings in KiB, and on an allocator that
+    /// failed.
     pub(crate) fn example(probe: &str, kib: &[&[u64]]) -> RowReport {
         let of = |allocator, kib, error| Samples { allocator, kib, error };
         let ours = of(OURS, kib.iter().map(|kib| kib.to_vec()).collect(), None);

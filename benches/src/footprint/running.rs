@@ -1,4 +1,4 @@
-//! A probe in a process of its own.
+//! A probe running in a separate process.
 
 use std::process::Command;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::contenders::Contender;
 use crate::redis::{REDIS, Redis, Serving};
 use crate::settings::Settings;
 
-/// What runs, and sleeps if that is part of the probe.
+/// A probe that has started, and is asleep if that is part of it.
 pub(crate) enum Running {
-    /// A program that reads by itself.
+    /// A program that reads its own memory.
     Probing(Probing),
-    /// A server that is read from outside.
+    /// A server whose memory is read by this process.
     Serving(Serving),
 }
 
 impl Running {
-    /// Starts a probe, and waits until it sleeps or has told all.
+    /// Starts a probe, and waits until it sleeps or has printed all readings.
     pub(crate) fn begin(
         probe: &'static Probe,
         contender: &Contender,
@@ -38,7 +38,7 @@ impl Running {
         })
     }
 
-    /// Waits for its end: its readings, in KiB.
+    /// Waits for its end and returns its readings, in KiB.
     pub(crate) fn end(self) -> Result<Vec<u64>> {
         match self {
             Running::Probing(probing) => probing.end(),
@@ -47,7 +47,7 @@ impl Running {
     }
 }
 
-/// Whether the programs that a probe runs use what is preloaded.
+/// Checks that the programs that a probe runs use the preloaded library.
 pub(crate) fn check(probe: &Probe, contender: &Contender, redis: Option<&Redis>) -> Result<()> {
     match redis {
         Some(redis) if *probe == REDIS => contender.check(contender.command(&redis.server)),
@@ -55,7 +55,7 @@ pub(crate) fn check(probe: &Probe, contender: &Contender, redis: Option<&Redis>)
     }
 }
 
-/// A program that tells its readings.
+/// A program that prints its readings.
 pub(crate) struct Probing {
     process: Leashed,
     probe: &'static Probe,
@@ -68,7 +68,7 @@ impl Probing {
         let process = Leashed::start(command, probe.name)?;
         let mut probing = Probing { process, probe, kib: Vec::new(), limit };
         probing.listen()?;
-        ensure!(probing.complete() != probe.idles, "it told its last reading too soon");
+        ensure!(probing.complete() != probe.idles, "the last reading came too early");
         Ok(probing)
     }
 
@@ -76,7 +76,7 @@ impl Probing {
         self.kib.len() == self.probe.readings.len()
     }
 
-    /// Takes its readings until it sleeps, or there are no more.
+    /// Collects its readings until it sleeps, or there are no more.
     fn listen(&mut self) -> Result<()> {
         while !self.complete() {
             let line = self.process.line(self.limit)?;
@@ -92,9 +92,9 @@ impl Probing {
 
     fn end(mut self) -> Result<Vec<u64>> {
         self.listen()?;
-        ensure!(self.complete(), "it sleeps twice");
+        ensure!(self.complete(), "the probe sleeps twice");
         let (status, more) = self.process.run(self.limit)?;
-        ensure!(status.success(), "{status} at its end");
+        ensure!(status.success(), "exited with {status}");
         ensure!(more.is_empty(), "unexpected output: {}", more.join("; "));
         Ok(self.kib)
     }
@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes of a program that is this script.
+    /// The readings of a program that runs this script.
     fn readings(probe: &str, script: &str) -> Result<Vec<u64>> {
         let limit = Duration::from_secs(5);
         let mut command = Command::new("sh");
@@ -125,13 +125,13 @@ mod tests {
     fn what_a_probe_does_not_say_is_an_error() {
         let error = |script: &str| readings("parked", script).unwrap_err().to_string();
         assert!(error("echo after 9").contains("unexpected output: after 9"));
-        assert!(error("echo peak 9; echo after 7").contains("too soon"));
+        assert!(error("echo peak 9; echo after 7").contains("too early"));
         assert!(error("echo peak 9; echo idle; echo idle").contains("twice"));
         let more = error("echo peak 9; echo idle; echo after 7; echo more 5");
         assert!(more.contains("unexpected output: more 5"), "{more}");
         let bad = error("echo peak 9; echo idle; echo after 7; exit 3");
         assert!(bad.contains("exit status: 3"), "{bad}");
-        let died = error("echo last words >&2; exit 4");
-        assert!(died.contains("exit status: 4") && died.contains("last words"), "{died}");
+        let died = error("echo last line >&2; exit 4");
+        assert!(died.contains("exit status: 4") && died.contains("last line"), "{died}");
     }
 }

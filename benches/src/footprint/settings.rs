@@ -1,14 +1,14 @@
-//! How probes are run.
+//! Parameters of the probes.
 
 use std::time::Duration;
 
-/// How probes are run.
+/// Parameters of the probes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     /// Factor on their counts.
     pub(crate) scale: f64,
     /// How long they sleep.
     pub(crate) idle: Duration,
-    /// How long they may be silent.
+    /// Time limit for each line of output.
     pub(crate) limit: Duration,
 }

@@ -1,5 +1,5 @@
-/* Starts, waits, and says how much of it is resident: a line as the other
-   probes write it. Nothing here allocates. */
+/* Starts, waits, and prints its resident memory in the format of the other
+ * probes. Does not allocate. */
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-//! The report on the terminal.
+//! The report for the terminal.
 
 use std::fmt::Write as _;
 use std::iter::once;
@@ -10,7 +10,7 @@ use comfy_table::{Cell, Table};
 
 use crate::report::{Part, Report, RowReport, Series};
 
-/// With its unit, where that is not MiB.
+/// With its unit, unless that is MiB.
 fn value(value: f64, unit: &str) -> String {
     match unit {
         "MiB" => number(value, 1),
@@ -18,7 +18,7 @@ fn value(value: f64, unit: &str) -> String {
     }
 }
 
-/// The median, and under it what was read before.
+/// The median, and below it the earlier readings.
 fn cell(row: &RowReport, series: &Series) -> String {
     if series.error.is_some() {
         return String::from("failed");
@@ -64,14 +64,14 @@ pub(crate) fn legend<'a>(probes: impl IntoIterator<Item = &'a Probe>) -> String 
     text
 }
 
-/// Everything that is printed at the end of a run.
+/// The complete output at the end of a run.
 pub(crate) fn render(report: &Report, legend: &str) -> String {
     let mut text = format!(
         "\n{}\nscale {}, {} s of sleep, {} rounds\n\n{legend}",
         report.machine, report.scale, report.idle_s, report.rounds
     );
     if !report.whole() {
-        let _ = writeln!(text, "The targets are for scale 1 and are not compared with.");
+        let _ = writeln!(text, "The targets apply to scale 1 only.");
     }
     for part in &report.parts {
         let table = figures(part, report.whole());
@@ -138,6 +138,6 @@ mod tests {
     #[test]
     fn targets_are_for_the_whole_counts() {
         let text = report(0.05);
-        assert!(!text.contains("above") && text.contains("not compared"), "{text}");
+        assert!(!text.contains("above") && text.contains("apply to scale 1 only"), "{text}");
     }
 }

@@ -1,11 +1,11 @@
-//! The orders that clients post: made up once, from a seed, then posted over
-//! and over with fresh ids.
+//! The orders that clients post: generated once from a seed, then posted
+//! repeatedly with new ids.
 
 use crate::order::{Address, Choice, Customer, Item, Order};
 
-/// How long an order's id is; ids are written over in place.
+/// Length of an order's id; ids are replaced in place.
 pub const ID_LENGTH: usize = 14;
-/// How many related orders a posted order names.
+/// Number of related orders that a posted order names.
 const RELATED: usize = 5;
 
 const WORDS: [&str; 24] = [
@@ -69,12 +69,12 @@ const OPTIONS: [(&str, &str); 8] = [
     ("plug", "type G"),
 ];
 
-/// A small generator of pseudo-random numbers (SplitMix64).
+/// A small pseudo-random generator (SplitMix64).
 #[derive(Clone)]
 pub struct Random(u64);
 
 impl Random {
-    /// The sequence that belongs to `seed`.
+    /// The sequence for `seed`.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -88,7 +88,7 @@ impl Random {
         bits ^ (bits >> 31)
     }
 
-    /// A number below `bound`, which is not 0.
+    /// A number less than `bound`, which is not 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.bits() % bound
     }
@@ -103,19 +103,19 @@ pub fn id(number: u64) -> String {
     format!("ord-{number:010}")
 }
 
-/// A document as it is sent: bytes with the places where ids are written.
+/// A document as sent: bytes and the offsets of the ids.
 pub struct Template {
     /// The serialized order.
     pub body: Vec<u8>,
-    /// Where the order's own id starts.
+    /// Offset of the order's own id.
     pub own: usize,
-    /// Where the related orders' ids start.
+    /// Offsets of the related orders' ids.
     pub related: Vec<usize>,
-    /// What the reply must name as the total.
+    /// The total that the reply must contain.
     pub total_cents: u64,
 }
 
-/// A set of made-up orders.
+/// A set of generated orders.
 pub struct Documents {
     orders: Vec<Order>,
 }
@@ -132,7 +132,7 @@ impl Documents {
         &self.orders[index]
     }
 
-    /// All of them as they are sent.
+    /// All orders as sent.
     pub fn templates(&self) -> serde_json::Result<Vec<Template>> {
         self.orders.iter().map(template).collect()
     }

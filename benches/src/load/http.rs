@@ -1,5 +1,5 @@
-//! As much of an HTTP/1.1 client as the load needs, and as cheap as it gets:
-//! the client shares the machine with the server that it measures.
+//! A minimal HTTP/1.1 client. It must be cheap, because it shares the machine
+//! with the server under test.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ impl Connection {
         Ok(Self { stream, buffer: Vec::with_capacity(64 << 10) })
     }
 
-    /// Sends a whole request and returns the body of its reply.
+    /// Sends a complete request and returns the body of the reply.
     pub async fn exchange(&mut self, request: &[u8]) -> Result<&[u8]> {
         self.stream.write_all(request).await.context("sending")?;
         self.buffer.clear();
@@ -37,7 +37,7 @@ impl Connection {
             self.receive().await?;
         }
         if self.buffer.len() > end {
-            bail!("{} bytes behind the reply", self.buffer.len() - end);
+            bail!("{} bytes after the reply", self.buffer.len() - end);
         }
         Ok(&self.buffer[start..end])
     }
@@ -50,7 +50,7 @@ impl Connection {
     }
 }
 
-/// Fetches `path` over a connection of its own and returns the body.
+/// Fetches `path` over a separate connection and returns the body.
 pub fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>> {
     let timeout = Duration::from_secs(10);
     let mut stream = std::net::TcpStream::connect_timeout(&address, timeout)?;
@@ -70,8 +70,8 @@ pub fn post_head(path: &str, length: usize) -> String {
     )
 }
 
-/// Where the body starts and ends, once the head is complete. A reply that is
-/// not 200, or that does not say how long it is, is an error.
+/// Start and end of the body, once the head is complete. A reply with a status
+/// other than 200 or without a length is an error.
 fn body_bounds(reply: &[u8]) -> Result<Option<(usize, usize)>> {
     let Some(blank) = reply.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);

@@ -1,9 +1,9 @@
-//! The load: a closed loop of clients on keep-alive connections, in a process
-//! of its own.
+//! The load: a closed loop of clients on keep-alive connections, in a separate
+//! process.
 //!
 //! It fills the server's cache with a fixed number of orders, measures for a
-//! fixed time, reports, and then keeps its connections open, without a request
-//! on them, until it is told to go.
+//! fixed time, reports, and then keeps its connections open and idle until it
+//! is told to exit.
 
 pub mod document;
 pub mod http;
@@ -24,40 +24,40 @@ use crate::server::Stats;
 use document::{Documents, ID_LENGTH, Random, Template, id};
 use http::Connection;
 
-/// Different documents in use.
+/// Number of different documents.
 const DOCUMENTS: usize = 512;
 /// Related orders and updates are drawn from this many of the latest orders.
 const RECENT: u64 = 2000;
-/// One in so many posts updates a recent order.
+/// One post in this many updates a recent order.
 const UPDATE_ONE_IN: u64 = 10;
-/// One in so many replies is parsed and compared with what it must be.
+/// One reply in this many is parsed and compared with the expected one.
 const CHECK_ONE_IN: u64 = 64;
-/// The longest the cache may take to fill.
+/// Time limit for filling the cache.
 const FILL_LIMIT: Duration = Duration::from_secs(60);
 
-/// What the load is to do.
+/// Parameters of the load.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The server's address.
     pub address: SocketAddr,
-    /// The server's process.
+    /// The server's process id.
     pub pid: u32,
-    /// How many connections.
+    /// Number of connections.
     pub connections: usize,
     /// Orders to post before measuring.
     pub fill: u64,
-    /// How long to measure.
+    /// Duration of the measurement.
     pub measure: Duration,
     /// Seeds the documents and the order in which they are posted.
     pub seed: u64,
 }
 
-/// What the load found, as a line of JSON on its standard output.
+/// The result, printed as a line of JSON on standard output.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Requests answered while measuring.
+    /// Requests answered during the measurement.
     pub requests: u64,
-    /// How long it measured.
+    /// Duration of the measurement.
     pub seconds: f64,
     /// Median latency in microseconds.
     pub p50_us: f64,
@@ -65,11 +65,11 @@ pub struct Outcome {
     pub p99_us: f64,
     /// 99.9th percentile.
     pub p999_us: f64,
-    /// The server's user and system time while measuring.
+    /// The server's user and system time during the measurement.
     pub cpu_seconds: f64,
-    /// The server's own figures when measuring began.
+    /// The server's own statistics at the start of the measurement.
     pub before: Stats,
-    /// The server's own figures when measuring had ended.
+    /// The server's own statistics at its end.
     pub after: Stats,
 }
 
@@ -77,7 +77,7 @@ const FILLING: u8 = 0;
 const MEASURING: u8 = 1;
 const STOPPING: u8 = 2;
 
-/// What the clients share.
+/// Shared by the clients.
 struct Shared {
     phase: AtomicU8,
     posted: AtomicU64,
@@ -86,7 +86,7 @@ struct Shared {
     templates: Vec<Template>,
 }
 
-/// Runs `plan`, prints its outcome and stays until standard input ends.
+/// Runs `plan`, prints its result and waits until standard input is closed.
 pub fn main(plan: &Plan) -> Result<()> {
     let shared = Arc::new(Shared {
         phase: AtomicU8::new(FILLING),
@@ -126,7 +126,8 @@ pub fn main(plan: &Plan) -> Result<()> {
 
     let mut latencies = histogram()?;
     for _ in 0..threads {
-        let part = reported.recv_timeout(Duration::from_secs(20)).context("a client hangs")??;
+        let part =
+            reported.recv_timeout(Duration::from_secs(20)).context("a client does not stop")??;
         latencies.add(part)?;
     }
     let micros = |quantile| latencies.value_at_quantile(quantile) as f64 / 1000.0;
@@ -143,7 +144,7 @@ pub fn main(plan: &Plan) -> Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "{}", serde_json::to_string(&outcome)?)?;
     out.flush()?;
-    // The connections stay open, idle, for as long as the parent wants.
+    // The connections stay open and idle as long as the parent needs them.
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     Ok(())
 }
@@ -152,14 +153,14 @@ fn stats(address: SocketAddr) -> Result<Stats> {
     Ok(serde_json::from_slice(&http::get(address, "/stats").context("/stats")?)?)
 }
 
-/// Nanoseconds up to a minute, three digits.
+/// Nanoseconds up to one minute, with three digits of precision.
 fn histogram() -> Result<Histogram<u64>> {
     Histogram::new_with_bounds(1000, 60_000_000_000, 3).context("a histogram")
 }
 
 type Report = std::sync::mpsc::Sender<Result<Histogram<u64>>>;
 
-/// Runs the clients with these numbers, reports, and holds their connections.
+/// Runs the clients with these numbers, reports, and keeps their connections.
 fn run_clients(shared: &Arc<Shared>, plan: &Plan, numbers: &[usize], report: &Report) {
     let work = || -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -177,7 +178,7 @@ fn run_clients(shared: &Arc<Shared>, plan: &Plan, numbers: &[usize], report: &Re
                 latencies.add(part)?;
                 held.push(connection);
             }
-            // Nobody listens any more only when the load is over.
+            // The receiver is gone only after the load has ended.
             let _ = report.send(Ok(latencies));
             std::future::pending::<()>().await;
             drop(held);
@@ -190,7 +191,7 @@ fn run_clients(shared: &Arc<Shared>, plan: &Plan, numbers: &[usize], report: &Re
     }
 }
 
-/// Posts one order after the other until the load stops.
+/// Posts orders one after the other until the load stops.
 async fn client(
     shared: Arc<Shared>,
     mut connection: Connection,
@@ -218,7 +219,7 @@ async fn client(
     }
 }
 
-/// Writes a request with fresh ids over `request`; returns the order's number.
+/// Writes a request with new ids over `request` and returns the order's number.
 fn write_request(
     request: &mut Vec<u8>,
     template: &Template,
@@ -247,7 +248,8 @@ fn recent(latest: u64, random: &mut Random) -> u64 {
     latest - 1 - random.below(latest.min(RECENT))
 }
 
-/// A reply that does not say what was posted means that memory was spoilt.
+/// A reply that does not match the posted order means that memory was
+/// corrupted.
 fn check(reply: &[u8], number: u64, template: &Template) -> Result<()> {
     let reply: Reply = serde_json::from_slice(reply).context("a reply that is not JSON")?;
     ensure!(

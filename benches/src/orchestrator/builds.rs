@@ -11,15 +11,15 @@ use benches::progress::Progress;
 
 use crate::orchestrator::figures::Contender;
 
-/// The longest that cargo may take.
+/// Time limit for cargo.
 const LIMIT: Duration = Duration::from_secs(1200);
-/// The two that are the same crate with different features.
+/// Two allocators that are the same crate with different features.
 const ALONE: &str = "mimalloc2";
 
-/// Builds the contenders' servers, and the counting server, which it returns.
+/// Builds the contenders' servers, and the counting server, which is returned.
 ///
-/// One call of cargo builds most of them; should that fail, each is built by
-/// itself, so that one that does not build does not keep out the others.
+/// One call of cargo builds most of them; if it fails, each is built
+/// separately, so that one failure does not affect the others.
 pub(crate) fn all(contenders: &mut [Contender], progress: &Progress) -> Result<PathBuf> {
     let start = Instant::now();
     let names: Vec<String> = contenders.iter().map(|contender| contender.name.clone()).collect();
@@ -92,7 +92,7 @@ fn cargo(names: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     Ok(lines.iter().filter_map(|line| executable(line)).collect())
 }
 
-/// The name and the path of the program that a line of cargo's JSON tells of.
+/// The name and path of the program in a line of cargo's JSON.
 fn executable(line: &str) -> Option<(String, PathBuf)> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
     let path = message.get("executable")?.as_str()?;
@@ -100,11 +100,11 @@ fn executable(line: &str) -> Option<(String, PathBuf)> {
     Some((name.to_owned(), PathBuf::from(path)))
 }
 
-/// Why a build failed, in a line.
+/// Why a build failed, in one line.
 fn reason(errors: &[String]) -> String {
     let said =
         |line: &&String| !line.trim().is_empty() && !line.starts_with("warning: build failed");
-    // A build script's own words stand indented at the end of cargo's message.
+    // Output of a build script is indented at the end of cargo's message.
     let script = errors.iter().any(|line| line.contains("failed to run custom build command"));
     let first = errors.iter().find(|line| line.starts_with("error"));
     let last = errors.iter().rev().find(said);
@@ -115,8 +115,8 @@ fn reason(errors: &[String]) -> String {
     }
 }
 
-/// The profile that this program was built in; release for a debug build, as
-/// nobody wants to compare debug builds.
+/// The profile of this program; release for a debug build, as comparing debug
+/// builds is not useful.
 fn profile() -> String {
     match own_dir().as_deref().and_then(Path::file_name).and_then(|name| name.to_str()) {
         None | Some("debug" | "deps") => String::from("release"),
@@ -128,7 +128,7 @@ fn own_dir() -> Option<PathBuf> {
     Some(std::env::current_exe().ok()?.parent()?.to_path_buf())
 }
 
-/// The target directory that this program lies in.
+/// The target directory that contains this program.
 pub(crate) fn target_dir() -> PathBuf {
     own_dir()
         .and_then(|dir| Some(dir.parent()?.to_path_buf()))

@@ -26,7 +26,7 @@ const WIDTH: u32 = 960;
 const HEAD: i32 = 36;
 const ROW: i32 = 26;
 const GAP: i32 = 16;
-/// Room for the names on the left and for the figures on the right.
+/// Margins for the names on the left and for the figures on the right.
 const NAMES: i32 = 92;
 const FIGURES: i32 = 92;
 

@@ -8,13 +8,13 @@ use clap::{Args, Parser, Subcommand};
 
 /// The allocator that the others are compared with.
 pub(crate) const OURS: &str = "strata";
-/// Every allocator that a server program exists for.
+/// Every allocator that has a server program.
 pub(crate) const KNOWN: [&str; 8] =
     ["strata", "mimalloc", "mimalloc2", "jemalloc", "glibc", "snmalloc", "rpmalloc", "tcmalloc"];
-/// Those that are compared unless told otherwise.
+/// Allocators that are compared by default.
 const DEFAULT: [&str; 4] = ["strata", "mimalloc", "jemalloc", "glibc"];
 
-/// Compare allocators on a real HTTP/JSON server, each in a process of its own.
+/// Compare allocators on a real HTTP/JSON server, each in a separate process.
 #[derive(Debug, Parser)]
 #[command(name = "benches", args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -25,19 +25,19 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// What to compare: names separated by commas, or "all"
+    /// Allocators to compare: names separated by commas, or "all"
     #[arg(long, value_name = "A,B,...", value_delimiter = ',', value_parser = allocator)]
     pub(crate) allocators: Vec<String>,
 
-    /// How often to visit each allocator [default: 7, quick: 3]
+    /// Visits to each allocator [default: 7, quick: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: Option<u32>,
 
-    /// Write the figures as JSON, too
+    /// Also write the figures as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Where to write the chart and the page [default: target/bench]
+    /// Directory of the chart and the page [default: target/bench]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -48,7 +48,7 @@ peers need a C compiler;\nsnmalloc and tcmalloc need a C++ compiler.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Drive one server (what the main program starts)
+    /// Drive one server (started by the main program)
     #[command(hide = true)]
     Load(Load),
 }
@@ -69,14 +69,14 @@ pub(crate) struct Load {
     pub(crate) seed: u64,
 }
 
-/// How the rounds are run.
+/// Parameters of the rounds.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) quick: bool,
     pub(crate) rounds: u32,
     /// Connections of the load.
     pub(crate) connections: usize,
-    /// The bound of the server's cache.
+    /// Limit of the server's cache.
     pub(crate) cache_mib: u64,
     /// Orders posted before measuring; enough to fill the cache.
     pub(crate) fill: u64,
@@ -86,7 +86,7 @@ pub(crate) struct Settings {
 }
 
 impl Arguments {
-    /// The allocators to compare, each once, in the order given.
+    /// The allocators to compare, each once, in the given order.
     pub(crate) fn chosen(&self) -> Vec<String> {
         let all = self.allocators.iter().any(|name| name == "all");
         let names: Vec<&str> = match (self.allocators.is_empty(), all) {
@@ -121,7 +121,7 @@ fn allocator(name: &str) -> Result<String, String> {
     if name == "all" || KNOWN.contains(&name) {
         Ok(name.to_owned())
     } else {
-        Err(format!("unknown allocator; known are {} and all", KNOWN.join(", ")))
+        Err(format!("unknown allocator; expected one of {} or all", KNOWN.join(", ")))
     }
 }
 

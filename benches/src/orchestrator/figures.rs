@@ -1,11 +1,11 @@
-//! What is measured, and what can be said about it.
+//! The measured figures and their evaluation.
 
 use std::path::PathBuf;
 
 use crate::orchestrator::cli::{OURS, Settings};
 use crate::orchestrator::stats::{Spread, paired_ratio};
 
-/// What one visit to one allocator gave.
+/// Results of one visit to one allocator.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sample {
     pub(crate) round: u32,
@@ -20,7 +20,7 @@ pub(crate) struct Sample {
     pub(crate) live_bytes: f64,
 }
 
-/// How a figure is written for a reader.
+/// How a figure is formatted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     PerSecond,
@@ -37,12 +37,12 @@ pub(crate) struct Metric {
     /// Its heading.
     pub(crate) title: &'static str,
     pub(crate) unit: Unit,
-    /// Which way is better; `None` for figures that are no contest.
+    /// Which direction is better; `None` for figures that are not compared.
     pub(crate) higher_is_better: Option<bool>,
     pub(crate) of: fn(&Sample) -> f64,
 }
 
-/// All the figures, in the order in which they are shown.
+/// All figures, in the order in which they are shown.
 pub(crate) const METRICS: [Metric; 9] = [
     metric("requests_per_s", "requests/s", Unit::PerSecond, Some(true), |s| s.requests_per_s),
     metric("p50_us", "p50", Unit::Micros, Some(false), |s| s.p50_us),
@@ -71,12 +71,12 @@ const fn metric(
 #[derive(Clone, Debug)]
 pub(crate) struct Contender {
     pub(crate) name: String,
-    /// As its server says.
+    /// As reported by its server.
     pub(crate) version: Option<String>,
     /// The server program, once built.
     pub(crate) program: Option<PathBuf>,
     pub(crate) samples: Vec<Sample>,
-    /// Why it is out, if it is.
+    /// Why it was excluded, if it was.
     pub(crate) error: Option<String>,
 }
 
@@ -101,7 +101,7 @@ impl Contender {
     }
 }
 
-/// How the server allocates, as its counting build says.
+/// How the server allocates, according to its counting build.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Footprint {
     pub(crate) allocations_per_request: f64,
@@ -110,7 +110,7 @@ pub(crate) struct Footprint {
     pub(crate) remote_share: f64,
 }
 
-/// All that there is to report.
+/// The complete report.
 pub(crate) struct Report {
     pub(crate) contenders: Vec<Contender>,
     pub(crate) settings: Settings,
@@ -142,7 +142,7 @@ impl Report {
         paired_ratio(&contender.by_round(metric), &best.by_round(metric))
     }
 
-    /// A sentence on how the figures came about.
+    /// A sentence on how the figures were obtained.
     pub(crate) fn conditions(&self) -> String {
         let Settings { rounds, connections, cache_mib, measure, idle, .. } = &self.settings;
         format!(
@@ -156,7 +156,7 @@ impl Report {
     }
 }
 
-/// A figure as a reader wants it.
+/// Formats a figure.
 pub(crate) fn write(value: f64, unit: Unit) -> String {
     match unit {
         Unit::PerSecond => format!("{value:.0}"),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::orchestrator::figures::{Contender, METRICS, Report, Unit};
 
-/// The whole report. The plain figures are medians over the rounds.
+/// The complete report. The plain figures are medians over the rounds.
 pub(crate) fn render(report: &Report) -> Result<String> {
     let allocators: Vec<Value> =
         report.contenders.iter().map(|contender| allocator(report, contender)).collect();

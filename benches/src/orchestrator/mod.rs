@@ -25,7 +25,7 @@ use clap::Parser;
 use cli::{Arguments, Command, OURS};
 use figures::{Contender, Footprint, Report};
 
-/// Parses the command line and does what it says.
+/// Parses the command line and runs the command.
 pub(crate) fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     match &arguments.command {
@@ -81,7 +81,7 @@ fn write_files(arguments: &Arguments, report: &Report) -> Result<()> {
         println!("wrote {}", path.display());
         anyhow::Ok(())
     };
-    // A run that measured nothing leaves the last chart alone.
+    // A run without measurements does not overwrite the last chart.
     if report.measured().next().is_some() {
         let svg = chart::draw(report)?;
         write(out.join("server.svg"), &svg)?;

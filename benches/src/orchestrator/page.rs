@@ -1,5 +1,4 @@
-//! The page: the chart and the figures in one HTML file without anything else
-//! to load.
+//! The page: the chart and the figures in one self-contained HTML file.
 
 use std::fmt::Write as _;
 

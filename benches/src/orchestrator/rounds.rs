@@ -1,7 +1,7 @@
-//! The rounds: each visits every allocator once, with a fresh server process.
+//! The rounds: each visits every allocator once, with a new server process.
 //!
-//! While a server rests for its idle reading, the next one is driven already:
-//! a resting server uses no processor time to speak of.
+//! While a server is idle before its idle reading, the next one is already
+//! driven: an idle server uses almost no CPU time.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,11 +17,11 @@ use benches::{procfs, server};
 use crate::orchestrator::cli::Settings;
 use crate::orchestrator::figures::{Contender, Footprint, Sample};
 
-/// How long a server may take to listen.
+/// Time limit for a server to listen.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// What the load may take on top of the time that it measures for.
+/// Time limit for the load in addition to the time that it measures.
 const LOAD_LIMIT: Duration = Duration::from_secs(90);
-/// How long a fresh server settles before its memory is read.
+/// How long a new server settles before its memory is read.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// A server that listens.
@@ -38,14 +38,14 @@ impl Server {
         let mut process = Leashed::start(&mut command, "the server")?;
         let line = process.line(START_LIMIT)?;
         let mut words = line.splitn(4, ' ');
-        ensure!(words.next() == Some(server::READY), "the server says {line:?}");
-        let address = words.next().context("no address")?.to_owned();
+        ensure!(words.next() == Some(server::READY), "unexpected output of the server: {line:?}");
+        let address = words.next().context("no address in the line")?.to_owned();
         let version = words.nth(1).unwrap_or_default().to_owned();
         Ok(Self { process, address, version })
     }
 
-    /// Starts a load on this server and waits for its outcome. The load stays,
-    /// with its connections open, until it is dropped.
+    /// Starts a load on this server and waits for its result. The load keeps
+    /// its connections open until it is dropped.
     fn drive(&mut self, load: &LoadSize, seed: u64) -> Result<(Leashed, Outcome)> {
         let mut command = Command::new(std::env::current_exe()?);
         command
@@ -57,10 +57,11 @@ impl Server {
             .args(["--seed", &seed.to_string()]);
         let mut client = Leashed::start(&mut command, "the load")?;
         let line = client.line(load.measure + LOAD_LIMIT);
-        // A dead server is the better explanation of a failed load.
+        // If the load failed and the server died, the server's error is
+        // reported.
         self.process.check()?;
         let outcome: Outcome = serde_json::from_str(&line?).context("the load's outcome")?;
-        ensure!(outcome.requests > 0, "not a single request was answered");
+        ensure!(outcome.requests > 0, "no request was answered");
         Ok((client, outcome))
     }
 }
@@ -71,7 +72,7 @@ struct LoadSize {
     measure: Duration,
 }
 
-/// Runs the counting server for a moment.
+/// Runs the counting server briefly.
 pub(crate) fn footprint(program: &Path, progress: &Progress) -> Result<Footprint> {
     progress.now("counting allocations");
     let mut server = Server::start(program, 8)?;
@@ -88,20 +89,20 @@ pub(crate) fn footprint(program: &Path, progress: &Progress) -> Result<Footprint
     })
 }
 
-/// A visit whose server rests until its idle memory has been read.
+/// A visit whose server is idle until its idle memory has been read.
 struct Resting {
     contender: usize,
     reader: JoinHandle<Result<Rested>>,
 }
 
-/// A visit that is over; dropping it ends the server and its clients.
+/// A finished visit; dropping it ends the server and its clients.
 struct Rested {
     sample: Sample,
     _server: Server,
     _client: Leashed,
 }
 
-/// Runs all rounds and leaves the samples, or the errors, with the contenders.
+/// Runs all rounds and stores the samples, or the errors, in the contenders.
 pub(crate) fn run(contenders: &mut [Contender], settings: &Settings, progress: &Progress) {
     let mut resting: Vec<Resting> = Vec::new();
     progress.steps(u64::from(settings.rounds) * contenders.len() as u64);
@@ -123,7 +124,8 @@ pub(crate) fn run(contenders: &mut [Contender], settings: &Settings, progress: &
                 }
                 Err(error) => give_up(&mut contenders[index], round, &error, progress),
             }
-            // Between two visits, so that no server's end disturbs another.
+            // Between two visits, so that the end of a server does not disturb
+            // another.
             let (done, waiting) = resting.into_iter().partition(|r| r.reader.is_finished());
             resting = waiting;
             collect(done, contenders, round, progress);
@@ -152,7 +154,7 @@ fn collect(done: Vec<Resting>, contenders: &mut [Contender], round: u32, progres
     }
 }
 
-/// Drives a fresh server; the thread returned finishes with the idle reading.
+/// Drives a new server; the returned thread finishes with the idle reading.
 fn visit(
     program: &Path,
     round: u32,
@@ -167,7 +169,7 @@ fn visit(
         fill: settings.fill,
         measure: settings.measure,
     };
-    // The same requests for every allocator, others in the next round.
+    // The same requests for every allocator, different ones in the next round.
     let (mut client, outcome) = server.drive(&load, u64::from(round) + 1)?;
     let (version, due) = (server.version.clone(), Instant::now() + settings.idle);
     let requests = outcome.requests as f64;

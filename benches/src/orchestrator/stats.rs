@@ -1,6 +1,6 @@
 //! Medians, spreads and paired ratios.
 
-/// The middle of some values, with the lowest and the highest.
+/// The median of some values, with the lowest and the highest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -9,7 +9,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// The spread of `values`; `None` where there are none.
+    /// The spread of `values`; `None` if there are none.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         values.sort_by(f64::total_cmp);
@@ -23,15 +23,15 @@ impl Spread {
         Some(Self { median, min, max })
     }
 
-    /// Half the way from the lowest to the highest, as a share of the median.
+    /// Half of the range, as a share of the median.
     pub(crate) fn half_range(&self) -> f64 {
         if self.median == 0.0 { 0.0 } else { (self.max - self.min) / 2.0 / self.median.abs() }
     }
 }
 
 /// The spread of `ours / theirs`, taken round by round: each pair was measured
-/// within seconds of each other, so that a slow spell of the machine is in both.
-/// Rounds that only one of them has are left out.
+/// within seconds, so that a slow period of the machine affects both. Rounds
+/// that only one of them has are skipped.
 pub(crate) fn paired_ratio(ours: &[(u32, f64)], theirs: &[(u32, f64)]) -> Option<Spread> {
     Spread::of(ours.iter().filter_map(|(round, our)| {
         let (_, their) = theirs.iter().find(|(other, _)| other == round)?;
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn ratios_are_paired_by_round_and_not_by_place() {
-        // The machine is twice as fast in round 2; the ratio does not notice.
+        // The machine is twice as fast in round 2; the ratio is unaffected.
         let ours = [(1, 110.0), (2, 220.0), (4, 5.0)];
         let theirs = [(2, 200.0), (3, 1.0), (1, 100.0)];
         let ratio = paired_ratio(&ours, &theirs).unwrap();

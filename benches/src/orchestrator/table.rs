@@ -1,4 +1,4 @@
-//! The tables on the terminal.
+//! The tables for the terminal.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use comfy_table::{Cell, CellAlignment, Table};
 use crate::orchestrator::figures::{METRICS, Report, write};
 use crate::orchestrator::stats::Spread;
 
-/// Both tables, with what stands around them.
+/// Both tables with headings and notes.
 pub(crate) fn render(report: &Report) -> String {
     let mut text = format!("\n{}\n{}\n", report.machine, report.conditions());
     if let Some(footprint) = &report.footprint {

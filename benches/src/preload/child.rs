@@ -1,9 +1,10 @@
-//! What runs under a preloaded allocator, and what measures it:
+//! The program that runs with a preloaded allocator, and the one that measures
+//! it:
 //!
-//! - `preload-run work NAME SCALE` does the work and prints its sum;
-//! - `preload-run measure PROGRAM ARGUMENTS...` runs a program and prints, as a
-//!   line of JSON, what it cost. `LD_PRELOAD` and the like are given to it as
-//!   `NAME=VALUE` before the program, as to `env`.
+//! - `preload-run work NAME SCALE` runs a workload and prints its checksum;
+//! - `preload-run measure PROGRAM ARGUMENTS...` runs a program and prints its
+//!   cost as a line of JSON. `LD_PRELOAD` and other variables are given as
+//!   `NAME=VALUE` before the program, as with `env`.
 
 use std::process::{Command, ExitCode};
 
@@ -12,7 +13,7 @@ use benches::{measured, workloads};
 
 fn work(name: &str, scale: &str) -> Result<()> {
     let workload = workloads::find(name).with_context(|| format!("no workload {name}"))?;
-    let sum = workload.run(scale.parse().context("the scale is no number")?);
+    let sum = workload.run(scale.parse().context("the scale is not a number")?);
     println!("{sum:016x}");
     Ok(())
 }

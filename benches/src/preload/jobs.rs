@@ -1,4 +1,4 @@
-//! What a row runs: a workload, or a program as Debian has it.
+//! The command of a row: a workload, or a program as shipped by Debian.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -22,15 +22,15 @@ use crate::redis::Redis;
 pub(crate) struct Row {
     /// Its name on the command line.
     pub(crate) name: &'static str,
-    /// What it does.
+    /// Its description.
     pub(crate) what: &'static str,
 }
 
 /// The programs, after the workloads.
 const PROGRAMS: [Row; 4] = [
-    Row { name: "z3", what: "solves inequations over the rationals" },
+    Row { name: "z3", what: "solves inequalities over the rationals" },
     Row { name: "gs", what: "interprets pages of text and curves" },
-    Row { name: "lua", what: "makes tables of strings" },
+    Row { name: "lua", what: "creates tables of strings" },
     Row { name: "redis", what: "serves SET, GET and LPUSH; processor time of the server" },
 ];
 
@@ -40,16 +40,16 @@ pub(crate) fn rows() -> Vec<Row> {
     workloads.chain(PROGRAMS).collect()
 }
 
-/// A row, ready to be run.
+/// A row that is ready to run.
 pub(crate) enum Job {
     /// A program that runs to its end.
     Program { path: PathBuf, arguments: Vec<String>, probe: &'static str },
-    /// A server that is driven.
+    /// A server that is driven by a load.
     Redis(Redis),
 }
 
 impl Job {
-    /// Finds what the row runs and writes its input to `dir`.
+    /// Finds the row's program and writes its input to `dir`.
     pub(crate) fn prepare(row: Row, runner: &Path, dir: &Path, scale: f64) -> Result<Job> {
         let put = |name: &str, text: &str| -> Result<String> {
             let path = dir.join(name);
@@ -91,7 +91,7 @@ impl Job {
         Ok(Job::Program { path, arguments, probe })
     }
 
-    /// What to call so that the program starts and ends at once.
+    /// A command that starts the program and exits at once.
     pub(crate) fn probe(&self, allocator: &Allocator) -> Command {
         let (path, argument) = match self {
             Job::Program { path, probe, .. } => (path, *probe),
@@ -119,11 +119,11 @@ impl Job {
         }
     }
 
-    /// The figure that counts as the row's time.
+    /// The figure that is used as the row's time.
     pub(crate) fn seconds(&self, measured: &Measured) -> f64 {
         match self {
             Job::Program { .. } => measured.wall_s,
-            // How long the server lives is up to the load.
+            // The server's lifetime depends on the load.
             Job::Redis(_) => measured.cpu_s,
         }
     }
@@ -134,8 +134,9 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// Problems for an SMT solver: rational variables within bounds, and pairs of
-/// inequations of which one must hold. Solving them makes many small numbers of
-/// arbitrary precision. After each answer the solver says how much it did.
+/// inequalities of which one must hold. Solving them allocates many small
+/// numbers of arbitrary precision. After each answer the solver prints how much
+/// work it did.
 fn problems(count: u32) -> String {
     const VARIABLES: usize = 20;
     const PAIRS: usize = 30;
@@ -162,7 +163,7 @@ fn problems(count: u32) -> String {
     text
 }
 
-/// A whole number of at most this size, in SMT-LIB's notation.
+/// A random integer of at most this magnitude, in SMT-LIB's notation.
 fn whole(rng: &mut Rng, most: i32) -> String {
     match rng.i32(-most..=most) {
         n if n < 0 => format!("(- {})", -n),
@@ -181,7 +182,7 @@ mod tests {
         assert_eq!(text.matches("(check-sat)").count(), 2);
         assert_eq!(text.matches("(assert (or ").count(), 60);
         assert_eq!(text.matches('(').count(), text.matches(')').count());
-        assert!(!text.contains("(* -"), "a negative number has brackets of its own");
+        assert!(!text.contains("(* -"), "a negative number is in parentheses");
     }
 
     #[test]

@@ -1,9 +1,11 @@
-//! Strata as a C library beside the system's: each row on each allocator,
-//! preloaded, each in a process of its own, in interleaved rounds.
+//! Compares Strata as a C library with the system's allocator and others: each
+//! row on each allocator, preloaded, each in a separate process, in interleaved
+//! rounds.
 //!
 //! `cargo run --release -p benches --bin preload` builds the library, finds the
-//! peers that Debian has, runs the workloads and some real programs, and prints
-//! times, memory, and the ratio of Strata to the best peer with its interval.
+//! peers from Debian packages, runs the workloads and some real programs, and
+//! prints times, memory, and the ratio of Strata to the best peer with its
+//! interval.
 
 mod measuring;
 
@@ -31,13 +33,13 @@ use clap::Parser;
 use jobs::{Job, Row};
 use report::{Means, Report, RowReport, Sample, Series};
 
-/// Seeds the orders of the allocators.
+/// Seeds the order of the allocators.
 const ORDER: u64 = 800;
 /// The rows of a quick run.
 const QUICK: [&str; 8] =
     ["larson2", "xmalloc4", "mstress8", "rptest4", "alloc-test1", "glibc-simple", "lua", "redis"];
 
-/// Compare allocators that are preloaded into workloads and real programs.
+/// Compare allocators preloaded into workloads and real programs.
 #[derive(Debug, Parser)]
 #[command(name = "preload")]
 struct Arguments {
@@ -49,11 +51,11 @@ struct Arguments {
     #[arg(long, value_name = "A,B,...", value_delimiter = ',', value_parser = preloaded::names())]
     allocators: Vec<String>,
 
-    /// How often to run each row on each allocator [default: 10, quick: 1]
+    /// Runs of each row on each allocator [default: 10, quick: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
 
-    /// Some rows, once, with little work: to see that everything runs
+    /// Some rows, once, with little work: only checks that everything runs
     #[arg(long)]
     quick: bool,
 
@@ -61,7 +63,7 @@ struct Arguments {
     #[arg(long, value_name = "X", value_parser = scale)]
     scale: Option<f64>,
 
-    /// Write all the figures as JSON, too
+    /// Also write all figures as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -72,16 +74,16 @@ fn row(name: &str) -> Result<Row, String> {
     rows.iter()
         .find(|row| row.name == name)
         .copied()
-        .ok_or_else(|| format!("known are {}", names()))
+        .ok_or_else(|| format!("expected one of {}", names()))
 }
 
 fn scale(text: &str) -> Result<f64, String> {
     let scale = text.parse().ok().filter(|scale: &f64| scale.is_finite() && *scale > 0.0);
-    scale.ok_or_else(|| String::from("a positive number is wanted"))
+    scale.ok_or_else(|| String::from("expected a positive number"))
 }
 
-/// Runs all the rounds. In each every row visits the allocators in an order of
-/// its own. One that fails on a row leaves that row.
+/// Runs all rounds. In each, every row visits the allocators in a random order.
+/// An allocator that fails on a row is excluded from it.
 fn measure(
     rows: &[(Row, Job)],
     allocators: &[Allocator],
@@ -130,7 +132,7 @@ fn measure(
     rows.map(|((row, _), series)| RowReport::new(*row, series)).collect()
 }
 
-/// The program that runs and measures the rows.
+/// Builds the program that runs and measures the rows.
 fn runner() -> Result<PathBuf> {
     let name = String::from("preload-run");
     let built = cargo::build(std::slice::from_ref(&name), &[], "release")?;
@@ -180,7 +182,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         let text = serde_json::to_string_pretty(&report)?;
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    // Whatever was asked for and has no figures makes the end a bad one.
+    // If a requested item has no figures, the exit status reports a failure.
     let bad = !report.missing.is_empty() || report.failures().next().is_some();
     Ok(ExitCode::from(u8::from(bad)))
 }

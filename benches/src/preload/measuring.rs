@@ -9,8 +9,8 @@ use benches::measured::Measured;
 use benches::preloaded::Allocator;
 use benches::process::Leashed;
 
-/// The command that measures `program` under `allocator`, with nothing else in
-/// its environment; the program's arguments are to follow.
+/// The command that measures `program` on `allocator`, with no other
+/// environment variables; the program's arguments are added by the caller.
 pub(crate) fn measuring(runner: &Path, allocator: &Allocator, program: &Path) -> Command {
     let mut command = Command::new(runner);
     command
@@ -22,7 +22,7 @@ pub(crate) fn measuring(runner: &Path, allocator: &Allocator, program: &Path) ->
     command
 }
 
-/// Waits for a command of [`measuring`] to end, and reads what it says.
+/// Waits for a command of [`measuring`] to exit, and parses its output.
 pub(crate) fn finish(run: &mut Leashed, limit: Duration) -> Result<Measured> {
     let (status, lines) = run.run(limit)?;
     if !status.success() {
@@ -30,6 +30,6 @@ pub(crate) fn finish(run: &mut Leashed, limit: Duration) -> Result<Measured> {
         let end = errors.len().saturating_sub(3);
         bail!("{}", errors[end..].join("; "));
     }
-    let line = lines.first().context("it said nothing")?;
+    let line = lines.first().context("no output")?;
     serde_json::from_str(line).with_context(|| format!("unexpected output: {line}"))
 }

@@ -1,5 +1,5 @@
 //! A Redis server on a preloaded allocator, driven by Redis' own benchmark on
-//! the usual one. Only the server is measured.
+//! the default one. Only the server is measured.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,22 +11,22 @@ use benches::redis::{self, Client, PATIENCE};
 
 use crate::measuring::{finish, measuring};
 
-/// The programs, and how much to ask.
+/// The programs and the number of requests.
 pub(crate) struct Redis {
     pub(crate) server: PathBuf,
     pub(crate) load: PathBuf,
-    /// Where the socket goes.
+    /// Directory of the socket.
     pub(crate) dir: PathBuf,
     /// Requests of each kind.
     pub(crate) requests: u64,
 }
 
-/// What is asked: the commands and the bytes of a value. The second pass finds
-/// the keys of the first, with values of another size.
+/// The load: the commands and the size of a value. The second pass overwrites
+/// the keys of the first with values of another size.
 const PASSES: [(&str, &str); 3] = [("set,get", "50"), ("set,get", "300"), ("lpush", "100")];
 
 impl Redis {
-    /// A server's life.
+    /// Starts, drives and stops a server.
     pub(crate) fn sample(
         &self,
         runner: &Path,
@@ -48,7 +48,7 @@ impl Redis {
         ensure!(keys > 1, "the server has {keys} keys");
         client.say("SHUTDOWN NOSAVE")?;
         let measured = finish(&mut server, PATIENCE)?;
-        // Which keys there are is up to the load's own random numbers.
+        // The set of keys depends on the load's own random numbers.
         Ok(Measured { output: format!("{pushed} elements"), ..measured })
     }
 }

@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use crate::jobs::Row;
 
-/// What took more than this, in the best peer's time, is marked.
+/// Rows above this ratio to the best peer's time are marked.
 const MARKED: f64 = 1.1;
 
-/// A run, with the figure that counts as its time.
+/// A run, with the figure that is used as its time.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Sample {
     pub(crate) seconds: f64,
@@ -25,9 +25,9 @@ pub(crate) struct Sample {
 #[derive(Debug, Serialize)]
 pub(crate) struct Series {
     pub(crate) allocator: &'static str,
-    /// By round; none where a round failed or was left out.
+    /// By round; none where a round failed or was skipped.
     pub(crate) samples: Vec<Option<Sample>>,
-    /// Why it stopped, or why its figures are worth nothing.
+    /// Why it was excluded, or why its figures are invalid.
     pub(crate) error: Option<String>,
 }
 
@@ -67,25 +67,25 @@ pub(crate) struct RowReport {
     pub(crate) row: &'static str,
     pub(crate) what: &'static str,
     pub(crate) series: Vec<Series>,
-    /// The best peers chosen on the odd and on the even rounds; mostly one.
+    /// The best peers of the odd and of the even rounds; usually the same.
     pub(crate) peers: Vec<&'static str>,
     #[serde(skip)]
     ratios: Vec<f64>,
-    /// Our time to the best peer's.
+    /// Our time over the best peer's.
     pub(crate) ratio: Option<Estimate>,
     #[serde(skip)]
     processor_ratios: Vec<f64>,
-    /// Our processor time to that of the peer that needs the least.
+    /// Our CPU time over that of the peer that needs the least.
     pub(crate) processor: Option<Estimate>,
     #[serde(skip)]
     memory_ratios: Vec<f64>,
-    /// Our peak to jemalloc's.
+    /// Our peak memory over jemalloc's.
     pub(crate) memory: Option<Estimate>,
 }
 
 impl RowReport {
     /// Compares ours with the best of the others, and its memory with
-    /// jemalloc's. What another result came of is left out.
+    /// jemalloc's. Runs with a different output are excluded.
     pub(crate) fn new(row: Row, mut series: Vec<Series>) -> RowReport {
         dissent(&mut series);
         let ours = series.iter().find(|s| s.allocator == OURS);
@@ -118,13 +118,13 @@ impl RowReport {
         self.series.iter().find(|series| series.allocator == allocator)
     }
 
-    /// Our time to this peer's: the median over the rounds.
+    /// Our time over this peer's: the median over the rounds.
     pub(crate) fn against(&self, peer: &str) -> Option<f64> {
         let ratios = paired(self.series(OURS)?, self.series(peer)?, seconds);
         (peer != OURS && !ratios.is_empty()).then(|| median(&ratios))
     }
 
-    /// Whether the whole interval lies above 1.
+    /// Whether the whole interval is above 1.
     pub(crate) fn lost(&self) -> bool {
         self.ratio.is_some_and(|ratio| ratio.verdict(1.0) == Verdict::Lost)
     }
@@ -135,8 +135,9 @@ impl RowReport {
     }
 }
 
-/// The work is the same for each allocator, so its result must be: a series
-/// with another than most runs have is an error, without samples.
+/// Every allocator does the same work, so the output must be the same: a series
+/// whose output differs from that of most runs becomes an error without
+/// samples.
 fn dissent(series: &mut [Series]) {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for sample in series.iter().flat_map(|series| series.samples.iter().flatten()) {
@@ -149,13 +150,13 @@ fn dissent(series: &mut [Series]) {
     for series in series {
         let outputs = series.samples.iter().flatten().map(|sample| &sample.measured.output);
         if let Some(other) = outputs.into_iter().find(|output| **output != most) {
-            series.error = Some(format!("its result is {other:?} and not {most:?}"));
+            series.error = Some(format!("its output is {other:?}, not {most:?}"));
             series.samples.fill(None);
         }
     }
 }
 
-/// All of a run.
+/// A complete run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     /// Processor, memory, kernel.
@@ -171,11 +172,11 @@ pub(crate) struct Report {
 /// Geometric means over the rows.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct Means {
-    /// Of our time to the best peer's.
+    /// Our time over the best peer's.
     pub(crate) time: Option<Estimate>,
-    /// Of our processor time to that of the peer that needs the least.
+    /// Our CPU time over that of the peer that needs the least.
     pub(crate) processor: Option<Estimate>,
-    /// Of our peak to jemalloc's.
+    /// Our peak memory over jemalloc's.
     pub(crate) memory: Option<Estimate>,
 }
 
@@ -195,7 +196,7 @@ impl Means {
 }
 
 impl Report {
-    /// What failed or differed: the row, the allocator, and how.
+    /// Failures and differing outputs: the row, the allocator, and the reason.
     pub(crate) fn failures(&self) -> impl Iterator<Item = String> {
         self.rows.iter().flat_map(|row| {
             row.series.iter().filter_map(|series| {

@@ -1,4 +1,4 @@
-//! The report on the terminal.
+//! The report for the terminal.
 
 use std::fmt::Write as _;
 
@@ -23,7 +23,7 @@ fn verdict(row: &RowReport) -> &'static str {
     }
 }
 
-/// The median time, and under it our time as a multiple of it.
+/// The median time, and below it our time relative to it.
 fn time(row: &RowReport, series: &Series) -> String {
     if series.error.is_some() {
         return String::from("failed");
@@ -68,7 +68,7 @@ fn medians(
     table
 }
 
-/// Everything that is printed at the end of a run.
+/// The complete output at the end of a run.
 pub(crate) fn render(report: &Report) -> String {
     let mut text =
         format!("\n{}\nscale {}, {} rounds\n", report.machine, report.scale, report.rounds);
@@ -81,7 +81,7 @@ pub(crate) fn render(report: &Report) -> String {
         text,
         "\nseconds, medians (redis: processor time of the server); under a peer's: strata's\n\
          time as a multiple of it, paired by round. Peers for the last ratio were chosen on\n\
-         other rounds; LOST: its whole 95 % interval lies above 1\n{}",
+         other rounds; LOST: the whole 95 % interval is above 1\n{}",
         times(report)
     );
     let cpu = |series: &Series| number(series.median(processor), 3);

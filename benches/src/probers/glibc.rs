@@ -1,4 +1,4 @@
-//! The probes on the C library's allocator, or one that is preloaded.
+//! The probes on the C library's allocator, or on a preloaded one.
 
 #[global_allocator]
 static GLOBAL: std::alloc::System = std::alloc::System;

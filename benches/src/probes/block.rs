@@ -1,4 +1,5 @@
-//! Blocks, and places to keep them in that no allocator knows of.
+//! Blocks, and a table to keep them in that is not allocated with the allocator
+//! under test.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::hint::black_box;
@@ -6,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
 use std::slice;
 
-/// A block of the program's allocator, each byte of it written. Its first word
+/// A block of the program's allocator with every byte written. Its first word
 /// holds its size.
 #[derive(Debug)]
 #[repr(transparent)]
@@ -18,13 +19,13 @@ unsafe impl Send for Block {}
 /// At least a word.
 fn layout(size: usize) -> Layout {
     debug_assert!(size >= size_of::<u64>());
-    Layout::from_size_align(size, align_of::<u64>()).expect("a size that can be had")
+    Layout::from_size_align(size, align_of::<u64>()).expect("a valid size")
 }
 
-/// From the program's allocator, as it is.
+/// Allocates without writing.
 fn fresh(layout: Layout) -> NonNull<u8> {
-    // SAFETY: not of size zero. The compiler may leave out a pair of calls; it
-    // may not where it cannot tell where the pointer goes.
+    // SAFETY: not of size zero. The compiler may remove a pair of calls, but
+    // not if it cannot tell where the pointer goes.
     let start = black_box(unsafe { alloc(layout) });
     NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout))
 }
@@ -32,8 +33,8 @@ fn fresh(layout: Layout) -> NonNull<u8> {
 impl Block {
     pub(super) fn new(size: usize) -> Block {
         let start = fresh(layout(size));
-        // SAFETY: a fresh block of this size, at least a word long and aligned
-        // to one.
+        // SAFETY: a new block of this size, at least a word long and aligned to
+        // one.
         unsafe {
             start.write_bytes(1, size);
             start.cast::<u64>().write(size as u64);
@@ -41,19 +42,20 @@ impl Block {
         Block(start.cast())
     }
 
-    /// A block that is not written to, and lives as long as the program.
+    /// Allocates a block that is never written to and never freed.
     pub(super) fn untouched(size: usize) {
         fresh(layout(size));
     }
 
-    /// The block as a pointer, which owns it from now on.
+    /// Converts the block to a raw pointer, which then owns it.
     pub(super) fn into_raw(self) -> *mut u64 {
         std::mem::ManuallyDrop::new(self).0.as_ptr()
     }
 
     /// # Safety
     ///
-    /// What [`Block::into_raw`] gave, or null; once.
+    /// `start` comes from [`Block::into_raw`], or is null, and is converted back
+    /// once.
     pub(super) unsafe fn from_raw(start: *mut u64) -> Option<Block> {
         NonNull::new(start).map(Block)
     }
@@ -61,34 +63,36 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: a live block, whose first word its maker has written.
+        // SAFETY: a live block, whose first word was written when it was
+        // allocated.
         let size = unsafe { self.0.read() } as usize;
         // SAFETY: its layout; dropped once.
         unsafe { dealloc(self.0.as_ptr().cast(), layout(size)) }
     }
 }
 
-/// Places for blocks, in a mapping of their own. Blocks that are left in it
-/// stay live.
+/// A table of blocks in a mapping of its own. Blocks that are left in it stay
+/// live.
 pub(super) struct Places {
     start: NonNull<Option<Block>>,
     count: usize,
 }
 
 impl Places {
-    /// So many, all empty.
+    /// A table for this many blocks, all entries empty.
     pub(super) fn new(count: usize) -> Places {
         let (access, kind) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         let bytes = count * size_of::<Option<Block>>();
-        // SAFETY: a new mapping, wherever the kernel likes.
+        // SAFETY: a new mapping, at an address of the kernel's choice.
         let start = unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0) };
         assert_ne!(start, libc::MAP_FAILED, "no memory for {count} places");
-        let start = NonNull::new(start.cast()).expect("the kernel maps nothing at zero");
+        let start = NonNull::new(start.cast()).expect("a mapping is not at address 0");
         Places { start, count }
     }
 
-    /// Bytes of so many that are resident once all have been filled.
+    /// Resident bytes of a table for this many blocks once all entries have
+    /// been written.
     pub(super) fn bytes(count: usize) -> u64 {
         ((count * size_of::<Option<Block>>()) as u64).next_multiple_of(4096)
     }
@@ -98,15 +102,15 @@ impl Deref for Places {
     type Target = [Option<Block>];
 
     fn deref(&self) -> &[Option<Block>] {
-        // SAFETY: our own mapping. It began as zeros, which is `None`: a block
-        // is a pointer that is not null.
+        // SAFETY: our own mapping. It is zero-initialized, which is `None`: a
+        // block is a non-null pointer.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.count) }
     }
 }
 
 impl DerefMut for Places {
     fn deref_mut(&mut self) -> &mut [Option<Block>] {
-        // SAFETY: as above, and nobody else has it.
+        // SAFETY: as above, with exclusive access.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.count) }
     }
 }

@@ -1,4 +1,4 @@
-//! Much is freed, then all sleep.
+//! Most blocks are freed, then all threads sleep.
 
 use std::sync::Barrier;
 use std::thread;
@@ -12,13 +12,13 @@ use super::run::Run;
 const PARKING: usize = 4;
 /// Size of their blocks.
 const PARKED_SIZE: usize = 1000;
-/// Blocks of each: 192 MiB together.
+/// Blocks of each thread: 192 MiB in total.
 const PARKED: usize = (192 << 20) / PARKED_SIZE / PARKING;
 
-/// Blocks, of which a twentieth lives on.
+/// Blocks, of which one in twenty is kept.
 const HOLED: usize = 300_000;
 
-/// Threads free all that they have, and park.
+/// Threads free all of their blocks, and park.
 pub(super) fn parked(run: &Run<'_>) {
     let blocks = run.scaled(PARKED);
     let gate = &Barrier::new(PARKING + 1);
@@ -47,7 +47,7 @@ pub(super) fn parked(run: &Run<'_>) {
     });
 }
 
-/// Of many blocks a few live on, all over the place.
+/// Few of many blocks are kept, scattered over the memory.
 pub(super) fn holes(run: &Run<'_>) {
     let mut rng = Rng::with_seed(100);
     let blocks = run.scaled(HOLED);

@@ -1,8 +1,8 @@
 //! Probes of resident memory: each brings a process into a state in which an
-//! allocator may hold more than is live, and reads what is resident.
+//! allocator may hold more memory than is live, and reads what is resident.
 //!
-//! All blocks come from the program's global allocator. What a probe itself
-//! needs, it maps or has on its stacks, and reading allocates nothing.
+//! All blocks come from the program's global allocator. A probe's own data is
+//! mapped directly or on stacks, and reading does not allocate.
 
 mod block;
 mod run;
@@ -24,17 +24,17 @@ pub use run::Told;
 
 /// How long the program that only starts waits before it reads.
 const STARTED: Duration = Duration::from_millis(300);
-/// Live blocks that nobody has written to.
+/// Live blocks that are never written to.
 const UNTOUCHED: usize = 3000;
 /// Their size.
 const UNTOUCHED_SIZE: usize = 300_000;
 
-/// What a probe's figure is, and the most that ours is to have.
+/// A probe's figure, and the maximum for ours.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target {
     /// The last reading, in MiB.
     Mib(f64),
-    /// The last reading as a share of the first, in percent.
+    /// The last reading as a percentage of the first.
     Percent(f64),
 }
 
@@ -47,17 +47,17 @@ pub struct Probe {
     pub what: &'static str,
     /// The names of its readings, in order.
     pub readings: &'static [&'static str],
-    /// Whether it sleeps before the last of them.
+    /// Whether it sleeps before the last reading.
     pub idles: bool,
-    /// For the last of them.
+    /// The target of the last reading.
     pub target: Target,
 }
 
-/// Every probe that this program can run.
+/// Every probe of this program.
 pub const PROBES: &[Probe] = &[
     Probe {
         name: "start",
-        what: "a program that only starts (in C: nothing else; in Rust: and makes one block); \
+        what: "a program that only starts (in C: nothing else; in Rust: and allocates one block); \
                read 0.3 s later",
         readings: &["started"],
         idles: false,
@@ -66,21 +66,21 @@ pub const PROBES: &[Probe] = &[
     Probe {
         name: "threads",
         what: "500 threads, each with 64 blocks of 16 to 1,024 bytes, written: 16 MiB; read while \
-               all are alive",
+               all are running",
         readings: &["live"],
         idles: false,
         target: Target::Mib(32.0),
     },
     Probe {
         name: "threads-ended",
-        what: "the same threads; each frees its blocks and ends; read after 10 s of sleep",
+        what: "the same threads; each frees its blocks and exits; read after 10 s of sleep",
         readings: &["live", "ended"],
         idles: true,
         target: Target::Mib(5.0),
     },
     Probe {
         name: "untouched",
-        what: "3,000 live blocks of 300,000 bytes that nobody has written to; read at once",
+        what: "3,000 live blocks of 300,000 bytes that are never written to; read at once",
         readings: &["live"],
         idles: false,
         target: Target::Mib(6.0),
@@ -103,8 +103,8 @@ pub const PROBES: &[Probe] = &[
     },
     Probe {
         name: "handover",
-        what: "20,000,000 blocks of 16 to 256 bytes, written, made by 1 thread and freed by \
-               another, through a ring of 1,024; read at the end, both threads alive",
+        what: "20,000,000 blocks of 16 to 256 bytes, written, allocated by 1 thread and freed by \
+               another, through a ring of 1,024; read at the end, both threads running",
         readings: &["end"],
         idles: false,
         target: Target::Mib(3.0),
@@ -143,7 +143,8 @@ fn untouched(run: &Run<'_>) {
     run.read("live", 0);
 }
 
-/// The whole of a probing program: `footprint-X PROBE SCALE IDLE_SECONDS`.
+/// The `main` function of a probe program: `footprint-X PROBE SCALE
+/// IDLE_SECONDS`.
 pub fn main(allocator: &str) -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let number = |text: &str| text.parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0);

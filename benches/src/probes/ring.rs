@@ -1,5 +1,5 @@
-//! A bounded ring from one thread to another. It lies where its owner lies: on
-//! a stack.
+//! A bounded ring between two threads. It is not allocated on the heap but on a
+//! stack.
 
 use std::hint::spin_loop;
 use std::ptr;
@@ -8,9 +8,9 @@ use std::thread::yield_now;
 
 use super::block::Block;
 
-/// Blocks under way.
+/// Capacity in blocks.
 const LENGTH: usize = 1024;
-/// Looks at a slot before the processor is given to others.
+/// Number of polls of a slot before the CPU is yielded.
 const LOOKS: u32 = 100;
 
 /// Slots that are used in turn: null when empty.
@@ -21,7 +21,7 @@ impl Ring {
         Ring([const { AtomicPtr::new(ptr::null_mut()) }; LENGTH])
     }
 
-    /// Waits until a slot is empty, or until it is not: what it holds.
+    /// Waits until a slot is empty, or until it is not; returns its content.
     fn wait(&self, turn: usize, empty: bool) -> *mut u64 {
         let mut looks = 0;
         loop {
@@ -34,17 +34,19 @@ impl Ring {
         }
     }
 
-    /// Puts a block in; the turns are those of one thread, from 0 on.
+    /// Puts a block in. One thread calls this, with `turn` counting from 0.
     pub(super) fn put(&self, turn: usize, block: Block) {
         self.wait(turn, true);
         self.0[turn % LENGTH].store(block.into_raw(), Ordering::Release);
     }
 
-    /// Takes one out; the turns are those of another.
+    /// Takes a block out. Another thread calls this, with `turn` counting from
+    /// 0.
     pub(super) fn take(&self, turn: usize) -> Option<Block> {
         let held = self.wait(turn, false);
         self.0[turn % LENGTH].store(ptr::null_mut(), Ordering::Release);
-        // SAFETY: `put` in; the slot was emptied, so nobody takes it again.
+        // SAFETY: `put` in; the slot was emptied, so the block is not taken
+        // again.
         unsafe { Block::from_raw(held) }
     }
 }

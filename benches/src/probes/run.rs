@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use crate::procfs;
 
-/// What a probe tells, a line each.
+/// A line of a probe's output.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Told<'a> {
     /// A reading of this name, in KiB.
     Reading(&'a str, u64),
-    /// From now on it sleeps; the last reading will follow.
+    /// The probe starts to sleep; the last reading follows.
     Idle,
 }
 
 impl<'a> Told<'a> {
-    /// From a line: `NAME KIB` or `idle`.
+    /// Parses a line: `NAME KIB` or `idle`.
     pub fn parse(line: &'a str) -> Option<Told<'a>> {
         match line.split_once(' ') {
             Some((name, kib)) => Some(Told::Reading(name, kib.parse().ok()?)),
@@ -27,15 +27,15 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// Writes the line without allocating, as `println` would.
+    /// Prints the line without allocating, unlike `println`.
     pub(super) fn print(self) {
-        // SAFETY: standard output is open; it is not closed here.
+        // SAFETY: standard output is open, and is not closed here.
         let mut out = ManuallyDrop::new(unsafe { File::from_raw_fd(1) });
         let written = match self {
             Told::Reading(name, kib) => writeln!(out, "{name} {kib}"),
             Told::Idle => out.write_all(b"idle\n"),
         };
-        written.expect("somebody reads this");
+        written.expect("writing to standard output");
     }
 }
 
@@ -49,14 +49,14 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// `n` at scale 1, and at least 1.
+    /// `n` scaled, at least 1.
     pub(super) fn scaled(&self, n: usize) -> usize {
         ((n as f64 * self.scale).round() as usize).max(1)
     }
 
-    /// Reads what is resident, less the probe's own bytes.
+    /// Reads the resident memory, minus the probe's own bytes.
     pub(super) fn read(&self, name: &'static str, own: u64) {
-        let resident = procfs::own_resident_bytes().expect("the kernel says what is resident");
+        let resident = procfs::own_resident_bytes().expect("reading smaps_rollup");
         (self.tell)(Told::Reading(name, resident.saturating_sub(own) >> 10));
     }
 

@@ -9,10 +9,10 @@ use super::block::Block;
 use super::ring::Ring;
 use super::run::Run;
 
-/// From the first to the last.
+/// Total number of blocks.
 const BLOCKS: usize = 20_000_000;
 
-/// One thread makes blocks, another frees them.
+/// One thread allocates blocks, another frees them.
 pub(super) fn handover(run: &Run<'_>) {
     let blocks = run.scaled(BLOCKS);
     let (ring, gate) = (&Ring::new(), &Barrier::new(3));

@@ -9,21 +9,21 @@ use fastrand::Rng;
 use super::block::Block;
 use super::run::Run;
 
-/// At a time.
+/// Threads at a time.
 const THREADS: usize = 500;
-/// Of each thread.
+/// Blocks of each thread.
 const BLOCKS: usize = 64;
-/// As a C program's threads have, where nothing says otherwise. glibc keeps stacks
-/// of ended threads, up to 40 MiB of addresses: of smaller stacks it would keep
-/// more, with the pages that they have touched.
+/// The default stack size of C programs. glibc caches stacks of exited threads,
+/// up to 40 MiB of address space: with smaller stacks it would keep more of
+/// them, with the pages that they have touched.
 const STACK: usize = 8 << 20;
 
-/// Reads while the threads are alive.
+/// Reads while the threads are running.
 pub(super) fn alive(run: &Run<'_>) {
     crowd(run);
 }
 
-/// Reads when they have ended, too.
+/// Reads again after they have exited.
 pub(super) fn ended(run: &Run<'_>) {
     crowd(run);
     run.sleep();
@@ -43,13 +43,14 @@ fn crowd(run: &Run<'_>) {
     thread::scope(|scope| {
         let start = |n| {
             let builder = Builder::new().stack_size(STACK);
-            builder.spawn_scoped(scope, move || member(n)).expect("a thread more")
+            builder.spawn_scoped(scope, move || member(n)).expect("one more thread")
         };
         let running: Vec<_> = (0..threads as u64).map(start).collect();
         gate.wait();
         run.read("live", 0);
         gate.wait();
-        // A scope ends when the threads' work has, before they are gone.
-        running.into_iter().for_each(|thread| thread.join().expect("no thread panics"));
+        // A scope ends when the threads' closures return, which is before the
+        // threads have exited.
+        running.into_iter().for_each(|thread| thread.join().expect("a thread panicked"));
     });
 }

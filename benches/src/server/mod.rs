@@ -1,10 +1,10 @@
 //! The server: HTTP/1.1 and JSON on tokio and axum, with a bounded cache.
 //!
-//! A posted order changes hands the way requests do in real services. The
-//! connection's task parses it; a pool thread prices it, answers from the cache
-//! and stores it there; whichever thread pushes the cache over its bound frees
-//! the orders that are evicted; the connection's task writes the reply and
-//! frees what the pool thread built.
+//! A posted order is passed between threads as in real services. The
+//! connection's task parses it; a pool thread prices it, builds the reply from
+//! the cache and stores the order there; the thread that pushes the cache over
+//! its limit frees the evicted orders; the connection's task writes the reply
+//! and frees what the pool thread built.
 
 pub mod shop;
 
@@ -28,29 +28,29 @@ use crate::counting::Counts;
 use crate::order::Order;
 use shop::Shop;
 
-/// The first word of the line that a server prints once it listens.
+/// First word of the line that a server prints once it listens.
 pub const READY: &str = "listening";
 
-/// What `/stats` answers.
+/// The reply to `/stats`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Stats {
-    /// Orders answered since the start.
+    /// Orders processed since the start.
     pub requests: u64,
     /// Orders in the cache.
     pub entries: u64,
     /// Bytes that those orders keep allocated.
     pub live_bytes: u64,
-    /// Blocks allocated, where the server counts them.
+    /// Blocks allocated, if the server counts them.
     pub allocations: u64,
-    /// Blocks resized, where the server counts them.
+    /// Blocks resized, if the server counts them.
     pub reallocations: u64,
-    /// Blocks freed, where the server counts them.
+    /// Blocks freed, if the server counts them.
     pub frees: u64,
-    /// Blocks freed by another thread than allocated them, where counted.
+    /// Blocks freed by a thread that did not allocate them, if counted.
     pub remote_frees: u64,
 }
 
-/// A way to read the global allocator's counts.
+/// A function that reads the global allocator's counts.
 pub type CountsFn = fn() -> Counts;
 
 struct App {
@@ -59,11 +59,11 @@ struct App {
     counts: Option<CountsFn>,
 }
 
-/// What can be set from the command line.
+/// Command line options.
 struct Settings {
-    /// The cache's bound.
+    /// Limit of the cache in bytes.
     cache_bytes: u64,
-    /// Threads of the runtime, and as many again in the pool.
+    /// Number of runtime threads, and of pool threads.
     workers: usize,
 }
 
@@ -72,7 +72,7 @@ impl Settings {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mut settings = Self { cache_bytes: 64 << 20, workers: cores };
         while let Some(arg) = args.next() {
-            let value = args.next().with_context(|| format!("{arg} wants a value"))?;
+            let value = args.next().with_context(|| format!("{arg} requires a value"))?;
             match arg.as_str() {
                 "--cache-mib" => settings.cache_bytes = value.parse::<u64>()? << 20,
                 "--workers" => settings.workers = value.parse::<usize>()?.max(1),
@@ -83,7 +83,8 @@ impl Settings {
     }
 }
 
-/// The `main` of every server program: serves until its standard input ends.
+/// The `main` function of every server program: serves until standard input is
+/// closed.
 pub fn main(name: &str, version: String, counts: Option<CountsFn>) -> ExitCode {
     match Settings::parse(std::env::args().skip(1)).and_then(|s| serve(name, &version, counts, &s))
     {
@@ -120,7 +121,7 @@ fn serve(name: &str, version: &str, counts: Option<CountsFn>, settings: &Setting
     })
 }
 
-/// Ends the process when its parent closes the pipe, even if by dying.
+/// Ends the process when its parent closes the pipe or dies.
 fn exit_with_parent() {
     let mut rest = [0_u8; 64];
     while matches!(std::io::stdin().read(&mut rest), Ok(n) if n > 0) {}
@@ -135,7 +136,7 @@ async fn post_order(State(app): State<Arc<App>>, body: Bytes) -> Response {
     drop(body);
     let terms = shop::search_terms(&order);
     let Some(reply) = app.shop.place(order, terms).await else {
-        return (StatusCode::INTERNAL_SERVER_ERROR, "the pool is gone").into_response();
+        return (StatusCode::INTERNAL_SERVER_ERROR, "the pool has stopped").into_response();
     };
     app.requests.fetch_add(1, Relaxed);
     json(&reply)

@@ -1,5 +1,5 @@
-//! What the server does with an order: a pool of threads in front of a cache
-//! that is bounded by the bytes it keeps allocated.
+//! Processing of an order: a thread pool in front of a cache that is limited by
+//! the bytes it keeps allocated.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,24 +14,24 @@ use crate::order::{Line, Order, Reply, Summary};
 
 type Orders = Cache<String, Arc<Order>>;
 
-/// The most terms that a reply lists.
+/// Maximum number of terms in a reply.
 const TERMS_LISTED: usize = 12;
 
-/// An order on its way to the pool, and where the reply goes.
+/// An order sent to the pool, with the channel for the reply.
 struct Job {
     order: Order,
     terms: Vec<String>,
     reply: oneshot::Sender<Reply>,
 }
 
-/// The cache and the way to the pool's threads.
+/// The cache and the channel to the pool's threads.
 pub struct Shop {
     orders: Orders,
     jobs: Sender<Job>,
 }
 
 impl Shop {
-    /// Starts `threads` pool threads on a cache of at most `cache_bytes`.
+    /// Starts `threads` pool threads with a cache of at most `cache_bytes`.
     pub fn start(cache_bytes: u64, threads: usize) -> Result<Self> {
         let orders = Cache::builder()
             .max_capacity(cache_bytes)
@@ -51,14 +51,14 @@ impl Shop {
         Ok(Self { orders, jobs })
     }
 
-    /// Has the pool store `order` and build its reply; `None` if it cannot.
+    /// Lets the pool store `order` and build the reply; `None` if it cannot.
     pub async fn place(&self, order: Order, terms: Vec<String>) -> Option<Reply> {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job { order, terms, reply }).ok()?;
         answer.await.ok()
     }
 
-    /// How many orders are cached, and the bytes that they keep allocated.
+    /// Number of cached orders, and the bytes that they keep allocated.
     pub fn live(&self) -> (u64, u64) {
         self.orders.run_pending_tasks();
         (self.orders.entry_count(), self.orders.weighted_size())
@@ -69,7 +69,7 @@ fn run(orders: &Orders, job: Job) {
     let Job { order, terms, reply } = job;
     let answer = build_reply(orders, &order, terms);
     orders.insert(order.id.clone(), Arc::new(order));
-    // A client that has gone away wants no reply.
+    // A client that has disconnected does not need a reply.
     let _ = reply.send(answer);
 }
 
@@ -113,7 +113,7 @@ fn summary(order: &Order) -> Summary {
     }
 }
 
-/// The words of the items' titles and tags in lower case, commonest first.
+/// The words of the items' titles and tags in lower case, most frequent first.
 pub fn search_terms(order: &Order) -> Vec<String> {
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     for item in &order.items {

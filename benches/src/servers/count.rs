@@ -1,5 +1,5 @@
-//! The server on a counting system allocator: for figures about the load, not
-//! for timings.
+//! The server with a counting allocator: for statistics about the load, not for
+//! timings.
 
 use benches::counting::{Counting, counts};
 

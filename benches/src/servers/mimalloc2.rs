@@ -1,7 +1,7 @@
 //! The server on mimalloc v2.
 
 unsafe extern "C" {
-    /// The version of the mimalloc that is linked: major * 10000 + minor * 100 + patch.
+    /// The version of the linked mimalloc: major * 10000 + minor * 100 + patch.
     safe fn mi_version() -> i32;
 }
 

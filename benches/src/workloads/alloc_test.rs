@@ -1,13 +1,13 @@
-//! Random replacement in a large array: half as many blocks of any size as of
-//! half that size, some places far more often than others. Each block is
-//! written whole, and read when it is freed.
+//! Random replacement in a large array: each size is half as frequent as half
+//! that size, and some slots are used far more often than others. Each block is
+//! fully written, and read when it is freed.
 
 use fastrand::Rng;
 
 use super::block::Block;
 use super::parts::{fold, product, scaled, share, team};
 
-/// Places of all threads together.
+/// Slots of all threads together.
 const SLOTS: usize = 1 << 18;
 const SMALLEST: u64 = 16;
 const LARGEST: u64 = 64 << 10;
@@ -19,7 +19,7 @@ fn size(random: u32) -> usize {
     ((SMALLEST << 32) / (u64::from(random) + 1)).clamp(SMALLEST, LARGEST) as usize
 }
 
-/// So many threads, each with its part of the array.
+/// This many threads, each with its part of the array.
 pub(crate) fn run(threads: usize, scale: f64) -> u64 {
     let steps = scaled(STEPS / threads as u64, scale);
     team(threads, |thread| {

@@ -1,4 +1,4 @@
-//! A block from the C library's functions, marked so that it can be told apart.
+//! A block from the C library's functions, marked so that it can be identified.
 
 use std::ffi::c_void;
 use std::hint::black_box;
@@ -11,7 +11,7 @@ const PAGE: usize = 4096;
 const WORD: usize = size_of::<u64>();
 
 /// A block of at least eight bytes, freed when it is dropped. Its first word
-/// holds a stamp, so does its last byte, and each page has been written to.
+/// and its last byte hold a stamp, and each page has been written to.
 #[derive(Debug)]
 pub(crate) struct Block {
     start: NonNull<u8>,
@@ -22,44 +22,44 @@ pub(crate) struct Block {
 unsafe impl Send for Block {}
 
 impl Block {
-    /// From `malloc`.
+    /// Allocated with `malloc`.
     #[inline]
     pub(crate) fn new(size: usize, stamp: u64) -> Block {
-        // SAFETY: any size may be asked for.
+        // SAFETY: any size is allowed.
         let mut block = Block::own(unsafe { libc::malloc(size) }, size);
         block.mark(stamp);
         block
     }
 
-    /// From `calloc`; it must read as zero.
+    /// Allocated with `calloc`; it must read as zero.
     pub(crate) fn zeroed(size: usize, stamp: u64) -> Block {
-        // SAFETY: any size may be asked for.
+        // SAFETY: any size is allowed.
         let mut block = Block::own(unsafe { libc::calloc(1, size) }, size);
         // SAFETY: at least a word long; `calloc` has written all of it.
         let dirt = unsafe { block.word(0) | u64::from(block.last()) };
-        assert_eq!(dirt, 0, "calloc gave {size} bytes that were written to");
+        assert_eq!(dirt, 0, "calloc returned {size} bytes that are not zero");
         block.mark(stamp);
         block
     }
 
-    /// From `malloc`, with every word of it written. [`Block::sum_all`] reads
-    /// them back.
+    /// Allocated with `malloc`, with every word written. [`Block::sum_all`]
+    /// reads them back.
     pub(crate) fn filled(size: usize, stamp: u64) -> Block {
         let block = Block::new(size, stamp);
         for n in 0..size / WORD {
-            // SAFETY: the word lies within the block.
+            // SAFETY: the word is within the block.
             unsafe { block.start.cast::<u64>().add(n).write(stamp.wrapping_add(n as u64)) };
         }
         block
     }
 
-    /// By `realloc`, with the stamp that it had.
+    /// Resized with `realloc`, keeping its stamp.
     pub(crate) fn resized(self, size: usize) -> Block {
         let (start, stamp) = (self.start.as_ptr(), self.stamp());
         mem::forget(self);
         // SAFETY: a live block, given up above.
         let mut block = Block::own(unsafe { libc::realloc(start.cast(), size) }, size);
-        assert_eq!(block.stamp(), stamp, "realloc lost the first word");
+        assert_eq!(block.stamp(), stamp, "realloc did not keep the first word");
         block.mark(stamp);
         block
     }
@@ -67,8 +67,8 @@ impl Block {
     #[inline]
     fn own(start: *mut c_void, size: usize) -> Block {
         debug_assert!(size >= WORD);
-        // The compiler knows `malloc` and `free` and may leave both out; it
-        // may not where it cannot tell which pointer is freed.
+        // The compiler knows `malloc` and `free` and may remove both, but not
+        // if it cannot tell which pointer is freed.
         let Some(start) = NonNull::new(black_box(start)) else {
             eprintln!("no memory for {size} bytes");
             std::process::abort();
@@ -78,8 +78,8 @@ impl Block {
 
     #[inline]
     fn mark(&mut self, stamp: u64) {
-        // SAFETY: at least a word long, and aligned to one; offsets stay below
-        // the size.
+        // SAFETY: at least a word long, and aligned to one; offsets are less
+        // than the size.
         unsafe {
             self.start.cast::<u64>().write(stamp);
             for offset in (PAGE..self.size).step_by(PAGE) {
@@ -96,39 +96,40 @@ impl Block {
     /// The block has a word `n`, which has been written.
     #[inline]
     unsafe fn word(&self, n: usize) -> u64 {
-        // SAFETY: by the contract.
+        // SAFETY: the caller guarantees it.
         unsafe { self.start.cast::<u64>().add(n).read() }
     }
 
     #[inline]
     fn last(&self) -> u8 {
-        // SAFETY: within the block; written when it was made.
+        // SAFETY: within the block; written when it was allocated.
         unsafe { self.start.add(self.size - 1).read() }
     }
 
     /// The first word.
     #[inline]
     pub(crate) fn stamp(&self) -> u64 {
-        // SAFETY: at least a word long, which was written when it was made.
+        // SAFETY: at least a word long, which was written when it was
+        // allocated.
         unsafe { self.word(0) }
     }
 
-    /// Adds one to the first word.
+    /// Increments the first word.
     #[inline]
     pub(crate) fn bump(&mut self) {
         let word = self.start.cast::<u64>();
-        // SAFETY: at least a word long, written, and nobody else's. Volatile,
-        // so that as many writes happen as are asked for.
+        // SAFETY: at least a word long, written, and exclusively owned.
+        // Volatile, so that every write is performed.
         unsafe { word.write_volatile(word.read_volatile().wrapping_add(1)) };
     }
 
-    /// What the block holds, its size and its marks, in a number.
+    /// A checksum of the block's size and its marks.
     #[inline]
     pub(crate) fn sum(&self) -> u64 {
         fold(fold(self.stamp(), u64::from(self.last())), self.size as u64)
     }
 
-    /// The same for a block from [`Block::filled`], all its words included.
+    /// A checksum of a block from [`Block::filled`], including all its words.
     pub(crate) fn sum_all(&self) -> u64 {
         // SAFETY: `filled` has written these words.
         let words = (0..self.size / WORD).map(|n| unsafe { self.word(n) });

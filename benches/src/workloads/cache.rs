@@ -1,5 +1,5 @@
-//! False sharing: threads write small blocks again and again. An allocator that
-//! gives different threads blocks of one cache line makes them slow.
+//! False sharing: threads write small blocks again and again. They are slow if
+//! the allocator gives different threads blocks in the same cache line.
 
 use std::sync::Mutex;
 
@@ -7,7 +7,7 @@ use super::block::Block;
 use super::parts::{fold, scaled, team};
 
 const SIZE: usize = 8;
-/// Blocks that a thread makes one after another.
+/// Blocks that a thread allocates one after another.
 const BLOCKS: u64 = 2_000;
 /// Writes to each.
 const WRITES: u64 = 600_000;
@@ -24,14 +24,16 @@ fn own(thread: usize, writes: u64) -> u64 {
     blocks.fold(0, |sum, block| fold(sum, write(block, writes)))
 }
 
-/// Active: the allocator splits a line between threads when they allocate.
+/// Active: the allocator splits a cache line between threads when they
+/// allocate.
 pub(crate) fn thrash(threads: usize, scale: f64) -> u64 {
     let writes = scaled(WRITES, scale);
     team(threads, |thread| own(thread, writes))
 }
 
-/// Passive: one thread makes a block for each, next to each other. Each frees
-/// what it was given first; the allocator may hand that to it again.
+/// Passive: one thread allocates adjacent blocks, one for each thread. Each
+/// frees the block it was given; the allocator may give it to that thread
+/// again.
 pub(crate) fn scratch(threads: usize, scale: f64) -> u64 {
     let writes = scaled(WRITES, scale);
     let given: Vec<_> =

@@ -1,5 +1,6 @@
-//! Runs of blocks of one size: as many are made as the run is long, and freed,
-//! in order and in reverse by turns; for small and large runs and sizes.
+//! Runs of blocks of one size: all blocks of a run are allocated and then
+//! freed, alternately in order and in reverse; for small and large runs and
+//! sizes.
 
 use super::block::Block;
 use super::parts::{fold, scaled, team};
@@ -9,7 +10,7 @@ const RUNS: [u64; 5] = [1, 25, 100, 400, 1_600];
 /// Blocks of each size in runs of each length, of all threads together.
 const BLOCKS: u64 = 1_200_000;
 
-/// So many threads.
+/// This many threads.
 pub(crate) fn run(threads: usize, scale: f64) -> u64 {
     let each = scaled(BLOCKS / threads as u64, scale);
     team(threads, |thread| {

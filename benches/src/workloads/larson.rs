@@ -1,6 +1,6 @@
-//! A server's threads: each replaces random blocks of an array and hands the
-//! array to a new thread before it ends, so that most blocks are freed by a
-//! thread that did not make them.
+//! A server's threads: each replaces random blocks of an array and passes the
+//! array to a new thread before it exits, so that most blocks are freed by a
+//! thread that did not allocate them.
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -11,12 +11,12 @@ use super::block::Block;
 use super::parts::{fold, scaled, share};
 
 const SLOTS: usize = 5_000;
-/// Threads that have an array one after another.
+/// Number of threads that have an array one after another.
 const GENERATIONS: u32 = 40;
 /// Replacements of all threads together.
 const REPLACEMENTS: u64 = 24_000_000;
 
-/// What goes from thread to thread.
+/// Data passed from thread to thread.
 struct Desk {
     slots: Vec<Block>,
     rng: Rng,
@@ -58,7 +58,7 @@ fn serve(mut desk: Desk, times: u64, left: u32, done: Sender<u64>) {
     }
 }
 
-/// So many arrays, each with a thread at any time.
+/// This many arrays, each with one thread at any time.
 pub(crate) fn run(lanes: u64, scale: f64) -> u64 {
     let times = scaled(REPLACEMENTS / lanes / u64::from(GENERATIONS), scale);
     let (done, sums) = channel();

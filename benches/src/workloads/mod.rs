@@ -1,10 +1,9 @@
-//! The usual workloads for allocators, in forms of our own, through `malloc`
-//! and its family.
+//! Common allocator benchmarks, reimplemented with C's `malloc` family.
 //!
 //! Each is a fixed amount of work from fixed seeds, whatever the allocator and
-//! however the threads are scheduled: it returns the sum over all blocks that
-//! were freed, which must be the same everywhere. Vectors and threads come from
-//! the same `malloc`, as a Rust program without an allocator of its own uses
+//! the scheduling of threads: it returns a checksum over all freed blocks,
+//! which must be the same everywhere. Vectors and threads use the same
+//! `malloc`, because a Rust program without a global allocator of its own uses
 //! that of the process.
 
 mod parts;
@@ -21,18 +20,19 @@ mod shbench;
 mod threadtest;
 mod xmalloc;
 
-/// A workload with the number of threads that it runs.
+/// A workload with its number of threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Workload {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What it does.
+    /// Its description.
     pub what: &'static str,
     work: fn(f64) -> u64,
 }
 
 impl Workload {
-    /// Does the work, `scale` times as much as usual: the sum over its blocks.
+    /// Runs the workload with `scale` times the usual amount of work; returns
+    /// the checksum.
     pub fn run(&self, scale: f64) -> u64 {
         (self.work)(scale)
     }
@@ -48,7 +48,7 @@ pub const WORKLOADS: &[Workload] = &[
         larson::run(2, s)
     }),
     row("larson8", "the same, 8 at once", |s| larson::run(8, s)),
-    row("xmalloc4", "2 threads make batches, 2 others free them", |s| xmalloc::run(2, s)),
+    row("xmalloc4", "2 threads allocate batches, 2 others free them", |s| xmalloc::run(2, s)),
     row("mstress2", "short-lived threads, trees of objects, some swapped; 2 at once", |s| {
         mstress::run(2, s)
     }),
@@ -57,10 +57,10 @@ pub const WORKLOADS: &[Workload] = &[
     row("cache-scratch2", "inherited block freed, own ones written; 2 threads", |s| {
         cache::scratch(2, s)
     }),
-    row("cache-thrash2", "own small blocks made, written, freed; 2 threads", |s| {
+    row("cache-thrash2", "own small blocks allocated, written, freed; 2 threads", |s| {
         cache::thrash(2, s)
     }),
-    row("threadtest2", "10,000 blocks made, then freed; 2 threads", |s| threadtest::run(2, s)),
+    row("threadtest2", "10,000 blocks allocated, then freed; 2 threads", |s| threadtest::run(2, s)),
     row("threadtest4", "the same, 4 threads", |s| threadtest::run(4, s)),
     row("shbench1", "bursts of mixed sizes, a third lives on; 1 thread", |s| shbench::run(1, s)),
     row("shbench4", "the same, 4 threads", |s| shbench::run(4, s)),

@@ -1,6 +1,6 @@
-//! Short-lived threads that make trees of objects of very different sizes,
-//! drop some, and swap some with other threads through a table. What a thread
-//! leaves in the table outlives it.
+//! Short-lived threads that build trees of objects of very different sizes,
+//! drop some, and swap some with other threads through a table. Objects that a
+//! thread leaves in the table outlive it.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -10,9 +10,9 @@ use fastrand::Rng;
 use super::block::Block;
 use super::parts::{scaled, share, team};
 
-/// Places for objects on the way between threads.
+/// Slots for objects in transit between threads.
 const TABLE: usize = 1_000;
-/// Objects that a thread keeps at most.
+/// Maximum number of objects that a thread keeps.
 const KEPT: usize = 1_500;
 /// Rounds of new threads.
 const ROUNDS: u64 = 24;
@@ -63,20 +63,20 @@ fn size(rng: &mut Rng) -> usize {
 struct Table(Vec<AtomicPtr<Object>>);
 
 impl Table {
-    /// Puts an object in and takes the one that was there.
+    /// Stores an object and takes the previous one.
     fn swap(&self, slot: usize, object: Option<Box<Object>>) -> Option<Box<Object>> {
         let object = object.map_or(ptr::null_mut(), Box::into_raw);
         let old = self.0[slot].swap(object, Ordering::AcqRel);
-        // SAFETY: whatever is in the table came from `into_raw`, and the swap
+        // SAFETY: everything in the table came from `into_raw`, and the swap
         // made this thread its only owner.
         (!old.is_null()).then(|| unsafe { Box::from_raw(old) })
     }
 }
 
-/// A thread's life: its steps, then half of what it has left goes to others.
+/// A thread's life: its steps, then it passes on half of its remaining objects.
 ///
-/// The random numbers it draws do not depend on what it gets from others, so
-/// all threads together always make the same objects.
+/// Its random numbers do not depend on what it gets from others, so all threads
+/// together always create the same objects.
 fn live(table: &Table, steps: u64, rng: &mut Rng) -> u64 {
     let mut kept: Vec<Box<Object>> = Vec::new();
     let mut sum = 0u64;
@@ -105,14 +105,14 @@ fn live(table: &Table, steps: u64, rng: &mut Rng) -> u64 {
     sum
 }
 
-/// Rounds of so many threads at once.
+/// Rounds of this many threads at once.
 pub(crate) fn run(threads: usize, scale: f64) -> u64 {
     let table = Table((0..TABLE).map(|_| AtomicPtr::default()).collect());
     let mut sum = 0u64;
     for round in 0..ROUNDS {
         let lives = team(threads, |thread| {
             let mut rng = Rng::with_seed(300 + round * threads as u64 + thread as u64);
-            // Half of the average life to one and a half.
+            // Between half of the average and one and a half times it.
             let share_of = STEPS as f64 / threads as f64 * (0.5 + rng.f64());
             live(&table, scaled(share_of as u64, scale), &mut rng)
         });

@@ -1,5 +1,5 @@
 //! Threads that replace groups of blocks, small sizes more often than large
-//! ones, and give every fourth group to the next thread to free.
+//! ones, and pass every fourth group to the next thread to free.
 
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,20 +13,20 @@ const SMALLEST: usize = 16;
 const LARGEST: usize = 8_000;
 /// Blocks that a thread holds.
 const HELD: usize = 4_000;
-/// Blocks that wait for another thread at most.
+/// Maximum number of blocks waiting for another thread.
 const UNREAD: usize = 2_000;
 /// Blocks replaced at a time.
 const GROUP: usize = 100;
-/// One group in so many goes to the next thread.
+/// One group in this many goes to the next thread.
 const GIVEN: u64 = 4;
 /// Groups of all threads together.
 const GROUPS: u64 = 60_000;
 
-/// Blocks that another thread is to free.
+/// Blocks to be freed by another thread.
 type Letters = Mutex<Vec<Block>>;
 
 fn fresh(rng: &mut Rng) -> Block {
-    // The least of three draws: half of them are below a fifth of the range.
+    // The minimum of three draws: half of them are below a fifth of the range.
     let draw = rng.u32(..).min(rng.u32(..)).min(rng.u32(..));
     let size = SMALLEST + share(draw, LARGEST - SMALLEST + 1);
     let stamp = rng.u64(..);
@@ -37,8 +37,8 @@ fn lock(letters: &Letters) -> MutexGuard<'_, Vec<Block>> {
     letters.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives a block away, or back if there is too much at that desk: a thread that
-/// gets no processor for a while shall not decide how much memory is needed.
+/// Passes a block on, or returns it if that thread's queue is full: a thread
+/// that is not scheduled for a while must not determine the memory usage.
 fn give(letters: &Letters, block: Block) -> Option<Block> {
     let mut letters = lock(letters);
     if letters.len() >= UNREAD {
@@ -71,14 +71,14 @@ fn member(own: &Letters, next: &Letters, groups: u64, seed: u64) -> u64 {
     sum.wrapping_add(sum_of(held))
 }
 
-/// So many threads in a ring.
+/// This many threads in a ring.
 pub(crate) fn run(threads: usize, scale: f64) -> u64 {
     let groups = scaled(GROUPS / threads as u64, scale);
     let desks: Vec<Letters> = (0..threads).map(|_| Letters::default()).collect();
     let sum = team(threads, |thread| {
         member(&desks[thread], &desks[(thread + 1) % threads], groups, 400 + thread as u64)
     });
-    // What came after its reader had ended.
+    // Blocks that arrived after their reader had exited.
     let late = desks.into_iter().flat_map(|desk| mem::take(&mut *lock(&desk)));
     sum.wrapping_add(sum_of(late))
 }

@@ -1,6 +1,6 @@
 //! Bursts of mixed sizes, small ones more often, with mixed lifetimes: whenever
 //! the window is full, the youngest third is freed in reverse, the oldest third
-//! in order, and a third lives on.
+//! in order, and a third is kept.
 
 use fastrand::Rng;
 
@@ -8,12 +8,12 @@ use super::block::Block;
 use super::parts::{fold, product, scaled, share, team};
 
 const LARGEST: usize = 1_000;
-/// Blocks that are live at most.
+/// Maximum number of live blocks.
 const WINDOW: usize = 1_500;
 /// Bursts of all threads together.
 const BURSTS: u64 = 240_000;
 
-/// A burst: several blocks of one size; one in sixteen grows after it was made.
+/// A burst: several blocks of one size; one in sixteen grows after allocation.
 fn burst(rng: &mut Rng, window: &mut Vec<Block>) {
     let (random, count) = (rng.u32(..), rng.usize(16..=128));
     // The cube of a uniform draw: half of the sizes are below an eighth.
@@ -26,7 +26,7 @@ fn burst(rng: &mut Rng, window: &mut Vec<Block>) {
     }
 }
 
-/// So many threads, each with a window of its own.
+/// This many threads, each with its own window.
 pub(crate) fn run(threads: usize, scale: f64) -> u64 {
     let bursts = scaled(BURSTS / threads as u64, scale);
     team(threads, |thread| {

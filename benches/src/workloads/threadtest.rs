@@ -1,4 +1,5 @@
-//! Each thread makes many blocks of one size, then frees them all, and again.
+//! Each thread allocates many blocks of one size, then frees them all,
+//! repeatedly.
 
 use super::block::Block;
 use super::parts::{fold, scaled, team};
@@ -9,7 +10,7 @@ const BLOCKS: u64 = 10_000;
 /// Rounds of all threads together.
 const ROUNDS: u64 = 6_000;
 
-/// So many threads.
+/// This many threads.
 pub(crate) fn run(threads: usize, scale: f64) -> u64 {
     let rounds = scaled(ROUNDS / threads as u64, scale);
     team(threads, |thread| {

@@ -75,10 +75,10 @@ pub(crate) fn assert_malloc_from_library(program: &Path, argument: &str) {
 
 /// The functions of the family that were bound; asserts that all are bound to
 /// the library.
-fn family(told: &str) -> BTreeSet<&str> {
+fn family(output: &str) -> BTreeSet<&str> {
     let library = library();
     let library = library.to_str().expect("a UTF-8 path");
-    let bindings: BTreeSet<_> = told.lines().filter_map(binding).collect();
+    let bindings: BTreeSet<_> = output.lines().filter_map(binding).collect();
     let family = bindings.into_iter().filter(|it| FAMILY.contains(&it.function));
     let (ours, others): (Vec<_>, Vec<_>) = family.partition(|it| it.to == library);
     for it in others {

@@ -34,9 +34,9 @@ pub(crate) fn program_file(name: &str) -> PathBuf {
 /// Runs a command, expects success, and returns the output of both streams.
 pub(crate) fn printed(command: &mut Command) -> Vec<u8> {
     let output = command.output().expect("`timeout` starts");
-    let told = describe(&output);
-    assert!(output.status.success(), "{command:?}\n{told}");
-    told.into_bytes()
+    let text = describe(&output);
+    assert!(output.status.success(), "{command:?}\n{text}");
+    text.into_bytes()
 }
 
 /// The concatenated contents of files.

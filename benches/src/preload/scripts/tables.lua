@@ -1,5 +1,5 @@
--- Makes tables of strings, keeps some, and joins and splits strings.
--- Argument: how many. Prints a sum over what it made.
+-- Creates tables of strings, keeps some, and joins and splits strings.
+-- Argument: the number of tables. Prints a sum over the results.
 
 local count = tonumber(arg[1])
 local kept, places = {}, 20000
