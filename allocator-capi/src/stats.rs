@@ -35,19 +35,19 @@ pub struct MallInfo<T> {
 
 impl MallInfo<usize> {
     fn from_stats(stats: &Stats) -> Self {
-        let arena = stats.mapped_bytes.saturating_sub(stats.huge_bytes);
-        let live = stats.live_bytes().saturating_sub(stats.huge_bytes);
+        let arena = stats.mapped_bytes().saturating_sub(stats.huge_bytes());
+        let live = stats.live_bytes().saturating_sub(stats.huge_bytes());
         MallInfo {
             arena,
-            ordblks: stats.free_bytes.div_ceil(32 << 10),
-            smblks: stats.classes.iter().map(|class| class.cached_blocks).sum(),
-            hblks: stats.huge_blocks,
-            hblkhd: stats.huge_bytes,
+            ordblks: stats.free_bytes().div_ceil(32 << 10),
+            smblks: stats.classes().iter().map(|class| class.cached_blocks()).sum(),
+            hblks: stats.huge_blocks(),
+            hblkhd: stats.huge_bytes(),
             usmblks: 0,
-            fsmblks: stats.cached_bytes,
+            fsmblks: stats.cached_bytes(),
             uordblks: live,
             fordblks: arena.saturating_sub(live),
-            keepcost: stats.free_bytes,
+            keepcost: stats.free_bytes(),
         }
     }
 }
@@ -111,13 +111,13 @@ pub extern "C" fn malloc_stats() {
     let stats = Strata::stats();
     let lines = [
         ("live", stats.live_bytes()),
-        ("  of which huge", stats.huge_bytes),
-        ("in magazines", stats.cached_bytes),
-        ("mapped", stats.mapped_bytes),
-        ("may be resident", stats.committed_bytes),
-        ("  of which free", stats.free_bytes),
-        ("purged so far", stats.purged_bytes),
-        ("metadata", stats.metadata_bytes),
+        ("  of which huge", stats.huge_bytes()),
+        ("in magazines", stats.cached_bytes()),
+        ("mapped", stats.mapped_bytes()),
+        ("may be resident", stats.committed_bytes()),
+        ("  of which free", stats.free_bytes()),
+        ("purged so far", stats.purged_bytes()),
+        ("metadata", stats.metadata_bytes()),
     ];
     for (what, bytes) in lines {
         let _ = writeln!(Stderr, "strata: {what:<22} {bytes:>16} bytes");
@@ -139,11 +139,15 @@ impl Write for Stream {
 fn write_info(out: &mut impl Write, stats: &Stats) -> fmt::Result {
     let all = MallInfo::from_stats(stats);
     writeln!(out, "<malloc version=\"strata-1\">\n<heap nr=\"0\">\n<sizes>")?;
-    for class in stats.classes.iter().filter(|class| class.live_blocks + class.cached_blocks != 0) {
+    for class in
+        stats.classes().iter().filter(|class| class.live_blocks() + class.cached_blocks() != 0)
+    {
         writeln!(
             out,
             "  <size to=\"{}\" live=\"{}\" cached=\"{}\"/>",
-            class.block_bytes, class.live_blocks, class.cached_blocks
+            class.block_bytes(),
+            class.live_blocks(),
+            class.cached_blocks()
         )?;
     }
     writeln!(out, "</sizes>")?;
@@ -160,7 +164,7 @@ fn write_totals(out: &mut impl Write, all: &MallInfo<usize>, stats: &Stats) -> f
     writeln!(out, "<total type=\"rest\" count=\"{}\" size=\"{}\"/>", all.ordblks, all.fordblks)?;
     writeln!(out, "<total type=\"live\" size=\"{}\"/>", all.uordblks)?;
     writeln!(out, "<system type=\"current\" size=\"{}\"/>", all.arena)?;
-    writeln!(out, "<aspace type=\"total\" size=\"{}\"/>", stats.mapped_bytes)
+    writeln!(out, "<aspace type=\"total\" size=\"{}\"/>", stats.mapped_bytes())
 }
 
 /// Writes statistics of the process to a stream, as XML with glibc's elements.
