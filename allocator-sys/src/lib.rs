@@ -55,7 +55,7 @@
 //! | [`futex_wake`] | at most the given number of waiters run again | – |
 //! | [`yield_now`] | another thread may have run | – |
 //!
-//! # CPUs, time, randomness, error output
+//! # CPUs, time, error output
 //!
 //! | Call | Result |
 //! |---|---|
@@ -67,7 +67,6 @@
 //! | [`read_file`] | the start of a small file; [`FileError`]: it does not exist, or no descriptor is available now |
 //! | [`prefetch`] | none: the cache line may be loaded soon |
 //! | [`monotonic_ms`] | milliseconds since a fixed point in time; never decreases |
-//! | [`random`] | 64 unpredictable bits |
 //! | [`write_stderr`] | the text is written to standard error as far as possible |
 //! | [`abort`] | none: the process ends with `SIGABRT` |
 #![no_std]

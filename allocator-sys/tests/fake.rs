@@ -71,7 +71,6 @@ fn the_fake_has_the_same_signatures() {
         mapping_limit: fn() -> usize;
         huge_pages: fn() -> HugePages;
         read_file: fn(&CStr, &mut [u8]) -> Result<usize, FileError>;
-        random: fn() -> u64;
         cpu_count: fn() -> usize;
         current_cpu: fn() -> usize;
         prefetch: fn(*const u8);

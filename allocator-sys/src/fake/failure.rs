@@ -38,8 +38,6 @@ pub enum Call {
     ReadFile,
     /// `advise_huge`: never fails.
     AdviseHuge,
-    /// `random`: never fails.
-    Random,
     /// `yield_now`: never fails.
     YieldNow,
     /// `futex_wait` and `futex_wait_for`: never fail.
@@ -127,7 +125,6 @@ impl Call {
             Self::Collapse => "collapse",
             Self::ReadFile => "read_file",
             Self::AdviseHuge => "advise_huge",
-            Self::Random => "random",
             Self::YieldNow => "yield_now",
             Self::FutexWait => "futex_wait",
             Self::FutexWake => "futex_wake",

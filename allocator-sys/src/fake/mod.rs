@@ -50,5 +50,5 @@ pub use memory::{
 pub use table::State;
 pub use thread::{
     abort, arm_thread_exit, futex_wait, futex_wait_for, futex_wake, on_fork, on_thread_exit,
-    prefetch, random, start_thread, thread_token, write_stderr, yield_now,
+    prefetch, start_thread, thread_token, write_stderr, yield_now,
 };

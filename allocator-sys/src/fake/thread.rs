@@ -6,12 +6,6 @@ use crate::linux;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// Same as [`crate::random`].
-pub fn random() -> u64 {
-    Call::Random.count();
-    linux::random()
-}
-
 /// Same as [`crate::yield_now`].
 pub fn yield_now() {
     Call::YieldNow.count();

@@ -13,7 +13,6 @@ mod kernel;
 
 mod memory;
 
-mod random;
 mod report;
 mod resident;
 mod thread;
@@ -31,7 +30,6 @@ pub use memory::{
     MapError, address_limit, advise_huge, collapse, commit, map_at, move_to, page_size, protect,
     purge, release, reserve, reserve_at, resize,
 };
-pub use random::random;
 pub use report::{abort, write_stderr};
 pub use resident::{Rss, resident, rss};
 pub use thread::{arm_thread_exit, on_thread_exit, start_thread, thread_token, yield_now};

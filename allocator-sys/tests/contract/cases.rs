@@ -411,12 +411,6 @@ fn the_limit_on_addresses_is_the_systems() {
 }
 
 #[test]
-fn random_numbers_differ() {
-    let numbers: HashSet<u64> = (0..1000).map(|_| errno_kept(sys::random)).collect();
-    assert_eq!(numbers.len(), 1000);
-}
-
-#[test]
 fn the_cpus_are_those_that_the_process_may_use() {
     let count = errno_kept(sys::cpu_count);
     // SAFETY: takes a number.
