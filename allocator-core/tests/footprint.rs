@@ -115,18 +115,18 @@ fn explained() -> Explanation {
 fn filled_again() {
     let (stay, _) = survivors(1);
     Strata::purge();
-    let (live, hollow) = (live_small(), explained());
+    let (live, purged_once) = (live_small(), explained());
     assert!(Strata::purge() < MIB, "it went back already");
     for seed in 2..5 {
         let again = blocks(80_000, |random| 512 + random.below(1536), seed);
         let full = explained();
         let asked: usize = again.iter().map(|block| block.layout.size()).sum();
         assert_eq!(live_small(), live + again.len(), "{full}");
-        let more = full.live_bytes() - hollow.live_bytes();
+        let more = full.live_bytes() - purged_once.live_bytes();
         assert!(more.abs_diff(asked) < asked / 10, "{:.1} {:.1}\n{full}", mib(more), mib(asked));
         free(again);
         let freed = explained();
-        assert!(freed.live_bytes() < hollow.live_bytes() + 2 * MIB, "{freed}");
+        assert!(freed.live_bytes() < purged_once.live_bytes() + 2 * MIB, "{freed}");
         let (purged, before) = (Strata::purge(), Strata::stats().purged_bytes());
         assert!(purged > asked / 2, "{:.1} of {:.1} MiB", mib(purged), mib(asked));
         assert!(Strata::purge() < MIB, "{}", Strata::stats().purged_bytes() - before);

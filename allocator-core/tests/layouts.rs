@@ -28,7 +28,7 @@ fn sizes() -> Vec<usize> {
 }
 
 /// Neighbours of one layout: each filled whole, then each checked.
-fn neighbours(size: usize, align: usize, count: usize) {
+fn adjacent(size: usize, align: usize, count: usize) {
     let layout = layout(size, align);
     // SAFETY: the size is not 0; the blocks are ours and that large.
     unsafe {
@@ -50,7 +50,7 @@ fn all_sizes_and_alignments_are_served() {
     for size in sizes() {
         for log in 0..=16 {
             let count = if size + (1 << log) < 4096 { 40 } else { 4 };
-            neighbours(size, 1 << log, count);
+            adjacent(size, 1 << log, count);
         }
     }
 }

@@ -827,7 +827,7 @@ fn a_container_has_as_many_shards_as_processors() {
 }
 
 #[test]
-fn where_nothing_limits_nobody_looks_again() {
+fn without_limits_files_are_not_opened_again() {
     common::succeeds("2 free");
     common::succeeds("2 version-1");
     common::succeeds("1 small");
@@ -850,7 +850,7 @@ fn short_memory_passes_without_a_helper() {
 }
 
 #[test]
-fn however_a_program_grows_somebody_looks() {
+fn however_a_program_grows_the_container_is_checked() {
     for how in ["huge", "runs", "realloc", "again"] {
         common::succeeds(&format!("2 grows {how}"));
     }

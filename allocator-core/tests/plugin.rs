@@ -64,7 +64,7 @@ fn expected(blocks: u64) -> u64 {
 }
 
 #[test]
-fn a_library_that_is_loaded_brings_it_along() {
+fn a_loaded_library_brings_its_own_allocator() {
     let (plugin, library) = load();
     let work = move |n: u64| {
         let made = (plugin.make)(300 + n);

@@ -212,6 +212,6 @@ fn huge_blocks_are_not_copied() {
 }
 
 #[test]
-fn a_block_that_cannot_grow_is_as_it_was() {
+fn a_block_that_cannot_grow_is_unchanged() {
     common::succeeds("refused");
 }

@@ -171,7 +171,7 @@ fn the_tracer_sees_what_is_forbidden() {
 /// With and without other threads: there is no cheaper way for programs of
 /// one thread that would hide the other.
 #[test]
-fn the_fast_path_locks_nothing_and_calls_nobody() {
+fn the_fast_path_has_no_lock_and_no_system_call() {
     for (name, f) in [("a box", boxed as fn()), ("sizes from afar", unknown_sizes)] {
         for threads in [0, 2] {
             let (steps, forbidden) = step_through(f, threads);

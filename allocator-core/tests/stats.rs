@@ -33,7 +33,7 @@ fn sizes() -> [usize; CLASSES] {
 }
 
 /// What came to `before` is what the model says.
-fn came(before: &[usize; CLASSES], model: &[usize; CLASSES], when: &'static str) {
+fn grew_by(before: &[usize; CLASSES], model: &[usize; CLASSES], when: &'static str) {
     let now = live();
     for class in 0..CLASSES {
         let size = Strata::stats().classes()[class].block_bytes();
@@ -56,7 +56,7 @@ fn every_class_anywhere() {
             model[class] += 1;
         }
     }
-    came(&before, &model, "after allocating");
+    grew_by(&before, &model, "after allocating");
 
     // Every second one comes back: to magazines, which overflow.
     let mut kept = Vec::with_capacity(200_000);
@@ -185,8 +185,8 @@ fn random_wandering() {
         for round in 0..rounds {
             barrier.wait();
             let (model, large) = totals();
-            came(&before, &model, "in a pause");
-            assert_eq!(Strata::stats().large_bytes(), large_before + large, "round {round}");
+            grew_by(&before, &model, "in a pause");
+            assert_eq!(Strata::stats().large_bytes, large_before + large, "round {round}");
             let stats = Strata::stats();
             assert!(stats.committed_bytes() >= stats.free_bytes());
             assert!(stats.mapped_bytes() + (1 << 16) >= stats.large_bytes());

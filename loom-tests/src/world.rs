@@ -24,7 +24,7 @@ pub(crate) const CLASS: usize = CLASSES - 1;
 pub(crate) const SPAN_BLOCKS: usize = 8;
 /// Spans that the chunk has room for, as far as the models go.
 const SPANS: usize = 2;
-const HOMES: u32 = 3;
+const HEAPS: u32 = 3;
 
 pub(crate) struct World {
     /// Ids 1, 2, 3.
@@ -61,7 +61,7 @@ pub(crate) fn with<R>(free: u64, f: impl FnOnce(&'static World) -> R) -> R {
     let free_space = FreeSpaceIndex::new();
     free_space.init_tables(NonNull::from(&hints[..]).cast(), 64);
     let world = Box::new(World {
-        heaps: (1..=HOMES).map(Heap::new).collect(),
+        heaps: (1..=HEAPS).map(Heap::new).collect(),
         spans: (0..SPANS).map(|_| Span::new()).collect(),
         entries: (0..SPANS).map(|_| AtomicU32::new(0)).collect(),
         granules: Granules::new(free),
@@ -146,9 +146,9 @@ impl World {
     pub(crate) fn settle(&self, out: [usize; SPANS]) -> [u32; SPANS] {
         for heap in &self.heaps {
             let mut locked = heap.lock().unwrap();
-            let mail = locked.drain();
+            let batches = locked.drain();
             crate::pages::arena::release_spans(locked.unlock());
-            crate::remote::send::Batches::new().recycle(mail);
+            crate::remote::send::Batches::new().recycle(batches);
         }
         core::array::from_fn(|index| {
             let span = &self.spans[index];

@@ -46,7 +46,7 @@ pub(super) static RELEASE: Model = Model {
 
 /// One thread gives a run back while two look for one, who find the hint of
 /// a run that is gone.
-pub(super) static FREE_SPACE: Model = Model {
+pub(super) static INDEX_CLAIM: Model = Model {
     name: "index_claim",
     preemptions: Some(3),
     executions: 15_000,
@@ -55,7 +55,7 @@ pub(super) static FREE_SPACE: Model = Model {
 };
 
 /// Whoever finds a hint sees the room that it stands for.
-pub(super) static ROOMS_FIND: Model = Model {
+pub(super) static INDEX_FIND: Model = Model {
     name: "index_find",
     preemptions: None,
     executions: 6,

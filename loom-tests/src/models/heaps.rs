@@ -29,7 +29,7 @@ pub(super) static STEALING: Model = Model {
 };
 
 /// Two threads borrow the one span of heap 1, and a third sends a block of it.
-pub(super) static LENDING: Model = Model {
+pub(super) static TRANSFER: Model = Model {
     name: "transfer",
     preemptions: Some(3),
     executions: 2_000,
@@ -39,7 +39,7 @@ pub(super) static LENDING: Model = Model {
 
 /// The thread of heap 1 ends, its spans go to heap 2, and another thread opens
 /// heap 1 again, while a third sends two blocks, which go in a batch.
-pub(super) static LEAVING: Model = Model {
+pub(super) static ABANDONING: Model = Model {
     name: "abandoning",
     preemptions: Some(3),
     executions: 1_000,
@@ -49,7 +49,7 @@ pub(super) static LEAVING: Model = Model {
 
 /// A thread sends two batches of blocks heap, and puts them away itself if they
 /// seem to lie about, while their owner takes what it can, twice.
-pub(super) static RELIEVING: Model = Model {
+pub(super) static DRAINING: Model = Model {
     name: "draining",
     preemptions: Some(3),
     executions: 200,
@@ -69,7 +69,7 @@ pub(super) static RELIEVING: Model = Model {
 
 /// As `draining`, but the owner reads its batches: it keeps one block of each batch,
 /// and puts the other away. Then a thread that ends closes the remote queue.
-pub(super) static READING: Model = Model {
+pub(super) static RECEIVING: Model = Model {
     name: "receiving",
     preemptions: Some(3),
     executions: 200,
@@ -116,13 +116,13 @@ fn moving() {
         let mut blocks = world.furnish(0, 1, 2);
         let kept = blocks.pop().unwrap();
         let sender = spawn(move || send(world, &blocks));
-        let thief = spawn(move || span_transfer::steal(world.heap(1), world.heap(2), CLASS));
+        let stealer = spawn(move || span_transfer::steal(world.heap(1), world.heap(2), CLASS));
         let mut borrowed = borrow(world, 2, 3);
         sender.join().unwrap();
-        let robbed = thief.join().unwrap();
+        let stolen = stealer.join().unwrap();
         let count = borrowed.len();
         let heap = world.settle([1 + count, 0])[0];
-        assert_eq!(heap, if count != 0 { 3 } else { 1 + u32::from(robbed) });
+        assert_eq!(heap, if count != 0 { 3 } else { 1 + u32::from(stolen) });
         outcome(match count {
             0 => format!("heap {heap}"),
             _ => format!("heap {heap}, {count} blocks"),
@@ -135,7 +135,7 @@ fn moving() {
 fn stealing() {
     world::with(0, |world| {
         let kept = world.furnish(0, 1, 1);
-        let thief = spawn(move || span_transfer::steal(world.heap(1), world.heap(2), CLASS));
+        let stealer = spawn(move || span_transfer::steal(world.heap(1), world.heap(2), CLASS));
         let owner = spawn(move || {
             let mut mine = take(world.heap(1), 1);
             let mut borrowed = false;
@@ -150,7 +150,7 @@ fn stealing() {
             unsafe { Batches::new().send(&mut mine) };
             borrowed
         });
-        let stolen = thief.join().unwrap();
+        let stolen = stealer.join().unwrap();
         let borrowed = owner.join().unwrap();
         let heap = world.settle([1, 0])[0];
         outcome(match (stolen, borrowed) {

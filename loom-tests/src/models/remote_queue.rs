@@ -41,7 +41,7 @@ pub(super) static CLOSE: Model = Model {
 };
 
 /// A batch with one mark in it.
-fn box_with(mark: usize) -> NonNull<Batch> {
+fn batch_with(mark: usize) -> NonNull<Batch> {
     let batch = world::world().new_batch();
     // SAFETY: [BATCH-ONE-PLACE] the batch is new.
     unsafe {
@@ -78,7 +78,7 @@ fn take() {
                 let remote_queue = remote_queue.clone();
                 spawn(move || {
                     for mark in all {
-                        assert!(remote_queue.push(box_with(mark)).is_ok());
+                        assert!(remote_queue.push(batch_with(mark)).is_ok());
                     }
                 })
             })
@@ -112,10 +112,10 @@ fn close() {
     world::with(0, |_| {
         let shared =
             Arc::new(Shared { remote_queue: RemoteQueue::new(), moved: Guarded::new(false) });
-        let poster = {
+        let sender = {
             let shared = shared.clone();
             spawn(move || {
-                let pushed = shared.remote_queue.push(box_with(1)).is_ok();
+                let pushed = shared.remote_queue.push(batch_with(1)).is_ok();
                 if !pushed {
                     // SAFETY: the owner wrote it before it closed.
                     shared.moved.with(|moved| assert!(unsafe { *moved }));
@@ -134,7 +134,7 @@ fn close() {
         let at_close = owner.join().unwrap();
         shared.remote_queue.reopen();
         let mut next = marks(shared.remote_queue.take_all());
-        let pushed = poster.join().unwrap();
+        let pushed = sender.join().unwrap();
         next.extend(marks(shared.remote_queue.take_all()));
         outcome(match (pushed, &at_close[..], &next[..]) {
             (true, [1], []) => "closing took it",
@@ -143,6 +143,6 @@ fn close() {
             _ => panic!("a box in two places, or in none"),
         });
         assert_eq!(marks(shared.remote_queue.close()), []);
-        assert!(shared.remote_queue.push(box_with(2)).is_err(), "closed");
+        assert!(shared.remote_queue.push(batch_with(2)).is_err(), "closed");
     });
 }

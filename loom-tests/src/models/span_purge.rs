@@ -11,7 +11,7 @@ use crate::world::{self, World, put, spawn, take};
 
 /// One gives back what a span of heap 1 has, while its owner takes a block there,
 /// and a third thread sends one heap.
-pub(super) static HOLLOWING: Model = Model {
+pub(super) static SPAN_PURGE: Model = Model {
     name: "span_purge",
     preemptions: Some(3),
     executions: 1_000,
@@ -28,7 +28,7 @@ pub(super) static HOLLOWING: Model = Model {
 
 /// The same, while the owner ends, its spans go to heap 2, and another thread
 /// opens heap 1 again.
-pub(super) static HOLLOWING_LEAVING: Model = Model {
+pub(super) static SPAN_PURGE_ABANDONING: Model = Model {
     name: "span_purge_abandoning",
     preemptions: Some(3),
     executions: 300,
@@ -80,8 +80,8 @@ fn span_purge_abandoning() {
         let kept = world.furnish(0, 1, 2);
         let searcher = spawn(move || purgeable_units(world));
         let owner = spawn(move || {
-            let mail = span_transfer::abandon(world.heap(1), world.heap(2));
-            Batches::new().recycle(mail);
+            let batches = span_transfer::abandon(world.heap(1), world.heap(2));
+            Batches::new().recycle(batches);
         });
         let made_holes = searcher.join().unwrap();
         owner.join().unwrap();
