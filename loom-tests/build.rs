@@ -1,13 +1,13 @@
-//! Says which files of the allocator the models compile, as they ship. They
-//! are taken from `allocator-core/src`, or from where `STRATA_SOURCE` says.
+//! Lists the files of the allocator that the models compile unchanged. They are taken
+//! from `allocator-core/src`, or from the directory that `STRATA_SOURCE` names.
 
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules that the models see: of each folder the files under test, as they
-/// ship, and those that the models replace by files in `src/around`.
+/// The modules that the models compile: of each folder the files under test, as they
+/// ship, and those that are replaced by files in `src/around`.
 const FOLDERS: [(&str, &[&str], &[&str]); 5] = [
     (
         "base",

@@ -1,5 +1,5 @@
-//! Strata as the allocator of a program: installed, used by a few threads, and
-//! asked for its numbers. `cargo run --release -p allocator-core --example global`
+//! Strata as the global allocator of a program: a few threads use it, and the program
+//! prints its statistics. `cargo run --release -p allocator-core --example global`
 
 use std::collections::HashMap;
 use std::thread;
@@ -9,7 +9,7 @@ use allocator_core::Strata;
 #[global_allocator]
 static GLOBAL: Strata = Strata::new();
 
-/// Blocks of many sizes, made in this thread.
+/// Allocates blocks of many sizes in this thread.
 fn work(seed: usize) -> HashMap<usize, Vec<u8>> {
     (0..20_000).map(|i| (i, vec![seed as u8; (i * 37 + seed) % 2000])).collect()
 }
@@ -48,7 +48,7 @@ fn main() {
     }
     println!();
 
-    // Other threads made these blocks, and are gone.
+    // The threads that allocated these blocks have ended.
     drop(maps);
     print("dropped");
     println!("{:16} {:6.2} MiB went back to the system", "purged", mib(Strata::purge()));

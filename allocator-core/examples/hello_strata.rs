@@ -1,4 +1,4 @@
-//! The smallest program on Strata; it says how much memory it has.
+//! The smallest program with Strata. It prints its resident memory.
 
 #[path = "hello/say.rs"]
 mod say;

@@ -1,5 +1,4 @@
-//! The smallest program on the system's allocator; it says how much memory it
-//! has.
+//! The smallest program with the system's allocator. It prints its resident memory.
 
 #[path = "hello/say.rs"]
 mod say;

@@ -1,5 +1,5 @@
-//! A library that brings its own allocator into a program that has another:
-//! what it allocates comes from Strata, in any thread of the program.
+//! A library that brings its own allocator into a program with another one. All that
+//! the library allocates comes from Strata, in any thread of the program.
 
 use allocator_core::Strata;
 use std::collections::BTreeMap;
@@ -10,14 +10,14 @@ static GLOBAL: Strata = Strata::new();
 
 type Words = BTreeMap<u64, Vec<u8>>;
 
-/// Makes something of many blocks, for [`plugin_sum`] and [`plugin_free`].
+/// Allocates an object of many blocks, for [`plugin_sum`] and [`plugin_free`].
 #[unsafe(no_mangle)]
 pub extern "C" fn plugin_make(blocks: u64) -> *mut Words {
     let words = (0..blocks).map(|i| (i, vec![i as u8; (i * 37 % 3000) as usize])).collect();
     Box::into_raw(Box::new(words))
 }
 
-/// The sum of all its bytes.
+/// The sum of all bytes of the object.
 ///
 /// # Safety
 /// `words` came from [`plugin_make`] and is not freed.
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn plugin_sum(words: *const Words) -> u64 {
     words.values().flatten().map(|byte| u64::from(*byte)).sum()
 }
 
-/// Gives it back.
+/// Frees the object.
 ///
 /// # Safety
 /// `words` came from [`plugin_make`], and this is the last use of it.
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn plugin_free(words: *mut Words) {
     drop(unsafe { Box::from_raw(words) });
 }
 
-/// Starts threads of the library's own, which allocate, and waits for them.
+/// Starts threads inside the library, which allocate, and joins them.
 #[unsafe(no_mangle)]
 pub extern "C" fn plugin_threads(count: u64) -> u64 {
     let threads: Vec<_> = (0..count)
@@ -57,13 +57,13 @@ pub extern "C" fn plugin_threads(count: u64) -> u64 {
     threads.into_iter().map(|thread| thread.join().unwrap_or(0)).sum()
 }
 
-/// Bytes that the library's allocator has handed out.
+/// Live bytes of the library's allocator.
 #[unsafe(no_mangle)]
 pub extern "C" fn plugin_live_bytes() -> usize {
     Strata::stats().live_bytes()
 }
 
-/// Bytes that it has mapped.
+/// Bytes that the library's allocator has mapped, after a purge.
 #[unsafe(no_mangle)]
 pub extern "C" fn plugin_mapped_bytes() -> usize {
     Strata::purge();

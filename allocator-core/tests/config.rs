@@ -1,5 +1,5 @@
-//! Options, each by what it does: from the program's source, from the
-//! environment, and at run time. And the limits on memory.
+//! Each option is tested by its effect: set in the program's source, in the
+//! environment, and at run time. The limits on memory are tested here, too.
 
 mod common;
 
@@ -14,14 +14,14 @@ use std::time::Duration;
 const MIB: usize = 1 << 20;
 const LIMIT: usize = 64 * MIB;
 
-/// A global allocator with the options that a child was started for: all these
-/// are handles to one heap, and the first allocation decides.
+/// A global allocator with the options that a child was started for. All these
+/// are handles to one allocator, and the first allocation decides its options.
 struct Chosen;
 
 #[global_allocator]
 static GLOBAL: Chosen = Chosen;
 
-/// What a child's options are called, and what they are.
+/// The sets of options, each with its name.
 static HANDLES: [(&CStr, Strata); 8] = [
     (c"none", Strata::new()),
     (c"empty", Strata::with_config(Config::new())),
@@ -33,7 +33,7 @@ static HANDLES: [(&CStr, Strata); 8] = [
     (c"both", Strata::with_config(Config::new().hard_limit(LIMIT).helper(false))),
 ];
 
-/// Where a child reads what its options are called.
+/// The variable that names a child's set of options.
 const BUILT: &CStr = c"STRATA_TEST_BUILT";
 
 fn handle() -> &'static Strata {
@@ -48,7 +48,7 @@ fn handle() -> &'static Strata {
     &HANDLES[PLACE.load(Relaxed)].1
 }
 
-// SAFETY: each of the handles is an allocator, to the same heap.
+// SAFETY: each of the handles is an allocator, and all serve the same blocks.
 unsafe impl GlobalAlloc for Chosen {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: by the caller; as all below.
@@ -71,7 +71,7 @@ unsafe impl GlobalAlloc for Chosen {
     }
 }
 
-/// A case with options of the source and of the environment.
+/// Runs a case with options from the source and from the environment.
 fn run(case: &str, built: &str, environment: &str) -> Ended {
     let mut command = common::command(case);
     let built_variable = BUILT.to_str().unwrap();
@@ -89,8 +89,8 @@ fn committed() -> usize {
     Strata::stats().committed_bytes()
 }
 
-/// Writes up to the end of a block above 1 MiB, then `beyond` bytes behind it,
-/// with another block above.
+/// Writes up to the end of a block above 1 MiB, then `beyond` bytes behind its
+/// end. Another block lies above it.
 fn run_over_the_end(beyond: usize) {
     let size = 2 << 20;
     // SAFETY: the sizes are not 0; the last write is the misuse.
@@ -108,8 +108,8 @@ fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-/// Frees far more than may be held, and waits until most of it is given back.
-/// Says whether a thread was started for that.
+/// Frees far more than may be held, and waits until most of it is purged.
+/// Returns whether a thread was started for that.
 fn is_helped() -> bool {
     let before = threads();
     let base = committed();
@@ -128,15 +128,15 @@ fn is_helped() -> bool {
     most > before
 }
 
-/// Blocks that lead each to the one before, so that holding them takes no
-/// other memory.
+/// A linked list of blocks. Each holds a pointer to the one before, so no other
+/// memory is needed to keep them.
 struct Chain {
     layout: Layout,
     last: *mut u8,
     count: usize,
 }
 
-// SAFETY: the blocks are anybody's who has them.
+// SAFETY: a block may be used by any thread that holds it.
 unsafe impl Send for Chain {}
 
 impl Chain {
@@ -144,7 +144,7 @@ impl Chain {
         Chain { layout: layout(size, 8), last: std::ptr::null_mut(), count: 0 }
     }
 
-    /// One more block. False: there is none.
+    /// Allocates one more block. False if there is none.
     fn grow(&mut self) -> bool {
         // SAFETY: the size is not 0, and the blocks are large enough.
         unsafe {
@@ -164,7 +164,7 @@ impl Chain {
         if self.last.is_null() {
             return false;
         }
-        // SAFETY: the blocks are ours, and lead to each other.
+        // SAFETY: the blocks are ours, and each points to the one before.
         unsafe {
             let before = self.last.cast::<*mut u8>().read();
             GLOBAL.dealloc(self.last, self.layout);
@@ -188,7 +188,7 @@ impl Drop for Chain {
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 static SAID: AtomicUsize = AtomicUsize::new(0);
 
-/// What is called above the limit. It allocates, frees, and goes further above.
+/// The callback above the limit. It allocates, frees, and goes further above.
 fn above(bytes: usize) {
     CALLS.fetch_add(1, Relaxed);
     SAID.store(bytes, Relaxed);
@@ -206,8 +206,8 @@ fn calls() -> usize {
     CALLS.load(Relaxed)
 }
 
-/// The program is told once when there is too much, and again after there was
-/// clearly less; for blocks of one size.
+/// The callback runs once when too much is committed, and again only after it
+/// was clearly less. For blocks of one size.
 fn told(size: usize) {
     Strata::on_limit(above);
     CALLS.store(0, Relaxed);
@@ -215,12 +215,12 @@ fn told(size: usize) {
     let mut chain = Chain::new(size);
     for round in 1..4 {
         while calls() < round {
-            assert!(chain.bytes() <= LIMIT, "{size}: not told in round {round}");
+            assert!(chain.bytes() <= LIMIT, "{size}: no call in round {round}");
             assert!(chain.grow());
         }
         let said = SAID.load(Relaxed);
         assert!(said > LIMIT && said < LIMIT + 8 * MIB, "{said} bytes");
-        // Staying above, and going a little below, is no news.
+        // Staying above, or going a little below, calls nothing.
         for _ in 0..3 {
             let there = chain.count;
             while chain.bytes() < LIMIT + 20 * MIB {
@@ -230,20 +230,20 @@ fn told(size: usize) {
                 chain.shrink();
             }
         }
-        assert_eq!(calls(), round, "{size}: told again");
+        assert_eq!(calls(), round, "{size}: called again");
         while chain.bytes() > LIMIT / 4 * 3 {
             chain.shrink();
         }
         Strata::purge();
         assert!(committed() < LIMIT / 8 * 7, "{size}: {:.1} MiB", mib(committed()));
     }
-    // Without a limit, nothing is said.
+    // Without a limit, nothing is called.
     Strata::set_limit(0);
     while chain.bytes() < 2 * LIMIT {
         assert!(chain.grow());
     }
     assert_eq!(calls(), 3);
-    // A limit below what is there is seen at the next chance.
+    // A limit below what is committed takes effect at the next slow path.
     Strata::set_limit(LIMIT);
     for _ in 0..1000 {
         assert!(chain.grow());
@@ -253,7 +253,7 @@ fn told(size: usize) {
     Strata::purge();
 }
 
-/// Growing a block where it stands counts, too.
+/// Growing a block in place counts, too.
 fn told_by_growing() {
     Strata::on_limit(above);
     for start in [100 << 10, 3 * MIB] {
@@ -273,7 +273,7 @@ fn told_by_growing() {
     }
 }
 
-/// What is free goes back first, and if that is enough, nothing is said.
+/// Free memory is purged first. If that is enough, nothing is called.
 fn given_back_before_told() {
     Strata::on_limit(above);
     for (freed, made) in [(1000, 200 << 10), (200 << 10, 1000), (3 * MIB, 40_000)] {
@@ -295,7 +295,7 @@ fn given_back_before_told() {
     }
 }
 
-/// Many threads above the limit: one tells.
+/// Many threads are above the limit: only one calls.
 fn told_once_by_many() {
     Strata::on_limit(above);
     let filled = std::sync::Barrier::new(8);
@@ -311,18 +311,18 @@ fn told_once_by_many() {
     assert_eq!(calls(), 1);
 }
 
-/// A panic in what is called ends the process: allocations do not unwind.
+/// A panic in the callback ends the process: allocations do not unwind.
 fn told_and_panics() {
     Strata::on_limit(|_| panic!("too much"));
     let mut chain = Chain::new(3000);
-    // What would happen else.
+    // If the panic unwound, this hook would run and the loop would end.
     std::panic::set_hook(Box::new(|_| eprintln!("panicked")));
     while chain.bytes() < 2 * LIMIT && chain.grow() {}
-    println!("nobody minded");
+    println!("the panic did not end the process");
 }
 
-/// Up to a hard limit, blocks of each size are to be had; beyond, none, but
-/// from memory that is held. All is well again after frees.
+/// Blocks of each size can be allocated up to a hard limit. Beyond it, only
+/// memory that is already committed is handed out. Frees make room again.
 fn refused(most: usize) {
     for size in [16, 100, 1000, 5000, 30_000, 40_000, 500_000, 3 * MIB] {
         for round in 0..3 {
@@ -332,17 +332,17 @@ fn refused(most: usize) {
             }
             let (got, top) = (chain.bytes(), committed());
             assert!(top <= most && got >= most / 4 * 3, "{size}: {got} of {most}, {round}");
-            // It stays so, however often it is tried.
+            // Repeated attempts do not change that.
             let more = (0..100).filter(|_| chain.grow()).count();
             assert!(committed() <= most && more * size <= got / 64, "{size}: {more} more");
             let large = GLOBAL.try_new(16 * MIB);
             assert!(large.is_none(), "{size}");
-            // What is freed can be had again, in the same thread.
+            // The thread can allocate again what it frees.
             let few = (2 * MIB / size).max(1);
             (0..few).for_each(|_| assert!(chain.shrink()));
-            (0..few).for_each(|_| assert!(chain.grow(), "{size}: freed and not to be had"));
+            (0..few).for_each(|_| assert!(chain.grow(), "{size}: freed, and not available"));
             drop(chain);
-            let large = GLOBAL.try_new(most / 4 * 3).expect("all is free");
+            let large = GLOBAL.try_new(most / 4 * 3).expect("everything is free");
             large.free(&GLOBAL);
         }
     }
@@ -354,7 +354,7 @@ impl Chosen {
     }
 }
 
-/// A block that cannot grow stays as it was, and grows when there is room.
+/// A block that cannot grow is unchanged. It grows once there is room.
 fn refused_to_grow(most: usize) {
     for start in [100, 20_000, 100 << 10, 900 << 10, 3 * MIB] {
         // SAFETY: the block has as many bytes as its last layout.
@@ -366,7 +366,7 @@ fn refused_to_grow(most: usize) {
             let beyond = GLOBAL.realloc(block, layout(size, 8), most / 4 * 3);
             assert!(beyond.is_null() && common::is_filled(block, start, 7), "{start}");
             filler.free(&GLOBAL);
-            // Alone, it grows to nearly all that there is.
+            // Alone, it grows to nearly the limit.
             while size < most / 8 * 7 {
                 let new = size + MIB;
                 block = GLOBAL.realloc(block, layout(size, 8), new);
@@ -381,8 +381,8 @@ fn refused_to_grow(most: usize) {
     }
 }
 
-/// A page run that can grow where it stands needs no more than what is new,
-/// even if what is free and dirty is in the way.
+/// A page run that can grow in place is charged only for the new part, even if
+/// free, dirty units lie in its way.
 fn grows_in_place(most: usize) {
     // SAFETY: the block has as many bytes as its layout says.
     unsafe {
@@ -397,7 +397,7 @@ fn grows_in_place(most: usize) {
     }
 }
 
-/// Threads at a hard limit: never is there more, whoever looks, whenever.
+/// Threads run at a hard limit. No thread ever sees more committed.
 fn never_more(most: usize) {
     let done = AtomicBool::new(false);
     let refused = AtomicUsize::new(0);
@@ -442,11 +442,11 @@ fn never_more(most: usize) {
         assert!(top > most / 8 * 7);
     });
     Strata::purge();
-    let large = GLOBAL.try_new(most / 4 * 3).expect("all is free");
+    let large = GLOBAL.try_new(most / 4 * 3).expect("everything is free");
     large.free(&GLOBAL);
 }
 
-/// Set, lowered, raised and lifted while the program runs.
+/// The hard limit is set, lowered, raised and removed while the program runs.
 fn at_run_time() {
     Strata::set_hard_limit(LIMIT);
     refused(LIMIT);
@@ -461,7 +461,7 @@ fn at_run_time() {
     GLOBAL.try_new(16 * LIMIT).unwrap().free(&GLOBAL);
 }
 
-/// The child of a fork has the limits, and is told.
+/// The child of a fork keeps the limits and the callback.
 fn in_a_child() {
     Strata::on_limit(above);
     let mut chain = Chain::new(5000);
@@ -487,8 +487,8 @@ fn child() {
     let Some(case) = common::case() else { return };
     match case.split(' ').collect::<Vec<_>>()[..] {
         ["guard", beyond] => run_over_the_end(beyond.parse().unwrap()),
-        ["helped"] => assert!(is_helped(), "nobody was started"),
-        ["not-helped"] => assert!(!is_helped(), "somebody was started"),
+        ["helped"] => assert!(is_helped(), "no helper was started"),
+        ["not-helped"] => assert!(!is_helped(), "a helper was started"),
         ["nothing"] => {}
         ["told", size] => told(size.parse().unwrap()),
         ["told-by-growing"] => told_by_growing(),
@@ -579,7 +579,7 @@ fn what_is_free_goes_back_before_the_program_is_told() {
 fn what_is_called_must_not_panic() {
     let ended = run("told-and-panics", "limit", "");
     assert_eq!(ended.signal, Some(libc::SIGABRT), "{}{}", ended.out, ended.err);
-    assert!(ended.err.contains("panicked") && !ended.out.contains("nobody"), "{}", ended.err);
+    assert!(ended.err.contains("panicked") && !ended.out.contains("did not end"), "{}", ended.err);
 }
 
 #[test]

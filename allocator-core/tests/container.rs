@@ -1,5 +1,5 @@
-//! In a container: with the files of a control group of version 2 on the real
-//! system, and, where the tests may make one, in a real one.
+//! Behaviour in a container: with simulated files of a version 2 control group,
+//! and in a real control group where the test may create one.
 
 mod common;
 
@@ -20,7 +20,7 @@ static GLOBAL: Strata = Strata::new();
 const MIB: usize = 1 << 20;
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// Free memory of this much is below any bound.
+/// So much free memory is below the bound of purging.
 const LITTLE: usize = 3 * MIB;
 
 fn blocks(bytes: usize) -> Vec<Block> {
@@ -37,7 +37,7 @@ fn free(blocks: Vec<Block>) {
     blocks.into_iter().for_each(|block| block.free(&GLOBAL));
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 fn wait(what: &str, is: impl Fn() -> bool) {
     for _ in 0..2000 {
         if is() {
@@ -48,21 +48,22 @@ fn wait(what: &str, is: impl Fn() -> bool) {
     panic!("{what}: {:?}", Strata::stats());
 }
 
-/// The folder of this process's group. `None`: it has none of version 2.
+/// The directory of this process's control group. `None`: it has none of
+/// version 2.
 fn group() -> Option<PathBuf> {
     let text = fs::read_to_string("/proc/self/cgroup").ok()?;
     let place = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
     Some(Path::new(ROOT).join(place))
 }
 
-/// Puts a file of the group in place of the one before, as a whole.
+/// Replaces a file of the group atomically.
 fn put(name: &str, text: &str) {
     let folder = group().unwrap();
     fs::write(folder.join("new"), text).unwrap();
     fs::rename(folder.join("new"), folder.join(name)).unwrap();
 }
 
-/// The files tell of short memory, and of plenty again.
+/// The files report that memory is short, then that it is not.
 fn files() {
     fs::create_dir_all(group().unwrap()).unwrap();
     put("memory.max", "1000000000\n");
@@ -70,31 +71,31 @@ fn files() {
     put("memory.current", "100000000\n");
     let large = blocks(100 * MIB);
     free(blocks(LITTLE));
-    assert!(Strata::stats().free_bytes() > MIB, "within the bound it stays");
+    assert!(Strata::stats().free_bytes() > MIB, "free memory within the bound is kept");
     put("memory.current", "950000000\n");
     let more = blocks(40 * MIB);
-    wait("free memory goes back", || Strata::stats().free_bytes() == 0);
+    wait("free memory is purged", || Strata::stats().free_bytes() == 0);
     put("memory.current", "100000000\n");
-    // While memory is short, the helper comes three times meanwhile.
-    wait("free memory stays again", || {
+    // While memory is short, the helper would look three times in this pause.
+    wait("free memory is kept again", || {
         free(blocks(LITTLE));
         thread::sleep(Duration::from_millis(300));
         Strata::stats().free_bytes() > MIB
     });
     put("memory.pressure", "some avg10=25.00 avg60=9.00 avg300=1.00 total=9\n");
     let still_more = blocks(40 * MIB);
-    wait("tasks wait, and free memory goes back", || Strata::stats().free_bytes() == 0);
+    wait("tasks stall, and free memory is purged", || Strata::stats().free_bytes() == 0);
     [large, more, still_more].into_iter().for_each(free);
 }
 
-/// Bytes that the real group may have.
+/// The memory limit of the real group.
 const LIMIT: usize = 512 * MIB;
 
-/// A program that nearly fills its group gives all back that is free.
+/// A program that nearly fills its group purges all free memory.
 fn real() {
     free(blocks(LITTLE));
-    assert!(Strata::stats().free_bytes() > MIB, "within the bound it stays");
-    // One of the looks, which come every 32 MiB, falls between 90 % and this.
+    assert!(Strata::stats().free_bytes() > MIB, "free memory within the bound is kept");
+    // The limit is checked every 32 MiB of growth: once between 90 % and this.
     let block = |_| {
         let block = Block::new(&GLOBAL, 2 * MIB, 8).unwrap();
         // SAFETY: the block is ours.
@@ -102,7 +103,7 @@ fn real() {
         block
     };
     let live: Vec<Block> = (0..248).map(block).collect();
-    wait("free memory goes back", || Strata::stats().free_bytes() == 0);
+    wait("free memory is purged", || Strata::stats().free_bytes() == 0);
     eprintln!("{:.1} MiB live", mib(Strata::stats().live_bytes()));
     free(live);
 }
@@ -118,16 +119,16 @@ fn child() {
     common::at_end();
 }
 
-/// Runs a case in a child that does `first` before it begins. `Err`: it cannot.
+/// Runs a case in a child that calls `first` before it begins. `Err` if that fails.
 fn run_after(case: &str, first: fn() -> io::Result<()>) -> io::Result<Ended> {
     let mut command: Command = common::command(case);
-    // SAFETY: `first` makes system calls alone.
+    // SAFETY: `first` only makes system calls.
     unsafe { command.pre_exec(first) };
     Ok(command.output()?.into())
 }
 
-/// An empty folder in the place of the system's groups, for the calling process
-/// and its children alone.
+/// Mounts an empty directory over the system's control groups, only for the
+/// calling process and its children.
 fn own_files() -> io::Result<()> {
     let done = |result: i32| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
     // SAFETY: plain calls; the strings end in nulls.
@@ -148,11 +149,11 @@ fn files_of_the_kernel_are_followed() {
     }
     match run_after("files", own_files) {
         Ok(ended) => common::check_success("files", ended),
-        Err(error) => eprintln!("SKIPPED: no files in the place of {ROOT}: {error}"),
+        Err(error) => eprintln!("SKIPPED: cannot mount over {ROOT}: {error}"),
     }
 }
 
-/// A group of the test's own, which goes with it.
+/// A control group that the test created. It is removed on drop.
 struct Made(PathBuf);
 
 impl Made {
@@ -180,7 +181,7 @@ fn a_real_group_that_is_nearly_full_gets_memory_back() {
     }
     let made = match Made::new() {
         Ok(made) => made,
-        Err(error) => return eprintln!("SKIPPED: no group can be made: {error}"),
+        Err(error) => return eprintln!("SKIPPED: cannot create a control group: {error}"),
     };
     let mut command = common::command("real");
     let mut procs = fs::OpenOptions::new().write(true).open(made.0.join("cgroup.procs")).unwrap();

@@ -1,5 +1,5 @@
-//! What memory is held for: the rows add up to the physical memory of the
-//! process, and each says what the program did.
+//! `Strata::explain`: the rows add up to the resident memory of the process, and
+//! each row shows what the program did.
 
 mod common;
 
@@ -14,7 +14,7 @@ static GLOBAL: Strata = Strata::new();
 
 const MIB: usize = 1 << 20;
 
-/// Blocks that were written.
+/// Allocates blocks and writes them.
 fn written(count: usize, size: usize) -> Vec<Block> {
     let mut blocks = Vec::with_capacity(count);
     for n in 0..count {
@@ -26,7 +26,7 @@ fn written(count: usize, size: usize) -> Vec<Block> {
     blocks
 }
 
-/// Reads an explanation, and checks what holds for each.
+/// Gets an explanation, and checks what holds for every one.
 fn explained() -> Explanation {
     let all = Strata::explain();
     let mut sum = all.live_bytes();
@@ -60,9 +60,9 @@ fn rows_add_up() {
     let all = explained();
     let rss = common::rss();
     assert!(rss.abs_diff(all.resident_bytes()) < MIB, "{rss}\n{all}");
-    // The text of the program and its stack are nobody's blocks.
+    // The text of the program and its stack are not blocks.
     assert!(all.bytes_of(Cause::Other) + MIB >= rss - common::anonymous(), "{all}");
-    // Reading it, by itself, adds next to nothing.
+    // The explanation itself takes hardly any memory.
     for _ in 0..20 {
         explained();
     }
@@ -74,7 +74,7 @@ fn live() {
     for (count, size) in [(200_000, 200), (10_000, 4000), (300, 100_000), (10, 4 * MIB + 1)] {
         let blocks = written(count, size);
         let all = explained();
-        // The vector of the blocks is live, too.
+        // The vector that holds the blocks is live, too.
         let asked = count * (size + size_of::<Block>());
         near(all.live_bytes() - before.live_bytes(), asked, 10, &all);
         let cause = |all: &Explanation| all.live_small_bytes() > all.live_large_bytes();
@@ -87,7 +87,7 @@ fn drop_all(blocks: Vec<Block>) {
     blocks.into_iter().for_each(|block| block.free(&GLOBAL));
 }
 
-/// A block that nobody touched.
+/// A block that is never written.
 fn untouched(size: usize) -> Block {
     let layout = common::layout(size, 8);
     // SAFETY: the size is not 0.
@@ -96,8 +96,8 @@ fn untouched(size: usize) -> Block {
     Block { ptr, layout }
 }
 
-/// Blocks that are live and were never touched are no memory; nor are pages
-/// that were read and never written, though the system says that they are there.
+/// Live blocks that were never written take no memory. Neither do pages that were
+/// only read, although the system reports them as resident.
 fn never_written() {
     let before = explained();
     let blocks: Vec<_> = (0..2000).map(|_| untouched(30_000)).collect();
@@ -126,7 +126,7 @@ fn free_blocks() {
     let all = explained();
     assert_eq!(all.largest_cause(), Cause::FreeBlocks, "{all}");
     assert_eq!(all.largest_class(Cause::FreeBlocks).unwrap().block_bytes(), 1280, "{all}");
-    // Some pages hold no live block, but a part of their span's do.
+    // Some pages hold no live block, but other pages of their span do.
     assert!(all.bytes_of(Cause::FreeBlocks) > 50 * MIB, "{all}");
     near(all.live_bytes(), rest.len() * 1280, 60, &all);
     let text = all.to_string();
@@ -138,7 +138,7 @@ fn free_blocks() {
 
 fn thread_caches() {
     let before = explained();
-    // Few enough to stay in the magazine when they are freed.
+    // So few that they stay in the magazine when they are freed.
     drop_all(written(300, 128));
     let all = explained();
     let cached = Strata::stats().cached_bytes();
@@ -152,7 +152,7 @@ fn thread_caches() {
 
 fn waiting() {
     let keep = written(1, 40_000);
-    // The helper may be faster than we are, now and then.
+    // Sometimes the helper purges before the explanation is made.
     let above = (0..20).find_map(|_| {
         drop_all(written(1000, 64 << 10));
         let all = explained();
@@ -179,7 +179,7 @@ fn rounding() {
     let most = all.largest_class(Cause::Rounding).unwrap();
     assert_eq!(most.block_bytes(), 1024, "{all}");
     near(most.bytes(), 101_000 * 24, 10, &all);
-    // Sizes in equal shares: 8 to 15 bytes each are not asked for.
+    // Eight sizes in equal shares: 8 to 15 bytes of each block were not requested.
     let mut mixed = Vec::with_capacity(80_000);
     for n in 0..80_000 {
         mixed.push(Block::new(&GLOBAL, 497 + n * 7 % 8, 8).unwrap());
@@ -198,7 +198,7 @@ fn rounding() {
     drop_all(blocks);
 }
 
-/// Nothing underflows while everything changes.
+/// No number underflows while other threads allocate.
 fn while_others_allocate() {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -232,8 +232,8 @@ fn while_others_allocate() {
     });
 }
 
-/// Looking allocates nothing. (The harness has a thread of its own, which may
-/// do so at first.)
+/// An explanation allocates nothing. (The test harness has a thread of its own,
+/// which may allocate at first.)
 fn reading() {
     let changes_nothing = || {
         let first = Strata::stats();
@@ -248,7 +248,7 @@ fn reading() {
     assert!((0..50).any(|_| changes_nothing()));
 }
 
-/// A program that ends, and has its memory explained if it is asked to.
+/// A program that ends; it prints an explanation if the options ask for one.
 fn at_exit() {
     let blocks = written(10_000, 2000);
     std::mem::forget(blocks);

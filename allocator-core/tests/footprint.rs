@@ -1,5 +1,5 @@
-//! What is free goes back by itself, within spans, too, whether the program runs,
-//! rests, or has parked its threads.
+//! Free memory goes back to the system without a call, also from spans in use:
+//! while the program runs, while it rests, and when its threads are parked.
 
 mod common;
 
@@ -16,7 +16,7 @@ static GLOBAL: Strata = Strata::new();
 
 const MIB: usize = 1 << 20;
 
-/// Waits until so little memory is held, or for too long.
+/// Waits until at most so much memory is held. Panics if that takes too long.
 fn falls_to(what: &str, most: usize) {
     for _ in 0..1500 {
         if anonymous() <= most {
@@ -34,7 +34,7 @@ fn shuffle<T>(items: &mut [T], random: &mut Random) {
     }
 }
 
-/// What a block is filled with.
+/// The pattern that a block is filled with.
 fn pattern(block: &Block) -> u64 {
     block.layout.size() as u64
 }
@@ -55,7 +55,7 @@ fn blocks(count: usize, size: impl Fn(&mut Random) -> usize, seed: u64) -> Vec<B
     blocks
 }
 
-/// Frees blocks, which hold what was written.
+/// Frees blocks, after checking that they hold what was written.
 fn free(blocks: Vec<Block>) {
     for block in blocks {
         // SAFETY: the block is ours, until it is freed.
@@ -65,7 +65,7 @@ fn free(blocks: Vec<Block>) {
     }
 }
 
-/// Of many blocks, one in twenty stays.
+/// Allocates many blocks and frees all but one in twenty, in random order.
 fn survivors(seed: u64) -> (Vec<Block>, usize) {
     let mut all = blocks(100_000, |random| 512 + random.below(1536), seed);
     let peak = anonymous();
@@ -74,8 +74,8 @@ fn survivors(seed: u64) -> (Vec<Block>, usize) {
     (all, peak)
 }
 
-/// Pages between live blocks go back; what is taken there again is whole, and so
-/// is what stayed.
+/// Free pages between live blocks are purged. Blocks allocated there again, and the
+/// live ones, keep their contents.
 fn between_live_blocks() {
     for seed in 1..4 {
         let (stay, peak) = survivors(seed);
@@ -87,7 +87,7 @@ fn between_live_blocks() {
     falls_to("all is free", 12 * MIB);
 }
 
-/// The same at once, by hand.
+/// The same at once, by a call of `Strata::purge`.
 fn by_hand() {
     let (stay, peak) = survivors(1);
     assert!(Strata::purge() > peak / 2);
@@ -97,12 +97,12 @@ fn by_hand() {
     free(stay);
 }
 
-/// Live blocks of the small classes, as the statistics say.
+/// Live small blocks, from the statistics.
 fn live_small() -> usize {
     Strata::stats().classes().iter().map(|class| class.live_blocks()).sum()
 }
 
-/// The rows of an explanation, which add up.
+/// An explanation, after checking that its rows add up.
 fn explained() -> Explanation {
     let all = Strata::explain();
     let held: usize = all.causes().map(|(_, bytes)| bytes).sum();
@@ -110,13 +110,13 @@ fn explained() -> Explanation {
     all
 }
 
-/// Holes that are filled again are holes no more: the numbers add up all the way
-/// round, and what was filled goes back once more when it is free.
+/// When blocks are taken from holes, these are holes no more. The numbers add up at
+/// each step, and the memory is purged once more when it is free.
 fn filled_again() {
     let (stay, _) = survivors(1);
     Strata::purge();
     let (live, purged_once) = (live_small(), explained());
-    assert!(Strata::purge() < MIB, "it went back already");
+    assert!(Strata::purge() < MIB, "it was purged already");
     for seed in 2..5 {
         let again = blocks(80_000, |random| 512 + random.below(1536), seed);
         let full = explained();
@@ -135,7 +135,7 @@ fn filled_again() {
     free(stay);
 }
 
-/// Threads free all they made, in random order, and park.
+/// Threads free all their blocks, in random order, and park.
 fn parked(threads: usize, each: usize) {
     let before = anonymous();
     let gate = Barrier::new(threads + 1);
@@ -158,14 +158,14 @@ fn parked(threads: usize, each: usize) {
         let full = anonymous();
         assert!(full > before + threads * each / 4 * 3);
         gate.wait();
-        // The threads' stacks, caches and magazines stay.
+        // The threads' stacks, caches and magazines are kept.
         falls_to("all threads are parked", before + 6 * MIB + threads * (100 << 10));
         done.store(true, Ordering::Relaxed);
         running.iter().for_each(|thread| thread.thread().unpark());
     });
 }
 
-/// Others run on meanwhile.
+/// Other threads keep allocating meanwhile.
 fn busy() {
     let before = anonymous();
     let done = AtomicBool::new(false);
@@ -182,14 +182,14 @@ fn busy() {
         }
         let (stay, peak) = survivors(3);
         assert!(peak > before + 80 * MIB);
-        falls_to("others are busy", before + (peak - before) / 100 * 40);
+        falls_to("other threads are busy", before + (peak - before) / 100 * 40);
         done.store(true, Ordering::Relaxed);
         free(stay);
     });
 }
 
-/// Waits until the program's first thread, which started this one, is at rest, too:
-/// the numbers stand still.
+/// Waits until the program's first thread, which started this one, is idle, too:
+/// the numbers no longer change.
 fn others_sleep() {
     let numbers = || {
         let stats = Strata::stats();
@@ -203,7 +203,7 @@ fn others_sleep() {
     }
 }
 
-/// A thread that is going to sleep keeps nothing.
+/// A thread that announces that it will sleep keeps nothing.
 fn idle() {
     others_sleep();
     without_a_cache();
@@ -214,7 +214,7 @@ fn idle() {
     Strata::thread_idle();
     Strata::thread_idle();
     assert_eq!(Strata::stats().cached_bytes(), others);
-    // It goes on as before.
+    // It can allocate as before.
     free(blocks(3000, |random| 16 + random.below(2000), 2));
     Strata::thread_idle();
     let cached = || {
@@ -225,20 +225,20 @@ fn idle() {
     assert!(thread::spawn(cached).join().unwrap() < 64 << 10);
 }
 
-/// A thread that never asked for memory has nothing to put away, and gets nothing
-/// for saying so. No thread has ended yet whose cache it could get.
+/// A thread that never allocated has nothing to put away, and the call does not give
+/// it a cache. No thread has ended yet whose cache it could reuse.
 fn without_a_cache() {
     extern "C" fn idle(had: *mut c_void) -> *mut c_void {
         let before = Strata::stats().metadata_bytes();
         Strata::thread_idle();
         Strata::thread_idle();
-        // SAFETY: it is the caller's, who waits for us.
+        // SAFETY: the array is the caller's, who waits for this thread.
         unsafe { had.cast::<[usize; 2]>().write([before, Strata::stats().metadata_bytes()]) };
         std::ptr::null_mut()
     }
-    // Not one of the library's threads: these allocate when they begin.
+    // Not a thread of the standard library: these allocate when they start.
     let (mut metadata, mut thread) = ([0usize; 2], 0);
-    // SAFETY: both places stand until the thread was waited for.
+    // SAFETY: both variables live until the thread is joined.
     unsafe {
         let place = (&raw mut metadata).cast();
         let begun = libc::pthread_create(&raw mut thread, std::ptr::null(), idle, place);
@@ -254,7 +254,7 @@ fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-/// The helper comes when there is something to do, and goes.
+/// The helper starts when there is something to do, and ends afterwards.
 fn comes_and_goes() {
     let alone = threads();
     for seed in 1..20 {
@@ -270,13 +270,13 @@ fn comes_and_goes() {
         }
         thread::sleep(Duration::from_millis(20));
     }
-    panic!("the helper is there still");
+    panic!("the helper is still running");
 }
 
 /// The child of a fork has no helper, and starts one when it needs it.
 fn after_fork() {
     let (stay, _) = survivors(1);
-    // SAFETY: the child goes on in this function alone, and ends.
+    // SAFETY: the child runs only the lines below, and exits.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let (more, peak) = survivors(2);
@@ -285,13 +285,13 @@ fn after_fork() {
         std::process::exit(0);
     }
     let mut status = 0;
-    // SAFETY: a plain wait.
+    // SAFETY: plain call.
     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
     assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "{status:#x}");
     free(stay);
 }
 
-/// What ended threads had is not held on.
+/// The memory of ended threads is purged.
 fn ended() {
     let before = anonymous();
     let gate = Barrier::new(201);

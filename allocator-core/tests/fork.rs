@@ -1,5 +1,5 @@
-//! The child of a fork can allocate, free and start threads, whatever the
-//! other threads were doing; and the parent goes on.
+//! The child of a fork can allocate, free and start threads, whatever the other
+//! threads were doing. The parent goes on as before.
 
 mod common;
 
@@ -14,13 +14,13 @@ static GLOBAL: Strata = Strata::new();
 
 const FORKS: usize = 500;
 
-/// Blocks of every class, page runs and mappings, written and freed; the
-/// number of what was refused or wrong.
+/// Allocates blocks of every class, page runs and huge blocks, writes, checks and
+/// frees them. Returns how many were refused or wrong.
 fn everything(seed: usize) -> usize {
     blocks_up_to(usize::MAX, seed)
 }
 
-/// The same up to a size.
+/// The same, for sizes up to `most`.
 fn blocks_up_to(most: usize, seed: usize) -> usize {
     let mut bad = 0;
     let mut blocks: Vec<(*mut u8, std::alloc::Layout)> = Vec::new();
@@ -52,7 +52,7 @@ fn blocks_up_to(most: usize, seed: usize) -> usize {
     bad
 }
 
-/// What the child does; its exit code.
+/// The work of the child. Returns its exit code.
 fn in_the_child(n: usize, inherited: Vec<Block>) -> i32 {
     // SAFETY: plain call: a child that hangs is killed.
     unsafe { libc::alarm(20) };
@@ -73,8 +73,8 @@ fn in_the_child(n: usize, inherited: Vec<Block>) -> i32 {
         return 3;
     }
     if n.is_multiple_of(16) {
-        // The child of a child.
-        // SAFETY: this thread is the only one.
+        // Fork again, in the child.
+        // SAFETY: the process has no other thread.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             let code = i32::from(everything(n) != 0);
@@ -86,9 +86,9 @@ fn in_the_child(n: usize, inherited: Vec<Block>) -> i32 {
     0
 }
 
-/// Starts two threads that allocate; whether both did well. Not by the
-/// standard library: it takes a lock of its own when a thread is born, and the
-/// child may find that held by a thread that it does not have.
+/// Starts two threads that allocate. Returns whether both succeeded. The standard
+/// library is not used: it takes a lock of its own when it starts a thread, and in
+/// the child that lock may be held by a thread that does not exist there.
 fn two_threads(n: usize) -> bool {
     extern "C" fn body(n: *mut libc::c_void) -> *mut libc::c_void {
         std::ptr::without_provenance_mut(blocks_up_to(50 << 10, n.addr()))
@@ -96,11 +96,10 @@ fn two_threads(n: usize) -> bool {
     let threads = [n, n + 1].map(|n| {
         let mut thread = std::mem::MaybeUninit::uninit();
         let n = std::ptr::without_provenance_mut(n);
-        // SAFETY: `thread` is there to be written, and null stands for the
-        // usual attributes.
+        // SAFETY: `thread` can be written, and null means the default attributes.
         let failed =
             unsafe { libc::pthread_create(thread.as_mut_ptr(), std::ptr::null(), body, n) };
-        // SAFETY: written where the call did not fail.
+        // SAFETY: the call wrote it, unless it failed.
         (failed == 0).then(|| unsafe { thread.assume_init() })
     });
     threads.into_iter().all(|thread| {
@@ -111,11 +110,11 @@ fn two_threads(n: usize) -> bool {
     })
 }
 
-/// Waits for a child; its exit code, or else the negative of the signal that
-/// ended it.
+/// Waits for a child. Returns its exit code, or the negative number of the signal
+/// that ended it.
 fn ended(pid: i32) -> i32 {
     let mut status = 0;
-    // SAFETY: the child is ours, and `status` is there.
+    // SAFETY: the child is ours, and `status` can be written.
     let got = unsafe { libc::waitpid(pid, &raw mut status, 0) };
     assert_eq!(got, pid);
     if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -libc::WTERMSIG(status) }
@@ -127,7 +126,7 @@ fn among_busy_threads(forker: impl Fn()) {
     let busy = AtomicUsize::new(0);
     let shared: Mutex<Vec<Block>> = Mutex::new(Vec::new());
     thread::scope(|scope| {
-        // Allocates and frees by itself, all sizes.
+        // Allocates and frees its own blocks, of all sizes.
         scope.spawn(|| {
             let mut random = Random(1);
             let mut held: Vec<Block> = Vec::new();
@@ -144,7 +143,7 @@ fn among_busy_threads(forker: impl Fn()) {
             }
             held.into_iter().for_each(|block| block.free(&GLOBAL));
         });
-        // Makes blocks for the next one.
+        // Allocates blocks for the next thread.
         scope.spawn(|| {
             let mut random = Random(2);
             while !stop.load(Ordering::Relaxed) {
@@ -158,7 +157,7 @@ fn among_busy_threads(forker: impl Fn()) {
                 }
             }
         });
-        // Frees them, and purges.
+        // Frees the blocks of the thread above, and purges.
         scope.spawn(|| {
             let mut rounds = 0usize;
             while !stop.load(Ordering::Relaxed) {
@@ -170,7 +169,7 @@ fn among_busy_threads(forker: impl Fn()) {
                 }
             }
         });
-        // Threads are born and die.
+        // Starts threads that allocate and end.
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 thread::spawn(|| {
@@ -189,12 +188,12 @@ fn among_busy_threads(forker: impl Fn()) {
     shared.into_inner().unwrap().into_iter().for_each(|block| block.free(&GLOBAL));
 }
 
-/// Forks `count` times; each child must be well.
+/// Forks `count` times. Each child must succeed.
 fn fork_often(count: usize) {
     for n in 0..count {
         let block = |i: usize| Block::new(&GLOBAL, 1 + (i * 61) % 3000, 8).unwrap();
         let inherited: Vec<_> = (0..300).map(block).collect();
-        // SAFETY: the child allocates, frees, starts threads and ends.
+        // SAFETY: the child allocates, frees, starts threads and exits.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0);
         if pid == 0 {
@@ -210,8 +209,8 @@ fn fork_often(count: usize) {
 #[test]
 fn child() {
     let Some(case) = common::case() else { return };
-    // The first thread reads the environment, under a lock that a child
-    // might find held.
+    // The first thread reads the environment under a lock, which might be held
+    // during a fork.
     thread::spawn(|| {}).join().unwrap();
     match case.as_str() {
         "one-forks" => among_busy_threads(|| fork_often(FORKS)),
@@ -223,13 +222,13 @@ fn child() {
             });
         }),
         "without-cache" => {
-            // A thread that never allocated forks.
+            // A thread forks that has never allocated.
             let (send, receive) = mpsc::channel();
             extern "C" fn forks(_: *mut libc::c_void) -> *mut libc::c_void {
-                // SAFETY: as above.
+                // SAFETY: the child allocates, frees and exits.
                 let pid = unsafe { libc::fork() };
                 if pid == 0 {
-                    // SAFETY: a child that hangs is killed; ends at once.
+                    // SAFETY: plain calls: a child that hangs is killed.
                     unsafe {
                         libc::alarm(20);
                         libc::_exit(i32::from(everything(1) != 0));
@@ -238,7 +237,7 @@ fn child() {
                 std::ptr::without_provenance_mut(usize::from(ended(pid) == 0))
             }
             for _ in 0..20 {
-                // SAFETY: the thread is joined.
+                // SAFETY: the pointers are valid, and the thread is joined once.
                 unsafe {
                     let mut thread = 0;
                     let made = libc::pthread_create(

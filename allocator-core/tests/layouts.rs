@@ -1,5 +1,5 @@
-//! Every layout gets a block that is aligned, as large as asked, apart from
-//! all others, zero if asked; or null, if it cannot be.
+//! Every layout gets a block that is aligned, large enough, disjoint from all other
+//! blocks, and zero if requested; or null, if the layout cannot be served.
 
 mod common;
 
@@ -10,8 +10,8 @@ use std::alloc::{GlobalAlloc, Layout};
 #[global_allocator]
 static GLOBAL: Strata = Strata::new();
 
-/// Sizes at and beside every boundary: of classes, of kinds of blocks, of
-/// pages and chunks.
+/// Sizes at and next to every boundary: of size classes, of kinds of blocks, of
+/// pages and of chunks.
 fn sizes() -> Vec<usize> {
     let classes: Vec<usize> =
         Strata::stats().classes().iter().map(|class| class.block_bytes()).collect();
@@ -27,7 +27,7 @@ fn sizes() -> Vec<usize> {
     sizes
 }
 
-/// Neighbours of one layout: each filled whole, then each checked.
+/// Allocates adjacent blocks of one layout, fills each completely, then checks all.
 fn adjacent(size: usize, align: usize, count: usize) {
     let layout = layout(size, align);
     // SAFETY: the size is not 0; the blocks are ours and that large.
@@ -55,7 +55,7 @@ fn all_sizes_and_alignments_are_served() {
     }
 }
 
-/// Alignments up to 1 GiB; few bytes of each block are touched.
+/// Alignments up to 1 GiB. Only a few bytes of each block are written.
 #[test]
 fn alignments_up_to_a_gibibyte_are_served() {
     for log in 12..=30 {
@@ -73,7 +73,7 @@ fn alignments_up_to_a_gibibyte_are_served() {
     }
 }
 
-/// Every byte is dirty, free, perhaps given back, and asked for again as zero.
+/// Blocks are written, freed, perhaps purged, and allocated again as zeroed.
 #[test]
 fn zeroed_is_zero_after_dirt() {
     for size in sizes() {
@@ -116,7 +116,7 @@ fn what_cannot_be_is_null() {
             }
         }
     }
-    // Alignments beyond what the window has.
+    // Alignments larger than the window.
     for log in 41..=62 {
         // SAFETY: the size is not 0.
         assert!(unsafe { GLOBAL.alloc(layout(64, 1 << log)) }.is_null(), "2^{log}");
@@ -130,8 +130,8 @@ fn what_cannot_be_is_null() {
     }
 }
 
-/// A block takes no more than its class, or whole pages: an alignment costs
-/// at most itself.
+/// A block takes no more than its size class, or whole pages. An alignment adds at
+/// most its own value.
 fn waste() {
     let measure = |size: usize, align: usize| {
         let before = Strata::stats().live_bytes();
@@ -155,7 +155,7 @@ fn waste() {
 fn child() {
     let Some(case) = common::case() else { return };
     assert_eq!(case, "waste");
-    // The harness has a thread of its own, which comes to rest soon.
+    // The test harness has a thread of its own, which is idle soon.
     std::thread::sleep(std::time::Duration::from_millis(100));
     waste();
     common::at_end();

@@ -1,4 +1,5 @@
-//! Little memory, little address space, locked memory, and neighbours.
+//! Little memory, little address space, locked memory, and other users of the
+//! address space.
 
 mod common;
 
@@ -30,8 +31,8 @@ fn succeeds_within(case: &str, bytes: usize) {
     common::check_success(case, command.output().unwrap().into());
 }
 
-/// Takes blocks of a size until there are no more, without any other memory;
-/// each block leads to the one before. Gives all back, and says how many.
+/// Allocates blocks of a size until there are no more. Each block points to the one
+/// before, so no other memory is needed. Frees them all, and returns their number.
 fn exhaust(size: usize) -> usize {
     let layout = layout(size, 8);
     let mut last: *mut u8 = std::ptr::null_mut();
@@ -57,13 +58,13 @@ fn exhaust(size: usize) -> usize {
     count
 }
 
-/// Blocks of each size get `percent` of `limit`; when all is free, a quarter
-/// of it is to be had in one block.
+/// Blocks of each size can use `percent` of `limit`. Once they are freed, a quarter
+/// of the limit is available as one block.
 fn exhaust_all(limit: usize, percent: usize) {
     for size in [16, 64, 1000, 5000, 30_000, 40_000, 500_000, 3 << 20] {
         let got = exhaust(size) * size;
         eprintln!("{size}: {:.0} MiB", mib(got));
-        // Huge blocks take whole chunks of addresses, of which a limit leaves few.
+        // Huge blocks take whole chunks of addresses, and a limit leaves few of them.
         let percent = if size > MIB { percent - percent / 8 } else { percent };
         assert!(got >= limit / 100 * percent, "blocks of {size} bytes: {:.1} MiB", mib(got));
         let mut bytes: Vec<u8> = Vec::new();
@@ -73,7 +74,7 @@ fn exhaust_all(limit: usize, percent: usize) {
     }
 }
 
-/// A limit that comes when the tables for the whole window are there.
+/// The limit is lowered after the tables for the whole window were reserved.
 fn lowered() {
     let mut many = Vec::new();
     for i in 0..1000 {
@@ -84,7 +85,7 @@ fn lowered() {
     let size = size.split_whitespace().next().unwrap().parse::<usize>().unwrap() << 10;
     let limit = size + 16 * MIB;
     limit_addresses(limit).unwrap();
-    // Without the addresses of unused tables, this would be all.
+    // Unless the addresses of unused tables are released, 16 MiB are all there is.
     let got = exhaust(64) * 64;
     eprintln!("{:.0} MiB of addresses, limit {:.0}; got {:.0}", mib(size), mib(limit), mib(got));
     assert!(got >= 100 * MIB);
@@ -94,11 +95,11 @@ fn lowered() {
     many.into_iter().for_each(|block| block.free(&GLOBAL));
 }
 
-/// Threads start and end where no memory is left.
+/// Threads start and end when no memory is left.
 fn threads_without_memory() {
     let layout = layout(4096, 8);
     let mut last: *mut u8 = std::ptr::null_mut();
-    // A stack for a thread, which the limit leaves room for.
+    // Freed below, so that the limit leaves room for a thread's stack.
     let room = Block::new(&GLOBAL, 24 << 20, 8).unwrap();
     // SAFETY: the blocks are ours, and large enough for a pointer.
     unsafe {
@@ -135,7 +136,7 @@ fn threads_without_memory() {
     exhaust_all(256 * MIB, 60);
 }
 
-/// Everything that is mapped is there at once: it must not be much.
+/// With `mlockall`, every mapping is resident at once. It must not be much.
 fn locked() {
     // SAFETY: plain call.
     if unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) } != 0 {
@@ -154,7 +155,7 @@ fn locked() {
         block.unwrap().free(&GLOBAL);
     }
     Strata::purge();
-    // Locked memory is not given back page by page, but it still works.
+    // The system refuses to purge locked pages. Allocation must still work.
     for size in [100, 5000, 100_000, 3 * MIB] {
         // SAFETY: the block is ours and that large.
         unsafe {
@@ -165,14 +166,13 @@ fn locked() {
     }
 }
 
-/// Somebody else moves the end of the data segment, and uses the C library's
-/// heap, while we work.
+/// The program moves the break and uses the C library's allocator beside Strata.
 fn beside_the_break() {
     let mut ours = Vec::new();
     let mut theirs = Vec::new();
     for n in 0..200usize {
-        // SAFETY: what sbrk and malloc return is ours to write, if it is not
-        // an error.
+        // SAFETY: what sbrk and malloc return may be written, if it is not an
+        // error.
         unsafe {
             let at = libc::sbrk(64 << 10);
             assert_ne!(at.addr(), usize::MAX);
@@ -198,13 +198,13 @@ fn beside_the_break() {
     }
 }
 
-/// Takes over thousands of mappings of others, so that few are left for us.
+/// The program makes so many mappings that few are left for the allocator.
 fn among_many_mappings() {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let mut maps = Vec::with_capacity(70_000);
     let (mut before, mut large) = (Vec::with_capacity(1000), Vec::with_capacity(100));
-    // SAFETY: maps pages of its own, every second one with other rights.
+    // SAFETY: maps fresh pages, every second one with other access rights.
     unsafe {
         loop {
             let page = libc::mmap(std::ptr::null_mut(), 8192, prot, flags, -1, 0);
@@ -224,7 +224,7 @@ fn among_many_mappings() {
     before.into_iter().chain(large).for_each(|block| block.free(&GLOBAL));
     Strata::purge();
     for page in maps {
-        // SAFETY: mapped above.
+        // SAFETY: mapped above, and not used again.
         unsafe { libc::munmap(page, 8192) };
     }
     eprintln!("{full} mappings; then {got:?} small and large blocks");
@@ -278,7 +278,7 @@ fn beside_others() {
     common::succeeds("mappings");
 }
 
-/// The smallest program takes hardly more than on the system's allocator.
+/// The smallest program takes hardly more memory than with the system's allocator.
 #[test]
 fn a_small_program_stays_small() {
     let rss = |name: &str| {
@@ -291,9 +291,9 @@ fn a_small_program_stays_small() {
         (0..5).map(one).min().unwrap()
     };
     let (strata, system) = (rss("hello_strata"), rss("hello_system"));
-    println!("{strata} bytes on Strata, {system} on the system's allocator");
-    // Code is more than half of it: what of it is there comes 64 KiB at a time, and
-    // what is not optimized is larger.
+    println!("{strata} bytes with Strata, {system} with the system's allocator");
+    // Code is more than half of the difference. The kernel maps it 64 KiB at a time,
+    // and unoptimised code is larger.
     let most = if cfg!(debug_assertions) { 576 << 10 } else { 320 << 10 };
     assert!(system > 0 && strata <= system + most, "{strata} and {system} bytes");
 }

@@ -1,4 +1,4 @@
-//! Threads that allocate side by side do not write to one cache line.
+//! Threads that allocate at the same time do not get blocks on one cache line.
 
 mod common;
 
@@ -14,10 +14,11 @@ static GLOBAL: Strata = Strata::new();
 
 const LINE: usize = 64;
 const THREADS: usize = 6;
-/// Blocks of each thread: fewer than it takes to get spans of one's own.
+/// Blocks of each thread: fewer than a trial takes, so no thread leases a span.
 const BLOCKS: usize = 40;
 
-/// Threads that make blocks of one size in turn: who has a block in which line?
+/// Threads allocate blocks of one size in turn. Returns, for each cache line, the
+/// threads that have a block there.
 fn lines(size: usize) -> HashMap<usize, Vec<usize>> {
     let step = Barrier::new(THREADS);
     let make = |_| {

@@ -1,5 +1,5 @@
-//! A process may have only so many mappings, and we leave it half of them, in the
-//! worst patterns, too.
+//! The number of mappings of a process is limited. The allocator leaves half of them
+//! to the program, in the worst patterns, too.
 
 mod common;
 
@@ -18,20 +18,20 @@ fn mappings() -> usize {
     fs::read_to_string("/proc/self/maps").unwrap().lines().count()
 }
 
-/// Mappings that a process may have.
+/// The most mappings that a process may have.
 fn limit() -> usize {
     fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap()
 }
 
-/// So many that each in a mapping of its own would be too many.
+/// More blocks than a process may have mappings.
 fn too_many() -> usize {
     let limit = limit();
-    // Where a process may have millions, the window ends first.
+    // With a limit of millions, the window would be full first.
     assert!(limit <= 200_000, "vm.max_map_count is {limit}: too large for this test");
     limit + limit / 16
 }
 
-/// A block that is not touched but at its start.
+/// A block of which only the start is written.
 fn block(size: usize, mark: usize) -> *mut u8 {
     // SAFETY: the size is not 0; the block is ours.
     unsafe {
@@ -50,10 +50,10 @@ fn free(block: *mut u8, size: usize, mark: usize) {
     }
 }
 
-/// Makes blocks, frees every second one, and makes others; all hold what was
-/// written, and there are few mappings at any time.
+/// Allocates blocks, frees every second one, and allocates others. All hold what was
+/// written, and there are never too many mappings.
 fn pattern(size: usize, others: usize) {
-    // Each touched page is memory: as few as will do.
+    // Each touched page takes memory, so as few as possible are touched.
     let count = too_many();
     let few = |when: &str| {
         let now = mappings();

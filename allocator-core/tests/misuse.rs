@@ -1,6 +1,6 @@
-//! A program that misuses its memory ends, with one line that names the
-//! pointer: at once where the pointer or the layout gives it away, else when
-//! the block leaves the thread's magazine (here: at the end of the thread).
+//! A program that misuses its memory is aborted, with one line that names the
+//! pointer. That happens at once if the pointer or the layout shows the misuse, else
+//! when the block leaves the thread's magazine (here: at the end of the thread).
 
 mod common;
 
@@ -33,7 +33,7 @@ fn block(layout: Layout) -> *mut u8 {
     }
 }
 
-/// Frees what it must not, after telling the parent.
+/// Frees a pointer that must not be freed, after naming it to the parent.
 fn bad_free(ptr: *mut u8, layout: Layout) {
     println!("pointer {ptr:p}");
     // SAFETY: none: this is the misuse.
@@ -41,7 +41,7 @@ fn bad_free(ptr: *mut u8, layout: Layout) {
 }
 
 fn free(ptr: *mut u8, layout: Layout) {
-    // SAFETY: the caller's block.
+    // SAFETY: the block is the caller's.
     unsafe { dealloc(black_box(ptr), layout) };
 }
 
@@ -53,7 +53,7 @@ fn in_thread(f: impl FnOnce() + Send) {
 /// A pointer that goes to another thread.
 #[derive(Clone, Copy)]
 struct Shared(*mut u8);
-// SAFETY: the tests use it in one thread after the other.
+// SAFETY: the tests use it in one thread at a time.
 unsafe impl Send for Shared {}
 // SAFETY: likewise.
 unsafe impl Sync for Shared {}
@@ -71,7 +71,7 @@ fn foreign(what: &str) -> *mut u8 {
         "static" => STATIC.as_ptr().cast_mut().cast(),
         "code" => foreign as *mut u8,
         "c-heap" => {
-            // SAFETY: plain.
+            // SAFETY: plain call.
             unsafe { libc::malloc(64).cast() }
         }
         "low" => 64 as *mut u8,
@@ -121,7 +121,7 @@ fn size_of_name(name: &str) -> Layout {
     }
 }
 
-/// Block and layout that do not fit together.
+/// Pairs of a block's layout and a wrong layout to free it with.
 const WRONG_LAYOUTS: [(&str, &str); 14] = [
     ("small", "small-next-class"),
     ("small", "small-class-below"),
@@ -139,7 +139,7 @@ const WRONG_LAYOUTS: [(&str, &str); 14] = [
     ("huge", "medium"),
 ];
 
-/// Does one thing that it must not. Coming back from here is a failure.
+/// Commits one kind of misuse. If this returns, the misuse was not detected.
 fn misuse(case: &str) {
     let words: Vec<&str> = case.split(' ').collect();
     match words[..] {
@@ -163,7 +163,7 @@ fn misuse(case: &str) {
             let ptr = Shared(block(SMALL));
             in_thread(|| bad_free(ptr.get().wrapping_add(offset.parse().unwrap()), SMALL));
         }
-        // Behind the last block of a span: 32 KiB hold 585 blocks of 56 bytes.
+        // The rest behind the last block of a span: 32 KiB hold 585 blocks of 56 bytes.
         ["interior", "tail"] => in_thread(|| {
             let ptr = block(layout(56, 8));
             let base = ptr.map_addr(|addr| addr & !0x7fff);
@@ -181,8 +181,8 @@ fn misuse(case: &str) {
             bad_free(ptr, SMALL);
         }),
         ["twice", "own-later"] => {
-            // The first free has left the magazine by then; another block
-            // keeps the span.
+            // The block has left the magazine before the second free. Another live
+            // block keeps the span in use.
             let pair = thread::spawn(|| (Shared(block(SMALL)), Shared(block(SMALL))));
             let (ptr, _keeps) = pair.join().unwrap();
             in_thread(|| free(ptr.get(), SMALL));
@@ -200,8 +200,8 @@ fn misuse(case: &str) {
             in_thread(|| free(ptr.get(), SMALL));
             in_thread(|| bad_free(ptr.get(), SMALL));
         }
-        // The second of two neighbours that are freed together is the bad one.
-        ["twice", "neighbour"] => {
+        // Two adjacent blocks are freed as one run; the second is free already.
+        ["twice", "adjacent"] => {
             let made = thread::spawn(|| {
                 let mut blocks: Vec<_> = (0..100).map(|_| Shared(block(SMALL))).collect();
                 blocks.sort_by_key(|block| block.0.addr());
@@ -217,7 +217,7 @@ fn misuse(case: &str) {
             });
         }
         ["twice", "filled-magazine"] => {
-            // No thread ends: the magazine runs over.
+            // No thread ends: the magazine overflows.
             let ptr = block(SMALL);
             free(ptr, SMALL);
             println!("pointer {ptr:p}");
@@ -228,7 +228,7 @@ fn misuse(case: &str) {
                 free(ptr, SMALL);
             }
         }
-        // All blocks of the span are free and flushed: the span is no more.
+        // All blocks of the span are free and flushed, so the span is released.
         ["twice", "span-gone", size] => {
             let layout = layout(size.parse().unwrap(), 8);
             let ptr = thread::spawn(move || {
@@ -242,7 +242,7 @@ fn misuse(case: &str) {
             let ptr = ptr.join().unwrap();
             in_thread(|| bad_free(ptr.get(), layout));
         }
-        // The second free waits in an remote cache until the span is no more.
+        // The freed block stays in a remote cache until the span is released.
         ["twice", "span-gone-meanwhile", size] => {
             let layout = layout(size.parse().unwrap(), 8);
             let made =
@@ -295,10 +295,10 @@ fn misuse(case: &str) {
 fn child() {
     let Some(case) = common::case() else { return };
     misuse(&case);
-    println!("nobody minded");
+    println!("the misuse was not detected");
 }
 
-/// The child of that case dies with one of these texts and the pointer's name.
+/// The child of this case aborts with one of these texts and the pointer.
 fn dies(case: &str, texts: &[&str]) {
     let ended = common::run(case);
     let pointer = ended.out.lines().find_map(|line| line.split_once("pointer ")).map(|(_, p)| p);
@@ -337,7 +337,7 @@ fn pointers_into_blocks() {
     for offset in [1, 16, 4096] {
         dies(&format!("interior huge {offset}"), &[INTERIOR]);
     }
-    // Only its first granule says that a huge block is there.
+    // Only the entry of its first granule names a huge block.
     for offset in [32 << 10, 2 << 20] {
         dies(&format!("interior huge {offset}"), &[INTERIOR, FOREIGN]);
     }
@@ -345,7 +345,7 @@ fn pointers_into_blocks() {
 
 #[test]
 fn second_frees() {
-    let kept_spans = ["own", "own-later", "remote", "two-threads", "neighbour", "filled-magazine"];
+    let kept_spans = ["own", "own-later", "remote", "two-threads", "adjacent", "filled-magazine"];
     for how in kept_spans.iter().chain(&["medium"]) {
         dies(&format!("twice {how}"), &[TWICE]);
     }
@@ -353,7 +353,7 @@ fn second_frees() {
         dies(&format!("twice {how}"), &[FOREIGN]);
     }
     for size in [16, 64, 100, 320, 1024, 3000] {
-        // Others may have the place by then: what it is said to be differs.
+        // The granules may be in use again by then, so the diagnosis differs.
         dies(&format!("twice span-gone {size}"), &[TWICE, FOREIGN, LAYOUT, INTERIOR]);
         dies(&format!("twice span-gone-meanwhile {size}"), &[TWICE, FOREIGN, INTERIOR]);
     }

@@ -1,4 +1,4 @@
-//! Random programs of several threads keep every byte of their blocks.
+//! Random programs of several threads, which check every byte of their blocks.
 
 mod common;
 
@@ -64,7 +64,7 @@ proptest! {
     }
 }
 
-/// The same with far more steps, and fewer choices.
+/// One program with far more steps, and fewer kinds of layouts.
 #[test]
 fn a_long_random_program() {
     let threads = 4;

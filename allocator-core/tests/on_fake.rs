@@ -1,11 +1,11 @@
-//! The same allocator on a system that fails on demand and checks every call:
-//! the modules are compiled once more, with the fake in the system's place.
+//! The same allocator on a fake system, which fails on demand and checks every call:
+//! the modules are compiled once more, with the fake in place of the system.
 
 mod common;
 
 use allocator_sys::fake as sys;
 
-/// The modules as they stand in `src/lib.rs`, at the root as there.
+/// The modules of `src/lib.rs`, at the crate's root as there.
 macro_rules! modules {
     ($($path:literal $name:ident)*) => {
         $(#[path = $path]
@@ -48,8 +48,7 @@ use sys::Call;
 
 const ALLOC: Strata = Strata::new();
 
-/// The calls that may fail without a trace: what they were to take or change
-/// is as before.
+/// The calls that may fail without a lasting effect: nothing is taken or changed.
 const TRACELESS: [Call; 10] = [
     Call::Reserve,
     Call::Commit,
@@ -63,8 +62,8 @@ const TRACELESS: [Call; 10] = [
     Call::ReadFile,
 ];
 
-/// A workload of every kind of request and several threads, which gives back
-/// all it got. Null is an answer to every request.
+/// A workload of several threads with every kind of request, which frees everything.
+/// Every request may be refused.
 fn workload(seed: u64) -> model::Outcome {
     let mut random = Random(seed | 1);
     let program: Program = (0..2)
@@ -92,16 +91,16 @@ fn workload(seed: u64) -> model::Outcome {
     })
 }
 
-/// Mapped bytes when all that can go back has gone.
+/// Mapped bytes after a purge.
 fn at_rest() -> usize {
     Strata::purge();
     sys::mapped_bytes()
 }
 
-/// A shard may keep a chunk of spans and one of page runs.
+/// A shard may keep a chunk of spans and a chunk of page runs.
 const CHUNKS_OF_A_SHARD: usize = 4 << 20;
 
-/// With no failures: everything is served, nothing is kept.
+/// Without failures, every request is served.
 fn all_is_well(seed: u64) {
     sys::clear_failures();
     let outcome = workload(seed);
@@ -111,18 +110,18 @@ fn all_is_well(seed: u64) {
     block.free(&ALLOC);
 }
 
-/// Warms up until the tables and pools have what the workload takes.
+/// Warms up until the tables and the metadata have what the workload takes.
 fn warm_up() {
     for seed in 1..40 {
         all_is_well(seed);
     }
 }
 
-/// Mapped bytes may still grow by a segment of the pool, and a chunk or two
-/// that magazines keep.
+/// Mapped bytes may still grow by a segment of metadata, and by a chunk or two that
+/// blocks in magazines keep.
 const SLACK: usize = 5 << 20;
 
-/// The k-th call of any kind fails, for each k.
+/// The k-th call of any kind fails, for each k in turn.
 fn each_call_fails() {
     warm_up();
     let before = at_rest();
@@ -134,7 +133,7 @@ fn each_call_fails() {
         all_is_well(k);
         at_rest();
     }
-    // A release that failed leaves its addresses mapped, for good.
+    // A release that failed leaves its addresses mapped for ever.
     let lost = sys::mapped_bytes() as isize - before as isize;
     eprintln!(
         "{refused} refused, {lost} bytes lost, {} releases",
@@ -159,13 +158,13 @@ fn each_kind_fails() {
         all_is_well(1);
         let after = at_rest();
         eprintln!("{call:?}: {refused} refused, {before} to {after} mapped");
-        // A thread whose end is not reported leaves its magazines as they are.
+        // A thread whose end is not reported leaves its magazines full.
         let lost = if call == Call::ArmThreadExit { 100 * (160 << 10) } else { 0 };
         assert!(after <= before + SLACK + lost, "{call:?} left something mapped");
     }
 }
 
-/// Nothing works any more, for a while.
+/// All calls fail for a while.
 fn all_calls_fail() {
     warm_up();
     let before = at_rest();
@@ -180,7 +179,7 @@ fn all_calls_fail() {
     eprintln!("{lost} bytes lost");
 }
 
-/// The first calls of the process fail: it is set up when they do not.
+/// The first calls of the process fail. Setting up succeeds once they do not.
 fn set_up_fails(k: u64, count: u64) {
     sys::fail_any_nth(k, count);
     let mut refused = 0;
@@ -204,7 +203,7 @@ fn set_up_fails(k: u64, count: u64) {
     assert!(at_rest() <= before + SLACK);
 }
 
-/// When purging fails, what was to be zero is cleared by hand.
+/// When purging fails, zeroed blocks are cleared by writing.
 fn zero_without_purging() {
     warm_up();
     sys::fail_nth(Call::Purge, 1, u64::MAX);
@@ -219,7 +218,7 @@ fn zero_without_purging() {
                     assert!(!block.is_null());
                     block.write_bytes(0xa5, size);
                 }
-                // Some stay, so that chunks are purged in part.
+                // Some blocks stay, so that chunks are purged in part.
                 let (kept, freed) = blocks.split_at(8);
                 for group in freed.chunks(4) {
                     group[1..].iter().for_each(|block| ALLOC.dealloc(*block, layout));
@@ -241,8 +240,8 @@ fn zero_without_purging() {
     all_is_well(3);
 }
 
-/// Every release fails, for long: the memory is given back all the same, and
-/// the addresses are used again.
+/// Every release fails for a long time. The memory is purged all the same, and the
+/// addresses are used again.
 fn releases_fail() {
     warm_up();
     Strata::purge();
@@ -257,7 +256,7 @@ fn releases_fail() {
     all_is_well(2);
 }
 
-/// A random program, random failures.
+/// Random programs with random failures.
 fn random_failures() {
     warm_up();
     let step = (0usize..100, any::<u8>(), 0u32..22, any::<usize>(), 0u32..40).prop_map(
@@ -299,15 +298,15 @@ fn random_failures() {
     all_is_well(5);
 }
 
-/// Threads on all CPUs that there are said to be, with failures now and then:
-/// blocks wander between shards.
+/// Threads on all CPUs that the fake reports, with a failure now and then. Blocks pass
+/// between shards.
 fn many_shards() {
     warm_up();
     let cpus = sys::cpu_count();
     let before = at_rest();
     for round in 0..60u64 {
         if round % 3 == 2 {
-            // A thread whose end is not reported keeps what its magazines hold.
+            // A thread whose end is not reported leaves its magazines full.
             for call in TRACELESS.into_iter().filter(|call| *call != Call::ArmThreadExit) {
                 sys::fail_nth(call, round % 17 + 1, round % 5 + 1);
             }
@@ -338,7 +337,7 @@ fn many_shards() {
     assert!(after <= before + SLACK + cpus * CHUNKS_OF_A_SHARD);
 }
 
-/// Everything that is known of blocks lies behind guards.
+/// All metadata lies between guards.
 fn guards_around_metadata() {
     warm_up();
     let is_guard =
@@ -369,8 +368,7 @@ fn guards_around_metadata() {
     assert_eq!(seen, 4);
 }
 
-/// What is said of the address limit leads to a small window, which can be
-/// made smaller still.
+/// An address limit leads to a small window, which can become smaller still.
 fn small_window() {
     sys::set_address_limit(Some(200 << 20));
     warm_up();
@@ -388,7 +386,7 @@ fn small_window() {
     assert!(at_rest() <= before + SLACK);
 }
 
-/// Where the system's pages are larger.
+/// The system's pages are larger.
 fn large_pages(bytes: usize) {
     sys::set_page_size(Some(bytes));
     warm_up();
@@ -402,7 +400,7 @@ fn large_pages(bytes: usize) {
     eprintln!("{before} to {} mapped", at_rest());
 }
 
-/// A container two levels deep: the limit on the outer one.
+/// A container two levels deep, with the limit on the outer level.
 fn in_a_container() {
     let absent = [
         c"/sys/fs/cgroup/pod/app/memory.high",
@@ -426,11 +424,11 @@ fn container_uses(bytes: &'static [u8]) {
     sys::set_file(c"/sys/fs/cgroup/pod/memory.current", Some(bytes));
 }
 
-/// Memory is short from nine tenths of the tightest limit on, files not counted,
-/// until it is well below; or when tasks wait for memory.
+/// Memory is short from nine tenths of the tightest limit on, not counting pages of
+/// files, until its use is well below; or while tasks stall for memory.
 fn memory_gets_short() {
     in_a_container();
-    // What is not there at first is not looked for again.
+    // A file that is absent at first is not opened again.
     sys::set_file(c"/sys/fs/cgroup/pod/app/memory.pressure", Some(b"some avg10=0.00 avg60=0\n"));
     for (bytes, short) in [
         (b"700000000\n", false),
@@ -455,15 +453,15 @@ fn memory_gets_short() {
         pressure(text);
         assert_eq!(cgroup::update(), short, "{}", String::from_utf8_lossy(text));
     }
-    // The closer one may be the tighter.
+    // The limit of the inner level may be the tighter one.
     sys::set_file(c"/sys/fs/cgroup/pod/app/memory.high", Some(b"100000000\n"));
     sys::set_file(c"/sys/fs/cgroup/pod/app/memory.current", Some(b"90000000\n"));
     sys::set_file(c"/sys/fs/cgroup/pod/app/memory.stat", None);
     assert!(cgroup::update());
 }
 
-/// While memory is short nothing is lent, all that is free goes back, and threads
-/// put away what they keep; then all is as before.
+/// While memory is short, no budget is lent, all free memory is purged, and threads
+/// put their magazines away. Afterwards all is as before.
 fn short_memory_goes_back() {
     in_a_container();
     container_uses(b"700000000\n");
@@ -473,29 +471,29 @@ fn short_memory_goes_back() {
         (0..count).map(|_| Block::new(&ALLOC, 1000, 8).unwrap()).collect()
     };
     let free = |blocks: Vec<Block>| blocks.into_iter().for_each(|block| block.free(&ALLOC));
-    // Below the bound, so that nobody gives it back for being too much.
+    // Below the bound, so that it is not purged for being too much.
     free(blocks(3 << 10));
     assert!(usage::dirty() > MIB && usage::lend(64 << 10, 0));
     usage::repay(64 << 10);
     container_uses(b"990000000\n");
-    // It is seen when the program grows.
+    // The container is checked when the program grows.
     let large = blocks(100_000);
-    wait("free memory goes back", || usage::dirty() == 0);
+    wait("free memory is purged", || usage::dirty() == 0);
     assert!(!usage::lend(64 << 10, 0));
     wait("magazines are put away", || {
         free(blocks(1));
         Strata::stats().cached_bytes() < 16 << 10
     });
     container_uses(b"700000000\n");
-    wait("it is over", || !cgroup::is_pressed());
+    wait("memory is no longer short", || !cgroup::is_pressed());
     assert!(usage::lend(64 << 10, 0));
     usage::repay(64 << 10);
     free(large);
     all_is_well(1);
 }
 
-/// Threads get as many shards as the container may use processors. What is in the
-/// others from before is found.
+/// Threads use as many shards as the container may use processors. Memory that the
+/// other shards got before is still found.
 fn shards_fit_the_container() {
     in_a_container();
     sys::set_current_cpu(Some(5));
@@ -513,14 +511,14 @@ fn shards_fit_the_container() {
     all_is_well(1);
 }
 
-/// Files opened by one look at the container, and what it found.
+/// Files opened by one check of the container, and what it found.
 fn files_of_a_look() -> (u64, bool) {
     let before = sys::calls(Call::ReadFile);
     let short = cgroup::update();
     (sys::calls(Call::ReadFile) - before, short)
 }
 
-/// Where nothing is told, nothing is looked for again.
+/// Files that do not exist are not looked for again.
 fn without_a_container() {
     for path in [c"/proc/self/cgroup", c"/proc/pressure/memory"] {
         sys::set_file(path, None);
@@ -532,8 +530,8 @@ fn without_a_container() {
     assert_eq!(files_of_a_look(), (0, false));
 }
 
-/// Where there is no control group of version 2, the whole system's tasks are
-/// looked at, and nothing else is opened again.
+/// Without a control group of version 2, the pressure of the whole system is checked,
+/// and no other file is opened again.
 fn without_version_2() {
     sys::set_file(c"/proc/self/cgroup", Some(b"4:memory:/pod\n"));
     let waits = |text| sys::set_file(c"/proc/pressure/memory", Some(text));
@@ -546,7 +544,7 @@ fn without_version_2() {
     assert_eq!(files_of_a_look(), (1, false));
 }
 
-/// A limit may come later: a group without one is not taken for none.
+/// A limit may be set later: a group without a limit is still checked.
 fn limits_come_later() {
     in_a_container();
     sys::set_file(c"/sys/fs/cgroup/pod/memory.max", Some(b"max\n"));
@@ -558,7 +556,7 @@ fn limits_come_later() {
     assert!(cgroup::update());
 }
 
-/// Where no file can be opened for a while, all is as it was before, and after.
+/// While no file can be opened, the last state is kept; afterwards all is as before.
 fn descriptors_run_out() {
     in_a_container();
     container_uses(b"990000000\n");
@@ -566,10 +564,10 @@ fn descriptors_run_out() {
         sys::fail_nth(Call::ReadFile, first, u64::MAX);
         let found = cgroup::update();
         sys::clear_failures();
-        assert!(cgroup::update(), "something seems absent since file {first} was not opened");
+        assert!(cgroup::update(), "a file counts as absent since file {first} was not opened");
         container_uses(b"100000000\n");
         sys::fail_nth(Call::ReadFile, 1, u64::MAX);
-        assert!(cgroup::update(), "short still");
+        assert!(cgroup::update(), "memory is still short");
         assert_eq!(cgroup::cpus(), None);
         sys::clear_failures();
         assert!(!cgroup::update() && cgroup::cpus() == Some(2));
@@ -578,7 +576,7 @@ fn descriptors_run_out() {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 fn wait(what: &str, is: impl Fn() -> bool) {
     for _ in 0..2000 {
         if is() {
@@ -589,7 +587,7 @@ fn wait(what: &str, is: impl Fn() -> bool) {
     panic!("{what}: {:?}", Strata::stats());
 }
 
-/// Without a helper, whoever frees finds out that memory is not short any more.
+/// Without a helper, a thread that frees notices that memory is no longer short.
 fn short_without_a_helper(refused: bool) {
     in_a_container();
     container_uses(b"990000000\n");
@@ -602,11 +600,11 @@ fn short_without_a_helper(refused: bool) {
         || -> Vec<Block> { (0..60_000).map(|_| Block::new(&ALLOC, 1000, 8).unwrap()).collect() };
     let free = |blocks: Vec<Block>| blocks.into_iter().for_each(|block| block.free(&ALLOC));
     let live = blocks();
-    assert!(cgroup::is_pressed(), "a look when the program grew");
+    assert!(cgroup::is_pressed(), "no check when the program grew");
     free(live);
     assert!(usage::dirty() < 1 << 20, "{} bytes are held", usage::dirty());
     container_uses(b"100000000\n");
-    wait("it is over", || {
+    wait("memory is no longer short", || {
         free(blocks());
         !cgroup::is_pressed()
     });
@@ -616,7 +614,8 @@ fn short_without_a_helper(refused: bool) {
     usage::repay(64 << 10);
 }
 
-/// However a program grows, somebody looks, and the helper comes, if it may.
+/// However a program grows, the container is checked, and the helper is started if it
+/// is allowed.
 fn growth_is_seen(how: &str) {
     const STEP: usize = 8 << 20;
     in_a_container();
@@ -624,9 +623,9 @@ fn growth_is_seen(how: &str) {
     let large = |size| Block::new(&ALLOC, size, 8).unwrap();
     let helped = how != "again";
     if !helped {
-        // It would look, too.
+        // The helper would check, too.
         options::apply(b"helper:false");
-        // Large once; then that is unmapped, with nothing free left behind.
+        // The heap was large once; all of that is unmapped, and nothing free is left.
         let huge: Vec<Block> = (0..8).map(|_| large(100 << 20)).collect();
         huge.into_iter().for_each(|block| block.free(&ALLOC));
         std::thread::sleep(std::time::Duration::from_millis(50));
@@ -649,17 +648,17 @@ fn growth_is_seen(how: &str) {
         }
         _ => held.extend((0..10).map(|_| large(STEP))),
     }
-    assert!(cgroup::is_pressed(), "{how}: nobody looked");
+    assert!(cgroup::is_pressed(), "{how}: no check");
     assert_eq!(sys::calls(Call::StartThread) > started, helped, "{how}: the helper");
     container_uses(b"100000000\n");
-    wait("it is over", || {
+    wait("memory is no longer short", || {
         large(2 << 20).free(&ALLOC);
         !cgroup::is_pressed()
     });
     held.into_iter().for_each(|block| block.free(&ALLOC));
 }
 
-/// A small program opens none of these files, whatever it does.
+/// A small program opens none of these files.
 fn small_programs_never_look() {
     in_a_container();
     container_uses(b"990000000\n");
@@ -672,8 +671,8 @@ fn small_programs_never_look() {
     assert_eq!((sys::calls(Call::ReadFile), cgroup::is_pressed()), (0, false));
 }
 
-/// Huge pages, as the system has them and as they are chosen: whether new mappings
-/// are told off, or told to, and whether dense chunks get some.
+/// Huge pages, by the mode of the system and the option `thp`: whether new mappings are
+/// advised for or against them, and whether dense chunks are collapsed.
 fn huge_pages(system: sys::HugePages, chosen: &str) {
     sys::set_huge_pages(Some(system));
     options::apply(format!("helper:false,thp:{chosen}").as_bytes());
@@ -687,23 +686,23 @@ fn huge_pages(system: sys::HugePages, chosen: &str) {
         while huge_page_collapse::step() {}
         sys::calls(Call::Collapse) - before
     };
-    // At the start of a process nobody asks what the system does.
+    // At the start of a process the system's mode is not looked up.
     let mut blocks = fill(20 << 10);
-    assert!(sys::calls(Call::AdviseHuge) >= 8, "told, whatever the system does");
+    assert!(sys::calls(Call::AdviseHuge) >= 8, "advised, whatever the mode");
     let told = sys::calls(Call::AdviseHuge);
     blocks.extend(fill(40 << 10));
     let told = sys::calls(Call::AdviseHuge) - told;
     assert_eq!(told > 10, always || chosen == "always", "{system:?} {chosen}: {told}");
-    // All but what is being filled is dense.
+    // All chunks are dense but the one that is being filled.
     let collapsed = collapse();
     let wanted = chosen == "auto" && system != sys::HugePages::Never;
     assert_eq!(collapsed > 20, wanted, "{system:?} {chosen}: {collapsed}");
     assert!(wanted || collapsed == 0);
-    // Then one in four is live, everywhere.
+    // Now one block in four is live, everywhere.
     let (stay, go): (Vec<_>, Vec<_>) =
         blocks.into_iter().enumerate().partition(|(n, _)| n % 4 == 0);
     go.into_iter().for_each(|(_, block)| block.free(&ALLOC));
-    assert!(collapse() < 3, "under sparse spans there are none");
+    assert!(collapse() < 3, "sparse chunks are not collapsed");
     stay.into_iter().for_each(|(_, block)| block.free(&ALLOC));
 }
 

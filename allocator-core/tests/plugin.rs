@@ -1,4 +1,4 @@
-//! In a library that a program loads at run time, beside another allocator.
+//! Strata in a library that a program with another allocator loads at run time.
 
 mod common;
 
@@ -54,9 +54,9 @@ fn load() -> (Plugin, *mut c_void) {
     }
 }
 
-/// Something that the library made.
+/// An object that the library allocated.
 struct Made(*mut c_void);
-// SAFETY: any thread may use it, one at a time.
+// SAFETY: the tests use it in one thread at a time.
 unsafe impl Send for Made {}
 
 fn expected(blocks: u64) -> u64 {
@@ -72,11 +72,11 @@ fn a_loaded_library_brings_its_own_allocator() {
         assert_eq!(unsafe { (plugin.sum)(made) }, expected(300 + n));
         Made(made)
     };
-    // Made and freed in one thread.
+    // Allocated and freed in one thread.
     let made = work(0);
     // SAFETY: made by the library, freed once.
     unsafe { (plugin.free)(made.0) };
-    // Made in threads that end, freed in others that end.
+    // Allocated in threads that end, freed in others that end.
     let round = || {
         for n in 0..50 {
             let made: Vec<Made> =
@@ -98,7 +98,7 @@ fn a_loaded_library_brings_its_own_allocator() {
     round();
     assert!((plugin.live_bytes)() <= live + 1024, "{live} bytes before");
     assert!((plugin.mapped_bytes)() <= mapped + (4 << 20), "{mapped} bytes before");
-    // Threads that have its cache outlive the program's interest in it.
+    // A thread that has a cache outlives the `dlclose` of the library.
     let (send, receive) = std::sync::mpsc::channel::<()>();
     let late = thread::spawn(move || {
         let made = work(9);

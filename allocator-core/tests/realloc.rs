@@ -1,5 +1,5 @@
-//! A block that gets another size keeps its contents, wherever it goes; and
-//! if it cannot, it is as it was.
+//! `realloc` keeps the contents of a block, whether it moves or not. If it fails, the
+//! block is unchanged.
 
 mod common;
 
@@ -40,8 +40,8 @@ const SIZES: [usize; 27] = [
     33 << 20,
 ];
 
-/// Gives a block of `old` bytes `new` bytes; where it was and where it is.
-/// Neighbours on both sides stay as they are.
+/// Reallocates a block of `old` bytes to `new` bytes. Returns its address before and
+/// after. The blocks on both sides are unchanged.
 fn from_to(old: usize, new: usize, align: usize) -> (usize, usize) {
     let before = layout(old, align);
     let after = layout(new, align);
@@ -57,9 +57,12 @@ fn from_to(old: usize, new: usize, align: usize) -> (usize, usize) {
         assert!(is_filled(moved, old.min(new), 2), "{old} to {new}, {align}: contents");
         fill(moved, new, 9);
         for n in [0, 2] {
-            assert!(is_filled(blocks[n], old, n as u64 + 1), "{old} to {new}: a neighbour");
+            assert!(
+                is_filled(blocks[n], old, n as u64 + 1),
+                "{old} to {new}: another block changed"
+            );
         }
-        assert!(is_filled(moved, new, 9), "{old} to {new}, {align}: not its own");
+        assert!(is_filled(moved, new, 9), "{old} to {new}, {align}: it overlaps another block");
         GLOBAL.dealloc(blocks[0], before);
         GLOBAL.dealloc(moved, after);
         GLOBAL.dealloc(blocks[2], before);
@@ -71,7 +74,7 @@ fn from_to(old: usize, new: usize, align: usize) -> (usize, usize) {
 fn every_size_to_every_other() {
     for old in SIZES {
         for new in SIZES {
-            // The largest ones are slow to fill; once each way is enough.
+            // The largest ones are slow to fill, so only some pairs are tried.
             if old.max(new) > 5 << 20 && old.min(new) > 100 && old.min(new) < 1 << 20 {
                 continue;
             }
@@ -87,7 +90,7 @@ fn every_size_to_every_other() {
     }
 }
 
-/// Within its class, its pages, a block stays.
+/// A block does not move while it fits into its size class or its pages.
 #[test]
 fn a_block_stays_where_it_fits() {
     let classes: Vec<usize> =
@@ -105,14 +108,14 @@ fn a_block_stays_where_it_fits() {
             assert_eq!(was, is, "{size} to {new}");
         }
     }
-    // Smaller runs of pages and smaller mappings stay as well.
+    // Page runs and huge blocks that shrink do not move either.
     for (old, new) in [(200_000, 50_000), (1 << 20, 33 << 10), (9 << 20, 2 << 20)] {
         let (was, is) = from_to(old, new, 8);
         assert_eq!(was, is, "{old} to {new}");
     }
 }
 
-/// A block that grows in small steps, as a vector does, through every kind.
+/// A block grows in small steps, as a vector does, through every kind of block.
 #[test]
 fn growing_step_by_step() {
     let mut size = 1;
@@ -140,7 +143,7 @@ fn growing_step_by_step() {
     }
 }
 
-/// Huge blocks are never copied: growing one takes no more memory than it has.
+/// Huge blocks are never copied: growing one takes only the new memory.
 fn huge_blocks_move_by_their_pages() {
     let limit = 1 << 30;
     limit_addresses(limit);
@@ -150,7 +153,7 @@ fn huge_blocks_move_by_their_pages() {
         let mut block = GLOBAL.alloc(layout(size, 8));
         assert!(!block.is_null());
         fill(block, size, 3);
-        // Something behind it, so that it cannot stay.
+        // A block behind it, so that it cannot grow in place.
         let wall = GLOBAL.alloc(layout(2 << 20, 8));
         assert!(!wall.is_null());
         for _ in 0..3 {
@@ -173,7 +176,7 @@ fn limit_addresses(bytes: u64) {
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
 }
 
-/// What cannot be is refused, and the block is as it was.
+/// A size that cannot be served is refused, and the block is unchanged.
 fn refused() {
     limit_addresses(500 << 20);
     for old in [8, 100, 5000, 40 << 10, 500_000, 3 << 20, 20 << 20] {

@@ -1,6 +1,6 @@
-//! The fast path, instruction by instruction: none is locked, none enters the
-//! system. A child is stepped through warmed allocations and frees, and the
-//! bytes of every instruction are looked at.
+//! The fast paths contain no locked instruction and no system call. A child is
+//! single-stepped through warmed allocations and frees, and the bytes of every
+//! instruction are checked.
 #![cfg(target_arch = "x86_64")]
 
 mod common;
@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[global_allocator]
 static GLOBAL: Strata = Strata::new();
 
-/// Tells the tracer where stepping starts and ends: it looks for these calls.
+/// Marks where stepping starts and ends: the tracer waits for these breakpoints.
 #[inline(never)]
 fn mark() {
-    // SAFETY: a breakpoint, which the tracer takes.
+    // SAFETY: a breakpoint, which the tracer handles.
     unsafe { std::arch::asm!("int3") };
 }
 
-/// Runs between two marks.
+/// Warms up, then runs `f` between two marks.
 fn stepped(f: impl Fn()) {
     for _ in 0..1000 {
         f();
@@ -29,7 +29,7 @@ fn stepped(f: impl Fn()) {
     mark();
 }
 
-/// What the tracer is to find out that it can see, for its own check.
+/// Each function below is forbidden on a fast path. The tracer must find it.
 fn locked_on_purpose() {
     static WORD: AtomicU64 = AtomicU64::new(0);
     WORD.fetch_add(1, Ordering::SeqCst);
@@ -49,7 +49,7 @@ fn boxed() {
     drop(black_box(Box::new([1u64; 4])));
 }
 
-/// A size that the compiler does not know, and an alignment.
+/// Sizes that the compiler does not know.
 fn unknown_sizes() {
     for size in [1, 24, 100, 1000, 20_000] {
         let layout = common::layout(black_box(size), 8);
@@ -62,8 +62,8 @@ fn unknown_sizes() {
     }
 }
 
-/// An instruction that locks, exchanges with memory, or enters the system.
-/// Reads prefixes and the opcode.
+/// Whether an instruction locks, exchanges with memory, or enters the kernel.
+/// Decodes the prefixes and the opcode.
 fn is_forbidden(code: &[u8]) -> Option<&'static str> {
     let mut at = 0;
     while matches!(code[at], 0x66 | 0x67 | 0xf2 | 0xf3 | 0x2e | 0x36 | 0x3e | 0x26 | 0x64 | 0x65) {
@@ -76,22 +76,22 @@ fn is_forbidden(code: &[u8]) -> Option<&'static str> {
         at += 1;
     }
     match code[at..] {
-        // An exchange whose operand is memory locks without saying so.
+        // An exchange with a memory operand locks without a prefix.
         [0x86 | 0x87, operand, ..] if operand >> 6 != 3 => Some("xchg"),
         [0x0f, 0x05, ..] => Some("syscall"),
         [0x0f, 0x34, ..] => Some("sysenter"),
         [0xcd, 0x80, ..] => Some("int 0x80"),
-        // mfence and its like wait as well.
+        // mfence and its like wait for other cores as well.
         [0x0f, 0xae, operand, ..] if operand >= 0xe8 => Some("fence"),
         _ => None,
     }
 }
 
-/// Steps through `f` in a child: how many instructions it took, and what was
-/// forbidden among them.
+/// Steps through `f` in a child. Returns how many instructions it took, and which
+/// of them are forbidden.
 fn step_through(f: fn(), threads: usize) -> (usize, Vec<&'static str>) {
-    // SAFETY: the child runs `f` and ends, and uses nothing that another
-    // thread of ours might have held.
+    // SAFETY: the child runs `f` and exits, and uses no lock that another thread of
+    // this process might have held.
     unsafe {
         let pid = libc::fork();
         assert!(pid >= 0);
@@ -145,7 +145,7 @@ unsafe fn trace(pid: i32) -> (usize, Vec<&'static str>) {
     (steps, forbidden)
 }
 
-/// The bytes at which the stopped child stands.
+/// The bytes of the next instruction of the stopped child.
 fn next_instruction(pid: i32) -> [u8; 16] {
     // SAFETY: the child is stopped; all zero is a valid set of registers.
     unsafe {
@@ -168,11 +168,11 @@ fn the_tracer_sees_what_is_forbidden() {
     assert_eq!(step_through(called_on_purpose, 0).1, ["syscall"]);
 }
 
-/// With and without other threads: there is no cheaper way for programs of
-/// one thread that would hide the other.
+/// With and without other threads: single-threaded programs have no path of their
+/// own that would hide the other.
 #[test]
 fn the_fast_path_has_no_lock_and_no_system_call() {
-    for (name, f) in [("a box", boxed as fn()), ("sizes from afar", unknown_sizes)] {
+    for (name, f) in [("Box", boxed as fn()), ("run-time sizes", unknown_sizes)] {
         for threads in [0, 2] {
             let (steps, forbidden) = step_through(f, threads);
             println!("{name}, {threads} more threads: {steps} instructions");

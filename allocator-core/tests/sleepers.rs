@@ -1,5 +1,5 @@
-//! A thread that sleeps keeps little: what others freed of its blocks is used
-//! again, and goes back to the system.
+//! A sleeping thread holds little memory: blocks of it that other threads freed are
+//! used again, or purged.
 
 mod common;
 
@@ -23,7 +23,8 @@ fn blocks(count: usize, seed: u64) -> Vec<Block> {
     (0..count).map(block).collect()
 }
 
-/// A thread that makes blocks for us, and sleeps until its guard is dropped.
+/// Starts a thread that allocates blocks for the caller. It sleeps until the sender
+/// is dropped.
 fn sleeper(count: usize, seed: u64) -> (Vec<Block>, mpsc::Sender<()>) {
     let (send, receive) = mpsc::channel();
     let (wake, woken) = mpsc::channel::<()>();
@@ -54,7 +55,7 @@ fn is_used_again() {
     );
     assert!(now.0 <= full + full / 4 + 2 * MIB);
     assert!(now.1 <= physical + physical / 4 + 2 * MIB);
-    // And once more in other threads.
+    // Other threads can use it, too.
     free(again);
     let threads: Vec<_> =
         (0..4).map(|seed| thread::spawn(move || blocks(25_000, 3 + seed))).collect();
@@ -78,15 +79,15 @@ fn goes_back() {
     let after = anonymous();
     eprintln!("{:.2} to {:.2} to {:.2} MiB", mib(before), mib(full), mib(after));
     assert!(full > before + 30 * MIB);
-    // What magazines hold lies in spans of which the rest is free; the stacks
-    // of the threads and what is known of spans count as well.
+    // The blocks in magazines keep spans whose other blocks are free. The stacks of
+    // the threads and the metadata of spans count as well.
     assert!(after <= before + SLEEPERS * MIB + 2 * MIB);
     let stats = Strata::stats();
     assert!(stats.cached_bytes() <= (SLEEPERS + 3) * (64 << 10), "{}", stats.cached_bytes());
 }
 
-/// A thread that freed much, and does little from then on, puts away what it
-/// kept, although its magazines serve it.
+/// A thread that freed much and then does little puts its magazines away, although
+/// they serve all its requests.
 fn is_asked() {
     let mut made = blocks(100_000, 1);
     let mut random = Random(2);
@@ -102,7 +103,7 @@ fn is_asked() {
         }
         thread::sleep(std::time::Duration::from_millis(10));
     }
-    panic!("{} bytes are kept still", Strata::stats().cached_bytes());
+    panic!("{} bytes are still cached", Strata::stats().cached_bytes());
 }
 
 #[test]

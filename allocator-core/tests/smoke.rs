@@ -1,4 +1,4 @@
-//! First light: the allocator serves this very test program.
+//! Smoke test: the allocator serves this test program itself.
 
 use allocator_core::Strata;
 use std::collections::{BTreeMap, HashMap};

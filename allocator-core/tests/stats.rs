@@ -1,6 +1,6 @@
-//! The allocator's numbers are exact while nobody allocates, wherever blocks
-//! are: with the program, in magazines, remote caches, batches, of threads that live,
-//! sleep, or are gone.
+//! The statistics are exact while no thread allocates, wherever blocks are: with the
+//! program, in magazines, remote caches or batches, of threads that run, sleep, or
+//! have ended.
 
 mod common;
 
@@ -32,7 +32,7 @@ fn sizes() -> [usize; CLASSES] {
     of_each_class(ClassStats::block_bytes)
 }
 
-/// What came to `before` is what the model says.
+/// The live blocks are those of `before` and those of the model.
 fn grew_by(before: &[usize; CLASSES], model: &[usize; CLASSES], when: &'static str) {
     let now = live();
     for class in 0..CLASSES {
@@ -43,7 +43,7 @@ fn grew_by(before: &[usize; CLASSES], model: &[usize; CLASSES], when: &'static s
 
 fn every_class_anywhere() {
     let sizes = sizes();
-    // Vectors that take part in nothing: made before counting.
+    // The vector that holds the blocks is allocated before counting.
     let mut held: Vec<(usize, Block)> = Vec::with_capacity(200_000);
     let mut model = [0; CLASSES];
     let before = live();
@@ -58,7 +58,7 @@ fn every_class_anywhere() {
     }
     grew_by(&before, &model, "after allocating");
 
-    // Every second one comes back: to magazines, which overflow.
+    // Every second block is freed: to magazines, which overflow.
     let mut kept = Vec::with_capacity(200_000);
     let with_vector = live();
     let mut gone = [0; CLASSES];
@@ -75,7 +75,7 @@ fn every_class_anywhere() {
         assert_eq!(now[class], with_vector[class] - gone[class], "after freeing: {class}");
     }
 
-    // A thread frees the rest, and sleeps on what it has; then it is gone.
+    // A thread frees the rest and sleeps with full magazines. Then it ends.
     let barrier = Barrier::new(2);
     let idle = live();
     thread::scope(|scope| {
@@ -101,7 +101,7 @@ fn every_class_anywhere() {
     });
     let after = live();
     for class in 0..CLASSES {
-        // What belongs to the thread itself comes and goes with it.
+        // The thread's own few blocks are freed when it has ended.
         let left = idle[class] - gone[class];
         assert!(
             after[class] <= left && after[class] + 3 >= left,
@@ -111,8 +111,8 @@ fn every_class_anywhere() {
     }
 }
 
-/// Random blocks wander between threads of which some end; in each pause the
-/// numbers agree with the model.
+/// Random blocks pass between threads, some of which end. In each pause the
+/// statistics agree with the model.
 fn random_wandering() {
     const THREADS: usize = 4;
     let sizes = sizes();
@@ -161,7 +161,7 @@ fn random_wandering() {
                         }
                     }
                     if round % 5 == t % 5 {
-                        // Blocks of a thread that ends at once.
+                        // Blocks of a thread that ends soon.
                         common::in_threads([|| {
                             for i in 0..500 {
                                 let block = Block::new(&GLOBAL, 1 + i * 3, 8).unwrap();
@@ -186,7 +186,7 @@ fn random_wandering() {
             barrier.wait();
             let (model, large) = totals();
             grew_by(&before, &model, "in a pause");
-            assert_eq!(Strata::stats().large_bytes, large_before + large, "round {round}");
+            assert_eq!(Strata::stats().large_bytes(), large_before + large, "round {round}");
             let stats = Strata::stats();
             assert!(stats.committed_bytes() >= stats.free_bytes());
             assert!(stats.mapped_bytes() + (1 << 16) >= stats.large_bytes());
@@ -200,7 +200,7 @@ fn random_wandering() {
     }
 }
 
-/// Reading allocates nothing, in none of the counters.
+/// Reading the statistics changes none of the counters.
 fn reading() {
     let first = Strata::stats();
     for _ in 0..1000 {
@@ -215,7 +215,7 @@ fn reading() {
     assert_eq!(first.metadata_bytes(), last.metadata_bytes());
 }
 
-/// What is free and given back is counted as such.
+/// Purged bytes are counted.
 fn purged_bytes() {
     let blocks: Vec<_> = (0..30).map(|_| Block::new(&GLOBAL, 500 << 10, 8).unwrap()).collect();
     Strata::purge();
@@ -231,8 +231,8 @@ fn purged_bytes() {
     assert!(after.free_bytes() <= before.free_bytes(), "{after:?}");
 }
 
-/// The harness has a thread of its own, which still does something when a
-/// test begins.
+/// Waits until the test harness's own thread is idle: it still allocates when a test
+/// begins.
 fn until_quiet() {
     let mut seen = Strata::stats();
     loop {

@@ -1,5 +1,5 @@
-//! Threads come and go and leave nothing behind, whatever they do on their
-//! way out; and memory that goes from thread to thread does not pile up.
+//! Threads start and end without leaving memory behind, whatever they do while they
+//! end. Memory that is passed from thread to thread does not accumulate.
 
 mod common;
 
@@ -16,14 +16,14 @@ static GLOBAL: Strata = Strata::new();
 
 const MIB: usize = 1 << 20;
 
-/// Physical and mapped memory, after free memory was given back.
+/// Physical and mapped memory, after all free memory was purged.
 fn held() -> (usize, usize) {
     Strata::purge();
     (anonymous(), Strata::stats().mapped_bytes())
 }
 
-/// Physical memory has not grown by more than `most`, and mapped memory by a
-/// few chunks at most: a single block may hold one.
+/// Physical memory has grown by at most `most`, and mapped memory by a few chunks at
+/// most: a single block may keep a chunk.
 fn has_not_grown(before: (usize, usize), most: usize) {
     let now = held();
     eprintln!(
@@ -37,7 +37,7 @@ fn has_not_grown(before: (usize, usize), most: usize) {
     assert!(now.1 <= before.1 + 8 * MIB, "mapped memory grew");
 }
 
-/// What a thread does: blocks of many classes, page runs, a mapping.
+/// The work of a thread: blocks of many classes, page runs, a huge block.
 fn errand(n: usize) {
     make(n).into_iter().for_each(|block| block.free(&GLOBAL));
 }
@@ -92,7 +92,7 @@ fn detached() {
         let target = DONE.load(Ordering::Acquire) + threads;
         let mut started = target - threads;
         while started < target {
-            // At most eight at a time, or they would be a test of the system.
+            // At most eight at a time: the test is not about the system's limits.
             while started >= DONE.load(Ordering::Acquire) + 8 {
                 thread::yield_now();
             }
@@ -113,8 +113,8 @@ fn detached() {
     has_not_grown(before, 2 * MIB);
 }
 
-/// Allocates and frees when its thread ends; and when that is over, another
-/// one does.
+/// A value whose destructor allocates and frees when its thread ends, and then sets
+/// the next such value.
 struct Late(usize);
 
 thread_local! {
@@ -156,14 +156,13 @@ fn thread_local_destructors() {
     has_not_grown(before, MIB);
 }
 
-/// A key that is older than ours, one that is younger, and whether the first
-/// allocation of the process found the older one made.
+/// A key that was created before the allocator's own, and one created after it.
 static OLDER: AtomicU32 = AtomicU32::new(u32::MAX);
 static YOUNGER: AtomicU32 = AtomicU32::new(u32::MAX);
 static ROUNDS_RUN: AtomicUsize = AtomicUsize::new(0);
 static WORKS_BEFORE_MAIN: AtomicBool = AtomicBool::new(false);
 
-/// Runs before `main`, and before anything in Rust allocates.
+/// Runs before `main`, and before any Rust code allocates.
 extern "C" fn before_main() {
     let mut key = 0;
     // SAFETY: plain calls; `round` is a destructor.
@@ -178,7 +177,7 @@ extern "C" fn before_main() {
 }
 
 #[used]
-// SAFETY: the loader calls what is in there once, before `main`.
+// SAFETY: the loader calls the functions of this section once, before `main`.
 #[unsafe(link_section = ".init_array")]
 static BEFORE_MAIN: extern "C" fn() = before_main;
 
@@ -186,13 +185,13 @@ fn works_before_main() {
     assert!(WORKS_BEFORE_MAIN.load(Ordering::Relaxed));
 }
 
-/// The key, how many rounds there were, and a block from the last one.
+/// The key, the number of rounds so far, and a block from the last round.
 type Rounds = (u32, usize, Vec<u8>);
 
-/// A key's destructor: it allocates, frees, keeps a block from one round for
-/// the next, and asks for as many rounds as there are.
+/// A key's destructor. It allocates and frees, keeps a block from one round for the
+/// next, and asks for as many rounds as the system allows.
 extern "C" fn round(value: *mut c_void) {
-    // SAFETY: the value is a batch that `set_rounds` or the round before made.
+    // SAFETY: the value is a `Box` from `set_rounds` or from the round before.
     let mut state = unsafe { Box::from_raw(value.cast::<Rounds>()) };
     errand(state.1);
     assert!(state.2.iter().all(|byte| *byte == 0x5a));
@@ -200,16 +199,16 @@ extern "C" fn round(value: *mut c_void) {
     state.1 += 1;
     ROUNDS_RUN.fetch_add(1, Ordering::Relaxed);
     let key = state.0;
-    // The system gives up after four rounds, whatever we ask for.
+    // The C library runs at most four rounds.
     if state.1 < 4 {
-        // SAFETY: the key is there; the batch goes to the next round.
+        // SAFETY: the key exists; the next round owns the `Box`.
         unsafe { libc::pthread_setspecific(key, Box::into_raw(state).cast()) };
     }
 }
 
 fn set_rounds(key: u32) {
     let state: Box<Rounds> = Box::new((key, 0, vec![0x5a; 64]));
-    // SAFETY: the key is there; the batch goes to its destructor.
+    // SAFETY: the key exists; its destructor owns the `Box`.
     unsafe { libc::pthread_setspecific(key, Box::into_raw(state).cast()) };
 }
 
@@ -243,7 +242,7 @@ fn key_destructors() {
     has_not_grown(before, MIB);
 }
 
-/// Threads whose first and only deed is to free, or to have a block moved.
+/// Threads that never allocate and only free.
 fn threads_that_only_free() {
     let run = |threads: usize| {
         let (send, receive) = mpsc::sync_channel::<Vec<Block>>(4);
@@ -272,8 +271,8 @@ fn threads_that_only_free() {
     has_not_grown(before, MIB);
 }
 
-/// One thread makes blocks, others free them, for a long time: what is held
-/// stays within twice what lives.
+/// One thread allocates blocks and others free them, for a long time. Physical memory
+/// stays within twice the live blocks.
 fn producer_and_consumers(consumers: usize) {
     const BATCH: usize = 1000;
     const BATCHES_ON_THE_WAY: usize = 40;
@@ -304,11 +303,11 @@ fn producer_and_consumers(consumers: usize) {
         }
         drop(send);
     });
-    // Each batch is its blocks and the vector that holds them.
+    // A batch counts its blocks and the vector that holds them.
     let batches = BATCHES_ON_THE_WAY + consumers + 2;
     let live = batches * BATCH * (64 + size_of::<Block>());
     let grown = peak.into_inner().saturating_sub(start);
-    eprintln!("{consumers}: {:.2} MiB for {:.2} MiB alive", mib(grown), mib(live));
+    eprintln!("{consumers}: {:.2} MiB for {:.2} MiB live", mib(grown), mib(live));
     assert!(grown <= 2 * live + 4 * MIB);
 }
 
@@ -330,8 +329,8 @@ fn works_at_exit() -> ! {
     }
 }
 
-/// The first thread vanishes, its hooks never run; others go on, and end the
-/// process.
+/// The first thread exits without running its hooks. Other threads go on, and end
+/// the process.
 fn without_the_first_thread() {
     extern "C" fn others(_: *mut c_void) -> *mut c_void {
         for n in 0..200 {
@@ -342,7 +341,7 @@ fn without_the_first_thread() {
         std::process::exit(0);
     }
     errand(1);
-    // SAFETY: `others` fits; this thread has lent nothing to it.
+    // SAFETY: `others` has the right type, and uses nothing of this thread.
     unsafe {
         let mut thread = 0;
         let none = std::ptr::null_mut();

@@ -1,16 +1,16 @@
-//! Models of the allocator's protocols, run by loom through all interleavings
-//! (within the bound said beside each) on the very files that ship.
+//! Models of the allocator's protocols. loom runs them through all interleavings
+//! (within the bound stated with each model), on the same files that ship.
 //!
 //! ```text
-//!  allocator-core/src/{base/lock,heap/heap,…}.rs   the files under test, unchanged
-//!  src/around/                                     what they name: map, pool, system…
-//!  src/world.rs                                    heaps, spans and blocks of a model
-//!  src/models/                                     one protocol a file
-//!  src/twin.rs                                     the broken twins
+//!  allocator-core/src/{base/lock,heaps/heap,…}.rs   the files under test, unchanged
+//!  src/around/                                      what they use: page map, metadata, system…
+//!  src/world.rs                                     heaps, spans and blocks of a model
+//!  src/models/                                      one protocol a file
+//!  src/twin.rs                                      the broken twins
 //! ```
 //!
-//! A model that passes proves little unless it fails where it should: every
-//! ordering has a twin that weakens it, and a model that fails with it.
+//! A model that passes proves little unless it fails where it should. Every ordering
+//! has a twin that weakens it, and a model that fails with that twin.
 
 include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
@@ -28,14 +28,13 @@ pub use models::{MODELS, model};
 pub use twin::Weakness;
 pub use twins::{EQUIVALENT, Equivalent, TWINS, Twin};
 
-/// The labels of all orderings that order something, and of those that do not.
+/// The labels of all orderings, relaxed ones included.
 pub fn labels() -> impl Iterator<Item = (&'static str, core::sync::atomic::Ordering)> {
     base::ordering::ALL.iter().copied()
 }
 
-/// Runs one model: `NAME`, or with a twin: `NAME LABEL [ORDERING]`, where the
-/// ordering is the weaker one; `step`: the step is left out; `deleted`: the
-/// function is.
+/// Runs one model: `NAME`, or with a twin: `NAME LABEL [ORDERING]`. The ordering is the
+/// weaker one; `step` leaves out the step, and `deleted` the function.
 ///
 /// # Panics
 /// If the model fails.

@@ -1,5 +1,5 @@
-//! Running a model: all its executions, what they saw, and whether that was all
-//! there is to see.
+//! Running a model: all its executions, their outcomes, and whether every expected
+//! outcome occurred.
 
 use core::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -10,20 +10,20 @@ pub struct Model {
     pub name: &'static str,
     /// Most preemptions in an execution; `None`: any number.
     pub preemptions: Option<usize>,
-    /// It has at least so many executions; fewer say that loom has lost sight
-    /// of interleavings.
+    /// The least number of executions. Fewer mean that loom no longer sees some
+    /// interleavings.
     pub executions: usize,
-    /// Everything that can happen: all of it does, and nothing else.
+    /// The expected outcomes. All of them must occur, and no other.
     pub outcomes: &'static [&'static str],
     /// One execution.
     pub body: fn(),
 }
 
-/// What a run of a model came to.
+/// The result of a run of a model.
 pub struct Report {
-    /// How many executions there were.
+    /// The number of executions.
     pub executions: usize,
-    /// What they saw.
+    /// Their outcomes.
     pub outcomes: BTreeSet<String>,
 }
 
@@ -43,13 +43,13 @@ pub(crate) fn noted(what: &str) -> bool {
     NOTES.with_borrow(|notes| notes.contains(what))
 }
 
-/// Says what this execution came to.
+/// Records the outcome of this execution.
 pub(crate) fn outcome(what: impl Into<String>) {
     OUTCOMES.with_borrow_mut(|outcomes| outcomes.insert(what.into()));
 }
 
-/// Runs all executions of a model, with a twin if there is one. Panics if one
-/// of them fails.
+/// Runs all executions of a model, with a twin if one is given. Panics if one of them
+/// fails.
 pub fn run(model: &Model, twin: Option<(&str, crate::Weakness)>) -> Report {
     if let Some((label, weakness)) = twin {
         crate::twin::activate(label, weakness);
@@ -67,10 +67,10 @@ pub fn run(model: &Model, twin: Option<(&str, crate::Weakness)>) -> Report {
 }
 
 impl Model {
-    /// Whether the run saw all there is to see.
+    /// Checks the outcomes and the number of executions.
     ///
     /// # Panics
-    /// If it did not.
+    /// If an outcome is missing or unexpected, or there were too few executions.
     pub fn check(&self, report: &Report) {
         let expected: BTreeSet<String> = self.outcomes.iter().map(|&o| o.to_owned()).collect();
         assert_eq!(report.outcomes, expected, "{}: outcomes", self.name);

@@ -1,18 +1,18 @@
-//! Broken twins: the same files, with one ordering weaker than it is written,
-//! or one step left out. Which one is chosen when a model runs.
+//! Broken twins: the same files with one weaker ordering, or with one step left out.
+//! The twin is chosen when a model runs.
 
 use core::cell::Cell;
 use core::sync::atomic::Ordering;
 
-/// What is wrong with a twin.
+/// What a twin changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Weakness {
     /// The ordering of this label is weaker.
     Order(Ordering),
     /// The step of this label is left out.
     Step,
-    /// The function, or the statement, of this name is left out; only in the
-    /// instrumented copy that the `deletion` program makes.
+    /// The function or statement of this name is left out. Only in the instrumented
+    /// copy that the `deletion` program makes.
     Deleted,
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn activate(label: &str, weakness: Weakness) {
     ACTIVE.set(Some((label.to_owned().leak(), weakness)));
 }
 
-/// The ordering of a label, as the active twin has it.
+/// The ordering of a label in the active twin.
 pub(crate) fn ordering(label: &'static str, order: Ordering) -> Ordering {
     match ACTIVE.get() {
         Some((name, Weakness::Order(weaker))) if name == label => weaker,
@@ -38,13 +38,13 @@ pub(crate) fn step(label: &'static str) -> bool {
     ACTIVE.get() != Some((label, Weakness::Step))
 }
 
-/// Whether a function or statement is left out. Only the instrumented copy asks.
-#[allow(dead_code, reason = "the files as they ship never ask")]
+/// Whether a function or statement is left out. Only the instrumented copy calls it.
+#[allow(dead_code, reason = "the files as they ship never call it")]
 pub(crate) fn deleted(label: &'static str) -> bool {
     ACTIVE.get() == Some((label, Weakness::Deleted))
 }
 
-/// Tokens tell threads apart only in the child of a fork: here any will do.
+/// Tokens tell threads apart only in the child of a fork. Here all are equal.
 pub(crate) fn thread_token() -> u32 {
     1
 }

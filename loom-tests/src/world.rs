@@ -1,5 +1,5 @@
-//! What a model's threads share: heaps, one chunk with its spans, the data of
-//! their blocks. Made anew for every execution.
+//! What a model's threads share: heaps, one chunk with its spans, and the data of the
+//! blocks. Created for every execution.
 
 use core::cell::{Cell, RefCell};
 use core::ptr::{self, NonNull};
@@ -18,11 +18,11 @@ use crate::spans::granules::Granules;
 use crate::spans::page_map::{self, BASE};
 use crate::spans::span::{NO_HEAP, Span};
 
-/// The class of all blocks here: the largest, of which a span has the fewest.
+/// The class of all blocks: the largest, of which a span has the fewest.
 pub(crate) const CLASS: usize = CLASSES - 1;
 /// Blocks of a span of that class.
 pub(crate) const SPAN_BLOCKS: usize = 8;
-/// Spans that the chunk has room for, as far as the models go.
+/// Spans of the chunk that the models use.
 const SPANS: usize = 2;
 const HEAPS: u32 = 3;
 
@@ -33,10 +33,10 @@ pub(crate) struct World {
     pub(crate) entries: Vec<AtomicU32>,
     pub(crate) granules: Granules,
     pub(crate) free_space: FreeSpaceIndex,
-    /// What the users of blocks wrote there.
+    /// What the users of the blocks wrote there.
     data: Vec<Guarded<u32>>,
     _hints: Vec<AtomicU64>,
-    /// Each stays where it is: others point at it.
+    /// Boxed, as a batch must not move while pointers to it exist.
     #[expect(clippy::vec_box, reason = "the vector grows")]
     batches: RefCell<Vec<Box<Batch>>>,
 }
@@ -48,8 +48,8 @@ thread_local! {
 
 /// The world of this execution.
 pub(crate) fn world() -> &'static World {
-    // SAFETY: a model makes its world before anything else, and keeps it
-    // until its threads are joined.
+    // SAFETY: a model creates its world before anything else, and keeps it until
+    // its threads are joined.
     unsafe { WORLD.get().as_ref() }.expect("a world")
 }
 
@@ -74,12 +74,12 @@ pub(crate) fn with<R>(free: u64, f: impl FnOnce(&'static World) -> R) -> R {
     f(self::world())
 }
 
-/// A thread of a model.
+/// Starts a thread of a model.
 pub(crate) fn spawn<R: 'static>(f: impl FnOnce() -> R + 'static) -> JoinHandle<R> {
     thread::spawn(f)
 }
 
-/// Blocks, as a thread holds them.
+/// Blocks that a thread holds.
 pub(crate) type Blocks = Vec<*mut u8>;
 
 impl World {
@@ -88,7 +88,7 @@ impl World {
         &self.heaps[id as usize - 1]
     }
 
-    /// Makes span `index`, whose granules the caller has claimed, one of `heap`.
+    /// Makes span `index`, whose granules the caller has claimed, a span of `heap`.
     pub(crate) fn found(&self, index: usize, heap: u32) -> NonNull<Span> {
         let span = NonNull::from(&self.spans[index]);
         let base = BASE + index * SPAN_GRANULES * GRANULE;
@@ -99,8 +99,8 @@ impl World {
         span
     }
 
-    /// As [`found`](Self::found), and puts it on the heap's list, and takes
-    /// `count` blocks out.
+    /// As [`found`](Self::found), then puts the span on the heap's list and takes
+    /// `count` blocks.
     pub(crate) fn furnish(&self, index: usize, heap: u32, count: usize) -> Blocks {
         let span = self.found(index, heap);
         let mut locked = self.heap(heap).lock().unwrap();
@@ -110,17 +110,17 @@ impl World {
         take(self.heap(heap), count)
     }
 
-    /// What the user of a block does with it: nobody else does at the time.
+    /// Uses a block. No other thread may use it at the same time.
     pub(crate) fn touch(&self, block: *mut u8) {
         let index = (block.addr() - BASE) >> GRANULE_SHIFT;
-        // SAFETY: loom reports others who are there at the time.
+        // SAFETY: loom reports a thread that uses the block at the same time.
         self.data[index].with(|data| unsafe { *data += 1 });
     }
 
-    /// When all is still: the holes of a span are what was given back, but for the
-    /// units of one block that may have been taken there.
+    /// When no other thread runs: checks that the holes of a span are what was purged,
+    /// except for the units of one block that may have been taken there.
     pub(crate) fn check_holes(&self, index: usize, given: SpanPurge, out: &[*mut u8]) {
-        // SAFETY: nobody else runs.
+        // SAFETY: no other thread runs.
         let holes = unsafe { self.spans[index].body(|body| body.holes()) };
         let units = GRANULE_UNITS;
         for block in out {
@@ -139,10 +139,10 @@ impl World {
         NonNull::from(&**batches.last().unwrap())
     }
 
-    /// At the end, when all is still: puts all batches away, and checks that
-    /// every span in use is on a list of the heap that it names, that its
-    /// entry says so too, and that it has `out` blocks fewer than all. Says
-    /// which heaps the spans have; 0 for one that is not in use.
+    /// At the end, when no other thread runs: drains all heaps, and checks that every
+    /// span in use is on a list of the heap that it names, that its entry names the
+    /// same heap, and that all its blocks but `out` are free. Returns the heaps of the
+    /// spans; 0 for a span that is not in use.
     pub(crate) fn settle(&self, out: [usize; SPANS]) -> [u32; SPANS] {
         for heap in &self.heaps {
             let mut locked = heap.lock().unwrap();
@@ -181,10 +181,10 @@ pub(crate) fn take(heap: &Heap, count: usize) -> Blocks {
     slots.split_off(count - got)
 }
 
-/// Puts blocks back into a heap, all of whose spans are on its lists.
+/// Puts blocks back into a heap whose spans are all on its lists.
 pub(crate) fn put(heap: &Heap, blocks: &mut [*mut u8]) {
     let mut locked = heap.lock().unwrap();
-    // SAFETY: the blocks are nobody's.
+    // SAFETY: the caller gives the blocks up.
     let strangers = unsafe { locked.put(blocks) };
     assert_eq!(strangers, 0);
     crate::pages::arena::release_spans(locked.unlock());

@@ -1,5 +1,5 @@
-//! Every model passes and sees all there is to see; every twin fails the model
-//! that is named beside it.
+//! Every model passes with all its outcomes. Every twin makes the model that is listed
+//! with it fail.
 
 use std::process::{Command, Output};
 
@@ -7,7 +7,7 @@ use loom_tests::{MODELS, TWINS, Twin, Weakness};
 
 macro_rules! models {
     ($($name:ident)*) => {
-        /// The tests below; one a model, so that they run side by side.
+        /// The tests below: one for each model, so that they run in parallel.
         const TESTED: &[&str] = &[$(stringify!($name)),*];
 
         mod passes {
@@ -45,11 +45,11 @@ fn every_model_is_tested() {
     }
 }
 
-/// What a process is to run, if it is one of those below.
+/// The variable that tells a child process which model to run.
 const MODEL: &str = "STRATA_MODEL";
 
-/// Runs a model in a process of its own: some twins end it. It is this program
-/// once more, as loom needs panics that unwind, which only tests have.
+/// Runs a model in a process of its own, as some twins abort it. The process is this
+/// program again: loom needs panics that unwind, and only tests have these.
 fn run(arguments: &[&str]) -> Output {
     let this = std::env::current_exe().unwrap();
     let mut command = Command::new(this);

@@ -1,6 +1,6 @@
-//! What both programs do.
+//! The code that both programs share.
 
-/// Says hello, and the bytes of physical memory of this process.
+/// Prints a greeting and the resident bytes of this process.
 pub(crate) fn hello() {
     let words = ["hello", "world"].map(String::from);
     let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What the tests share: children of this very program, numbers from `/proc`,
-//! patterns in memory.
+//! Helpers for all tests: child processes that run this program again, numbers from
+//! `/proc`, patterns in memory.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub(crate) mod model;
@@ -11,8 +11,8 @@ use std::process::{Command, Output};
 
 const CASE: &str = "STRATA_TEST_CASE";
 
-/// In a child: which case it is to run. Arms a watchdog; and a panic in any
-/// thread ends the child at once, as others may wait for that thread.
+/// In a child: the case that it is to run. Arms a watchdog. A panic in any thread
+/// ends the child at once, as other threads may wait for that thread.
 pub(crate) fn case() -> Option<String> {
     let case = std::env::var(CASE).ok()?;
     // SAFETY: plain calls; the limit is a valid one.
@@ -29,15 +29,15 @@ pub(crate) fn case() -> Option<String> {
     Some(case)
 }
 
-/// This program once more, running only its test `child` for one case. Needed
-/// wherever a process of its own is: a death, a limit, exact numbers.
+/// This program again, running only its test `child` for one case. A case runs like
+/// this if it needs a process of its own: it aborts, sets a limit, or counts exactly.
 pub(crate) fn command(case: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(CASE, case);
     command
 }
 
-/// What became of a child.
+/// How a child ended.
 pub(crate) struct Ended {
     pub(crate) out: String,
     pub(crate) err: String,
@@ -61,7 +61,7 @@ pub(crate) fn run(case: &str) -> Ended {
     command(case).output().unwrap().into()
 }
 
-/// Runs a case in a child that must succeed. It must say that it got to its
+/// Runs a case in a child that must succeed. The child must print that it reached its
 /// end: a misspelt case would run nothing and succeed.
 pub(crate) fn succeeds(case: &str) {
     check_success(case, run(case));
@@ -79,13 +79,13 @@ pub(crate) fn check_success(case: &str, ended: Ended) {
     print!("{case}: {}", ended.err);
 }
 
-/// In a child: it got to its end.
+/// In a child: prints that it reached its end.
 pub(crate) fn at_end() {
     println!("\nend of the case");
 }
 
-/// Builds an example as this program was built, and says where it is. (Cargo
-/// builds it along with all tests, but not along with one.)
+/// Builds an example with the profile of this program, and returns its path. (Cargo
+/// builds the examples along with all tests, but not along with a single one.)
 pub(crate) fn example(name: &str, file: &str) -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let profile = program.parent().unwrap().parent().unwrap();
@@ -104,24 +104,24 @@ pub(crate) fn example(name: &str, file: &str) -> PathBuf {
     profile.join("examples").join(file)
 }
 
-/// Bytes of a line of `/proc/self/smaps_rollup`.
+/// The bytes in one line of `/proc/self/smaps_rollup`.
 fn rollup(name: &str) -> usize {
     let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
     let line = text.lines().find(|line| line.starts_with(name)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
 }
 
-/// Bytes of physical memory that the process has.
+/// Resident bytes of the process.
 pub(crate) fn rss() -> usize {
     rollup("Rss:")
 }
 
-/// Of those, what does not come from files: the part that allocators have.
+/// Resident bytes that do not come from files: the part that allocators hold.
 pub(crate) fn anonymous() -> usize {
     rollup("Anonymous:")
 }
 
-/// `bytes` in MiB, for reading.
+/// `bytes` in MiB, for printing.
 pub(crate) fn mib(bytes: usize) -> f64 {
     bytes as f64 / (1 << 20) as f64
 }
@@ -131,7 +131,7 @@ pub(crate) fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).unwrap()
 }
 
-/// Numbers that look random.
+/// A pseudo-random number generator.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -147,15 +147,15 @@ impl Random {
         ((u128::from(self.next()) * end as u128) >> 64) as usize
     }
 
-    /// A size up to about `1 << log`, small ones as likely as large ones.
+    /// A size up to about `1 << log`. All orders of magnitude are equally likely.
     pub(crate) fn size(&mut self, log: usize) -> usize {
         let log = self.below(log + 1);
         (1 << log) + self.below(1 << log)
     }
 }
 
-/// Bytes that no two blocks have in common, to be copied and compared fast in
-/// debug builds too.
+/// The period of a pattern. Patterns are slices of one array of noise, so that copying
+/// and comparing them is fast in debug builds, too.
 const PATTERN: usize = 64 << 10;
 
 static NOISE: [u8; PATTERN + 4096] = {
@@ -212,8 +212,8 @@ pub(crate) unsafe fn is_zero(ptr: *const u8, size: usize) -> bool {
     })
 }
 
-/// Runs each of these in a thread, and waits for the very ends of the threads:
-/// the end of a scope alone does not wait for their exit hooks.
+/// Runs each of these in a thread, and joins the threads: the end of a scope alone
+/// does not wait for their exit hooks.
 pub(crate) fn in_threads<F: FnOnce() + Send>(deeds: impl IntoIterator<Item = F>) {
     std::thread::scope(|scope| {
         let threads: Vec<_> = deeds.into_iter().map(|deed| scope.spawn(deed)).collect();
@@ -221,17 +221,17 @@ pub(crate) fn in_threads<F: FnOnce() + Send>(deeds: impl IntoIterator<Item = F>)
     });
 }
 
-/// A block that may go from thread to thread.
+/// A block that may be passed between threads.
 pub(crate) struct Block {
     pub(crate) ptr: *mut u8,
     pub(crate) layout: Layout,
 }
 
-// SAFETY: a block is anybody's who has it.
+// SAFETY: a block may be used by any thread that holds it.
 unsafe impl Send for Block {}
 
 impl Block {
-    /// A block, its first and last bytes written.
+    /// Allocates a block and writes its first and last bytes.
     pub(crate) fn new(alloc: &impl GlobalAlloc, size: usize, align: usize) -> Option<Block> {
         let layout = layout(size, align);
         // SAFETY: the size is not 0; the bytes are in the block.

@@ -1,5 +1,5 @@
-//! Random programs, run by several threads that hand blocks over to each
-//! other, against a model that knows every byte.
+//! Random programs, run by several threads that pass blocks to each other, against a
+//! model that knows every byte.
 
 use super::{fill, in_threads, is_filled, is_zero, layout};
 use std::alloc::{GlobalAlloc, Layout};
@@ -9,15 +9,15 @@ use std::sync::{Barrier, Mutex, MutexGuard};
 /// What a step does to one of the shared places for blocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Deed {
-    /// Puts a fresh block there, after giving back what was there.
+    /// Puts a fresh block there, after freeing the block that was there.
     Alloc,
     /// The same, zeroed.
     AllocZeroed,
-    /// Gives the block there another size (or is like `Alloc`).
+    /// Reallocates the block there; if there is none, as `Alloc`.
     Realloc,
-    /// Gives back what is there.
+    /// Frees the block that is there.
     Free,
-    /// Calls the function that [`run`] got for this.
+    /// Calls the function that was passed to [`run`].
     Extra,
 }
 
@@ -30,10 +30,10 @@ pub(crate) struct Step {
     pub(crate) align: usize,
 }
 
-/// What each thread does.
+/// The steps of each thread.
 pub(crate) type Program = Vec<Vec<Step>>;
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) served: usize,
@@ -46,7 +46,7 @@ struct Held {
     seed: u64,
 }
 
-// SAFETY: a block is anybody's who has it.
+// SAFETY: a block may be used by any thread that holds it.
 unsafe impl Send for Held {}
 
 struct Run<'a, A> {
@@ -57,9 +57,9 @@ struct Run<'a, A> {
     refused: AtomicUsize,
 }
 
-/// Runs a program, a thread for each list of steps, and gives everything back
-/// at the end. Every byte of every block is checked before it is given back
-/// or moved. Null is an answer; the caller judges how many there were.
+/// Runs a program, with a thread for each list of steps, and frees everything at the
+/// end. Every byte of a block is checked before the block is freed or moved. Null is
+/// allowed; the caller decides how many refusals are too many.
 pub(crate) fn run<A: GlobalAlloc + Sync>(
     alloc: &A,
     places: usize,

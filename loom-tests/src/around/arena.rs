@@ -1,4 +1,4 @@
-//! Empty spans go back to the world's chunks.
+//! Replaces the arena: empty spans are released to the world's chunk.
 
 use crate::base::bits;
 use crate::base::geometry::{CHUNK, GRANULE};
@@ -7,9 +7,9 @@ use crate::model;
 use crate::spans::span::DetachedSpans;
 use crate::world::world;
 
-/// As in the allocator: takes the spans out of use, and gives their granules back.
+/// As in the allocator: retires the spans and returns their granules.
 pub(crate) fn release_spans(mut empty: DetachedSpans) {
-    // SAFETY: the spans came out of a heap that they left; they are ours alone.
+    // SAFETY: the spans have left their heap; nothing else refers to them.
     while let Some(span) = unsafe { empty.pop() } {
         model::note("retired");
         // SAFETY: likewise.

@@ -1,4 +1,4 @@
-//! Heaps by id.
+//! Replaces the heap table: heaps by id.
 
 use crate::heaps::heap::Heap;
 use crate::world::world;

@@ -1,4 +1,4 @@
-//! Batches: the only thing that the files under test get from the pool.
+//! Replaces the metadata allocator: the files under test get only batches from it.
 
 use core::ptr::NonNull;
 
@@ -11,7 +11,7 @@ pub(crate) fn alloc(size: usize) -> Option<NonNull<u8>> {
     Some(world().new_batch().cast())
 }
 
-/// The world keeps its batches until it ends.
+/// Does nothing: the world keeps its batches until it ends.
 ///
 /// # Safety
 /// The batch is not used any more.

@@ -1,5 +1,5 @@
-//! The map: one chunk, one entry for each run of eight granules, which is a
-//! span of the largest class.
+//! Replaces the page map: one chunk, with one entry for each run of eight granules,
+//! which is a span of the largest class.
 
 use core::ptr::NonNull;
 
@@ -8,7 +8,7 @@ use crate::base::ordering;
 use crate::spans::span::{Body, Span};
 use crate::world::world;
 
-/// Where the chunk is. Nothing is there: no block is ever touched.
+/// The address of the chunk. It is not mapped: no block is ever touched.
 pub(crate) const BASE: usize = 1 << 40;
 
 pub(crate) struct Map;
@@ -25,7 +25,7 @@ impl Map {
     }
 }
 
-/// The same ones for all.
+/// The entries; all threads have the same ones.
 #[derive(Clone, Copy)]
 pub(crate) struct Entries;
 
@@ -51,5 +51,5 @@ pub(crate) fn publish_owner(body: &Body, owner: u32) {
         .store(owner << 8 | u32::from(body.class), ordering::through_block());
 }
 
-/// Nothing to fetch.
+/// Nothing to prefetch.
 pub(crate) fn prefetch_span(_span: NonNull<Span>) {}

@@ -1,4 +1,4 @@
-//! The system: sleeping and waking, as a futex does it, and the end.
+//! Replaces the system: sleeping and waking as a futex does it, and the abort.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::base::sync::AtomicU32;
 use crate::model;
 
 loom::lazy_static! {
-    /// Who sleeps, by the address of the word.
+    /// The sleeping threads, by the address of the word.
     static ref SLEEPERS: Mutex<HashMap<usize, Arc<Condvar>>> = Mutex::new(HashMap::new());
 }
 
@@ -20,11 +20,11 @@ fn bed(sleepers: &mut HashMap<usize, Arc<Condvar>>, word: &AtomicU32) -> Arc<Con
         .clone()
 }
 
-/// Sleeps if `word` is `seen` still. The look and the falling asleep are one
-/// step for those who wake.
+/// Sleeps if `word` is still `seen`. For a thread that wakes others, the check and the
+/// start of the sleep are one step.
 pub(crate) fn futex_wait(word: &AtomicU32, seen: u32) {
     let mut sleepers = SLEEPERS.lock().unwrap();
-    // A read-modify-write, because it reads the newest value, as the kernel.
+    // A read-modify-write reads the newest value, as the kernel does.
     if word.fetch_or(0, core::sync::atomic::Ordering::Relaxed) != seen {
         return;
     }
@@ -33,7 +33,7 @@ pub(crate) fn futex_wait(word: &AtomicU32, seen: u32) {
     drop(bed.wait(sleepers).unwrap());
 }
 
-/// Wakes one who sleeps on `word`.
+/// Wakes one thread that sleeps on `word`.
 pub(crate) fn futex_wake(word: &AtomicU32) {
     let mut sleepers = SLEEPERS.lock().unwrap();
     bed(&mut sleepers, word).notify_one();
@@ -44,10 +44,10 @@ pub(crate) fn yield_now() {
     loom::thread::yield_now();
 }
 
-/// Nothing to fetch.
+/// Nothing to prefetch.
 pub(crate) fn prefetch(_line: *const u8) {}
 
-/// Late enough: whoever did nothing until now is asleep.
+/// So late that a thread that has done nothing yet counts as asleep.
 pub(crate) fn monotonic_ms() -> u64 {
     1_000
 }

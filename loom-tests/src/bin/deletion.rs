@@ -1,18 +1,18 @@
-//! Leaves out the protocols' functions, one at a time, and sees that a model
-//! fails for each: `cargo run --release -p loom-tests --bin deletion`.
+//! Leaves out the protocols' functions, one at a time, and checks that a model fails
+//! for each: `cargo run --release -p loom-tests --bin deletion`.
 //!
-//! The allocator's files are copied, and each function below begins, in the
-//! copy, by asking whether it is the one to be left out; if so it returns the
-//! value given here. The models are built on the copy once, and run with one
-//! function left out after another.
+//! The allocator's files are copied. In the copy, each function below begins with a
+//! check whether it is the one to be left out; if so, it returns the value given here.
+//! The models are built on the copy once, and run with one function left out after
+//! another.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// A function: its file, where it is looked for from, its name, and what it
-/// returns instead.
+/// A function: its file, the text after which it is looked for, its name, and what it
+/// returns when it is left out.
 type Function = (&'static str, &'static str, &'static str, &'static str);
 
 const FUNCTIONS: &[Function] = &[
@@ -101,13 +101,13 @@ const FUNCTIONS: &[Function] = &[
     ("span_transfer", "", "after", "()"),
 ];
 
-/// Statements that are left out in the same way: a file, and its text there.
+/// Statements that are left out in the same way: the file, and the text.
 const STATEMENTS: &[(&str, &str)] = &[
     ("lock", "mine = token | WAIT;"),
     ("heap", "span.as_ref().set_heap(to);\n    }\n}\n\n/// Makes a span"),
 ];
 
-/// A model that runs longer than this, left to itself, has failed.
+/// A model that runs longer than this has failed.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -126,11 +126,12 @@ fn main() -> ExitCode {
         }
     }
     let _ = fs::remove_dir_all(&copy);
-    println!("{} left out, {survivors} unnoticed, {:.0?}", labels.len(), start.elapsed());
+    println!("{} left out, {survivors} not detected, {:.0?}", labels.len(), start.elapsed());
     ExitCode::from(u8::from(survivors != 0))
 }
 
-/// Copies the allocator's source, with a question before each function.
+/// Copies the allocator's source, and inserts a check into each function. Returns the
+/// labels.
 fn instrument(copy: &Path) -> Vec<String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../allocator-core/src");
     copy_tree(&source, copy);
@@ -184,7 +185,7 @@ fn copy_tree(from: &Path, to: &Path) {
     }
 }
 
-/// Changes a file, which lies in one of the folders.
+/// Changes a file in one of the copy's folders.
 fn edit(copy: &Path, file: &str, change: impl FnOnce(&str) -> String) {
     let name = format!("{file}.rs");
     let mut folders = fs::read_dir(copy).unwrap().map(|entry| entry.unwrap().path());
@@ -211,8 +212,8 @@ fn build(copy: &Path) -> PathBuf {
     target.join("release/model")
 }
 
-/// The first model that fails with a function left out, and how. The one that
-/// is most about its file is tried first.
+/// The first model that fails with a function left out, and how. The model that is
+/// most likely to fail is tried first.
 fn first_to_fail(model: &Path, label: &str) -> Option<(&'static str, String)> {
     let likely = match label.split(':').next() {
         Some("granules") => "granules",
@@ -241,12 +242,12 @@ fn failure(model: &Path, name: &str, label: &str) -> Option<String> {
         if let Some(status) = child.try_wait().unwrap() {
             let text = fs::read_to_string(&errors).unwrap_or_default();
             let reason = text.lines().skip_while(|line| !line.contains("panicked")).nth(1);
-            break (!status.success()).then(|| reason.unwrap_or("it ends").to_owned());
+            break (!status.success()).then(|| reason.unwrap_or("it aborts").to_owned());
         }
         if start.elapsed() > LIMIT {
             child.kill().unwrap();
             child.wait().unwrap();
-            break Some("it does not end".into());
+            break Some("it does not terminate".into());
         }
         std::thread::sleep(Duration::from_millis(5));
     };

@@ -1,5 +1,5 @@
-//! Runs one model: `model NAME [LABEL [ORDERING]]`, as
-//! [`loom_tests::run_named`] says; without arguments, names them.
+//! Runs one model: `model NAME [LABEL [ORDERING]]`, with the arguments of
+//! [`loom_tests::run_named`]. Without arguments, lists the models.
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();

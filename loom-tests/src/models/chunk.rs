@@ -1,5 +1,5 @@
-//! Granules of a chunk: claimed, purged and given back; the chunk's release;
-//! the hints of where there is room; and empty spans on their way back.
+//! Granules of a chunk: claimed, purged and returned; the release of a chunk; the
+//! hints of the free-space index; and the release of empty spans.
 
 use loom::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::remote::send::Batches;
 use crate::spans::granules::Granules;
 use crate::world::{self, spawn};
 
-/// Two threads claim a run each, use it and give it back, while a third purges.
+/// Two threads claim a run each, use it and return it, while a third purges.
 pub(super) static GRANULES: Model = Model {
     name: "granules",
     preemptions: Some(3),
@@ -28,8 +28,8 @@ pub(super) static GRANULES: Model = Model {
     body: granules,
 };
 
-/// The last run comes back while one thread claims a run and another releases
-/// the chunk if it is free, and maps it again.
+/// The last run is returned while one thread claims a run and another releases the
+/// chunk if it is free, and maps it again.
 pub(super) static RELEASE: Model = Model {
     name: "release",
     preemptions: None,
@@ -44,8 +44,8 @@ pub(super) static RELEASE: Model = Model {
     body: release,
 };
 
-/// One thread gives a run back while two look for one, who find the hint of
-/// a run that is gone.
+/// One thread returns a run while two threads look for one. At first they find the hint
+/// of a run that is no longer free.
 pub(super) static INDEX_CLAIM: Model = Model {
     name: "index_claim",
     preemptions: Some(3),
@@ -54,7 +54,7 @@ pub(super) static INDEX_CLAIM: Model = Model {
     body: free_space,
 };
 
-/// Whoever finds a hint sees the room that it stands for.
+/// A thread that finds a hint sees the free granules that it stands for.
 pub(super) static INDEX_FIND: Model = Model {
     name: "index_find",
     preemptions: None,
@@ -63,8 +63,8 @@ pub(super) static INDEX_FIND: Model = Model {
     body: index_find,
 };
 
-/// The last two blocks of a span come back from two threads; a third claims
-/// granules for a span of its own, perhaps these.
+/// Two threads send the last two blocks of a span. A third claims granules for a span
+/// of its own, perhaps the same granules.
 pub(super) static EMPTIES: Model = Model {
     name: "empties",
     preemptions: None,
@@ -75,14 +75,14 @@ pub(super) static EMPTIES: Model = Model {
 
 const RUN: u64 = 0xff;
 
-/// The memory of some runs of eight granules: whether it was written.
+/// Whether the memory of some runs of eight granules was written.
 struct Memory {
     granules: Granules,
     mapped: Guarded<bool>,
     runs: [Guarded<bool>; 2],
 }
 
-// SAFETY: loom reports it where it is not so.
+// SAFETY: loom reports every access that is not synchronised.
 unsafe impl Sync for Memory {}
 // SAFETY: as above.
 unsafe impl Send for Memory {}
@@ -96,9 +96,9 @@ impl Memory {
         })
     }
 
-    /// Writes to a run, or purges it. Returns whether it was written before.
+    /// Writes to a run, or purges it. Returns whether it had been written.
     fn set(&self, run: usize, written: bool) -> bool {
-        // SAFETY: who claimed the run has its memory.
+        // SAFETY: the caller has claimed the run, so its memory is the caller's.
         self.runs[run].with(|it| unsafe { core::mem::replace(&mut *it, written) })
     }
 }
@@ -123,7 +123,7 @@ fn granules() {
             return false;
         }
         for run in first / SPAN_GRANULES..(first + len) / SPAN_GRANULES {
-            assert!(memory.set(run, false), "purged for nothing");
+            assert!(memory.set(run, false), "a clean run was purged");
         }
         true
     });
@@ -150,8 +150,8 @@ fn release() {
     let claimer = {
         let memory = memory.clone();
         spawn(move || {
-            // Any run but the first would do to keep the chunk; this way the
-            // claimer takes turns with the giver.
+            // Any run but the first would keep the chunk. Reusing the first makes the
+            // claimer depend on the giver.
             let (first, dirty) = memory.granules.claim(SPAN_GRANULES)?;
             let run = first / SPAN_GRANULES;
             if run < 2 {
@@ -165,13 +165,12 @@ fn release() {
     let released = memory.granules.claim_all();
     if released {
         let dirty = memory.granules.take_dirty(u64::MAX).count_ones();
-        // All memory is gone: whoever is there still is reported.
+        // All memory is gone: loom reports a thread that still uses it.
         let written = (0..2).filter(|&run| memory.set(run, false)).count();
         assert_eq!(dirty, 8 * written as u32);
         // SAFETY: we claimed all of it.
         memory.mapped.with(|mapped| unsafe { *mapped = false });
-        // And it is mapped again.
-        // SAFETY: as above.
+        // SAFETY: as above. The chunk is mapped again.
         memory.mapped.with(|mapped| unsafe { *mapped = true });
         memory.granules.reset_free();
     }
@@ -205,7 +204,7 @@ fn index_find() {
             assert_eq!(
                 bits::aligned_runs(world.granules.free_seen(), 8),
                 1,
-                "a hint before its room"
+                "a hint was seen before its free granules"
             );
         }
         giver.join().unwrap();
@@ -221,12 +220,12 @@ fn empties() {
         let senders = [blocks, second].map(|blocks| {
             spawn(move || {
                 world.touch(blocks[0]);
-                // SAFETY: [LIVE-PINS-SPAN] the block is ours until it is sent.
+                // SAFETY: [LIVE-PINS-SPAN] the block is live until it is sent.
                 unsafe { Batches::new().send(&mut blocks.clone()) };
             })
         });
         let claimed = world.free_space.claim(SPAN_GRANULES, 64, |_| &world.granules);
-        let (_, first, _) = claimed.expect("there is a run from the start");
+        let (_, first, _) = claimed.expect("one run is free from the start");
         let index = first / SPAN_GRANULES;
         let mine = world.furnish(index, 2, 1);
         for sender in senders {
@@ -239,7 +238,7 @@ fn empties() {
         assert_eq!(world.settle(out), heaps);
         assert!(noted("retired"));
         let free = world.granules.free_hint();
-        assert_eq!(free, 0xffff & !(RUN << first), "granules are free, or a span's");
+        assert_eq!(free, 0xffff & !(RUN << first), "each granule is free or in a span");
         world::put(world.heap(2), &mut mine.clone());
         outcome(if index == 0 { "the emptied one" } else { "the other" });
     });

@@ -1,6 +1,6 @@
-//! Spans move between heaps while others put blocks back: stealing, lending,
-//! a thread's end. In all of them every block is in one place at the end, and
-//! was in one thread's hands at a time.
+//! Spans move between heaps while other threads put blocks back: stealing, transfer,
+//! the end of a thread. In each model every block is in one place at the end, and
+//! belonged to one thread at a time.
 
 use crate::heaps::remote_queue::Batch;
 use crate::model::{Model, outcome};
@@ -8,8 +8,8 @@ use crate::remote::send::Batches;
 use crate::remote::span_transfer::{self, Refill};
 use crate::world::{self, Blocks, CLASS, World, put, spawn, take};
 
-/// A thief moves a span from heap 1 to heap 2, and whoever needs it from there
-/// to heap 3, while a third thread sends one of its blocks heap.
+/// One thread steals a span from heap 1 for heap 2, and another transfers it from there
+/// to heap 3, while a third sends one of its blocks.
 pub(super) static MOVING: Model = Model {
     name: "moving",
     preemptions: Some(3),
@@ -18,17 +18,17 @@ pub(super) static MOVING: Model = Model {
     body: moving,
 };
 
-/// The owner of heap 1 takes a block and puts one back, while a thief moves
-/// its span to heap 2; if it is gone, the owner borrows it.
+/// The owner of heap 1 takes a block and puts it back, while another thread steals its
+/// span for heap 2. If the span is gone, the owner transfers it back.
 pub(super) static STEALING: Model = Model {
     name: "stealing",
     preemptions: None,
     executions: 5_000,
-    outcomes: &["kept", "stolen", "stolen and borrowed"],
+    outcomes: &["kept", "stolen", "stolen and transferred back"],
     body: stealing,
 };
 
-/// Two threads borrow the one span of heap 1, and a third sends a block of it.
+/// Two threads want the only span of heap 1, and a third sends a block of it.
 pub(super) static TRANSFER: Model = Model {
     name: "transfer",
     preemptions: Some(3),
@@ -37,18 +37,18 @@ pub(super) static TRANSFER: Model = Model {
     body: transfer,
 };
 
-/// The thread of heap 1 ends, its spans go to heap 2, and another thread opens
-/// heap 1 again, while a third sends two blocks, which go in a batch.
+/// The thread of heap 1 ends, its spans go to heap 2, and another thread reopens heap 1,
+/// while a third sends two blocks in a batch.
 pub(super) static ABANDONING: Model = Model {
     name: "abandoning",
     preemptions: Some(3),
     executions: 1_000,
-    outcomes: &["closing took the box", "it came to the next owner", "refused"],
+    outcomes: &["taken by close", "pushed to the next owner", "refused"],
     body: abandoning,
 };
 
-/// A thread sends two batches of blocks heap, and puts them away itself if they
-/// seem to lie about, while their owner takes what it can, twice.
+/// A thread sends two batches of blocks, and drains the queue itself if the owner seems
+/// to be asleep, while the owner takes what it can, twice.
 pub(super) static DRAINING: Model = Model {
     name: "draining",
     preemptions: Some(3),
@@ -67,8 +67,8 @@ pub(super) static DRAINING: Model = Model {
     body: draining,
 };
 
-/// As `draining`, but the owner reads its batches: it keeps one block of each batch,
-/// and puts the other away. Then a thread that ends closes the remote queue.
+/// As `draining`, but the owner receives the batches: it keeps one block of each and
+/// puts the other away. Then the owner ends, which closes the remote queue.
 pub(super) static RECEIVING: Model = Model {
     name: "receiving",
     preemptions: Some(3),
@@ -85,16 +85,16 @@ pub(super) static RECEIVING: Model = Model {
     body: receiving,
 };
 
-/// Sends blocks of which we are the users.
+/// Sends blocks that the caller uses.
 fn send(world: &World, blocks: &[*mut u8]) {
     for block in blocks {
         world.touch(*block);
     }
-    // SAFETY: [LIVE-PINS-SPAN] the blocks are ours until they are sent.
+    // SAFETY: [LIVE-PINS-SPAN] the blocks are live until they are sent.
     unsafe { Batches::new().send(&mut blocks.to_vec()) };
 }
 
-/// Borrows a span of `from` for `to` and takes all it has.
+/// Transfers a span of heap `from` to heap `to` and takes all its free blocks.
 fn borrow(world: &World, from: u32, to: u32) -> Blocks {
     let Some(span) = span_transfer::transfer_one(world.heap(from), CLASS, to) else {
         return vec![];
@@ -146,7 +146,7 @@ fn stealing() {
             for block in &mine {
                 world.touch(*block);
             }
-            // SAFETY: [LIVE-PINS-SPAN] the blocks are ours until they are sent.
+            // SAFETY: [LIVE-PINS-SPAN] the blocks are live until they are sent.
             unsafe { Batches::new().send(&mut mine) };
             borrowed
         });
@@ -156,8 +156,8 @@ fn stealing() {
         outcome(match (stolen, borrowed) {
             (false, false) => "kept",
             (true, false) => "stolen",
-            (true, true) => "stolen and borrowed",
-            (false, true) => panic!("borrowed from nobody"),
+            (true, true) => "stolen and transferred back",
+            (false, true) => panic!("transferred, but not stolen"),
         });
         assert_eq!(heap, if stolen && !borrowed { 2 } else { 1 });
         send(world, &kept);
@@ -171,7 +171,7 @@ fn transfer() {
         let threads = [2, 3].map(|to| spawn(move || borrow(world, 1, to)));
         send(world, &blocks);
         let [first, second] = threads.map(|thread| thread.join().unwrap());
-        assert!(first.is_empty() != second.is_empty(), "one of them has the span");
+        assert!(first.is_empty() != second.is_empty(), "one thread has the span");
         let mut all = [first, second].concat();
         let count = all.len();
         let heap = world.settle([1 + count, 0])[0];
@@ -198,10 +198,10 @@ fn abandoning() {
         let batches = world.heap(1).has_batches();
         assert_eq!(world.settle([1, 0]), [2, 0]);
         outcome(match (closing, batches) {
-            (true, false) => "closing took the box",
-            (false, true) => "it came to the next owner",
+            (true, false) => "taken by close",
+            (false, true) => "pushed to the next owner",
             (false, false) => "refused",
-            (true, true) => panic!("one box, pushed twice"),
+            (true, true) => panic!("one batch, pushed twice"),
         });
         send(world, &kept);
     });
@@ -234,8 +234,8 @@ fn draining() {
     });
 }
 
-/// What the owner of heap 1 finds: one block of its next received batch, the other put
-/// away; or a block of its spans. Says whether there was a received batch.
+/// What the owner of heap 1 finds: one block of its next received batch, of which the
+/// other is put away; or a block of its spans. Says whether there was a batch.
 fn read_next(world: &World) -> (Blocks, bool) {
     let heap = world.heap(1);
     let mut slot: *mut u8 = core::ptr::null_mut();
@@ -251,7 +251,7 @@ fn read_next(world: &World) -> (Blocks, bool) {
                 first.then(|| mine.push(block));
                 first
             };
-            // SAFETY: [BATCH-ONE-PLACE] the received batch came to our hands.
+            // SAFETY: [BATCH-ONE-PLACE] the received batch belongs to this thread.
             unsafe { received.as_ref().with(|contents| contents.extract(&mut wants)) };
             was_received = !mine.is_empty();
             span_transfer::finish_received(heap, received, &mut Batches::new());

@@ -1,5 +1,5 @@
-//! Setting up: two threads need it, the first attempt fails, and a third
-//! thread only looks whether it is done.
+//! Set-up: two threads need it, the first attempt fails, and a third thread only
+//! checks whether it is done.
 
 use loom::sync::Arc;
 
@@ -28,14 +28,14 @@ struct Shared {
     tables: [Guarded<u32>; 3],
 }
 
-// SAFETY: loom reports it where it is not so.
+// SAFETY: loom reports every access that is not synchronised.
 unsafe impl Sync for Shared {}
 // SAFETY: as above.
 unsafe impl Send for Shared {}
 
 fn look(table: &Guarded<u32>) {
-    // SAFETY: each thread has a table of its own once all is set up.
-    table.with(|table| assert_eq!(unsafe { *table }, 7, "seen half done"));
+    // SAFETY: each thread reads its own table, after set-up.
+    table.with(|table| assert_eq!(unsafe { *table }, 7, "set-up was seen half done"));
 }
 
 fn init() {
@@ -49,7 +49,7 @@ fn init() {
             let shared = shared.clone();
             spawn(move || {
                 let work = || {
-                    // SAFETY: one thread is at work at a time.
+                    // SAFETY: one thread at a time runs this.
                     let attempt = shared.attempts.with(|attempts| unsafe {
                         *attempts += 1;
                         *attempts
@@ -57,9 +57,9 @@ fn init() {
                     if attempt == 1 {
                         return false;
                     }
-                    assert_eq!(attempt, 2, "done twice");
+                    assert_eq!(attempt, 2, "set-up ran twice");
                     for table in &shared.tables {
-                        // SAFETY: nobody looks before it is done.
+                        // SAFETY: no thread reads a table before set-up is done.
                         table.with(|table| unsafe { *table = 7 });
                     }
                     true

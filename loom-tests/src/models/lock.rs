@@ -1,4 +1,4 @@
-//! The lock: three threads take it, two of which may sleep.
+//! The lock: three threads take it, and two of them may sleep.
 
 use loom::sync::Arc;
 

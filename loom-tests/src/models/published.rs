@@ -1,4 +1,4 @@
-//! Places in tables: a record is published, and two threads look it up.
+//! Slots of tables: a record is published while two threads look it up.
 
 use loom::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::base::sync::Guarded;
 use crate::model::{Model, outcome};
 use crate::world::spawn;
 
-/// Each looks once, meanwhile.
+/// Each of two threads looks once, meanwhile.
 pub(super) static TABLE: Model = Model {
     name: "table",
     preemptions: None,
@@ -17,11 +17,11 @@ pub(super) static TABLE: Model = Model {
 };
 
 struct Record {
-    /// One for each thread that looks.
+    /// One part for each reader.
     parts: [Guarded<u32>; 2],
 }
 
-// SAFETY: loom reports it where it is not so.
+// SAFETY: loom reports every access that is not synchronised.
 unsafe impl Sync for Record {}
 // SAFETY: as above.
 unsafe impl Send for Record {}
@@ -43,7 +43,7 @@ fn table() {
         .collect();
     let record = Record { parts: core::array::from_fn(|_| Guarded::new(0)) };
     for part in &record.parts {
-        // SAFETY: nobody knows the record yet.
+        // SAFETY: the record is not published yet.
         part.with(|part| unsafe { *part = 7 });
     }
     // SAFETY: the record lives until the readers are joined.

@@ -1,4 +1,4 @@
-//! The remote queue: pushing against taking all; against closing, and opening again.
+//! The remote queue: push against take-all; push against close and reopen.
 
 use core::ptr::{self, NonNull};
 
@@ -9,8 +9,8 @@ use crate::heaps::remote_queue::{Batch, RemoteQueue};
 use crate::model::{Model, outcome};
 use crate::world::{self, spawn};
 
-/// Two threads push, one of them twice; the owner takes twice meanwhile, and
-/// once when they are done.
+/// Two threads push, one of them twice. The owner takes all twice meanwhile, and once
+/// when they are done.
 pub(super) static TAKE: Model = Model {
     name: "remote_take_all",
     preemptions: Some(3),
@@ -30,13 +30,13 @@ pub(super) static TAKE: Model = Model {
     body: take,
 };
 
-/// One thread pushes; the owner ends and closes; another comes and opens, and
-/// takes once, and once more when the sender is done.
+/// One thread pushes while the owner ends and closes the queue. The next owner reopens
+/// it, takes all once, and once more when the sender is done.
 pub(super) static CLOSE: Model = Model {
     name: "remote_close",
     preemptions: None,
     executions: 100,
-    outcomes: &["closing took it", "refused", "the next owner took it"],
+    outcomes: &["taken by close", "refused", "taken by the next owner"],
     body: close,
 };
 
@@ -99,11 +99,11 @@ fn take() {
 
 struct Shared {
     remote_queue: RemoteQueue,
-    /// What the owner writes before it closes, and whoever is refused reads.
+    /// The owner writes it before it closes; a sender that is refused reads it.
     moved: Guarded<bool>,
 }
 
-// SAFETY: loom reports it where it is not so.
+// SAFETY: loom reports every access that is not synchronised.
 unsafe impl Sync for Shared {}
 // SAFETY: as above.
 unsafe impl Send for Shared {}
@@ -126,7 +126,7 @@ fn close() {
         let owner = {
             let shared = shared.clone();
             spawn(move || {
-                // SAFETY: nobody reads it yet.
+                // SAFETY: it is read only after the close below.
                 shared.moved.with(|moved| unsafe { *moved = true });
                 marks(shared.remote_queue.close())
             })
@@ -137,10 +137,10 @@ fn close() {
         let pushed = sender.join().unwrap();
         next.extend(marks(shared.remote_queue.take_all()));
         outcome(match (pushed, &at_close[..], &next[..]) {
-            (true, [1], []) => "closing took it",
-            (true, [], [1]) => "the next owner took it",
+            (true, [1], []) => "taken by close",
+            (true, [], [1]) => "taken by the next owner",
             (false, [], []) => "refused",
-            _ => panic!("a box in two places, or in none"),
+            _ => panic!("a batch in two places, or in none"),
         });
         assert_eq!(marks(shared.remote_queue.close()), []);
         assert!(shared.remote_queue.push(batch_with(2)).is_err(), "closed");

@@ -1,5 +1,5 @@
-//! Memory without a live block goes back to the system while its span is in use:
-//! nobody is handed a block there meanwhile, and the span stays findable.
+//! Units without a live block are purged while their span is in use. No thread gets a
+//! block there meanwhile, and the span is not lost.
 
 use core::ptr::NonNull;
 
@@ -9,8 +9,8 @@ use crate::remote::send::Batches;
 use crate::remote::span_transfer::{self, SpanPurge};
 use crate::world::{self, World, put, spawn, take};
 
-/// One gives back what a span of heap 1 has, while its owner takes a block there,
-/// and a third thread sends one heap.
+/// One thread purges a span of heap 1 while the owner takes a block there, and a third
+/// sends a block of it.
 pub(super) static SPAN_PURGE: Model = Model {
     name: "span_purge",
     preemptions: Some(3),
@@ -26,8 +26,8 @@ pub(super) static SPAN_PURGE: Model = Model {
     body: span_purge,
 };
 
-/// The same, while the owner ends, its spans go to heap 2, and another thread
-/// opens heap 1 again.
+/// The same while the owner ends, its spans go to heap 2, and another thread reopens
+/// heap 1.
 pub(super) static SPAN_PURGE_ABANDONING: Model = Model {
     name: "span_purge_abandoning",
     preemptions: Some(3),
@@ -36,13 +36,17 @@ pub(super) static SPAN_PURGE_ABANDONING: Model = Model {
     body: span_purge_abandoning,
 };
 
-/// Gives back what the world's first span has. The system writes zeros there.
+/// Purges the world's first span. The system writes zeros there, which is modelled as
+/// a use of the blocks.
 fn purgeable_units(world: &World) -> SpanPurge {
     let span = NonNull::from(&world.spans[0]);
     span_transfer::purge_span(span, 1, false, world.heap(2), |base, units| {
         for block in 0..world::SPAN_BLOCKS {
             let given = units >> (block * GRANULE_UNITS) & ((1 << GRANULE_UNITS) - 1);
-            assert!(given == 0 || given == (1 << GRANULE_UNITS) - 1, "the units of a block");
+            assert!(
+                given == 0 || given == (1 << GRANULE_UNITS) - 1,
+                "a block is purged as a whole"
+            );
             if given != 0 {
                 world.touch(base.wrapping_add(block * GRANULE));
             }
@@ -57,7 +61,7 @@ fn span_purge() {
         let kept = sent.pop().unwrap();
         let sender = spawn(move || {
             world.touch(sent[0]);
-            // SAFETY: [LIVE-PINS-SPAN] the block is ours until it is sent.
+            // SAFETY: [LIVE-PINS-SPAN] the block is live until it is sent.
             unsafe { Batches::new().send(&mut sent) };
         });
         let searcher = spawn(move || purgeable_units(world));
