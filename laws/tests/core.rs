@@ -60,43 +60,6 @@ fn every_label_is_an_invariant_and_every_invariant_is_cited() {
 }
 
 #[test]
-fn atomics_and_orderings_have_one_door_each() {
-    for module in modules() {
-        let (name, code) = (module.name(), code(&module.text));
-        let door = name.ends_with("sync");
-        let orders = door || name.ends_with("ordering");
-        assert!(door || !code.contains("loom::"), "{name} names loom");
-        assert!(orders || !code.contains("core::sync"), "{name} names core::sync");
-        assert!(orders || !words(&code).any(|word| word == "Ordering"), "{name}: Ordering");
-        assert!(!code.contains("std::"), "{name} names std");
-    }
-}
-
-#[test]
-fn every_ordering_is_used() {
-    let modules = modules();
-    let orders = modules.iter().find(|module| module.name().ends_with("ordering")).unwrap();
-    let orders = code(&orders.text);
-    let names: Vec<&str> = orders
-        .lines()
-        .filter_map(|line| line.strip_prefix("    ")?.strip_suffix(';')?.split_once(" = "))
-        .filter(|(name, _)| name.chars().all(is_word))
-        .map(|(name, _)| name)
-        .collect();
-    assert!(names.len() > 10, "{names:?}");
-    let used: BTreeSet<String> = modules
-        .iter()
-        .flat_map(|module| {
-            let code = code(&module.text);
-            named_after(&code, "ordering::").into_iter().map(str::to_owned).collect::<Vec<_>>()
-        })
-        .collect();
-    for name in names {
-        assert!(used.contains(name), "order::{name} is not used");
-    }
-}
-
-#[test]
 fn files_are_short() {
     for module in modules() {
         let name = module.name();

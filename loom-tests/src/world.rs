@@ -153,7 +153,7 @@ impl World {
         core::array::from_fn(|index| {
             let span = &self.spans[index];
             let heap = span.heap();
-            let entry = self.entries[index].load(ordering::through_block());
+            let entry = self.entries[index].load(ordering::map_entry());
             assert_eq!(page_map::owner(entry), heap, "the entry is a copy of the span's heap");
             if heap == NO_HEAP {
                 assert_eq!(out[index], 0, "blocks are out of a span that is not in use");

@@ -34,12 +34,12 @@ static ALLOWED: AtomicBool = AtomicBool::new(true);
 
 /// Says whether there may be one, from the next that is needed.
 pub(crate) fn allow(allowed: bool) {
-    ALLOWED.store(allowed, ordering::hint());
+    ALLOWED.store(allowed, ordering::helper_config());
 }
 
 /// Whether there may be one.
 pub(crate) fn is_allowed() -> bool {
-    ALLOWED.load(ordering::hint())
+    ALLOWED.load(ordering::helper_config())
 }
 
 /// Between two looks, in milliseconds: free memory goes back within two.
@@ -62,7 +62,7 @@ static ASKED_ONLY: AtomicBool = AtomicBool::new(false);
 
 /// From now on, threads are started by [`check_excess_where`] only.
 pub(crate) fn start_when_asked() {
-    ASKED_ONLY.store(true, ordering::hint());
+    ASKED_ONLY.store(true, ordering::helper_config());
 }
 
 /// At the end of slow paths, where no lock is held: sees that somebody gives
@@ -70,9 +70,9 @@ pub(crate) fn start_when_asked() {
 #[inline]
 pub(crate) fn check_excess() {
     if usage::in_excess() {
-        if !ASKED_ONLY.load(ordering::hint()) {
+        if !ASKED_ONLY.load(ordering::helper_config()) {
             check_excess_where(|| true);
-        } else if STATE.load(ordering::hint()) == NONE && usage::excess_is_large() {
+        } else if STATE.load(ordering::helper_state()) == NONE && usage::excess_is_large() {
             purge_excess();
         }
     }
@@ -81,7 +81,7 @@ pub(crate) fn check_excess() {
 /// As [`check_excess`], where threads may be started, if they may.
 #[inline]
 pub(crate) fn check_excess_where(may_start: impl FnOnce() -> bool) {
-    if usage::in_excess() && STATE.load(ordering::hint()) == NONE && may_start() {
+    if usage::in_excess() && STATE.load(ordering::helper_state()) == NONE && may_start() {
         start();
     }
 }
@@ -98,12 +98,15 @@ fn purge_excess() {
 
 #[cold]
 fn start() {
-    if STATE.compare_exchange(NONE, RUNNING, ordering::hint(), ordering::hint()).is_err() {
+    if STATE
+        .compare_exchange(NONE, RUNNING, ordering::helper_state(), ordering::helper_state())
+        .is_err()
+    {
         return;
     }
     if !is_allowed() || !sys::start_thread(run) {
         // Then whoever is here does it, at once.
-        STATE.store(NONE, ordering::hint());
+        STATE.store(NONE, ordering::helper_state());
         purge_excess();
     }
 }
@@ -172,12 +175,14 @@ fn give_holes_back() {
 /// Ends the helper, unless there is something to do after all: whoever freed
 /// something while it still ran started no other. False: it goes on.
 fn try_end() -> bool {
-    STATE.store(NONE, ordering::hint());
+    STATE.store(NONE, ordering::helper_state());
     usage::look_from(address_space::mapped());
     // By the next look everybody has seen that.
     pause(TICK);
     let again = usage::recheck_excess()
-        && STATE.compare_exchange(NONE, RUNNING, ordering::hint(), ordering::hint()).is_ok();
+        && STATE
+            .compare_exchange(NONE, RUNNING, ordering::helper_state(), ordering::helper_state())
+            .is_ok();
     !again
 }
 
@@ -233,5 +238,5 @@ pub(crate) fn purge_all() -> usize {
 
 /// In the child of a fork: the helper is not here.
 pub(crate) fn after_fork() {
-    STATE.store(NONE, ordering::hint());
+    STATE.store(NONE, ordering::helper_state());
 }

@@ -32,14 +32,14 @@ static NEXT: AtomicUsize = AtomicUsize::new(usize::MAX);
 /// Has all chunks looked at, from now on.
 pub(crate) fn begin() {
     if thp::chosen() == thp::AUTO && thp::mode() != HugePages::Never {
-        NEXT.store(0, ordering::hint());
+        NEXT.store(0, ordering::collapse_cursor());
     }
 }
 
 /// Looks at some of the chunks, and gives those that are dense huge pages. Says
 /// whether any are left to be looked at.
 pub(crate) fn step() -> bool {
-    let (mut at, end) = (NEXT.load(ordering::hint()), MAP.readable_chunks());
+    let (mut at, end) = (NEXT.load(ordering::collapse_cursor()), MAP.readable_chunks());
     let mut looks = 0;
     while at < end && looks < LOOKS {
         let entry = MAP.entry(MAP.chunk_base(at));
@@ -60,7 +60,7 @@ pub(crate) fn step() -> bool {
         looks += chunks;
     }
     let left = at < end;
-    NEXT.store(if left { at } else { usize::MAX }, ordering::hint());
+    NEXT.store(if left { at } else { usize::MAX }, ordering::collapse_cursor());
     left
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn start_watching() {
 pub(super) fn search(want: usize) -> Found {
     let chunks = MAP.readable_chunks();
     let mut found = Found { bytes: 0, more: chunks > AT_ONCE };
-    let mut at = CURSOR.load(ordering::hint());
+    let mut at = CURSOR.load(ordering::span_purge_cursor());
     for _ in 0..chunks.min(AT_ONCE) {
         if found.bytes >= want {
             found.more = true;
@@ -59,7 +59,7 @@ pub(super) fn search(want: usize) -> Found {
         at = if at + 1 < chunks { at + 1 } else { 0 };
         search_chunk(at, &mut found);
     }
-    CURSOR.store(at, ordering::hint());
+    CURSOR.store(at, ordering::span_purge_cursor());
     found
 }
 

@@ -45,7 +45,12 @@ impl Lock {
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<LockGuard<'_>> {
         self.word
-            .compare_exchange(0, sync::thread_token(), ordering::lock_acquire(), ordering::hint())
+            .compare_exchange(
+                0,
+                sync::thread_token(),
+                ordering::lock_acquire(),
+                ordering::lock_peek(),
+            )
             .ok()
             .map(|_| LockGuard { lock: self })
     }
@@ -66,14 +71,14 @@ impl Lock {
         let mut spins = 0;
         let mut mine = token;
         loop {
-            let seen = self.word.load(ordering::hint());
+            let seen = self.word.load(ordering::lock_peek());
             if seen == DEAD {
                 return None;
             }
             if seen == 0 {
                 if self
                     .word
-                    .compare_exchange(0, mine, ordering::lock_acquire(), ordering::hint())
+                    .compare_exchange(0, mine, ordering::lock_acquire(), ordering::lock_peek())
                     .is_ok()
                 {
                     return Some(LockGuard { lock: self });
@@ -89,7 +94,12 @@ impl Lock {
                 if seen == marked
                     || self
                         .word
-                        .compare_exchange(seen, marked, ordering::hint(), ordering::hint())
+                        .compare_exchange(
+                            seen,
+                            marked,
+                            ordering::lock_peek(),
+                            ordering::lock_peek(),
+                        )
                         .is_ok()
                 {
                     sync::wait(&self.word, marked);
@@ -102,7 +112,7 @@ impl Lock {
     /// that forked will never be given back. Says whether this is one.
     #[cfg(not(strata_loom))]
     pub(crate) fn is_orphaned(&self) -> bool {
-        let seen = self.word.load(ordering::hint());
+        let seen = self.word.load(ordering::lock_peek());
         seen != 0 && seen & !WAIT != sync::thread_token()
     }
 

@@ -1,7 +1,14 @@
-//! Every memory ordering of the allocator, each under a name, with its
-//! partner and what it publishes. No other file names an `Ordering`.
+//! Every memory ordering of the allocator, each under a name. No other file names
+//! an `Ordering`.
 //!
-//! The models weaken each of these to `Relaxed`, one at a time, and must fail.
+//! An acquire, a release or both: `Pairs with` names the labels at the other end, and
+//! the models in `loom-tests` fail when one of the two is weakened.
+//!
+//! A relaxed one belongs to one word, or to a few that change together: `Written by`
+//! and `Read by` name the functions at both ends, `Other end` the labels under which
+//! the word is changed elsewhere, and `Relaxed` says why no order is needed.
+//!
+//! `laws/tests/orderings.rs` compares all of it with the source.
 
 use core::sync::atomic::Ordering;
 
@@ -23,74 +30,525 @@ macro_rules! orderings {
 }
 
 orderings! {
-    /// Taking a lock. Partner: `lock_release`. Sees all that the last holder wrote.
+    // Lock.
+
+    /// Takes a lock, or a flag that is used as one. Sees all that the last holder wrote.
+    /// Pairs with: `lock_release`.
     lock_acquire = Acquire;
-    /// Giving a lock back. Partner: `lock_acquire`. Publishes the holder's writes.
+
+    /// Gives a lock back, or such a flag. Publishes all that the holder wrote.
+    /// Pairs with: `lock_acquire`.
     lock_release = Release;
 
-    /// Pushing a batch. Partner: `remote_take_all`, `remote_close`. Publishes the batch's
-    /// contents, and with them the last writes of the threads that freed the blocks.
-    remote_push = Release;
-    /// Taking all batches. Partner: `remote_push`.
-    remote_take_all = Acquire;
-    /// Closing an remote queue, which takes what is in it. Partner: `remote_push`.
-    /// Publishes the map entries written while its spans were re-homed, to
-    /// `remote_refused`.
-    remote_close = AcqRel;
-    /// A push that met the closed mark. Partner: `remote_close`: the sender
-    /// now reads the owners that the closer wrote.
-    remote_refused = Acquire;
+    // Once and tables.
 
-    /// A span gets another heap. Partner: `span_heap_check`. Publishes the span's
-    /// body as the last heap's holder left it.
-    span_heap_set = Release;
-    /// Asking whose a span is, under the lock of the one who asks.
-    /// Partner: `span_heap_set`.
-    span_heap_check = Acquire;
-
-    /// Claiming free granules of a chunk. Partner: `granules_return`: sees the
-    /// last use of their metadata ended.
-    granules_claim = Acquire;
-    /// Giving granules back. Partner: `granules_claim`, `chunk_claim`.
-    /// Publishes that their map entries are cleared and their span retired.
-    granules_return = Release;
-    /// Claiming a chunk that is all free, to unmap it. Partner:
-    /// `granules_return` of every granule.
-    chunk_claim = Acquire;
-
-    /// "This chunk may have room." Partner: `index_clear`. Publishes nothing
-    /// but itself: the mask is read again after it.
-    index_mark = Release;
-    /// Taking a chunk off the list of those with room, and looking once more.
-    /// Partner: `index_mark`.
-    index_clear = Acquire;
-    /// Looking for a chunk with room. Partner: `index_mark`.
-    index_read = Acquire;
-
-    /// The allocator is set up. Partner: `init_seen`. Publishes all tables.
+    /// Ends the set-up. Publishes all tables.
+    /// Pairs with: `init_seen`.
     init_done = Release;
-    /// See `init_done`.
+
+    /// Finds the set-up done, or tries to begin it.
+    /// Pairs with: `init_done`.
     init_seen = Acquire;
 
-    /// A record gets its place in a table (heaps, arenas). Partner: `published_get`.
-    /// Publishes the record.
+    /// Puts a record into its slot of a table. Publishes the record.
+    /// Pairs with: `published_get`.
     published_set = Release;
-    /// See `published_set`.
+
+    /// Looks a record up in its slot.
+    /// Pairs with: `published_set`.
     published_get = Acquire;
 
-    /// A number for statistics: no other data is read on its word.
-    count = Relaxed;
-    /// A guess that is checked by the read-modify-write, or under the lock,
-    /// that follows it.
-    hint = Relaxed;
-    /// A bit that only whoever has claimed its granule changes: the claims
+    // Remote queue.
+
+    /// Pushes a batch. Publishes its contents, and with them the last writes of the threads that
+    /// freed the blocks.
+    /// Pairs with: `remote_take_all`, `remote_close`.
+    remote_push = Release;
+
+    /// Takes all batches of a queue.
+    /// Pairs with: `remote_push`.
+    remote_take_all = Acquire;
+
+    /// Closes a queue, and takes the batches in it. Publishes the page map entries that were
+    /// written while the spans of the heap moved.
+    /// Pairs with: `remote_push`, `remote_refused`.
+    remote_close = AcqRel;
+
+    /// A push that finds the queue closed: the sender then reads the owners that the closer wrote.
+    /// Pairs with: `remote_close`.
+    remote_refused = Acquire;
+
+    // Spans.
+
+    /// Gives a span another heap. Publishes the body of the span as the holder of the last heap's
+    /// lock left it.
+    /// Pairs with: `span_heap_check`.
+    span_heap_set = Release;
+
+    /// Reads the heap of a span, under the lock of the heap that it is compared with.
+    /// Pairs with: `span_heap_set`.
+    span_heap_check = Acquire;
+
+    // Granules and the free-space index.
+
+    /// Claims free granules of a chunk. Sees that the last use of their metadata has ended.
+    /// Pairs with: `granules_return`.
+    granules_claim = Acquire;
+
+    /// Returns granules. Publishes that their entries are cleared and their span is out of use.
+    /// Pairs with: `granules_claim`, `chunk_claim`.
+    granules_return = Release;
+
+    /// Claims all granules of a chunk at once, to unmap it.
+    /// Pairs with: `granules_return`.
+    chunk_claim = Acquire;
+
+    /// Notes that a chunk has room. Publishes the granules that were returned before.
+    /// Pairs with: `index_clear`, `index_read`.
+    index_mark = Release;
+
+    /// Takes a chunk out of the index, before its granules are looked at once more.
+    /// Pairs with: `index_mark`.
+    index_clear = Acquire;
+
+    /// Looks for a chunk with room.
+    /// Pairs with: `index_mark`.
+    index_read = Acquire;
+
+    // Base and heaps.
+
+    /// The word of a lock, looked at before a compare-and-swap, after a failed one, and in the
+    /// child of a fork.
+    /// Written by: `lock::lock_slow`.
+    /// Read by: `lock::is_orphaned`, `lock::lock_slow`, `lock::try_lock`.
+    /// Other end: `lock_acquire`, `lock_release`.
+    /// Relaxed: the compare-and-swap that follows decides.
+    lock_peek = Relaxed;
+
+    /// The head of a remote queue: whether there is a batch, whether it is closed.
+    /// Read by: `remote_queue::has_batches`, `remote_queue::is_closed`.
+    /// Other end: `remote_push`, `remote_close`.
+    /// Relaxed: taking all batches follows, or nothing; a queue is closed only under the lock that
+    /// the asker holds.
+    remote_peek = Relaxed;
+
+    /// Opens a closed queue again, for a new owner of the heap.
+    /// Written by: `remote_queue::reopen`.
+    /// Read by: `remote_queue::reopen`.
+    /// Other end: `remote_push`.
+    /// Relaxed: senders read what belongs to the new owner under its lock.
+    remote_reopen = Relaxed;
+
+    /// `RemoteQueue::depth`, about how many batches wait.
+    /// Written by: `remote_queue::push`, `remote_queue::reopen`, `remote_queue::take_all`.
+    /// Read by: `remote_queue::push`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    remote_depth = Relaxed;
+
+    /// `Heap::id`.
+    /// Read by: `heap::id`.
+    /// Relaxed: it is written once, before other threads know of the heap.
+    heap_id = Relaxed;
+
+    /// `Heap::epoch`, which counts the owner's slow-path calls. One thread writes it.
+    /// Written by: `heap::advance_epoch`.
+    /// Read by: `heap::advance_epoch`, `heap::observe_idle`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    heap_epoch = Relaxed;
+
+    /// `Heap::seen_epoch` and `Heap::seen_at`: the epoch that was seen last, and since when.
+    /// Observers may overwrite each other.
+    /// Written by: `heap::observe_idle`.
+    /// Read by: `heap::observe_idle`.
+    /// Relaxed: a wrong answer drains a heap too early or too late, and both are safe.
+    heap_idle = Relaxed;
+
+    /// `Heap::out`, blocks of a class that left the bitmaps. The owner writes it, or the holder of
+    /// an arena's lock.
+    /// Written by: `heap::count_back`, `heap::count_out`.
+    /// Read by: `heap::count_back`, `heap::count_out`, `heap::out`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    heap_out = Relaxed;
+
+    /// The next id of a thread's heap.
+    /// Written by: `heap_table::allocate_id`.
+    /// Read by: `heap_table::allocate_id`, `heap_table::thread_ids`.
+    /// Relaxed: the id is used by its thread alone until the heap is published under it.
+    heap_ids = Relaxed;
+
+    // Spans and the page map.
+
+    /// The free granules of a chunk, for a guess, or after an acquire of the index.
+    /// Read by: `granules::claim`, `granules::claim_all`, `granules::free_hint`,
+    /// `granules::free_seen`.
+    /// Other end: `granules_claim`, `granules_return`, `chunk_claim`.
+    /// Relaxed: the claim that follows decides.
+    granules_peek = Relaxed;
+
+    /// The dirty bits of granules.
+    /// Written by: `granules::give_back`, `granules::reset_free`, `granules::take_dirty`.
+    /// Read by: `granules::give_back`, `granules::reset_free`, `granules::take_dirty`.
+    /// Relaxed: a bit is changed only by the thread that has claimed its granule, and the claims
     /// order these changes.
-    claimed = Relaxed;
-    /// A word that only its owner writes, read by the owner; others who read
-    /// it want the number alone.
-    owner = Relaxed;
-    /// The map, read through a block. Whoever holds a block got it, through
-    /// whatever handed it over, after its entry was written: coherence then
-    /// forbids an older value, and no other data is read on its word.
-    through_block = Relaxed;
+    granules_dirty = Relaxed;
+
+    /// The dirty bits, for a guess.
+    /// Read by: `granules::dirty_hint`.
+    /// Other end: `granules_dirty`.
+    /// Relaxed: the claim that follows decides.
+    granules_dirty_peek = Relaxed;
+
+    /// `Map::base`: where the window is.
+    /// Written by: `page_map::init_tables`.
+    /// Read by: `page_map::chunk_base`, `page_map::entries`, `page_map::granule`,
+    /// `page_map::refresh`.
+    /// Relaxed: it is written once, before `init_done`.
+    map_base = Relaxed;
+
+    /// `Map::entries` and `Map::chunks`: where the tables are.
+    /// Written by: `page_map::init_tables`.
+    /// Read by: `page_map::chunk`, `page_map::entries`, `page_map::make_readable`,
+    /// `page_map::refresh`, `page_map::release_tables`, `page_map::set`, `page_map::tables`.
+    /// Relaxed: they are written once, before `init_done`.
+    map_tables = Relaxed;
+
+    /// `Map::readable`: how far the tables can be read. It only grows.
+    /// Written by: `page_map::make_readable`.
+    /// Read by: `page_map::entries`, `page_map::make_readable`, `page_map::readable_chunks`,
+    /// `page_map::refresh`.
+    /// Relaxed: a thread reads it through a block, which it got after its entry was made readable;
+    /// an older value makes the slow path look again.
+    map_readable = Relaxed;
+
+    /// An entry of the page map, read through a block.
+    /// Written by: `page_map::set`.
+    /// Read by: `page_map::entry`, `page_map::of`.
+    /// Relaxed: whoever holds a block got it, through what handed it over, after the entry was
+    /// written, and coherence forbids an older value. No other data is read on its word.
+    map_entry = Relaxed;
+
+    /// `View::minus_base`: a thread's own copy of the base, which other threads invalidate to
+    /// request a flush.
+    /// Written by: `page_map::invalidate`, `page_map::refresh`.
+    /// Read by: `page_map::entry`, `page_map::is_invalidated`.
+    /// Relaxed: a request that is lost is repeated; each value is right for every pointer.
+    view_offset = Relaxed;
+
+    /// `Chunk::heads`: the first granule of each granule's span.
+    /// Written by: `page_map::set_span`.
+    /// Read by: `page_map::span_at`, `page_map::span_base`, `page_map::span_from`.
+    /// Relaxed: it is read through a block of the span, or by the thread that claimed the granules.
+    span_heads = Relaxed;
+
+    /// `Chunk::spans` and `Chunk::long_bits`: where the span records and bitmaps of a chunk are.
+    /// Written by: `arena::furnish`.
+    /// Read by: `arena::claim_span`, `arena::furnish`, `page_map::span_at`, `page_map::span_from`,
+    /// `page_map::was_used`.
+    /// Relaxed: they are written once, before the granules of the chunk are offered
+    /// (`granules_return`).
+    chunk_spans = Relaxed;
+
+    /// `Chunk::arena`: the shard of a chunk.
+    /// Written by: `arena::new_chunk`.
+    /// Read by: `arena::give_back`, `arena::of`.
+    /// Relaxed: it is written before the granules of the chunk are offered (`granules_return`).
+    chunk_arena = Relaxed;
+
+    /// `Chunk::runs`: the record of a chunk of page runs.
+    /// Written by: `page_runs::begin_purge`, `page_runs::grow`.
+    /// Read by: `page_map::was_used`, `page_runs::begin_purge`, `page_runs::free`,
+    /// `page_runs::record_of`.
+    /// Relaxed: it is read under the lock of the arena's runs, or through a block.
+    chunk_runs = Relaxed;
+
+    /// The length of a page run, at its first unit.
+    /// Written by: `page_runs::set_len`.
+    /// Read by: `page_runs::len`.
+    /// Relaxed: it is changed under the lock of the arena's runs, and read there or through the
+    /// block.
+    run_len = Relaxed;
+
+    /// `Chunk::huge_bytes`, `Chunk::huge_mapped`, `Chunk::huge_chunks`: the huge block that starts
+    /// at a chunk.
+    /// Written by: `huge_block::settle`.
+    /// Read by: `huge_block::bytes_at`, `huge_block::extent`, `huge_block::purge`,
+    /// `huge_block::resize_charged`, `huge_block::take_kept`, `huge_block::unmap`,
+    /// `page_map::was_used`.
+    /// Relaxed: they are read through the block, or by the thread that took the mapping off the
+    /// kept ones under their lock.
+    chunk_huge = Relaxed;
+
+    // Pages.
+
+    /// Bytes of metadata in use.
+    /// Written by: `metadata::alloc`, `metadata::free`.
+    /// Read by: `metadata::alloc`, `metadata::free`, `metadata::used`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    metadata_used = Relaxed;
+
+    /// Bytes of metadata segments, which size the next one.
+    /// Written by: `metadata::grow`.
+    /// Read by: `metadata::grow`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    metadata_mapped = Relaxed;
+
+    /// Bytes mapped for blocks.
+    /// Written by: `address_space::map`, `address_space::resized`.
+    /// Read by: `address_space::map`, `address_space::mapped`, `address_space::resized`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    mapped_bytes = Relaxed;
+
+    /// The option `thp`.
+    /// Written by: `thp::choose`.
+    /// Read by: `thp::chosen`.
+    /// Relaxed: it holds from the next mapping on.
+    thp_config = Relaxed;
+
+    /// The system's mode of huge pages, once it was read.
+    /// Written by: `thp::mode`.
+    /// Read by: `thp::mode`.
+    /// Relaxed: threads that read it at the same time find the same.
+    thp_mode = Relaxed;
+
+    /// Committed bytes, which a charge reads and raises in one step.
+    /// Written by: `committed::charge`, `committed::discharge`.
+    /// Read by: `committed::bytes`, `committed::charge`, `committed::discharge`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    committed_bytes = Relaxed;
+
+    /// The soft and the hard limit.
+    /// Written by: `committed::set_hard_limit`, `committed::set_limit`.
+    /// Read by: `committed::charge`, `committed::check_over`, `committed::hard_limit`,
+    /// `committed::limit`, `committed::rearm`.
+    /// Relaxed: a limit holds for the charges that follow.
+    committed_limits = Relaxed;
+
+    /// Whether a charge went above the soft limit since the last check.
+    /// Written by: `committed::charge`, `committed::check_over`, `committed::set_limit`.
+    /// Read by: `committed::may_be_over`.
+    /// Relaxed: `committed::check_over` compares the numbers themselves.
+    over_limit = Relaxed;
+
+    /// Whether the program was told of the soft limit.
+    /// Written by: `committed::mark_told`, `committed::rearm`, `committed::set_limit`.
+    /// Read by: `committed::discharge`, `committed::is_told`, `committed::mark_told`.
+    /// Relaxed: one thread at a time tells it, under a flag; setting it twice tells once more.
+    limit_told = Relaxed;
+
+    /// Whether memory was short in the container at the last look.
+    /// Written by: `cgroup::update`.
+    /// Read by: `cgroup::is_pressed`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    memory_short = Relaxed;
+
+    /// When that was.
+    /// Written by: `cgroup::update`.
+    /// Read by: `cgroup::is_due`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    cgroup_read_at = Relaxed;
+
+    /// Files of the control group that do not exist.
+    /// Written by: `cgroup::ask`.
+    /// Read by: `cgroup::ask`, `cgroup::measure`.
+    /// Relaxed: a thread that misses a bit looks for the file once more.
+    cgroup_absent = Relaxed;
+
+    /// `Usage::spans` and `Usage::large`: bytes in use.
+    /// Written by: `usage::gave_large`, `usage::gave_span`, `usage::took_large`,
+    /// `usage::took_span`.
+    /// Read by: `usage::gave_large`, `usage::gave_span`, `usage::large`, `usage::live`,
+    /// `usage::loose`, `usage::took_large`, `usage::took_span`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    usage_live = Relaxed;
+
+    /// `Usage::dirty` and `Usage::low`: free bytes that may hold memory, now and at the least.
+    /// Written by: `usage::less_dirty`, `usage::more_dirty`, `usage::take_low_water`.
+    /// Read by: `usage::dirty`, `usage::less_dirty`, `usage::more_dirty`, `usage::take_low_water`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    usage_dirty = Relaxed;
+
+    /// `Usage::purged`: bytes purged since the start.
+    /// Written by: `usage::cleaned`, `usage::made_holes`.
+    /// Read by: `usage::cleaned`, `usage::made_holes`, `usage::purged`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    usage_purged = Relaxed;
+
+    /// `Usage::out`, `Usage::holes` and `Usage::stuck`: free memory within spans in use.
+    /// Written by: `usage::came_back`, `usage::filled`, `usage::made_holes`, `usage::searched`,
+    /// `usage::went_out`.
+    /// Read by: `usage::came_back`, `usage::filled`, `usage::loose`, `usage::made_holes`,
+    /// `usage::unsearched`, `usage::went_out`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    usage_loose = Relaxed;
+
+    /// `Usage::lent`: bytes lent to the budgets of threads.
+    /// Written by: `usage::lend`, `usage::repay`.
+    /// Read by: `usage::lend`, `usage::lent`, `usage::repay`.
+    /// Relaxed: a loan is counted in one step and taken back if it was too much.
+    usage_lent = Relaxed;
+
+    /// Whether there seems to be too much free memory.
+    /// Written by: `usage::grew_to`, `usage::look_at_container`, `usage::note_excess`,
+    /// `usage::recheck_excess`.
+    /// Read by: `usage::in_excess`.
+    /// Relaxed: whoever sees it computes the excess from the numbers.
+    usage_excess = Relaxed;
+
+    /// The heap size at which dense chunks are looked for next, and whether it was reached.
+    /// Written by: `usage::grew_to`, `usage::take_grew`.
+    /// Read by: `usage::grew_to`, `usage::take_grew`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    collapse_due = Relaxed;
+
+    /// The heap size at which the container is looked at next.
+    /// Written by: `usage::look_from`, `usage::shrank_to`.
+    /// Read by: `usage::grew_to`, `usage::shrank_to`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    cgroup_due = Relaxed;
+
+    /// Where the words of a free-space index are.
+    /// Written by: `free_space_index::init_tables`.
+    /// Read by: `free_space_index::top`, `free_space_index::word`.
+    /// Relaxed: they are written once, before `init_done`.
+    index_place = Relaxed;
+
+    /// How many shards there are, and how many are given to threads.
+    /// Written by: `arena::fit_container`, `arena::init_tables`.
+    /// Read by: `arena::count`, `arena::nearest`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    shard_count = Relaxed;
+
+    /// Arenas handed out.
+    /// Written by: `arena::install`.
+    /// Read by: `arena::all`, `arena::install`.
+    /// Relaxed: arenas are static; the record of one is published by `published_set`.
+    arenas_used = Relaxed;
+
+    /// The option `huge_guards`.
+    /// Written by: `huge_block::guard_from_now_on`.
+    /// Read by: `huge_block::is_guarded`.
+    /// Relaxed: it holds from the next huge block on.
+    huge_guards = Relaxed;
+
+    /// Huge blocks in use, and their bytes.
+    /// Written by: `huge_block::gave`, `huge_block::note`, `huge_block::took`.
+    /// Read by: `huge_block::gave`, `huge_block::held`, `huge_block::note`, `huge_block::took`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    huge_count = Relaxed;
+
+    // Reclaim, remote and threads.
+
+    /// The chunk at which the next purge goes on.
+    /// Written by: `purge::purge`.
+    /// Read by: `purge::purge`.
+    /// Relaxed: one thread purges at a time, under a flag taken with `lock_acquire`.
+    purge_cursor = Relaxed;
+
+    /// The function to call above the soft limit.
+    /// Written by: `limit::call`.
+    /// Read by: `limit::call_back`.
+    /// Relaxed: it points at code, which is always there.
+    limit_callback = Relaxed;
+
+    /// Whether a thread enforces the limit, looked at before the flag is taken.
+    /// Read by: `limit::enforce`.
+    /// Other end: `lock_acquire`, `lock_release`.
+    /// Relaxed: taking the flag decides.
+    limit_busy = Relaxed;
+
+    /// The thread that the next search for a span to steal begins with.
+    /// Written by: `span_source::steal`.
+    /// Read by: `span_source::steal`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    steal_cursor = Relaxed;
+
+    /// `Bin::top`. One thread writes it; others count blocks.
+    /// Written by: `bin::move_top`, `bin::set_len`.
+    /// Read by: `bin::len`, `bin::move_top`, `bin::pop`, `bin::push`, `bin::unused`.
+    /// Relaxed: its thread reads its own writes, and others want the number alone.
+    bin_top = Relaxed;
+
+    /// `Bin::base`. One thread writes it; others count blocks.
+    /// Written by: `bin::set_array`, `bin::unset_array`.
+    /// Read by: `bin::array`, `bin::capacity`, `bin::first`, `bin::len`.
+    /// Relaxed: its thread reads its own writes, and others want the number alone.
+    bin_base = Relaxed;
+
+    /// Requests of a class that were sampled, and the bytes that they left unused, in one word.
+    /// Written by: `internal_fragmentation::add`.
+    /// Read by: `internal_fragmentation::get`.
+    /// Relaxed: two threads of a shard may lose a sample; the halves of a word always belong
+    /// together.
+    request_sample = Relaxed;
+
+    /// `Record::rounds`: exit hooks that ran for the thread. One thread writes and reads it.
+    /// Written by: `registry::begin`, `registry::ended`.
+    /// Read by: `registry::ended`.
+    /// Relaxed: it is the thread's own.
+    exit_rounds = Relaxed;
+
+    /// `Record::cache`, taken away by its thread, or read in the child of a fork.
+    /// Written by: `registry::end_cache`.
+    /// Read by: `registry::after_fork`, `registry::end_cache`.
+    /// Other end: `published_set`.
+    /// Relaxed: the thread reads what it wrote, and the child has no other threads.
+    record_cache = Relaxed;
+
+    /// Blocks returned by threads without a cache.
+    /// Written by: `registry::free_without_cache`.
+    /// Read by: `registry::free_without_cache`, `registry::returned`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    returned_blocks = Relaxed;
+
+    // Background and process.
+
+    /// The chunk at which the next search for pages of spans in use begins.
+    /// Written by: `span_purge::search`.
+    /// Read by: `span_purge::search`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    span_purge_cursor = Relaxed;
+
+    /// The chunk at which the search for dense chunks goes on.
+    /// Written by: `huge_page_collapse::begin`, `huge_page_collapse::step`.
+    /// Read by: `huge_page_collapse::step`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    collapse_cursor = Relaxed;
+
+    /// Whether a helper may be started, and where.
+    /// Written by: `helper::allow`, `helper::start_when_asked`.
+    /// Read by: `helper::check_excess`, `helper::is_allowed`.
+    /// Relaxed: it holds for the next start.
+    helper_config = Relaxed;
+
+    /// Whether there is a helper.
+    /// Written by: `helper::after_fork`, `helper::start`, `helper::try_end`.
+    /// Read by: `helper::check_excess`, `helper::check_excess_where`, `helper::start`,
+    /// `helper::try_end`.
+    /// Relaxed: the compare-and-swap admits one; the new thread starts after all that its starter
+    /// did.
+    helper_state = Relaxed;
+
+    /// Where the tables of bits are, for a report.
+    /// Written by: `init::place_window`.
+    /// Read by: `init::bit_tables`.
+    /// Relaxed: they are written once, before `init_done`.
+    bit_tables = Relaxed;
+
+    /// Whether the options were read.
+    /// Written by: `options::read`.
+    /// Read by: `options::read`.
+    /// Relaxed: the swap admits one reader.
+    options_read = Relaxed;
+
+    /// The option `help`.
+    /// Written by: `options::KEYS`.
+    /// Read by: `options::KEYS`, `options::apply`.
+    /// Relaxed: it is read by the thread that parsed the options.
+    print_help = Relaxed;
+
+    /// The options `stats` and `explain`.
+    /// Written by: `options::KEYS`.
+    /// Read by: `options::explain_at_exit`, `options::stats_at_exit`.
+    /// Relaxed: they are read when the process ends.
+    print_at_exit = Relaxed;
 }

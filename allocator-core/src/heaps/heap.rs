@@ -132,7 +132,7 @@ impl Heap {
 
     #[inline]
     pub(crate) fn id(&self) -> u32 {
-        self.id.load(ordering::hint())
+        self.id.load(ordering::heap_id())
     }
 
     /// Opens the heap if its lock is free.
@@ -169,40 +169,40 @@ impl Heap {
     /// Notes that the owner is awake; of an arena, that its batches is read.
     #[inline]
     pub(crate) fn advance_epoch(&self) {
-        let epochs = self.epoch.load(ordering::owner());
-        self.epoch.store(epochs.wrapping_add(1), ordering::owner());
+        let epochs = self.epoch.load(ordering::heap_epoch());
+        self.epoch.store(epochs.wrapping_add(1), ordering::heap_epoch());
     }
 
     /// Whether the owner did nothing for a while, up to `now`. It counts from
     /// when this was first asked: a thread that merely waits for a processor
     /// is not asleep.
     pub(crate) fn observe_idle(&self, now: Millis) -> bool {
-        let epoch = self.epoch.load(ordering::hint());
-        if self.seen_epoch.swap(epoch, ordering::hint()) != epoch {
-            self.seen_at.store(now, ordering::hint());
+        let epoch = self.epoch.load(ordering::heap_epoch());
+        if self.seen_epoch.swap(epoch, ordering::heap_idle()) != epoch {
+            self.seen_at.store(now, ordering::heap_idle());
             return false;
         }
-        now.wrapping_sub(self.seen_at.load(ordering::hint())) >= NAP
+        now.wrapping_sub(self.seen_at.load(ordering::heap_idle())) >= NAP
     }
 
     /// Counts blocks that went out to users or magazines. Called by the thread
     /// whose heap it is, or, for an arena's, by the holder of its lock.
     #[inline]
     pub(crate) fn count_out(&self, class: usize, blocks: usize) {
-        let out = self.out[class].load(ordering::owner());
-        self.out[class].store(out.wrapping_add(blocks as u32), ordering::owner());
+        let out = self.out[class].load(ordering::heap_out());
+        self.out[class].store(out.wrapping_add(blocks as u32), ordering::heap_out());
     }
 
     /// Counts blocks that came back from there. Called as [`count_out`](Self::count_out).
     #[inline]
     pub(crate) fn count_back(&self, class: usize, blocks: usize) {
-        let out = self.out[class].load(ordering::owner());
-        self.out[class].store(out.wrapping_sub(blocks as u32), ordering::owner());
+        let out = self.out[class].load(ordering::heap_out());
+        self.out[class].store(out.wrapping_sub(blocks as u32), ordering::heap_out());
     }
 
     /// Blocks of a class that went out, less those that came back, modulo 2^32.
     pub(crate) fn out(&self, class: usize) -> u32 {
-        self.out[class].load(ordering::count())
+        self.out[class].load(ordering::heap_out())
     }
 
     /// In the child of a fork: if a vanished thread had this heap open, its

@@ -20,9 +20,9 @@ static NEXT: AtomicU32 = AtomicU32::new(ARENA_IDS + 1);
 
 /// An id for one more thread, if there is one left.
 pub(crate) fn allocate_id() -> Option<u32> {
-    let id = NEXT.fetch_add(1, ordering::hint());
+    let id = NEXT.fetch_add(1, ordering::heap_ids());
     if id as usize >= HEAP_IDS {
-        NEXT.fetch_sub(1, ordering::hint());
+        NEXT.fetch_sub(1, ordering::heap_ids());
         return None;
     }
     Some(id)
@@ -31,7 +31,7 @@ pub(crate) fn allocate_id() -> Option<u32> {
 /// The ids of all threads there ever were. (Of those being born, the heap may
 /// not be here yet.)
 pub(crate) fn thread_ids() -> Range<u32> {
-    ARENA_IDS + 1..NEXT.load(ordering::hint()).min(HEAP_IDS as u32)
+    ARENA_IDS + 1..NEXT.load(ordering::heap_ids()).min(HEAP_IDS as u32)
 }
 
 /// The heap of an id, if there is one.

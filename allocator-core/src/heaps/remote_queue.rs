@@ -123,7 +123,7 @@ impl RemoteQueue {
                 ordering::remote_push(),
                 ordering::remote_refused(),
             ) {
-                Ok(_) => return Ok(self.depth.fetch_add(1, ordering::hint()) + 1),
+                Ok(_) => return Ok(self.depth.fetch_add(1, ordering::remote_depth()) + 1),
                 Err(seen) => head = seen,
             }
         }
@@ -132,14 +132,14 @@ impl RemoteQueue {
     /// Whether there seems to be batches.
     #[inline]
     pub(crate) fn has_batches(&self) -> bool {
-        let head = sync::peek(&self.head, ordering::hint());
+        let head = sync::peek(&self.head, ordering::remote_peek());
         !head.is_null() && head != closed()
     }
 
     /// Whether batches is refused. Asked under the owner's lock, under which alone
     /// an remote queue is closed.
     pub(super) fn is_closed(&self) -> bool {
-        sync::peek(&self.head, ordering::hint()) == closed()
+        sync::peek(&self.head, ordering::remote_peek()) == closed()
     }
 
     /// Takes all batches, as a list, newest first; null if there are none. The
@@ -148,7 +148,7 @@ impl RemoteQueue {
         if !self.has_batches() {
             return ptr::null_mut();
         }
-        self.depth.store(0, ordering::hint());
+        self.depth.store(0, ordering::remote_depth());
         self.head.swap(ptr::null_mut(), ordering::remote_take_all())
     }
 
@@ -161,7 +161,7 @@ impl RemoteQueue {
     /// Takes batches again, for a new owner. Publishes nothing: what senders read
     /// of an owner they read under its lock.
     pub(crate) fn reopen(&self) {
-        self.depth.store(0, ordering::hint());
-        self.head.swap(ptr::null_mut(), ordering::hint());
+        self.depth.store(0, ordering::remote_depth());
+        self.head.swap(ptr::null_mut(), ordering::remote_reopen());
     }
 }

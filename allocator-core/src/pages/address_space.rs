@@ -122,7 +122,7 @@ pub(super) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
     {
         // SAFETY: they were spare, and are ours now.
         if unsafe { sys::commit(MAP.chunk_base(at), whole) } {
-            SPACE.mapped.fetch_add(whole, ordering::count());
+            SPACE.mapped.fetch_add(whole, ordering::mapped_bytes());
             return Some(Mapped { at, bytes: whole });
         }
         locked(|taken| taken.set_spares(at, count));
@@ -188,7 +188,7 @@ pub(crate) fn unmap_spares() {
 
 /// Notes that a mapping in the window grew or shrank.
 pub(super) fn resized(old: usize, new: usize) {
-    SPACE.mapped.fetch_add(new.wrapping_sub(old), ordering::count());
+    SPACE.mapped.fetch_add(new.wrapping_sub(old), ordering::mapped_bytes());
     let [old, new] = [old, new].map(|bytes| usize::from(!bytes.is_multiple_of(CHUNK)));
     if old != new {
         locked(|taken| taken.rests = taken.rests + new - old);
@@ -197,7 +197,7 @@ pub(super) fn resized(old: usize, new: usize) {
 
 /// Bytes mapped for blocks.
 pub(crate) fn mapped() -> usize {
-    SPACE.mapped.load(ordering::count())
+    SPACE.mapped.load(ordering::mapped_bytes())
 }
 
 /// Gives back the addresses of tables that nothing has used yet, where the

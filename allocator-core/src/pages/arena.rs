@@ -65,8 +65,8 @@ pub(crate) fn init_tables(tables: &[NonNull<u8>], chunks: usize) {
         FREE_SPACE[shard].init_tables(*table, chunks);
         install(shard);
     }
-    COUNT.store(tables.len(), ordering::hint());
-    GIVEN.store(tables.len(), ordering::hint());
+    COUNT.store(tables.len(), ordering::shard_count());
+    GIVEN.store(tables.len(), ordering::shard_count());
 }
 
 /// How many shards there should be.
@@ -75,7 +75,7 @@ pub(crate) fn wanted() -> usize {
 }
 
 fn install(shard: usize) -> bool {
-    let slot = USED.fetch_add(1, ordering::hint());
+    let slot = USED.fetch_add(1, ordering::arenas_used());
     let Some(arena) = ARENAS.get(slot) else { return false };
     heap_table::publish(&arena.heap);
     PRESENT[shard].store(slot as u32, ordering::published_set());
@@ -84,19 +84,19 @@ fn install(shard: usize) -> bool {
 
 /// Shards that there are.
 pub(crate) fn count() -> usize {
-    COUNT.load(ordering::hint())
+    COUNT.load(ordering::shard_count())
 }
 
 /// Gives threads as many shards as the container may use processors, from now on.
 pub(crate) fn fit_container() {
     if let Some(cpus) = cgroup::cpus() {
-        GIVEN.store(cpus.clamp(1, count()), ordering::hint());
+        GIVEN.store(cpus.clamp(1, count()), ordering::shard_count());
     }
 }
 
 /// The shard for a thread on this CPU.
 pub(crate) fn nearest() -> usize {
-    sys::current_cpu() % GIVEN.load(ordering::hint())
+    sys::current_cpu() % GIVEN.load(ordering::shard_count())
 }
 
 /// The arena of a shard.
@@ -106,7 +106,7 @@ pub(crate) fn get(shard: usize) -> &'static Arena {
 
 /// The arena of the shard that a chunk of spans is in.
 pub(crate) fn of(chunk: &Chunk) -> &'static Arena {
-    get(chunk.arena.load(ordering::through_block()) as usize)
+    get(chunk.arena.load(ordering::chunk_arena()) as usize)
 }
 
 /// The arena that an entry names, if its owner is one.
@@ -116,7 +116,7 @@ pub(crate) fn by_id(id: u32) -> Option<&'static Arena> {
 
 /// Every arena there ever was.
 pub(crate) fn all() -> &'static [Arena] {
-    &ARENAS[..USED.load(ordering::hint()).min(SLOTS)]
+    &ARENAS[..USED.load(ordering::arenas_used()).min(SLOTS)]
 }
 
 /// In the child of a fork: an arena that a vanished thread was changing is
@@ -141,7 +141,7 @@ pub(crate) fn claim_span(shard: usize, class: usize, heap: u32) -> Option<NonNul
     let span = chunk.set_span(first, len);
     let base = MAP.chunk_base(index).wrapping_add(first * GRANULE);
     // SAFETY: [CHUNK-SPANS] a chunk with granules to claim has its bitmaps.
-    let long = unsafe { chunk.long_bits.load(ordering::through_block()).add(first * MAX_WORDS) };
+    let long = unsafe { chunk.long_bits.load(ordering::chunk_spans()).add(first * MAX_WORDS) };
     // SAFETY: [HEAP-LOCKED] we claimed the granules, so the span is ours
     // until it has a heap.
     unsafe { heap::init_span(span, class, base, long, heap) };
@@ -195,7 +195,7 @@ fn new_chunk(shard: usize) -> Option<()> {
         unsafe { address_space::unmap(index, 1, CHUNK) };
         return None;
     }
-    chunk.arena.store(shard as u32, ordering::through_block());
+    chunk.arena.store(shard as u32, ordering::chunk_arena());
     chunk.granules.reset_free();
     FREE_SPACE[shard].mark(index, u64::MAX);
     usage::grew_to(address_space::mapped());
@@ -204,13 +204,13 @@ fn new_chunk(shard: usize) -> Option<()> {
 
 /// Gets the spans and bitmaps of a chunk; they stay with its record.
 fn furnish(chunk: &Chunk) -> bool {
-    if chunk.spans.load(ordering::through_block()).is_null() {
+    if chunk.spans.load(ordering::chunk_spans()).is_null() {
         let Some(spans) = metadata::alloc(CHUNK_GRANULES * size_of::<Span>()) else { return false };
-        chunk.spans.store(spans.as_ptr().cast(), ordering::through_block());
+        chunk.spans.store(spans.as_ptr().cast(), ordering::chunk_spans());
     }
-    if chunk.long_bits.load(ordering::through_block()).is_null() {
+    if chunk.long_bits.load(ordering::chunk_spans()).is_null() {
         let Some(bits) = metadata::alloc(CHUNK_GRANULES * MAX_WORDS * 8) else { return false };
-        chunk.long_bits.store(bits.as_ptr().cast(), ordering::through_block());
+        chunk.long_bits.store(bits.as_ptr().cast(), ordering::chunk_spans());
     }
     true
 }
@@ -238,6 +238,6 @@ pub(crate) fn release_spans(mut empty: DetachedSpans) {
 /// Gives claimed granules of a chunk back; `dirty` are those with memory.
 pub(crate) fn give_back(index: usize, bits: u64, dirty: u64) {
     let chunk = MAP.chunk(index);
-    let shard = chunk.arena.load(ordering::through_block()) as usize;
+    let shard = chunk.arena.load(ordering::chunk_arena()) as usize;
     FREE_SPACE[shard].give_back(index, &chunk.granules, bits, dirty);
 }

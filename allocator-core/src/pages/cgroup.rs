@@ -42,12 +42,12 @@ const SYSTEM_WAITS: u8 = 4;
 /// Whether memory was short when somebody last looked.
 #[inline]
 pub(crate) fn is_pressed() -> bool {
-    SHORTAGE.load(ordering::hint())
+    SHORTAGE.load(ordering::memory_short())
 }
 
 /// Whether nobody looked for so many milliseconds.
 pub(crate) fn is_due(milliseconds: u32) -> bool {
-    now().wrapping_sub(LOOKED.load(ordering::hint())) >= milliseconds
+    now().wrapping_sub(LOOKED.load(ordering::cgroup_read_at())) >= milliseconds
 }
 
 fn now() -> u32 {
@@ -58,12 +58,12 @@ fn now() -> u32 {
 #[cold]
 #[inline(never)]
 pub(crate) fn update() -> bool {
-    LOOKED.store(now(), ordering::hint());
+    LOOKED.store(now(), ordering::cgroup_read_at());
     let before = is_pressed();
     // Where a file cannot be opened just now, nothing new is known.
     let after = measure(before).unwrap_or(before);
     if after != before {
-        SHORTAGE.store(after, ordering::hint());
+        SHORTAGE.store(after, ordering::memory_short());
     }
     after
 }
@@ -74,7 +74,7 @@ type Told<T> = Result<Option<T>, FileError>;
 /// Whether memory is short, where it was, or was not, `before`.
 fn measure(before: bool) -> Result<bool, FileError> {
     const GROUP: u8 = LIMITS | GROUP_WAITS;
-    let absent = ABSENT.load(ordering::hint());
+    let absent = ABSENT.load(ordering::cgroup_absent());
     let group = if absent & GROUP == GROUP { None } else { Group::of_this()? };
     let group = group.as_ref();
     let used = ask(LIMITS, || group.map_or(Ok(None), Group::shortage))?;
@@ -90,12 +90,12 @@ fn measure(before: bool) -> Result<bool, FileError> {
 
 /// Asks, unless it was not there before; remembers if it is not.
 fn ask(what: u8, question: impl FnOnce() -> Told<usize>) -> Told<usize> {
-    if ABSENT.load(ordering::hint()) & what != 0 {
+    if ABSENT.load(ordering::cgroup_absent()) & what != 0 {
         return Ok(None);
     }
     let told = question()?;
     if told.is_none() {
-        ABSENT.fetch_or(what, ordering::hint());
+        ABSENT.fetch_or(what, ordering::cgroup_absent());
     }
     Ok(told)
 }

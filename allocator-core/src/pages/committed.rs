@@ -49,12 +49,13 @@ pub(super) fn charge(bytes: usize) -> Result<(), Refused> {
     if bytes == 0 {
         return Ok(());
     }
-    let hard = LIMITS.hard.load(ordering::hint());
+    let hard = LIMITS.hard.load(ordering::committed_limits());
     let more = |now: usize| now.checked_add(bytes).filter(|then| *then <= hard);
-    let before =
-        BYTES.fetch_update(ordering::count(), ordering::count(), more).map_err(|_| Refused)?;
-    if before + bytes > LIMITS.soft.load(ordering::hint()) {
-        LIMITS.over.store(true, ordering::hint());
+    let before = BYTES
+        .fetch_update(ordering::committed_bytes(), ordering::committed_bytes(), more)
+        .map_err(|_| Refused)?;
+    if before + bytes > LIMITS.soft.load(ordering::committed_limits()) {
+        LIMITS.over.store(true, ordering::over_limit());
     }
     Ok(())
 }
@@ -64,39 +65,39 @@ pub(super) fn discharge(bytes: usize) {
     if bytes == 0 {
         return;
     }
-    BYTES.fetch_sub(bytes, ordering::count());
-    if LIMITS.told.load(ordering::hint()) {
+    BYTES.fetch_sub(bytes, ordering::committed_bytes());
+    if LIMITS.told.load(ordering::limit_told()) {
         rearm();
     }
 }
 
 /// Bytes charged now.
 pub(crate) fn bytes() -> usize {
-    BYTES.load(ordering::count())
+    BYTES.load(ordering::committed_bytes())
 }
 
 /// Whether a charge went above the soft limit since somebody last looked.
 #[inline]
 pub(crate) fn may_be_over() -> bool {
-    LIMITS.over.load(ordering::hint())
+    LIMITS.over.load(ordering::over_limit())
 }
 
 /// Looks whether there is more than the soft limit now. From here on, the next
 /// charge above it says so again.
 pub(crate) fn check_over() -> bool {
-    LIMITS.over.store(false, ordering::hint());
-    bytes() > LIMITS.soft.load(ordering::hint())
+    LIMITS.over.store(false, ordering::over_limit());
+    bytes() > LIMITS.soft.load(ordering::committed_limits())
 }
 
 /// Whether the program was told of being above the soft limit, and is there,
 /// or near, still.
 pub(crate) fn is_told() -> bool {
-    LIMITS.told.load(ordering::hint())
+    LIMITS.told.load(ordering::limit_told())
 }
 
 /// Whether the program has to be told, which counts as done with that.
 pub(crate) fn mark_told() -> bool {
-    let first = !LIMITS.told.swap(true, ordering::hint());
+    let first = !LIMITS.told.swap(true, ordering::limit_told());
     // It may have been given back meanwhile, before anybody could know.
     rearm();
     first
@@ -104,33 +105,33 @@ pub(crate) fn mark_told() -> bool {
 
 /// Once an eighth below the soft limit is free, going above it is news again.
 fn rearm() {
-    let soft = LIMITS.soft.load(ordering::hint());
+    let soft = LIMITS.soft.load(ordering::committed_limits());
     if bytes() < soft - soft / 8 {
-        LIMITS.told.store(false, ordering::hint());
+        LIMITS.told.store(false, ordering::limit_told());
     }
 }
 
 /// Sets the soft limit, in bytes; 0: there is none. If there is more already,
 /// the end of the next slow path sees it.
 pub(crate) fn set_limit(bytes: usize) {
-    LIMITS.soft.store(or_none(bytes), ordering::hint());
-    LIMITS.told.store(false, ordering::hint());
-    LIMITS.over.store(true, ordering::hint());
+    LIMITS.soft.store(or_none(bytes), ordering::committed_limits());
+    LIMITS.told.store(false, ordering::limit_told());
+    LIMITS.over.store(true, ordering::over_limit());
 }
 
 /// Sets the hard limit, in bytes; 0: there is none.
 pub(crate) fn set_hard_limit(bytes: usize) {
-    LIMITS.hard.store(or_none(bytes), ordering::hint());
+    LIMITS.hard.store(or_none(bytes), ordering::committed_limits());
 }
 
 /// The soft limit, in bytes; 0: there is none.
 pub(crate) fn limit() -> usize {
-    or_0(LIMITS.soft.load(ordering::hint()))
+    or_0(LIMITS.soft.load(ordering::committed_limits()))
 }
 
 /// The hard limit, in bytes; 0: there is none.
 pub(crate) fn hard_limit() -> usize {
-    or_0(LIMITS.hard.load(ordering::hint()))
+    or_0(LIMITS.hard.load(ordering::committed_limits()))
 }
 
 fn or_none(bytes: usize) -> usize {

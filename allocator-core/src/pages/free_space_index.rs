@@ -48,18 +48,18 @@ impl FreeSpaceIndex {
     /// Says where the hints are (all zero), once, while nobody else runs.
     pub(crate) fn init_tables(&self, table: NonNull<u8>, chunks: usize) {
         let words = table.as_ptr().cast::<AtomicU64>();
-        self.words.store(words, ordering::hint());
-        self.tops.store(words.wrapping_add(chunks.div_ceil(64) * LENGTHS), ordering::hint());
+        self.words.store(words, ordering::index_place());
+        self.tops.store(words.wrapping_add(chunks.div_ceil(64) * LENGTHS), ordering::index_place());
     }
 
     fn word(&self, i: usize, log: usize) -> &AtomicU64 {
         // SAFETY: [INDEX-COVERS] the table covers every chunk of the window.
-        unsafe { &*self.words.load(ordering::hint()).add(i * LENGTHS + log) }
+        unsafe { &*self.words.load(ordering::index_place()).add(i * LENGTHS + log) }
     }
 
     fn top(&self, i: usize, log: usize) -> &AtomicU64 {
         // SAFETY: [INDEX-COVERS]
-        unsafe { &*self.tops.load(ordering::hint()).add(i * LENGTHS + log) }
+        unsafe { &*self.tops.load(ordering::index_place()).add(i * LENGTHS + log) }
     }
 
     /// Claims a run of `len` granules in the lowest chunk below `end` that has

@@ -26,12 +26,12 @@ static GUARDS: AtomicBool = AtomicBool::new(false);
 
 /// Whether huge blocks made from now on are followed by addresses that fault.
 pub(crate) fn guard_from_now_on(guard: bool) {
-    GUARDS.store(guard, ordering::hint());
+    GUARDS.store(guard, ordering::huge_guards());
 }
 
 /// Whether they are now.
 pub(crate) fn is_guarded() -> bool {
-    GUARDS.load(ordering::hint())
+    GUARDS.load(ordering::huge_guards())
 }
 
 /// Huge blocks that the program holds, and their bytes.
@@ -40,7 +40,7 @@ static BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// Huge blocks that the program holds: how many, and their bytes.
 pub(crate) fn held() -> (usize, usize) {
-    (BLOCKS.load(ordering::count()), BYTES.load(ordering::count()))
+    (BLOCKS.load(ordering::huge_count()), BYTES.load(ordering::huge_count()))
 }
 
 fn guards() -> usize {
@@ -77,15 +77,15 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
 
 /// Notes a block more, of which `dirty` bytes were free memory.
 fn took(bytes: usize, dirty: usize) {
-    BLOCKS.fetch_add(1, ordering::count());
-    BYTES.fetch_add(bytes, ordering::count());
+    BLOCKS.fetch_add(1, ordering::huge_count());
+    BYTES.fetch_add(bytes, ordering::huge_count());
     usage::took_large(bytes, dirty);
 }
 
 /// Notes a block less, of which `dirty` bytes are kept.
 fn gave(bytes: usize, dirty: usize) {
-    BLOCKS.fetch_sub(1, ordering::count());
-    BYTES.fetch_sub(bytes, ordering::count());
+    BLOCKS.fetch_sub(1, ordering::huge_count());
+    BYTES.fetch_sub(bytes, ordering::huge_count());
     usage::gave_large(bytes, dirty);
 }
 
@@ -102,9 +102,9 @@ fn clear(ptr: *mut u8, bytes: usize) {
 /// Notes what a block of `bytes` that starts at a chunk has.
 fn settle(index: usize, bytes: usize, mapped: usize, chunks: usize) {
     let chunk = MAP.chunk(index);
-    chunk.huge_bytes.store(bytes, ordering::through_block());
-    chunk.huge_mapped.store(mapped, ordering::through_block());
-    chunk.huge_chunks.store(chunks, ordering::through_block());
+    chunk.huge_bytes.store(bytes, ordering::chunk_huge());
+    chunk.huge_mapped.store(mapped, ordering::chunk_huge());
+    chunk.huge_chunks.store(chunks, ordering::chunk_huge());
 }
 
 /// Enters a block that starts at a chunk in the map.
@@ -120,11 +120,9 @@ fn enter(index: usize) -> *mut u8 {
 /// Nobody uses it any more, and no entry leads there.
 unsafe fn unmap(index: usize) {
     let chunk = MAP.chunk(index);
-    let chunks = chunk.huge_chunks.load(ordering::through_block());
+    let chunks = chunk.huge_chunks.load(ordering::chunk_huge());
     // SAFETY: by the caller.
-    unsafe {
-        address_space::unmap(index, chunks, chunk.huge_mapped.load(ordering::through_block()))
-    };
+    unsafe { address_space::unmap(index, chunks, chunk.huge_mapped.load(ordering::chunk_huge())) };
     usage::shrank_to(address_space::mapped());
 }
 
@@ -144,7 +142,7 @@ fn check(ptr: *mut u8, size: usize) -> (usize, usize) {
 /// said to have `size`.
 pub(crate) fn bytes_at(ptr: *mut u8, size: usize) -> usize {
     let index = MAP.chunk_index(ptr);
-    let bytes = MAP.chunk(index).huge_bytes.load(ordering::through_block());
+    let bytes = MAP.chunk(index).huge_bytes.load(ordering::chunk_huge());
     let place = Location { span: MAP.chunk_base(index).addr(), block: bytes };
     if !ptr.addr().is_multiple_of(CHUNK) {
         misuse::abort(Misuse::Interior, ptr, &place, size);
@@ -205,8 +203,8 @@ fn take_kept(bytes: usize, chunks: usize, align: usize) -> Option<usize> {
     let fits = |place: &&mut usize| {
         let Some(index) = place.checked_sub(1) else { return false };
         let chunk = MAP.chunk(index);
-        chunk.huge_bytes.load(ordering::through_block()) == bytes
-            && chunk.huge_chunks.load(ordering::through_block()) == chunks
+        chunk.huge_bytes.load(ordering::chunk_huge()) == bytes
+            && chunk.huge_chunks.load(ordering::chunk_huge()) == chunks
             && MAP.chunk_base(index).addr().is_multiple_of(align * CHUNK)
     };
     kept(|places| {
@@ -220,7 +218,7 @@ pub(crate) fn purge() -> usize {
     let Some(places) = kept(core::mem::take) else { return 0 };
     let mut bytes = 0;
     for index in places.into_iter().filter_map(|place| place.checked_sub(1)) {
-        bytes += MAP.chunk(index).huge_bytes.load(ordering::through_block());
+        bytes += MAP.chunk(index).huge_bytes.load(ordering::chunk_huge());
         // SAFETY: kept mappings are nobody's, and this one is off its place.
         unsafe { unmap(index) };
     }
@@ -238,8 +236,8 @@ pub(crate) fn kept_chunks() -> impl Iterator<Item = usize> {
 /// it has; true lately.
 pub(crate) fn extent(index: usize) -> (usize, usize) {
     let chunk = MAP.chunk(index);
-    let chunks = chunk.huge_chunks.load(ordering::through_block());
-    (chunk.huge_bytes.load(ordering::through_block()), chunks)
+    let chunks = chunk.huge_chunks.load(ordering::chunk_huge());
+    (chunk.huge_bytes.load(ordering::chunk_huge()), chunks)
 }
 
 /// In the child of a fork: a place is whole after every single store.
@@ -272,8 +270,8 @@ pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Opti
 fn resize_charged(ptr: *mut u8, old_bytes: usize, bytes: usize, align: usize) -> Option<*mut u8> {
     let index = MAP.chunk_index(ptr);
     let chunk = MAP.chunk(index);
-    let had = chunk.huge_chunks.load(ordering::through_block());
-    let mapped = chunk.huge_mapped.load(ordering::through_block());
+    let had = chunk.huge_chunks.load(ordering::chunk_huge());
+    let mapped = chunk.huge_mapped.load(ordering::chunk_huge());
     let chunks = bytes.div_ceil(CHUNK) + guards();
     if resize_here(index, had, chunks, mapped, bytes) {
         if chunks < had {
@@ -296,7 +294,7 @@ fn resize_charged(ptr: *mut u8, old_bytes: usize, bytes: usize, align: usize) ->
 }
 
 fn note(old: usize, new: usize) {
-    BYTES.fetch_add(new.wrapping_sub(old), ordering::count());
+    BYTES.fetch_add(new.wrapping_sub(old), ordering::huge_count());
     if new > old {
         usage::took_large(new - old, 0);
     } else {

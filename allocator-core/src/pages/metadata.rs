@@ -82,7 +82,7 @@ pub(crate) fn alloc(size: usize) -> Option<NonNull<u8>> {
         drop(held);
         match got {
             Some(slot_at) => {
-                POOL.used.fetch_add(slot, ordering::count());
+                POOL.used.fetch_add(slot, ordering::metadata_used());
                 return Some(slot_at);
             }
             None => grow()?,
@@ -97,7 +97,7 @@ pub(crate) fn alloc(size: usize) -> Option<NonNull<u8>> {
 pub(crate) unsafe fn free(at: NonNull<u8>, size: usize) {
     let slot = slot_bytes(size);
     let Some(_held) = POOL.lock.lock() else { return };
-    POOL.used.fetch_sub(slot, ordering::count());
+    POOL.used.fetch_sub(slot, ordering::metadata_used());
     POOL.slots.with(|slots| {
         // SAFETY: [POOL-LOCKED], and the slot is nobody's.
         unsafe { (*slots).push(at, slot) };
@@ -198,10 +198,10 @@ impl Slots {
 /// rest of one segment is then not used.
 #[cold]
 fn grow() -> Option<()> {
-    let size = POOL.mapped.load(ordering::hint()).clamp(FIRST_SEGMENT, LAST_SEGMENT);
+    let size = POOL.mapped.load(ordering::metadata_mapped()).clamp(FIRST_SEGMENT, LAST_SEGMENT);
     let (at, size) = segment(size).or_else(|| segment(FIRST_SEGMENT))?;
     let _held = POOL.lock.lock()?;
-    POOL.mapped.fetch_add(size, ordering::count());
+    POOL.mapped.fetch_add(size, ordering::metadata_mapped());
     POOL.slots.with(|slots| {
         // SAFETY: [POOL-LOCKED].
         let slots = unsafe { &mut *slots };
@@ -246,7 +246,7 @@ pub(crate) fn segments() -> impl Iterator<Item = (*mut u8, usize)> {
 
 /// Bytes of metadata in slots that are in use.
 pub(crate) fn used() -> usize {
-    POOL.used.load(ordering::count())
+    POOL.used.load(ordering::metadata_used())
 }
 
 /// In the child of a fork: the lists are whole after every single store, so

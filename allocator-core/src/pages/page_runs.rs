@@ -79,11 +79,11 @@ fn lens(record: NonNull<Runs>) -> &'static Lens {
 }
 
 fn len(record: NonNull<Runs>, first: usize) -> usize {
-    lens(record)[first].load(ordering::through_block()).into()
+    lens(record)[first].load(ordering::run_len()).into()
 }
 
 fn set_len(record: NonNull<Runs>, first: usize, units: usize) {
-    lens(record)[first].store(units as u16, ordering::through_block());
+    lens(record)[first].store(units as u16, ordering::run_len());
 }
 
 /// A run handed out, and which of its units are not known to be zero.
@@ -163,7 +163,7 @@ impl PageRuns {
         );
         self.locked(|lists| {
             // A purge may look for the record as soon as the entries are there.
-            MAP.chunk(chunk).runs.store(record.as_ptr().cast(), ordering::through_block());
+            MAP.chunk(chunk).runs.store(record.as_ptr().cast(), ordering::chunk_runs());
             // SAFETY: [RUNS-LOCKED], and the record is on no list.
             unsafe { lists.link(record) };
         })
@@ -230,7 +230,7 @@ impl PageRuns {
     /// Which units of a chunk of these runs are free.
     pub(crate) fn free(&self, chunk: usize) -> Option<Free> {
         self.locked(|_| {
-            let runs = MAP.chunk(chunk).runs.load(ordering::through_block()).cast::<Runs>();
+            let runs = MAP.chunk(chunk).runs.load(ordering::chunk_runs()).cast::<Runs>();
             // SAFETY: [RUNS-LOCKED] records in the table are on our lists.
             let runs = unsafe { runs.as_ref()? };
             Some(Free { free: runs.free, clean: runs.clean })
@@ -294,7 +294,7 @@ enum Work {
 /// The record of the chunk that a run is in.
 fn record_of(ptr: *mut u8) -> NonNull<Runs> {
     let chunk = MAP.chunk(MAP.chunk_index(ptr));
-    let runs = chunk.runs.load(ordering::through_block()).cast::<Runs>();
+    let runs = chunk.runs.load(ordering::chunk_runs()).cast::<Runs>();
     NonNull::new(runs)
         .unwrap_or_else(|| misuse::abort(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, 0))
 }
@@ -417,13 +417,13 @@ impl Lists {
     }
 
     fn begin_purge(&mut self, chunk: usize, page: usize) -> Option<Work> {
-        let runs = MAP.chunk(chunk).runs.load(ordering::through_block()).cast::<Runs>();
+        let runs = MAP.chunk(chunk).runs.load(ordering::chunk_runs()).cast::<Runs>();
         let record = NonNull::new(runs)?;
         // SAFETY: [RUNS-LOCKED] records in the table are on our lists.
         let runs = unsafe { &mut *record.as_ptr() };
         if runs.longest == CHUNK_UNITS {
             let dirty = CHUNK_UNITS - count(&runs.clean, 0, CHUNK_UNITS);
-            MAP.chunk(chunk).runs.store(ptr::null_mut(), ordering::through_block());
+            MAP.chunk(chunk).runs.store(ptr::null_mut(), ordering::chunk_runs());
             // SAFETY: [RUNS-LOCKED] as above.
             unsafe { self.unlink(record) };
             return Some(Work::Whole(record, dirty * UNIT));

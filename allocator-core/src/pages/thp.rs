@@ -16,12 +16,12 @@ static WHEN: AtomicUsize = AtomicUsize::new(AUTO);
 
 /// Says when there shall be huge pages, from the next mapping on.
 pub(crate) fn choose(when: usize) {
-    WHEN.store(when, ordering::hint());
+    WHEN.store(when, ordering::thp_config());
 }
 
 /// When there shall be huge pages.
 pub(crate) fn chosen() -> usize {
-    WHEN.load(ordering::hint())
+    WHEN.load(ordering::thp_config())
 }
 
 /// How the system does it, plus one; 0: it was not asked yet.
@@ -30,11 +30,11 @@ static MODE: AtomicU8 = AtomicU8::new(0);
 /// When the system uses huge pages. Asked once.
 pub(crate) fn mode() -> HugePages {
     const ALL: [HugePages; 3] = [HugePages::Always, HugePages::Advised, HugePages::Never];
-    match ALL.get(usize::from(MODE.load(ordering::hint())).wrapping_sub(1)) {
+    match ALL.get(usize::from(MODE.load(ordering::thp_mode())).wrapping_sub(1)) {
         Some(mode) => *mode,
         None => {
             let mode = sys::huge_pages();
-            MODE.store(mode as u8 + 1, ordering::hint());
+            MODE.store(mode as u8 + 1, ordering::thp_mode());
             mode
         }
     }

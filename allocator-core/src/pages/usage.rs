@@ -57,27 +57,27 @@ const FLOOR: usize = 4 << 20;
 /// Notes that a span got `bytes`, of which `dirty` were free memory; the rest
 /// was charged.
 pub(super) fn took_span(bytes: usize, dirty: usize) {
-    USAGE.spans.fetch_add(bytes, ordering::count());
+    USAGE.spans.fetch_add(bytes, ordering::usage_live());
     less_dirty(dirty);
 }
 
 /// Notes that the `bytes` of a span are free.
 pub(super) fn gave_span(bytes: usize) {
-    USAGE.spans.fetch_sub(bytes, ordering::count());
+    USAGE.spans.fetch_sub(bytes, ordering::usage_live());
     more_dirty(bytes);
 }
 
 /// Notes that a page run or mapping got `bytes`, of which `dirty` were free
 /// memory; the rest was charged.
 pub(super) fn took_large(bytes: usize, dirty: usize) {
-    USAGE.large.fetch_add(bytes, ordering::count());
+    USAGE.large.fetch_add(bytes, ordering::usage_live());
     less_dirty(dirty);
 }
 
 /// Notes that `bytes` of a page run or mapping are in use no more, of which
 /// `dirty` may hold memory.
 pub(crate) fn gave_large(bytes: usize, dirty: usize) {
-    USAGE.large.fetch_sub(bytes, ordering::count());
+    USAGE.large.fetch_sub(bytes, ordering::usage_live());
     committed::discharge(bytes - dirty);
     more_dirty(dirty);
 }
@@ -86,44 +86,46 @@ pub(crate) fn gave_large(bytes: usize, dirty: usize) {
 pub(crate) fn cleaned(bytes: usize) {
     less_dirty(bytes);
     committed::discharge(bytes);
-    USAGE.purged.fetch_add(bytes, ordering::count());
+    USAGE.purged.fetch_add(bytes, ordering::usage_purged());
 }
 
 /// Notes that about so many bytes of blocks left their spans.
 pub(crate) fn went_out(bytes: usize) {
-    USAGE.out.fetch_add(bytes, ordering::count());
+    USAGE.out.fetch_add(bytes, ordering::usage_loose());
 }
 
 /// Notes that about so many bytes of blocks came back to their spans.
 pub(crate) fn came_back(bytes: usize) {
-    USAGE.out.fetch_sub(bytes, ordering::count());
-    USAGE.stuck.fetch_min(loose(), ordering::count());
+    USAGE.out.fetch_sub(bytes, ordering::usage_loose());
+    USAGE.stuck.fetch_min(loose(), ordering::usage_loose());
     note_excess();
 }
 
 /// Notes that so many bytes of spans in use went back to the system.
 pub(crate) fn made_holes(bytes: usize) {
-    USAGE.holes.fetch_add(bytes, ordering::count());
-    USAGE.purged.fetch_add(bytes, ordering::count());
+    USAGE.holes.fetch_add(bytes, ordering::usage_loose());
+    USAGE.purged.fetch_add(bytes, ordering::usage_purged());
 }
 
 /// Notes that so many bytes of holes hold memory again, or are in no span in
 /// use any more.
 pub(super) fn filled(bytes: usize) {
-    USAGE.holes.fetch_sub(bytes, ordering::count());
+    USAGE.holes.fetch_sub(bytes, ordering::usage_loose());
 }
 
 /// Notes that the loose memory was searched, and what there is now cannot go
 /// back.
 pub(crate) fn searched() {
-    USAGE.stuck.store(loose(), ordering::count());
+    USAGE.stuck.store(loose(), ordering::usage_loose());
 }
 
 /// About how many bytes of spans in use are free blocks that hold memory.
 fn loose() -> usize {
-    let held =
-        USAGE.spans.load(ordering::count()).wrapping_sub(USAGE.holes.load(ordering::count()));
-    not_below_0(held.wrapping_sub(USAGE.out.load(ordering::count())))
+    let held = USAGE
+        .spans
+        .load(ordering::usage_live())
+        .wrapping_sub(USAGE.holes.load(ordering::usage_loose()));
+    not_below_0(held.wrapping_sub(USAGE.out.load(ordering::usage_loose())))
 }
 
 /// A difference of which a part is noted late: it may come out a little below 0.
@@ -133,19 +135,19 @@ fn not_below_0(bytes: usize) -> usize {
 
 fn less_dirty(bytes: usize) {
     if bytes != 0 {
-        let left = USAGE.dirty.fetch_sub(bytes, ordering::count()).wrapping_sub(bytes);
-        USAGE.low.fetch_min(not_below_0(left), ordering::count());
+        let left = USAGE.dirty.fetch_sub(bytes, ordering::usage_dirty()).wrapping_sub(bytes);
+        USAGE.low.fetch_min(not_below_0(left), ordering::usage_dirty());
     }
 }
 
 fn more_dirty(bytes: usize) {
-    USAGE.dirty.fetch_add(bytes, ordering::count());
+    USAGE.dirty.fetch_add(bytes, ordering::usage_dirty());
     note_excess();
 }
 
 fn note_excess() {
     if excess() != 0 && !in_excess() {
-        EXCESS.store(true, ordering::hint());
+        EXCESS.store(true, ordering::usage_excess());
     }
 }
 
@@ -161,12 +163,12 @@ static GREW: AtomicBool = AtomicBool::new(false);
 /// Notes that so many bytes are mapped now. A large heap is looked through when it
 /// has grown by an eighth.
 pub(super) fn grew_to(mapped: usize) {
-    if mapped >= NEXT.load(ordering::hint()) {
-        NEXT.store(mapped + mapped / 8, ordering::hint());
-        GREW.store(true, ordering::hint());
-        EXCESS.store(true, ordering::hint());
+    if mapped >= NEXT.load(ordering::collapse_due()) {
+        NEXT.store(mapped + mapped / 8, ordering::collapse_due());
+        GREW.store(true, ordering::collapse_due());
+        EXCESS.store(true, ordering::usage_excess());
     }
-    if mapped >= LOOK.load(ordering::hint()) && cgroup::is_due(APART) {
+    if mapped >= LOOK.load(ordering::cgroup_due()) && cgroup::is_due(APART) {
         look_at_container(mapped);
     }
 }
@@ -174,7 +176,7 @@ pub(super) fn grew_to(mapped: usize) {
 /// Notes that so many bytes are mapped still, after some were unmapped. Growth
 /// counts from there.
 pub(crate) fn shrank_to(mapped: usize) {
-    LOOK.fetch_min(next_look(mapped), ordering::hint());
+    LOOK.fetch_min(next_look(mapped), ordering::cgroup_due());
 }
 
 /// Bytes that a heap grows before anybody looks whether memory is short.
@@ -192,13 +194,13 @@ static LOOK: AtomicUsize = AtomicUsize::new(STEP);
 fn look_at_container(mapped: usize) {
     look_from(mapped);
     if cgroup::update() {
-        EXCESS.store(true, ordering::hint());
+        EXCESS.store(true, ordering::usage_excess());
     }
 }
 
 /// Says at how many mapped bytes somebody looks next, seen from these.
 pub(crate) fn look_from(mapped: usize) {
-    LOOK.store(next_look(mapped), ordering::hint());
+    LOOK.store(next_look(mapped), ordering::cgroup_due());
 }
 
 fn next_look(mapped: usize) -> usize {
@@ -207,21 +209,21 @@ fn next_look(mapped: usize) -> usize {
 
 /// Whether it grew so far since this was last asked.
 pub(crate) fn take_grew() -> bool {
-    GREW.swap(false, ordering::hint())
+    GREW.swap(false, ordering::collapse_due())
 }
 
 /// Whether there seemed to be too much free memory lately.
 #[inline]
 pub(crate) fn in_excess() -> bool {
-    EXCESS.load(ordering::hint())
+    EXCESS.load(ordering::usage_excess())
 }
 
 /// Looks whether there still is. Says so.
 pub(crate) fn recheck_excess() -> bool {
-    EXCESS.store(false, ordering::hint());
+    EXCESS.store(false, ordering::usage_excess());
     let still = excess() != 0;
     if still {
-        EXCESS.store(true, ordering::hint());
+        EXCESS.store(true, ordering::usage_excess());
     }
     still
 }
@@ -229,7 +231,7 @@ pub(crate) fn recheck_excess() -> bool {
 /// The least bytes that were free at a time since the last call: nobody wanted
 /// those meanwhile.
 pub(crate) fn take_low_water() -> usize {
-    USAGE.low.swap(dirty(), ordering::count()).min(dirty())
+    USAGE.low.swap(dirty(), ordering::usage_dirty()).min(dirty())
 }
 
 /// How much of so many free bytes is above the bound.
@@ -244,7 +246,7 @@ pub(crate) fn unwanted_loose() -> usize {
 }
 
 fn unsearched() -> usize {
-    loose().saturating_sub(USAGE.stuck.load(ordering::count()))
+    loose().saturating_sub(USAGE.stuck.load(ordering::usage_loose()))
 }
 
 /// What may be held free in all: an eighth of what is live, at least 4 MiB.
@@ -263,7 +265,7 @@ fn bound() -> usize {
 }
 
 fn lent() -> usize {
-    USAGE.lent.load(ordering::count())
+    USAGE.lent.load(ordering::usage_lent())
 }
 
 /// Bytes lent beside what may be held free. Blocks in magazines that are at work
@@ -284,7 +286,7 @@ pub(crate) fn lend(bytes: usize, already: usize) -> bool {
     if !may(lent()) {
         return false;
     }
-    if !may(USAGE.lent.fetch_add(bytes, ordering::count())) {
+    if !may(USAGE.lent.fetch_add(bytes, ordering::usage_lent())) {
         repay(bytes);
         return false;
     }
@@ -293,7 +295,7 @@ pub(crate) fn lend(bytes: usize, already: usize) -> bool {
 
 /// Takes back what was lent.
 pub(crate) fn repay(bytes: usize) {
-    USAGE.lent.fetch_sub(bytes, ordering::count());
+    USAGE.lent.fetch_sub(bytes, ordering::usage_lent());
 }
 
 /// Free bytes above the bound, as far as they may go back.
@@ -308,21 +310,21 @@ pub(crate) fn excess_is_large() -> bool {
 
 /// Bytes of spans, page runs and mappings in use.
 fn live() -> usize {
-    USAGE.spans.load(ordering::count()) + large()
+    USAGE.spans.load(ordering::usage_live()) + large()
 }
 
 /// Bytes of page runs and mappings in use.
 pub(crate) fn large() -> usize {
-    USAGE.large.load(ordering::count())
+    USAGE.large.load(ordering::usage_live())
 }
 
 /// Free bytes that may hold memory.
 pub(crate) fn dirty() -> usize {
     // Who takes granules may note it before the one who just gave them does.
-    not_below_0(USAGE.dirty.load(ordering::count()))
+    not_below_0(USAGE.dirty.load(ordering::usage_dirty()))
 }
 
 /// Bytes given back by purging, since the start.
 pub(crate) fn purged() -> usize {
-    USAGE.purged.load(ordering::count())
+    USAGE.purged.load(ordering::usage_purged())
 }

@@ -38,7 +38,7 @@ static BIT_TABLES_BYTES: AtomicUsize = AtomicUsize::new(0);
 /// Where the tables of taken chunks and of rooms are, and their bytes, the
 /// guard between them counted; none before the allocator is set up.
 pub(crate) fn bit_tables() -> (*mut u8, usize) {
-    (BIT_TABLES.load(ordering::hint()), BIT_TABLES_BYTES.load(ordering::hint()))
+    (BIT_TABLES.load(ordering::bit_tables()), BIT_TABLES_BYTES.load(ordering::bit_tables()))
 }
 
 /// Whether the allocator is set up, after trying to. False when the system
@@ -109,8 +109,8 @@ fn place_window(window: usize) -> bool {
         return false;
     };
     let bit_tables = hints.addr().get() - taken.addr().get() + sizes[3];
-    BIT_TABLES.store(taken.as_ptr(), ordering::hint());
-    BIT_TABLES_BYTES.store(bit_tables, ordering::hint());
+    BIT_TABLES.store(taken.as_ptr(), ordering::bit_tables());
+    BIT_TABLES_BYTES.store(bit_tables, ordering::bit_tables());
     MAP.init_tables(base, entries, records);
     address_space::init_tables(taken.as_ptr().cast(), chunks);
     let mut shards = [hints; MAX_ARENAS];

@@ -50,7 +50,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "explain",
         values: OneOf(&["never", "exit"]),
-        choose: |value| EXPLAIN_AT_EXIT.store(value == 1, ordering::hint()),
+        choose: |value| EXPLAIN_AT_EXIT.store(value == 1, ordering::print_at_exit()),
         chosen: || usize::from(explain_at_exit()),
         what: "print what memory is held for when the program ends",
     },
@@ -64,8 +64,8 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "help",
         values: OneOf(&["false", "true"]),
-        choose: |value| HELP.store(value == 1, ordering::hint()),
-        chosen: || usize::from(HELP.load(ordering::hint())),
+        choose: |value| HELP.store(value == 1, ordering::print_help()),
+        chosen: || usize::from(HELP.load(ordering::print_help())),
         what: "print this list",
     },
     Key {
@@ -92,7 +92,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "stats",
         values: OneOf(&["never", "exit"]),
-        choose: |value| STATS_AT_EXIT.store(value == 1, ordering::hint()),
+        choose: |value| STATS_AT_EXIT.store(value == 1, ordering::print_at_exit()),
         chosen: || usize::from(stats_at_exit()),
         what: "print numbers when the program ends (C library)",
     },
@@ -107,20 +107,20 @@ pub(super) const KEYS: &[Key] = &[
 
 /// Whether numbers are wanted at the end of the process.
 pub(crate) fn stats_at_exit() -> bool {
-    STATS_AT_EXIT.load(ordering::hint())
+    STATS_AT_EXIT.load(ordering::print_at_exit())
 }
 
 /// Whether it is to be explained at the end of the process what memory is held
 /// for.
 pub(crate) fn explain_at_exit() -> bool {
-    EXPLAIN_AT_EXIT.load(ordering::hint())
+    EXPLAIN_AT_EXIT.load(ordering::print_at_exit())
 }
 
 /// Reads the options, if there is an environment by now and nobody did.
 #[cold]
 pub(crate) fn read() {
     sys::with_environment(VARIABLE, |text| {
-        if !READ.swap(true, ordering::hint()) {
+        if !READ.swap(true, ordering::options_read()) {
             apply(text.unwrap_or_default());
         }
     });
@@ -136,7 +136,7 @@ pub(crate) fn apply(text: &[u8]) {
             None => unknown(name),
         }
     }
-    if HELP.load(ordering::hint()) {
+    if HELP.load(ordering::print_help()) {
         help();
     }
 }

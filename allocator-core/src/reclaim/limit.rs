@@ -18,7 +18,7 @@ static BUSY: AtomicBool = AtomicBool::new(false);
 
 /// Says what to call above the limit, instead of what was called before.
 pub(crate) fn call(callback: fn(usize)) {
-    CALLBACK.store(callback as *mut (), ordering::hint());
+    CALLBACK.store(callback as *mut (), ordering::limit_callback());
 }
 
 /// At the end of slow paths that may have taken memory, where no lock is held:
@@ -33,7 +33,7 @@ pub(crate) fn check() {
 #[cold]
 #[inline(never)]
 fn enforce() {
-    if BUSY.load(ordering::hint()) || BUSY.swap(true, ordering::lock_acquire()) {
+    if BUSY.load(ordering::limit_busy()) || BUSY.swap(true, ordering::lock_acquire()) {
         return;
     }
     if committed::check_over() {
@@ -57,7 +57,7 @@ fn give_back() {
 /// Allocations do not unwind: at this function's end, a panic of the program's
 /// ends the process.
 extern "C" fn call_back(bytes: usize) {
-    let callback = CALLBACK.load(ordering::hint());
+    let callback = CALLBACK.load(ordering::limit_callback());
     if !callback.is_null() {
         // SAFETY: what is stored there is a function of this type.
         let callback = unsafe { core::mem::transmute::<*mut (), fn(usize)>(callback) };

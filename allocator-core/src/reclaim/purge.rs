@@ -50,7 +50,7 @@ pub(crate) fn purge(want: usize) -> Option<usize> {
     let chunks = MAP.readable_chunks();
     let mut done = if want == 0 { 0 } else { huge_block::purge() };
     address_space::unmap_spares();
-    let mut at = CURSOR.load(ordering::hint()).min(chunks);
+    let mut at = CURSOR.load(ordering::purge_cursor()).min(chunks);
     for _ in 0..chunks {
         if done >= want {
             break;
@@ -62,7 +62,7 @@ pub(crate) fn purge(want: usize) -> Option<usize> {
         done += purge_chunk(at);
     }
     // The next purge begins at the top again where this one found enough.
-    CURSOR.store(if done >= want { chunks } else { at }, ordering::hint());
+    CURSOR.store(if done >= want { chunks } else { at }, ordering::purge_cursor());
     usage::shrank_to(address_space::mapped());
     BUSY.store(false, ordering::lock_release());
     Some(done)

@@ -64,7 +64,7 @@ fn steal(shard: usize, class: usize, me: u32) -> bool {
     let now = sys::monotonic_ms() as Millis;
     let mut stolen = false;
     let looks = LOOKS.min(count.saturating_sub(1));
-    let first = THIEF.fetch_add(looks, ordering::hint());
+    let first = THIEF.fetch_add(looks, ordering::steal_cursor());
     for look in 0..looks {
         let id = ids.start + first.wrapping_add(look) % count;
         if let Some(heap) = heap_table::get(id).filter(|heap| id != me && heap.observe_idle(now)) {

@@ -37,24 +37,24 @@ impl Granules {
     /// All granules free and clean: a chunk just mapped. Those who have an old
     /// hint of it may be at these words, so both are swapped.
     pub(crate) fn reset_free(&self) {
-        self.dirty.swap(0, ordering::claimed());
+        self.dirty.swap(0, ordering::granules_dirty());
         self.free.swap(u64::MAX, ordering::granules_return());
     }
 
     /// Which are free, for a guess.
     pub(crate) fn free_hint(&self) -> u64 {
-        sync::peek_mask(&self.free, ordering::hint())
+        sync::peek_mask(&self.free, ordering::granules_peek())
     }
 
     /// Which are free, as far as the caller has been told: all that was given
     /// back before what it last acquired.
     pub(crate) fn free_seen(&self) -> u64 {
-        self.free.load(ordering::hint())
+        self.free.load(ordering::granules_peek())
     }
 
     /// Which are free and hold memory, for a guess.
     pub(crate) fn dirty_hint(&self) -> u64 {
-        sync::peek_mask(&self.dirty, ordering::hint())
+        sync::peek_mask(&self.dirty, ordering::granules_dirty_peek())
     }
 
     /// Claims a run of `len` granules, the lowest. Returns the first, and which
@@ -72,7 +72,7 @@ impl Granules {
                 free,
                 free & !claimed,
                 ordering::granules_claim(),
-                ordering::hint(),
+                ordering::granules_peek(),
             ) {
                 Ok(_) => return Some((first, self.take_dirty(claimed))),
                 Err(seen) => free = seen,
@@ -89,7 +89,7 @@ impl Granules {
     /// free ones afterwards.
     pub(crate) fn give_back(&self, bits: u64, dirty: u64) -> u64 {
         if dirty != 0 && sync::step("granules_dirty") {
-            self.dirty.fetch_or(dirty, ordering::claimed());
+            self.dirty.fetch_or(dirty, ordering::granules_dirty());
         }
         self.free.fetch_or(bits, ordering::granules_return()) | bits
     }
@@ -97,7 +97,7 @@ impl Granules {
     /// Which of the granules that the caller has claimed hold memory; they are no
     /// longer counted as free memory.
     pub(crate) fn take_dirty(&self, claimed: u64) -> u64 {
-        self.dirty.fetch_and(!claimed, ordering::claimed()) & claimed
+        self.dirty.fetch_and(!claimed, ordering::granules_dirty()) & claimed
     }
 
     /// Claims those of `wanted` that are free and has `purge` give their memory
@@ -117,6 +117,8 @@ impl Granules {
 
     /// Claims the whole chunk if all of it is free.
     pub(crate) fn claim_all(&self) -> bool {
-        self.free.compare_exchange(u64::MAX, 0, ordering::chunk_claim(), ordering::hint()).is_ok()
+        self.free
+            .compare_exchange(u64::MAX, 0, ordering::chunk_claim(), ordering::granules_peek())
+            .is_ok()
     }
 }

@@ -106,33 +106,33 @@ impl View {
 
     /// Brings the view up to date. Called by its thread.
     pub(crate) fn refresh(&self) {
-        self.readable.set(MAP.readable.load(ordering::through_block()));
-        self.entries.set(MAP.entries.load(ordering::through_block()));
-        let base = MAP.base.load(ordering::through_block());
-        self.minus_base.store(base.wrapping_neg(), ordering::hint());
+        self.readable.set(MAP.readable.load(ordering::map_readable()));
+        self.entries.set(MAP.entries.load(ordering::map_tables()));
+        let base = MAP.base.load(ordering::map_base());
+        self.minus_base.store(base.wrapping_neg(), ordering::view_offset());
     }
 
     /// Makes the thread see nothing, so that its next free takes the slow way.
     /// Anybody may; the thread may look just then, and the wish is lost.
     pub(crate) fn invalidate(&self) {
-        self.minus_base.store(INVALIDATED, ordering::hint());
+        self.minus_base.store(INVALIDATED, ordering::view_offset());
     }
 
     /// Whether somebody made the thread see nothing.
     pub(crate) fn is_invalidated(&self) -> bool {
-        self.minus_base.load(ordering::hint()) == INVALIDATED
+        self.minus_base.load(ordering::view_offset()) == INVALIDATED
     }
 
     /// The entry of the granule that `ptr` is in, if the view goes so far.
     #[inline(always)]
     pub(crate) fn entry(&self, ptr: *mut u8) -> Option<u32> {
-        let offset = self.minus_base.load(ordering::hint()).wrapping_add(ptr.addr());
+        let offset = self.minus_base.load(ordering::view_offset()).wrapping_add(ptr.addr());
         let granule = offset >> GRANULE_SHIFT;
         if granule >= self.readable.get() {
             return None;
         }
         // SAFETY: [MAP-OPENED] entries below `readable` are readable for ever.
-        Some(unsafe { (*self.entries.get().add(granule)).load(ordering::through_block()) })
+        Some(unsafe { (*self.entries.get().add(granule)).load(ordering::map_entry()) })
     }
 }
 
@@ -154,7 +154,7 @@ impl Entries {
             return 0;
         }
         // SAFETY: [MAP-OPENED] entries below `readable` are readable for ever.
-        unsafe { (*self.start.add(granule)).load(ordering::through_block()) }
+        unsafe { (*self.start.add(granule)).load(ordering::map_entry()) }
     }
 }
 
@@ -183,9 +183,9 @@ const _: () = assert!(entries_bytes(1) == CHUNK_TABLE);
 impl Map {
     /// Says where the window and its tables are, once, while nobody else runs.
     pub(crate) fn init_tables(&self, base: usize, entries: NonNull<u8>, chunks: NonNull<u8>) {
-        self.base.store(base, ordering::hint());
-        self.entries.store(entries.as_ptr().cast(), ordering::hint());
-        self.chunks.store(chunks.as_ptr().cast(), ordering::hint());
+        self.base.store(base, ordering::map_base());
+        self.entries.store(entries.as_ptr().cast(), ordering::map_tables());
+        self.chunks.store(chunks.as_ptr().cast(), ordering::map_tables());
     }
 
     /// The entries as far as they go now: for many pointers, of blocks that
@@ -193,9 +193,9 @@ impl Map {
     #[inline(always)]
     pub(crate) fn entries(&self) -> Entries {
         Entries {
-            base: self.base.load(ordering::through_block()),
-            readable: self.readable.load(ordering::through_block()),
-            start: self.entries.load(ordering::through_block()),
+            base: self.base.load(ordering::map_base()),
+            readable: self.readable.load(ordering::map_readable()),
+            start: self.entries.load(ordering::map_tables()),
         }
     }
 
@@ -210,16 +210,16 @@ impl Map {
     /// one beyond the end.
     #[inline]
     fn granule(&self, ptr: *mut u8) -> usize {
-        ptr.addr().wrapping_sub(self.base.load(ordering::through_block())) >> GRANULE_SHIFT
+        ptr.addr().wrapping_sub(self.base.load(ordering::map_base())) >> GRANULE_SHIFT
     }
 
     /// Writes the entries of `count` granules from `ptr` on.
     pub(crate) fn set(&self, ptr: *mut u8, count: usize, entry: u32) {
         let first = self.granule(ptr);
-        let entries = self.entries.load(ordering::through_block());
+        let entries = self.entries.load(ordering::map_tables());
         for granule in first..first + count {
             // SAFETY: [MAP-OPENED] our memory lies below `readable`.
-            unsafe { (*entries.add(granule)).store(entry, ordering::through_block()) };
+            unsafe { (*entries.add(granule)).store(entry, ordering::map_entry()) };
         }
     }
 
@@ -227,7 +227,7 @@ impl Map {
     #[inline]
     pub(crate) fn chunk(&self, index: usize) -> &'static Chunk {
         // SAFETY: [MAP-OPENED] likewise for the records; all zero is a valid one.
-        unsafe { &*self.chunks.load(ordering::through_block()).add(index) }
+        unsafe { &*self.chunks.load(ordering::map_tables()).add(index) }
     }
 
     /// Which chunk of the window `ptr` is in. It is one of ours.
@@ -240,13 +240,13 @@ impl Map {
     #[inline]
     pub(crate) fn chunk_base(&self, index: usize) -> *mut u8 {
         ptr::with_exposed_provenance_mut(
-            self.base.load(ordering::through_block()) + (index << CHUNK_SHIFT),
+            self.base.load(ordering::map_base()) + (index << CHUNK_SHIFT),
         )
     }
 
     /// Opened chunks.
     pub(crate) fn readable_chunks(&self) -> usize {
-        self.readable.load(ordering::hint()) / CHUNK_GRANULES
+        self.readable.load(ordering::map_readable()) / CHUNK_GRANULES
     }
 
     /// Opens the tables for the chunks below `end`. The caller holds no lock;
@@ -257,8 +257,8 @@ impl Map {
             return true;
         }
         let end = end.next_multiple_of(TABLE_STEP);
-        let entries = self.entries.load(ordering::hint()).cast::<u8>();
-        let chunks = self.chunks.load(ordering::hint()).cast::<u8>();
+        let entries = self.entries.load(ordering::map_tables()).cast::<u8>();
+        let chunks = self.chunks.load(ordering::map_tables()).cast::<u8>();
         let opens = |table: *mut u8, bytes: fn(usize) -> usize| {
             // SAFETY: [MAP-RESERVED] the tables were reserved for the whole
             // window, in which `end` lies.
@@ -267,15 +267,15 @@ impl Map {
         if !opens(chunks, chunks_bytes) || !opens(entries, entries_bytes) {
             return false;
         }
-        self.readable.fetch_max(end * CHUNK_GRANULES, ordering::through_block());
+        self.readable.fetch_max(end * CHUNK_GRANULES, ordering::map_readable());
         true
     }
 
     /// Where the two tables are. In both, a chunk has [`CHUNK_TABLE`] bytes.
     pub(crate) fn tables(&self) -> [*mut u8; 2] {
         [
-            self.entries.load(ordering::through_block()).cast(),
-            self.chunks.load(ordering::through_block()).cast(),
+            self.entries.load(ordering::map_tables()).cast(),
+            self.chunks.load(ordering::map_tables()).cast(),
         ]
     }
 
@@ -283,16 +283,16 @@ impl Map {
     /// of the tables was never written.
     pub(crate) fn was_used(&self, index: usize) -> bool {
         let chunk = self.chunk(index);
-        !chunk.spans.load(ordering::through_block()).is_null()
-            || !chunk.runs.load(ordering::through_block()).is_null()
-            || chunk.huge_bytes.load(ordering::through_block()) != 0
+        !chunk.spans.load(ordering::chunk_spans()).is_null()
+            || !chunk.runs.load(ordering::chunk_runs()).is_null()
+            || chunk.huge_bytes.load(ordering::chunk_huge()) != 0
     }
 
     /// Gives back the addresses of the tables for chunks from `now` to
     /// `end`, which the window has no more.
     pub(crate) fn release_tables(&self, now: usize, end: usize) {
-        let entries = self.entries.load(ordering::hint()).cast::<u8>();
-        let chunks = self.chunks.load(ordering::hint()).cast::<u8>();
+        let entries = self.entries.load(ordering::map_tables()).cast::<u8>();
+        let chunks = self.chunks.load(ordering::map_tables()).cast::<u8>();
         // SAFETY: [MAP-RESERVED] these parts were reserved and never opened,
         // and no chunk there can be taken any more.
         unsafe {
@@ -306,8 +306,8 @@ impl Chunk {
     /// The span that granule `granule` belongs to.
     #[inline]
     fn span_at(&self, granule: usize) -> NonNull<Span> {
-        let head = self.heads[granule].load(ordering::through_block()) as usize;
-        let spans = self.spans.load(ordering::through_block());
+        let head = self.heads[granule].load(ordering::span_heads()) as usize;
+        let spans = self.spans.load(ordering::chunk_spans());
         // SAFETY: [CHUNK-SPANS] a chunk with a live block of a span has its
         // 64 spans, and heads are below 64.
         unsafe { NonNull::new_unchecked(spans.add(head)) }
@@ -315,15 +315,15 @@ impl Chunk {
 
     /// The span that starts at granule `granule`, if one seems to.
     pub(crate) fn span_from(&self, granule: usize) -> Option<NonNull<Span>> {
-        let head = self.heads[granule].load(ordering::through_block());
-        let spans = self.spans.load(ordering::through_block());
+        let head = self.heads[granule].load(ordering::span_heads());
+        let spans = self.spans.load(ordering::chunk_spans());
         (usize::from(head) == granule && !spans.is_null()).then(|| self.span_at(granule))
     }
 
     /// Makes granules `first..first+len` one span.
     pub(crate) fn set_span(&self, first: usize, len: usize) -> NonNull<Span> {
         for head in &self.heads[first..first + len] {
-            head.store(first as u8, ordering::through_block());
+            head.store(first as u8, ordering::span_heads());
         }
         self.span_at(first)
     }
@@ -348,7 +348,7 @@ pub(crate) fn prefetch_span(span: NonNull<Span>) {
 pub(crate) fn span_base(block: *mut u8) -> usize {
     let granule = MAP.granule(block);
     let (index, granule) = (granule / CHUNK_GRANULES, granule % CHUNK_GRANULES);
-    let head = MAP.chunk(index).heads[granule].load(ordering::through_block()) as usize;
+    let head = MAP.chunk(index).heads[granule].load(ordering::span_heads()) as usize;
     MAP.chunk_base(index).addr() + head * GRANULE
 }
 

@@ -67,7 +67,7 @@ impl Bin {
     /// \[OWNER-ONLY\] The bin is the calling thread's, or nobody's.
     #[inline(always)]
     pub(crate) unsafe fn pop(&self) -> *mut u8 {
-        let top = self.top.load(ordering::owner());
+        let top = self.top.load(ordering::bin_top());
         // SAFETY: [BIN-BOTTOM] below the top there is a block or the null.
         let block = unsafe { top.sub(1).read() };
         if !block.is_null() {
@@ -80,8 +80,8 @@ impl Bin {
     /// compiler then changes it in memory, in one instruction.
     #[inline(always)]
     fn move_top(&self, slots: isize) {
-        let top = self.top.load(ordering::owner());
-        self.top.store(top.wrapping_offset(slots), ordering::owner());
+        let top = self.top.load(ordering::bin_top());
+        self.top.store(top.wrapping_offset(slots), ordering::bin_top());
     }
 
     /// Whether blocks under this entry belong in here.
@@ -96,7 +96,7 @@ impl Bin {
     /// As for [`pop`](Self::pop); the block's entry is this bin's.
     #[inline(always)]
     pub(crate) unsafe fn push(&self, block: *mut u8) -> bool {
-        let top = self.top.load(ordering::owner());
+        let top = self.top.load(ordering::bin_top());
         if top == self.limit.get() {
             return false;
         }
@@ -109,21 +109,21 @@ impl Bin {
     /// Blocks in the magazine. Others may ask; they get a number that was
     /// true lately.
     pub(crate) fn len(&self) -> usize {
-        let base = self.base.load(ordering::hint());
-        let top = self.top.load(ordering::hint());
+        let base = self.base.load(ordering::bin_base());
+        let top = self.top.load(ordering::bin_top());
         (top.addr().wrapping_sub(base.addr()) / size_of::<Slot>()).wrapping_sub(1)
     }
 
     /// Blocks that fit.
     pub(super) fn capacity(&self) -> usize {
-        let base = self.base.load(ordering::owner());
+        let base = self.base.load(ordering::bin_base());
         let limit = self.limit.get();
         (limit.addr() - base.addr()) / size_of::<Slot>() - 1
     }
 
     /// Blocks that fit still.
     pub(super) fn unused(&self) -> usize {
-        let top = self.top.load(ordering::owner());
+        let top = self.top.load(ordering::bin_top());
         (self.limit.get().addr() - top.addr()) / size_of::<Slot>()
     }
 
@@ -134,7 +134,7 @@ impl Bin {
 
     /// The bottom of the stack: the first block's slot.
     pub(super) fn first(&self) -> *mut Slot {
-        self.base.load(ordering::owner()).wrapping_add(1)
+        self.base.load(ordering::bin_base()).wrapping_add(1)
     }
 
     /// The blocks in it, the oldest first.
@@ -149,7 +149,7 @@ impl Bin {
 
     /// Says how many blocks are in the magazine now.
     pub(super) fn set_len(&self, len: usize) {
-        self.top.store(self.first().wrapping_add(len), ordering::owner());
+        self.top.store(self.first().wrapping_add(len), ordering::bin_top());
     }
 
     /// Says how many blocks may be in it.
@@ -159,7 +159,7 @@ impl Bin {
 
     /// The array and its bytes, if there is one.
     pub(super) fn array(&self) -> (*mut Slot, usize) {
-        (self.base.load(ordering::owner()), self.array.get() as usize)
+        (self.base.load(ordering::bin_base()), self.array.get() as usize)
     }
 
     /// Moves the magazine to an array of `bytes`, empty.
@@ -169,14 +169,14 @@ impl Bin {
     pub(super) unsafe fn set_array(&self, array: *mut Slot, bytes: usize) {
         // SAFETY: the array is ours and has at least one slot.
         unsafe { array.write(ptr::null_mut()) };
-        self.base.store(array, ordering::owner());
+        self.base.store(array, ordering::bin_base());
         self.array.set(bytes as u32);
         self.set_len(0);
     }
 
     /// Forgets the array: empty and full.
     pub(super) fn unset_array(&self) {
-        self.base.store(nothing(), ordering::owner());
+        self.base.store(nothing(), ordering::bin_base());
         self.array.set(0);
         self.set_len(0);
         self.set_capacity(0);

@@ -29,11 +29,11 @@ impl Seen {
         if count == MAX_REQUESTS - 1 {
             (count, sum) = (count / 2, sum / 2);
         }
-        self.word.store((count + 1) << 32 | (sum + bytes), ordering::hint());
+        self.word.store((count + 1) << 32 | (sum + bytes), ordering::request_sample());
     }
 
     fn get(&self) -> (u64, u64) {
-        let word = self.word.load(ordering::hint());
+        let word = self.word.load(ordering::request_sample());
         (word >> 32, word & u64::from(u32::MAX))
     }
 }

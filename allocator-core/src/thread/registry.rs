@@ -125,7 +125,7 @@ impl Record {
             }
         });
         self.heap.reopen();
-        self.rounds.store(0, ordering::owner());
+        self.rounds.store(0, ordering::exit_rounds());
         cache.begin();
         self.cache.store(ptr::from_ref(cache).cast_mut(), ordering::published_set());
         cache
@@ -186,8 +186,8 @@ fn new_record() -> Option<&'static Record> {
 pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
     // SAFETY: records are never freed.
     let record = unsafe { &*value.cast::<Record>() };
-    let rounds = record.rounds.load(ordering::owner()) + 1;
-    record.rounds.store(rounds, ordering::owner());
+    let rounds = record.rounds.load(ordering::exit_rounds()) + 1;
+    record.rounds.store(rounds, ordering::exit_rounds());
     if rounds < ROUNDS && sys::arm_thread_exit(value) {
         return;
     }
@@ -197,7 +197,7 @@ pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
 /// Ends the calling thread's use of its cache; it gets none again.
 fn end_cache(record: &'static Record) {
     tls::set(&ENDED);
-    let cache = record.cache.swap(ptr::null_mut(), ordering::hint());
+    let cache = record.cache.swap(ptr::null_mut(), ordering::record_cache());
     // SAFETY: [OWNER-ONLY] this is the cache's thread, which has left it.
     unsafe { (*cache).end() };
     put_record(record);
@@ -261,7 +261,7 @@ static RETURNED: [AtomicU32; CLASSES] = [const { AtomicU32::new(0) }; CLASSES];
 
 /// Blocks of a class that threads without a cache gave back, modulo 2^32.
 pub(crate) fn returned(class: usize) -> u32 {
-    RETURNED[class].load(ordering::count())
+    RETURNED[class].load(ordering::returned_blocks())
 }
 
 /// Takes back a block from a thread without a cache. It makes none for that:
@@ -271,7 +271,7 @@ pub(crate) fn returned(class: usize) -> u32 {
 /// The block is free, and its entry says `class`.
 #[cold]
 pub(crate) unsafe fn free_without_cache(block: *mut u8, class: usize) {
-    RETURNED[class].fetch_add(1, ordering::count());
+    RETURNED[class].fetch_add(1, ordering::returned_blocks());
     usage::came_back(size_class::size(class));
     // SAFETY: [LIVE-PINS-SPAN] by the caller.
     unsafe { send::send_one(block) };
@@ -284,7 +284,7 @@ pub(crate) fn after_fork() {
         RECORDS.lock.force_unlock();
     }
     for record in records() {
-        let cache = record.cache.load(ordering::hint());
+        let cache = record.cache.load(ordering::record_cache());
         if record.heap.mark_dead_if_orphaned() && ptr::eq(cache, tls::get()) {
             // A sender or a thief had the forking thread's heap open: that
             // thread starts anew, as one without a cache.

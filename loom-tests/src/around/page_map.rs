@@ -31,7 +31,7 @@ pub(crate) struct Entries;
 
 impl Entries {
     pub(crate) fn of(&self, ptr: *mut u8) -> u32 {
-        world().entries[index(ptr)].load(ordering::through_block())
+        world().entries[index(ptr)].load(ordering::map_entry())
     }
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn span_of(block: *mut u8) -> NonNull<Span> {
 /// Publishes who owns a span.
 pub(crate) fn publish_owner(body: &Body, owner: u32) {
     world().entries[index(body.base)]
-        .store(owner << 8 | u32::from(body.class), ordering::through_block());
+        .store(owner << 8 | u32::from(body.class), ordering::map_entry());
 }
 
 /// Nothing to prefetch.

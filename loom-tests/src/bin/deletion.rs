@@ -219,7 +219,7 @@ fn first_to_fail(model: &Path, label: &str) -> Option<(&'static str, String)> {
         Some("granules") => "granules",
         Some("free_space_index") => "index_claim",
         Some("once") => "init",
-        Some("published") => "table",
+        Some("published") => "published",
         Some("span" | "heap" | "send" | "span_transfer") => "moving",
         _ => "lock",
     };

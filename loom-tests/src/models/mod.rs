@@ -16,7 +16,7 @@ pub static MODELS: &[&Model] = &[
     &remote_queue::TAKE,
     &remote_queue::CLOSE,
     &init::INIT,
-    &published::TABLE,
+    &published::PUBLISHED,
     &heaps::MOVING,
     &heaps::STEALING,
     &heaps::TRANSFER,

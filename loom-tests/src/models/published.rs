@@ -8,8 +8,8 @@ use crate::model::{Model, outcome};
 use crate::world::spawn;
 
 /// Each of two threads looks once, meanwhile.
-pub(super) static TABLE: Model = Model {
-    name: "table",
+pub(super) static PUBLISHED: Model = Model {
+    name: "published",
     preemptions: None,
     executions: 300,
     outcomes: &["[false, false]", "[false, true]", "[true, false]", "[true, true]"],
