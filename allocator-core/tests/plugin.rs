@@ -26,8 +26,8 @@ struct Plugin {
     mapped_bytes: Bytes,
 }
 
-fn load() -> (Plugin, *mut c_void) {
-    let path = common::example("plugin", "libplugin.so");
+fn load(profile: &str) -> (Plugin, *mut c_void) {
+    let path = common::example(profile, "plugin", "libplugin.so");
     let path = CString::new(path.to_str().unwrap()).unwrap();
     // SAFETY: the names are those of functions of these types.
     unsafe {
@@ -65,7 +65,18 @@ fn expected(blocks: u64) -> u64 {
 
 #[test]
 fn a_loaded_library_brings_its_own_allocator() {
-    let (plugin, library) = load();
+    check(&common::own_profile());
+}
+
+/// With the fast paths in line.
+#[cfg(debug_assertions)]
+#[test]
+fn a_loaded_release_library_brings_its_own_allocator() {
+    check(common::RELEASE);
+}
+
+fn check(profile: &str) {
+    let (plugin, library) = load(profile);
     let work = move |n: u64| {
         let made = (plugin.make)(300 + n);
         // SAFETY: just made.

@@ -168,6 +168,18 @@ fn the_tracer_sees_what_is_forbidden() {
     assert_eq!(step_through(called_on_purpose, 0).1, ["syscall"]);
 }
 
+/// This program once more, as users build theirs: everything is inlined, and nothing
+/// is asserted.
+#[cfg(debug_assertions)]
+#[test]
+fn the_released_fast_path_has_no_lock_and_no_system_call() {
+    let output =
+        common::cargo("test", common::RELEASE).args(["--test", "single_step"]).output().unwrap();
+    let ended = common::Ended::from(output);
+    let passed = ended.out.contains("test the_fast_path_has_no_lock_and_no_system_call ... ok");
+    assert!(ended.ok && passed, "{}\n{}", ended.out, ended.err);
+}
+
 /// With and without other threads: single-threaded programs have no path of their
 /// own that would hide the other.
 #[test]

@@ -84,24 +84,44 @@ pub(crate) fn at_end() {
     println!("\nend of the case");
 }
 
-/// Builds an example with the profile of this program, and returns its path. (Cargo
-/// builds the examples along with all tests, but not along with a single one.)
-pub(crate) fn example(name: &str, file: &str) -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    let profile = program.parent().unwrap().parent().unwrap();
-    let profile_name = match profile.file_name().unwrap().to_str().unwrap() {
-        "debug" => "dev",
-        name => name,
-    };
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--offline", "--quiet", "--manifest-path"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
-        .args(["--profile", profile_name, "--example", name, "--target-dir"])
-        .arg(profile.parent().unwrap())
-        .output()
-        .unwrap();
+/// The profile that users build with.
+pub(crate) const RELEASE: &str = "release";
+
+/// The folder of this program's profile.
+fn profile_folder() -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
+}
+
+/// The profile of this program.
+pub(crate) fn own_profile() -> String {
+    match profile_folder().file_name().unwrap().to_str().unwrap() {
+        "debug" => "dev".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// Cargo, to build with a profile into this program's target folder.
+///
+/// Features and the panic strategy are those of `cargo test --workspace`, so that
+/// nothing is built twice.
+pub(crate) fn cargo(command: &str, profile: &str) -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .args([command, "--offline", "--workspace", "--profile", profile])
+        .args(["--config", &format!("profile.{profile}.panic='unwind'")])
+        .arg("--target-dir")
+        .arg(profile_folder().parent().unwrap());
+    cargo
+}
+
+/// Builds an example, and returns its path. (Cargo builds the examples along with
+/// all tests, but not along with a single one.)
+pub(crate) fn example(profile: &str, name: &str, file: &str) -> PathBuf {
+    let built = cargo("build", profile).args(["--quiet", "--example", name]).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    profile.join("examples").join(file)
+    let folder = if profile == "dev" { "debug" } else { profile };
+    profile_folder().with_file_name(folder).join("examples").join(file)
 }
 
 /// The bytes in one line of `/proc/self/smaps_rollup`.
