@@ -48,7 +48,7 @@ fn programs() -> impl Strategy<Value = Program> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(debug_assertions) { 60 } else { 250 },
+        cases: 250,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -68,7 +68,7 @@ proptest! {
 #[test]
 fn a_long_random_program() {
     let threads = 4;
-    let steps = if cfg!(debug_assertions) { 20_000 } else { 150_000 };
+    let steps = 150_000;
     let mut random = common::Random(0x5eed);
     let program: Program = (0..threads)
         .map(|_| {

@@ -275,8 +275,7 @@ fn random_failures() {
     );
     let programs = prop::collection::vec(prop::collection::vec(step, 1..120), 1..5);
     let failures = prop::collection::vec((0u64..200, 1u64..20), 1..4);
-    let cases = if cfg!(debug_assertions) { 100 } else { 300 };
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
         .run(&(programs, failures, 1usize..80), |(program, failures, places)| {
             sys::clear_failures();

@@ -276,7 +276,7 @@ fn threads_that_only_free() {
 fn producer_and_consumers(consumers: usize) {
     const BATCH: usize = 1000;
     const BATCHES_ON_THE_WAY: usize = 40;
-    let blocks = if cfg!(debug_assertions) { 2_000_000 } else { 20_000_000 };
+    let blocks = 20_000_000;
     let start = held().0;
     let (send, receive) = mpsc::sync_channel::<Vec<Block>>(BATCHES_ON_THE_WAY);
     let receive = std::sync::Mutex::new(receive);
