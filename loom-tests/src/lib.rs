@@ -34,10 +34,11 @@ pub fn labels() -> impl Iterator<Item = (&'static str, core::sync::atomic::Order
 }
 
 /// Runs one model: `NAME`, or with a twin: `NAME LABEL [ORDERING]`. The ordering is the
-/// weaker one; `step` leaves out the step, and `deleted` the function.
+/// weaker one; `step` leaves out the step, and `deleted` the function. If the model
+/// fails, the process ends with status 1.
 ///
 /// # Panics
-/// If the model fails.
+/// If there is no model of this name.
 pub fn run_named(words: &[&str]) {
     let name = words.first().expect("a model's name");
     let model = model(name).expect("a model of this name");
@@ -51,9 +52,21 @@ pub fn run_named(words: &[&str]) {
         };
         (*label, weakness)
     });
+    end_at_panic(words.join(" "));
     let start = std::time::Instant::now();
     let report = run(model, twin);
     println!("{name}: {} executions, {:.1?}", report.executions, start.elapsed());
     println!("outcomes: {:?}", report.outcomes);
     model.check(&report);
+}
+
+/// From now on, the first panic ends the process. What loom does after one may
+/// panic again, and the process would abort.
+fn end_at_panic(model: String) {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        print(info);
+        eprintln!("model fails: {model}");
+        std::process::exit(1);
+    }));
 }

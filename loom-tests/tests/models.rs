@@ -48,8 +48,8 @@ fn every_model_is_tested() {
 /// The variable that tells a child process which model to run.
 const MODEL: &str = "STRATA_MODEL";
 
-/// Runs a model in a process of its own, as some twins abort it. The process is this
-/// program again: loom needs panics that unwind, and only tests have these.
+/// Runs a model in a process of its own, which a failure ends. The process is this
+/// program again: loom needs panics that unwind, as tests have them.
 fn run(arguments: &[&str]) -> Output {
     let this = std::env::current_exe().unwrap();
     let mut command = Command::new(this);

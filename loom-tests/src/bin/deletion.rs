@@ -200,16 +200,14 @@ fn build(copy: &Path) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let target = std::env::current_exe().unwrap().parent().unwrap().join("deletion-target");
     let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-        .args(["build", "--release", "--quiet", "-p", "loom-tests", "--bin", "model"])
-        // loom needs panics that unwind.
-        .args(["--config", "profile.release.panic='unwind'"])
+        .args(["build", "--profile", "models", "--quiet", "-p", "loom-tests", "--bin", "model"])
         .current_dir(root)
         .env("CARGO_TARGET_DIR", &target)
         .env("STRATA_SOURCE", copy)
         .status()
         .unwrap();
     assert!(status.success(), "the instrumented copy does not build");
-    target.join("release/model")
+    target.join("models/model")
 }
 
 /// The first model that fails with a function left out, and how. The model that is
