@@ -31,12 +31,20 @@ modules! {
     "../src/strata.rs" strata
 }
 
+#[path = "on_fake/workload.rs"]
+mod workload;
+
+#[path = "on_fake/failures.rs"]
+mod failures;
+
+#[path = "on_fake/addresses.rs"]
+mod addresses;
+
 use background::huge_page_collapse;
-use common::model::{self, Deed, Program, Step};
-use common::{Block, Random, is_zero, layout};
+use common::model::{self, Deed, Step};
+use common::{Block, Random, layout};
 use pages::arena;
 use pages::cgroup;
-use pages::metadata;
 use pages::usage;
 use process::options;
 use proptest::prelude::*;
@@ -45,216 +53,7 @@ use std::alloc::GlobalAlloc;
 
 use strata::Strata;
 use sys::Call;
-
-const ALLOC: Strata = Strata::new();
-
-/// The calls that may fail without a lasting effect: nothing is taken or changed.
-const TRACELESS: [Call; 10] = [
-    Call::Reserve,
-    Call::Commit,
-    Call::MapAt,
-    Call::ReserveAt,
-    Call::Purge,
-    Call::Protect,
-    Call::Resize,
-    Call::MoveTo,
-    Call::ArmThreadExit,
-    Call::ReadFile,
-];
-
-/// A workload of several threads with every kind of request, which frees everything.
-/// Every request may be refused.
-fn workload(seed: u64) -> model::Outcome {
-    let mut random = Random(seed | 1);
-    let program: Program = (0..2)
-        .map(|_| {
-            (0..250)
-                .map(|_| Step {
-                    deed: match random.below(10) {
-                        0..=3 => Deed::Alloc,
-                        4 => Deed::AllocZeroed,
-                        5..=6 => Deed::Realloc,
-                        7..=8 => Deed::Free,
-                        _ => Deed::Extra,
-                    },
-                    place: random.below(60),
-                    size: if random.below(8) == 0 { random.size(21) } else { random.size(13) },
-                    align: 1 << if random.below(10) == 0 { random.below(23) } else { 3 },
-                })
-                .collect()
-        })
-        .collect();
-    model::run(&ALLOC, 60, &program, |size| {
-        if size % 2 == 0 {
-            Strata::purge();
-        }
-    })
-}
-
-/// Mapped bytes after a purge.
-fn at_rest() -> usize {
-    Strata::purge();
-    sys::mapped_bytes()
-}
-
-/// A shard may keep a chunk of spans and a chunk of page runs.
-const CHUNKS_OF_A_SHARD: usize = 4 << 20;
-
-/// Without failures, every request is served.
-fn all_is_well(seed: u64) {
-    sys::clear_failures();
-    let outcome = workload(seed);
-    assert_eq!(outcome.refused, 0, "after the failures");
-    let size = 40 << 20;
-    let block = Block::new(&ALLOC, size, 8).expect("one large block");
-    block.free(&ALLOC);
-}
-
-/// Warms up until the tables and the metadata have what the workload takes.
-fn warm_up() {
-    for seed in 1..40 {
-        all_is_well(seed);
-    }
-}
-
-/// Mapped bytes may still grow by a segment of metadata, and by a chunk or two that
-/// blocks in magazines keep.
-const SLACK: usize = 5 << 20;
-
-/// The k-th call of any kind fails, for each k in turn.
-fn each_call_fails() {
-    warm_up();
-    let before = at_rest();
-    let released = sys::calls(Call::Release);
-    let mut refused = 0;
-    for k in 1..=300 {
-        sys::fail_any_nth(k, 1);
-        refused += workload(k).refused;
-        all_is_well(k);
-        at_rest();
-    }
-    // A release that failed leaves its addresses mapped for ever.
-    let lost = sys::mapped_bytes() as isize - before as isize;
-    eprintln!(
-        "{refused} refused, {lost} bytes lost, {} releases",
-        sys::calls(Call::Release) - released
-    );
-    assert!(lost <= (300 * 4) << 20);
-}
-
-/// Each kind of call fails, once and from then on, at each of its calls.
-fn each_kind_fails() {
-    warm_up();
-    for call in TRACELESS {
-        let before = at_rest();
-        let mut refused = 0;
-        for k in 1..=25 {
-            sys::fail_nth(call, k, 1);
-            refused += workload(k).refused;
-            sys::fail_nth(call, k, u64::MAX);
-            refused += workload(k + 1).refused;
-            sys::clear_failures();
-        }
-        all_is_well(1);
-        let after = at_rest();
-        eprintln!("{call:?}: {refused} refused, {before} to {after} mapped");
-        // A thread whose end is not reported leaves its magazines full.
-        let lost = if call == Call::ArmThreadExit { 100 * (160 << 10) } else { 0 };
-        assert!(after <= before + SLACK + lost, "{call:?} left something mapped");
-    }
-}
-
-/// All calls fail for a while.
-fn all_calls_fail() {
-    warm_up();
-    let before = at_rest();
-    for k in 1..40 {
-        sys::fail_any_nth(k, u64::MAX);
-        workload(k);
-        workload(k + 1);
-        sys::clear_failures();
-        all_is_well(k);
-    }
-    let lost = at_rest() as isize - before as isize;
-    eprintln!("{lost} bytes lost");
-}
-
-/// The first calls of the process fail. Setting up succeeds once they do not.
-fn set_up_fails(k: u64, count: u64) {
-    sys::fail_any_nth(k, count);
-    let mut refused = 0;
-    let mut first = None;
-    for _ in 0..20 {
-        for size in [16, 1000, 40_000, 2 << 20] {
-            match Block::new(&ALLOC, size, 8) {
-                Some(block) => first = Some(block),
-                None => refused += 1,
-            }
-        }
-    }
-    assert!(count < 1000 || refused > 0 || k > 8);
-    sys::clear_failures();
-    if let Some(block) = first {
-        block.free(&ALLOC);
-    }
-    all_is_well(k);
-    let before = at_rest();
-    all_is_well(k + 1);
-    assert!(at_rest() <= before + SLACK);
-}
-
-/// When purging fails, zeroed blocks are cleared by writing.
-fn zero_without_purging() {
-    warm_up();
-    sys::fail_nth(Call::Purge, 1, u64::MAX);
-    sys::fail_nth(Call::Release, 1, u64::MAX);
-    for size in [8, 24, 64, 1000, 5000, 32 << 10, 33 << 10, 100 << 10, 1 << 20, 3 << 20] {
-        for round in 0..3 {
-            let layout = layout(size, 8);
-            // SAFETY: the sizes are not 0; the blocks are ours and that large.
-            unsafe {
-                let blocks: Vec<_> = (0..40).map(|_| ALLOC.alloc(layout)).collect();
-                for block in &blocks {
-                    assert!(!block.is_null());
-                    block.write_bytes(0xa5, size);
-                }
-                // Some blocks stay, so that chunks are purged in part.
-                let (kept, freed) = blocks.split_at(8);
-                for group in freed.chunks(4) {
-                    group[1..].iter().for_each(|block| ALLOC.dealloc(*block, layout));
-                }
-                Strata::purge();
-                let again: Vec<_> = (0..24).map(|_| ALLOC.alloc_zeroed(layout)).collect();
-                for block in &again {
-                    assert!(!block.is_null() && is_zero(*block, size), "{size}, round {round}");
-                    block.write_bytes(0x5a, size);
-                }
-                let rest = freed.chunks(4).map(|group| &group[0]);
-                for block in again.iter().chain(kept).chain(rest) {
-                    ALLOC.dealloc(*block, layout);
-                }
-            }
-        }
-    }
-    assert!(sys::calls(Call::Purge) > 0);
-    all_is_well(3);
-}
-
-/// Every release fails for a long time. The memory is purged all the same, and the
-/// addresses are used again.
-fn releases_fail() {
-    warm_up();
-    Strata::purge();
-    let before = sys::committed_bytes();
-    sys::fail_nth(Call::Release, 1, u64::MAX);
-    for round in 0..30 {
-        let outcome = workload(round);
-        assert_eq!(outcome.refused, 0);
-    }
-    Strata::purge();
-    assert!(sys::committed_bytes() <= before + SLACK);
-    all_is_well(2);
-}
+use workload::{ALLOC, SLACK, TRACELESS, all_is_well, at_rest, warm_up};
 
 /// Random programs with random failures.
 fn random_failures() {
@@ -297,6 +96,9 @@ fn random_failures() {
     all_is_well(5);
 }
 
+/// A shard may keep a chunk of spans and a chunk of page runs.
+const CHUNKS_OF_A_SHARD: usize = 4 << 20;
+
 /// Threads on all CPUs that the fake reports, with a failure now and then. Blocks pass
 /// between shards.
 fn many_shards() {
@@ -334,69 +136,6 @@ fn many_shards() {
     let after = at_rest();
     eprintln!("{cpus} CPUs: {before} to {after} mapped");
     assert!(after <= before + SLACK + cpus * CHUNKS_OF_A_SHARD);
-}
-
-/// All metadata lies between guards.
-fn guards_around_metadata() {
-    warm_up();
-    let is_guard =
-        |at: usize| sys::state_of(std::ptr::without_provenance(at)) == Some(sys::State::Reserved);
-    let committed = |at: usize| {
-        let state = sys::state_of(std::ptr::without_provenance(at));
-        matches!(state, Some(sys::State::Committed | sys::State::Purged))
-    };
-    let mut seen = 0;
-    for size in [64, 512, 4096, 16 << 10] {
-        let slot = metadata::alloc(size).unwrap();
-        let at = slot.as_ptr().addr() & !4095;
-        let (mut low, mut high) = (at, at);
-        while committed(low) {
-            low -= 4096;
-        }
-        while committed(high) {
-            high += 4096;
-        }
-        for page in 0..16 {
-            assert!(is_guard(low - page * 4096), "below");
-            assert!(is_guard(high + page * 4096), "above");
-        }
-        seen += 1;
-        // SAFETY: just got, with this size.
-        unsafe { metadata::free(slot, size) };
-    }
-    assert_eq!(seen, 4);
-}
-
-/// An address limit leads to a small window, which can become smaller still.
-fn small_window() {
-    sys::set_address_limit(Some(200 << 20));
-    warm_up();
-    let before = at_rest();
-    assert!(before < 64 << 20, "{before} bytes for a window of 512 MiB");
-    let mut blocks = Vec::new();
-    while let Some(block) = Block::new(&ALLOC, 30 << 20, 8) {
-        blocks.push(block);
-    }
-    eprintln!("{} blocks", blocks.len());
-    assert!(blocks.len() >= 8);
-    assert!(Block::new(&ALLOC, 2 << 30, 8).is_none());
-    blocks.into_iter().for_each(|block| block.free(&ALLOC));
-    all_is_well(1);
-    assert!(at_rest() <= before + SLACK);
-}
-
-/// The system's pages are larger.
-fn large_pages(bytes: usize) {
-    sys::set_page_size(Some(bytes));
-    warm_up();
-    let before = at_rest();
-    for k in 1..60 {
-        sys::fail_any_nth(k, 1);
-        workload(k);
-        all_is_well(k);
-    }
-    zero_without_purging();
-    eprintln!("{before} to {} mapped", at_rest());
 }
 
 /// A container two levels deep, with the limit on the outer level.
@@ -712,16 +451,16 @@ fn child() {
     let [cpus, words @ ..] = &words[..] else { panic!("{case}?") };
     sys::set_cpu_count(Some(cpus.parse().unwrap()));
     match words {
-        ["each-call"] => each_call_fails(),
-        ["each-kind"] => each_kind_fails(),
-        ["all-calls"] => all_calls_fail(),
-        ["set-up", k, count] => set_up_fails(k.parse().unwrap(), count.parse().unwrap()),
-        ["zero"] => zero_without_purging(),
-        ["releases"] => releases_fail(),
+        ["each-call"] => failures::each_call_fails(),
+        ["each-kind"] => failures::each_kind_fails(),
+        ["all-calls"] => failures::all_calls_fail(),
+        ["set-up", k, count] => failures::set_up_fails(k.parse().unwrap(), count.parse().unwrap()),
+        ["zero"] => failures::zero_without_purging(),
+        ["releases"] => failures::releases_fail(),
         ["random"] => random_failures(),
         ["shards"] => many_shards(),
-        ["guards"] => guards_around_metadata(),
-        ["window"] => small_window(),
+        ["guards"] => addresses::guards_around_metadata(),
+        ["window"] => addresses::small_window(),
         ["short"] => memory_gets_short(),
         ["goes-back"] => short_memory_goes_back(),
         ["fits"] => shards_fit_the_container(),
@@ -740,7 +479,7 @@ fn child() {
             };
             huge_pages(system, chosen);
         }
-        ["pages", bytes] => large_pages(bytes.parse().unwrap()),
+        ["pages", bytes] => addresses::large_pages(bytes.parse().unwrap()),
         _ => panic!("{case}?"),
     }
     common::at_end();

@@ -1,0 +1,70 @@
+//! Where memory lies: between guards, in a small window, on larger pages.
+
+use crate::common::Block;
+use crate::failures::zero_without_purging;
+use crate::pages::metadata;
+use crate::sys;
+use crate::workload::{ALLOC, SLACK, all_is_well, at_rest, warm_up, workload};
+
+/// All metadata lies between guards.
+pub(crate) fn guards_around_metadata() {
+    warm_up();
+    let is_guard =
+        |at: usize| sys::state_of(std::ptr::without_provenance(at)) == Some(sys::State::Reserved);
+    let committed = |at: usize| {
+        let state = sys::state_of(std::ptr::without_provenance(at));
+        matches!(state, Some(sys::State::Committed | sys::State::Purged))
+    };
+    let mut seen = 0;
+    for size in [64, 512, 4096, 16 << 10] {
+        let slot = metadata::alloc(size).unwrap();
+        let at = slot.as_ptr().addr() & !4095;
+        let (mut low, mut high) = (at, at);
+        while committed(low) {
+            low -= 4096;
+        }
+        while committed(high) {
+            high += 4096;
+        }
+        for page in 0..16 {
+            assert!(is_guard(low - page * 4096), "below");
+            assert!(is_guard(high + page * 4096), "above");
+        }
+        seen += 1;
+        // SAFETY: just got, with this size.
+        unsafe { metadata::free(slot, size) };
+    }
+    assert_eq!(seen, 4);
+}
+
+/// An address limit leads to a small window, which can become smaller still.
+pub(crate) fn small_window() {
+    sys::set_address_limit(Some(200 << 20));
+    warm_up();
+    let before = at_rest();
+    assert!(before < 64 << 20, "{before} bytes for a window of 512 MiB");
+    let mut blocks = Vec::new();
+    while let Some(block) = Block::new(&ALLOC, 30 << 20, 8) {
+        blocks.push(block);
+    }
+    eprintln!("{} blocks", blocks.len());
+    assert!(blocks.len() >= 8);
+    assert!(Block::new(&ALLOC, 2 << 30, 8).is_none());
+    blocks.into_iter().for_each(|block| block.free(&ALLOC));
+    all_is_well(1);
+    assert!(at_rest() <= before + SLACK);
+}
+
+/// The system's pages are larger.
+pub(crate) fn large_pages(bytes: usize) {
+    sys::set_page_size(Some(bytes));
+    warm_up();
+    let before = at_rest();
+    for k in 1..60 {
+        sys::fail_any_nth(k, 1);
+        workload(k);
+        all_is_well(k);
+    }
+    zero_without_purging();
+    eprintln!("{before} to {} mapped", at_rest());
+}

@@ -1,0 +1,143 @@
+//! Calls that fail: each one, each kind, all of them, and those of the start.
+
+use std::alloc::GlobalAlloc;
+
+use crate::common::{Block, is_zero, layout};
+use crate::strata::Strata;
+use crate::sys::{self, Call};
+use crate::workload::{ALLOC, SLACK, TRACELESS, all_is_well, at_rest, warm_up, workload};
+
+/// The k-th call of any kind fails, for each k in turn.
+pub(crate) fn each_call_fails() {
+    warm_up();
+    let before = at_rest();
+    let released = sys::calls(Call::Release);
+    let mut refused = 0;
+    for k in 1..=300 {
+        sys::fail_any_nth(k, 1);
+        refused += workload(k).refused;
+        all_is_well(k);
+        at_rest();
+    }
+    // A release that failed leaves its addresses mapped for ever.
+    let lost = sys::mapped_bytes() as isize - before as isize;
+    eprintln!(
+        "{refused} refused, {lost} bytes lost, {} releases",
+        sys::calls(Call::Release) - released
+    );
+    assert!(lost <= (300 * 4) << 20);
+}
+
+/// Each kind of call fails, once and from then on, at each of its calls.
+pub(crate) fn each_kind_fails() {
+    warm_up();
+    for call in TRACELESS {
+        let before = at_rest();
+        let mut refused = 0;
+        for k in 1..=25 {
+            sys::fail_nth(call, k, 1);
+            refused += workload(k).refused;
+            sys::fail_nth(call, k, u64::MAX);
+            refused += workload(k + 1).refused;
+            sys::clear_failures();
+        }
+        all_is_well(1);
+        let after = at_rest();
+        eprintln!("{call:?}: {refused} refused, {before} to {after} mapped");
+        // A thread whose end is not reported leaves its magazines full.
+        let lost = if call == Call::ArmThreadExit { 100 * (160 << 10) } else { 0 };
+        assert!(after <= before + SLACK + lost, "{call:?} left something mapped");
+    }
+}
+
+/// All calls fail for a while.
+pub(crate) fn all_calls_fail() {
+    warm_up();
+    let before = at_rest();
+    for k in 1..40 {
+        sys::fail_any_nth(k, u64::MAX);
+        workload(k);
+        workload(k + 1);
+        sys::clear_failures();
+        all_is_well(k);
+    }
+    let lost = at_rest() as isize - before as isize;
+    eprintln!("{lost} bytes lost");
+}
+
+/// The first calls of the process fail. Setting up succeeds once they do not.
+pub(crate) fn set_up_fails(k: u64, count: u64) {
+    sys::fail_any_nth(k, count);
+    let mut refused = 0;
+    let mut first = None;
+    for _ in 0..20 {
+        for size in [16, 1000, 40_000, 2 << 20] {
+            match Block::new(&ALLOC, size, 8) {
+                Some(block) => first = Some(block),
+                None => refused += 1,
+            }
+        }
+    }
+    assert!(count < 1000 || refused > 0 || k > 8);
+    sys::clear_failures();
+    if let Some(block) = first {
+        block.free(&ALLOC);
+    }
+    all_is_well(k);
+    let before = at_rest();
+    all_is_well(k + 1);
+    assert!(at_rest() <= before + SLACK);
+}
+
+/// When purging fails, zeroed blocks are cleared by writing.
+pub(crate) fn zero_without_purging() {
+    warm_up();
+    sys::fail_nth(Call::Purge, 1, u64::MAX);
+    sys::fail_nth(Call::Release, 1, u64::MAX);
+    for size in [8, 24, 64, 1000, 5000, 32 << 10, 33 << 10, 100 << 10, 1 << 20, 3 << 20] {
+        for round in 0..3 {
+            let layout = layout(size, 8);
+            // SAFETY: the sizes are not 0; the blocks are ours and that large.
+            unsafe {
+                let blocks: Vec<_> = (0..40).map(|_| ALLOC.alloc(layout)).collect();
+                for block in &blocks {
+                    assert!(!block.is_null());
+                    block.write_bytes(0xa5, size);
+                }
+                // Some blocks stay, so that chunks are purged in part.
+                let (kept, freed) = blocks.split_at(8);
+                for group in freed.chunks(4) {
+                    group[1..].iter().for_each(|block| ALLOC.dealloc(*block, layout));
+                }
+                Strata::purge();
+                let again: Vec<_> = (0..24).map(|_| ALLOC.alloc_zeroed(layout)).collect();
+                for block in &again {
+                    assert!(!block.is_null() && is_zero(*block, size), "{size}, round {round}");
+                    block.write_bytes(0x5a, size);
+                }
+                let rest = freed.chunks(4).map(|group| &group[0]);
+                for block in again.iter().chain(kept).chain(rest) {
+                    ALLOC.dealloc(*block, layout);
+                }
+            }
+        }
+    }
+    assert!(sys::calls(Call::Purge) > 0);
+    all_is_well(3);
+}
+
+/// Every release fails for a long time. The memory is purged all the same, and the
+/// addresses are used again.
+pub(crate) fn releases_fail() {
+    warm_up();
+    Strata::purge();
+    let before = sys::committed_bytes();
+    sys::fail_nth(Call::Release, 1, u64::MAX);
+    for round in 0..30 {
+        let outcome = workload(round);
+        assert_eq!(outcome.refused, 0);
+    }
+    Strata::purge();
+    assert!(sys::committed_bytes() <= before + SLACK);
+    all_is_well(2);
+}
