@@ -12,16 +12,21 @@
 //! A model that passes proves little unless it fails where it should. Every ordering
 //! has a twin that weakens it, and a model that fails with that twin.
 
-include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+mod current;
+mod twin;
+
+mod model;
 
 #[path = "around/sys.rs"]
 mod sys;
 
-mod model;
-mod models;
-mod twin;
-mod twins;
+include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
 mod world;
+
+mod models;
+
+mod twins;
 
 pub use model::{Model, Report, run};
 pub use models::{MODELS, model};

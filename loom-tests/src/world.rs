@@ -1,7 +1,6 @@
 //! What a model's threads share: heaps, one chunk with its spans, and the data of the
 //! blocks. Created for every execution.
 
-use core::cell::{Cell, RefCell};
 use core::ptr::{self, NonNull};
 
 use loom::thread::{self, JoinHandle};
@@ -10,12 +9,15 @@ use crate::base::geometry::{GRANULE, GRANULE_SHIFT, GRANULE_UNITS, SPAN_GRANULES
 use crate::base::ordering;
 use crate::base::size_class::{CLASSES, SHAPES};
 use crate::base::sync::{AtomicU32, AtomicU64, Guarded};
+use crate::current::Current;
 use crate::heaps::heap::{self, Heap};
-use crate::heaps::remote_queue::Batch;
+use crate::heaps::heap_table;
+use crate::pages::arena::{self, FreeSpace};
 use crate::pages::free_space_index::FreeSpaceIndex;
+use crate::pages::metadata::{self, Batches};
 use crate::remote::span_transfer::SpanPurge;
 use crate::spans::granules::Granules;
-use crate::spans::page_map::{self, BASE};
+use crate::spans::page_map::{self, BASE, Chunk};
 use crate::spans::span::{NO_HEAP, Span};
 
 /// The class of all blocks: the largest, of which a span has the fewest.
@@ -29,28 +31,12 @@ const HEAPS: u32 = 3;
 pub(crate) struct World {
     /// Ids 1, 2, 3.
     pub(crate) heaps: Vec<Heap>,
-    pub(crate) spans: Vec<Span>,
-    pub(crate) entries: Vec<AtomicU32>,
-    pub(crate) granules: Granules,
-    pub(crate) free_space: FreeSpaceIndex,
+    pub(crate) chunk: Chunk,
+    pub(crate) free: FreeSpace,
     /// What the users of the blocks wrote there.
     data: Vec<Guarded<u32>>,
     _hints: Vec<AtomicU64>,
-    /// Boxed, as a batch must not move while pointers to it exist.
-    #[expect(clippy::vec_box, reason = "the vector grows")]
-    batches: RefCell<Vec<Box<Batch>>>,
-}
-
-thread_local! {
-    /// loom runs all threads of a model on one thread of the system.
-    static WORLD: Cell<*const World> = const { Cell::new(ptr::null()) };
-}
-
-/// The world of this execution.
-pub(crate) fn world() -> &'static World {
-    // SAFETY: a model creates its world before anything else, and keeps it until
-    // its threads are joined.
-    unsafe { WORLD.get().as_ref() }.expect("a world")
+    batches: Batches,
 }
 
 /// Runs `f` in a new world, in which `free` granules of the chunk are free.
@@ -58,20 +44,26 @@ pub(crate) fn with<R>(free: u64, f: impl FnOnce(&'static World) -> R) -> R {
     assert_eq!(SHAPES[CLASS].granules as usize, SPAN_GRANULES);
     assert_eq!(SHAPES[CLASS].blocks as usize, SPAN_BLOCKS);
     let hints: Vec<_> = (0..8).map(|_| AtomicU64::new(0)).collect();
-    let free_space = FreeSpaceIndex::new();
-    free_space.init_tables(NonNull::from(&hints[..]).cast(), 64);
+    let index = FreeSpaceIndex::new();
+    index.init_tables(NonNull::from(&hints[..]).cast(), 64);
     let world = Box::new(World {
         heaps: (1..=HEAPS).map(Heap::new).collect(),
-        spans: (0..SPANS).map(|_| Span::new()).collect(),
-        entries: (0..SPANS).map(|_| AtomicU32::new(0)).collect(),
-        granules: Granules::new(free),
-        free_space,
+        chunk: Chunk {
+            spans: (0..SPANS).map(|_| Span::new()).collect(),
+            entries: (0..SPANS).map(|_| AtomicU32::new(0)).collect(),
+        },
+        free: FreeSpace { granules: Granules::new(free), index },
         data: (0..SPANS * SPAN_BLOCKS).map(|_| Guarded::new(0)).collect(),
         _hints: hints,
-        batches: RefCell::new(Vec::new()),
+        batches: Batches::default(),
     });
-    WORLD.set(&raw const *world);
-    f(self::world())
+    heap_table::set(&world.heaps);
+    page_map::set(&world.chunk);
+    arena::set(&world.free);
+    metadata::set(&world.batches);
+    let current = Current::none();
+    current.set(&*world);
+    f(current.get())
 }
 
 /// Starts a thread of a model.
@@ -90,7 +82,7 @@ impl World {
 
     /// Makes span `index`, whose granules the caller has claimed, a span of `heap`.
     pub(crate) fn found(&self, index: usize, heap: u32) -> NonNull<Span> {
-        let span = NonNull::from(&self.spans[index]);
+        let span = NonNull::from(&self.chunk.spans[index]);
         let base = BASE + index * SPAN_GRANULES * GRANULE;
         // SAFETY: the granules are the caller's; the bitmap is short.
         unsafe {
@@ -121,7 +113,7 @@ impl World {
     /// except for the units of one block that may have been taken there.
     pub(crate) fn check_holes(&self, index: usize, given: SpanPurge, out: &[*mut u8]) {
         // SAFETY: no other thread runs.
-        let holes = unsafe { self.spans[index].body(|body| body.holes()) };
+        let holes = unsafe { self.chunk.spans[index].body(|body| body.holes()) };
         let units = GRANULE_UNITS;
         for block in out {
             let first = (block.addr() - BASE) / GRANULE % SPAN_BLOCKS * units;
@@ -132,13 +124,6 @@ impl World {
         assert!(held == most || held + units == most, "{held} holes of {most}");
     }
 
-    /// A fresh batch.
-    pub(crate) fn new_batch(&self) -> NonNull<Batch> {
-        let mut batches = self.batches.borrow_mut();
-        batches.push(Box::new(Batch::new()));
-        NonNull::from(&**batches.last().unwrap())
-    }
-
     /// At the end, when no other thread runs: drains all heaps, and checks that every
     /// span in use is on a list of the heap that it names, that its entry names the
     /// same heap, and that all its blocks but `out` are free. Returns the heaps of the
@@ -147,13 +132,13 @@ impl World {
         for heap in &self.heaps {
             let mut locked = heap.lock().unwrap();
             let batches = locked.drain();
-            crate::pages::arena::release_spans(locked.unlock());
+            arena::release_spans(locked.unlock());
             crate::remote::send::Batches::new().recycle(batches);
         }
         core::array::from_fn(|index| {
-            let span = &self.spans[index];
+            let span = &self.chunk.spans[index];
             let heap = span.heap();
-            let entry = self.entries[index].load(ordering::map_entry());
+            let entry = self.chunk.entries[index].load(ordering::map_entry());
             assert_eq!(page_map::owner(entry), heap, "the entry is a copy of the span's heap");
             if heap == NO_HEAP {
                 assert_eq!(out[index], 0, "blocks are out of a span that is not in use");
@@ -187,5 +172,5 @@ pub(crate) fn put(heap: &Heap, blocks: &mut [*mut u8]) {
     // SAFETY: the caller gives the blocks up.
     let strangers = unsafe { locked.put(blocks) };
     assert_eq!(strangers, 0);
-    crate::pages::arena::release_spans(locked.unlock());
+    arena::release_spans(locked.unlock());
 }

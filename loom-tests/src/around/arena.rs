@@ -1,11 +1,28 @@
-//! Replaces the arena: empty spans are released to the world's chunk.
+//! Replaces the arena: empty spans are released to the chunk.
 
 use crate::base::bits;
 use crate::base::geometry::{CHUNK, GRANULE};
+use crate::current::Current;
 use crate::heaps::heap;
 use crate::model;
+use crate::pages::free_space_index::FreeSpaceIndex;
+use crate::spans::granules::Granules;
 use crate::spans::span::DetachedSpans;
-use crate::world::world;
+
+/// The granules of the chunk, and the index of the free ones.
+pub(crate) struct FreeSpace {
+    pub(crate) granules: Granules,
+    pub(crate) index: FreeSpaceIndex,
+}
+
+thread_local! {
+    static FREE: Current<FreeSpace> = const { Current::none() };
+}
+
+/// Sets the free space of this execution.
+pub(crate) fn set(free: &FreeSpace) {
+    FREE.with(|current| current.set(free));
+}
 
 /// As in the allocator: retires the spans and returns their granules.
 pub(crate) fn release_spans(mut empty: DetachedSpans) {
@@ -16,6 +33,7 @@ pub(crate) fn release_spans(mut empty: DetachedSpans) {
         let (base, bytes, _holes) = unsafe { heap::clear_owner(span) };
         let first = base.addr() % CHUNK / GRANULE;
         let bits = bits::mask(first, bytes / GRANULE);
-        world().free_space.give_back(0, &world().granules, bits, bits);
+        let free = FREE.with(Current::get);
+        free.index.give_back(0, &free.granules, bits, bits);
     }
 }

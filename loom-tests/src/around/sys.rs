@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use loom::sync::atomic::AtomicU32;
 use loom::sync::{Condvar, Mutex};
 
-use crate::base::sync::AtomicU32;
 use crate::model;
 
 loom::lazy_static! {

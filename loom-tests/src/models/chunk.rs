@@ -183,9 +183,10 @@ fn release() {
 fn free_space() {
     world::with(0, |world| {
         // A hint that is out of date.
-        world.free_space.mark(0, RUN);
-        let giver = spawn(|| world.free_space.give_back(0, &world.granules, RUN, 0));
-        let claim = || world.free_space.claim(SPAN_GRANULES, 64, |_| &world.granules).is_some();
+        world.free.index.mark(0, RUN);
+        let giver = spawn(|| world.free.index.give_back(0, &world.free.granules, RUN, 0));
+        let claim =
+            || world.free.index.claim(SPAN_GRANULES, 64, |_| &world.free.granules).is_some();
         let other = spawn(claim);
         let mine = claim();
         giver.join().unwrap();
@@ -198,11 +199,11 @@ fn free_space() {
 
 fn index_find() {
     world::with(0, |world| {
-        let giver = spawn(|| world.free_space.give_back(0, &world.granules, RUN, 0));
-        let found = world.free_space.find(3, 64);
+        let giver = spawn(|| world.free.index.give_back(0, &world.free.granules, RUN, 0));
+        let found = world.free.index.find(3, 64);
         if found.is_some() {
             assert_eq!(
-                bits::aligned_runs(world.granules.free_seen(), 8),
+                bits::aligned_runs(world.free.granules.free_seen(), 8),
                 1,
                 "a hint was seen before its free granules"
             );
@@ -214,7 +215,7 @@ fn index_find() {
 
 fn empties() {
     world::with(RUN << 8, |world| {
-        world.free_space.mark(0, RUN << 8);
+        world.free.index.mark(0, RUN << 8);
         let mut blocks = world.furnish(0, 1, 2);
         let second = blocks.split_off(1);
         let senders = [blocks, second].map(|blocks| {
@@ -224,7 +225,7 @@ fn empties() {
                 unsafe { Batches::new().send(&mut blocks.clone()) };
             })
         });
-        let claimed = world.free_space.claim(SPAN_GRANULES, 64, |_| &world.granules);
+        let claimed = world.free.index.claim(SPAN_GRANULES, 64, |_| &world.free.granules);
         let (_, first, _) = claimed.expect("one run is free from the start");
         let index = first / SPAN_GRANULES;
         let mine = world.furnish(index, 2, 1);
@@ -237,7 +238,7 @@ fn empties() {
         heaps[index] = 2;
         assert_eq!(world.settle(out), heaps);
         assert!(noted("retired"));
-        let free = world.granules.free_hint();
+        let free = world.free.granules.free_hint();
         assert_eq!(free, 0xffff & !(RUN << first), "each granule is free or in a span");
         world::put(world.heap(2), &mut mine.clone());
         outcome(if index == 0 { "the emptied one" } else { "the other" });

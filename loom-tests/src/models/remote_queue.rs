@@ -7,6 +7,7 @@ use loom::sync::Arc;
 use crate::base::sync::Guarded;
 use crate::heaps::remote_queue::{Batch, RemoteQueue};
 use crate::model::{Model, outcome};
+use crate::pages::metadata;
 use crate::world::{self, spawn};
 
 /// Two threads push, one of them twice. The owner takes all twice meanwhile, and once
@@ -42,7 +43,7 @@ pub(super) static CLOSE: Model = Model {
 
 /// A batch with one mark in it.
 fn batch_with(mark: usize) -> NonNull<Batch> {
-    let batch = world::world().new_batch();
+    let batch = metadata::alloc(size_of::<Batch>()).expect("a batch").cast::<Batch>();
     // SAFETY: [BATCH-ONE-PLACE] the batch is new.
     unsafe {
         batch.as_ref().with(|contents| {

@@ -39,7 +39,7 @@ pub(super) static SPAN_PURGE_ABANDONING: Model = Model {
 /// Purges the world's first span. The system writes zeros there, which is modelled as
 /// a use of the blocks.
 fn purgeable_units(world: &World) -> SpanPurge {
-    let span = NonNull::from(&world.spans[0]);
+    let span = NonNull::from(&world.chunk.spans[0]);
     span_transfer::purge_span(span, 1, false, world.heap(2), |base, units| {
         for block in 0..world::SPAN_BLOCKS {
             let given = units >> (block * GRANULE_UNITS) & ((1 << GRANULE_UNITS) - 1);
