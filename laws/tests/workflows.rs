@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use laws::{read, root, with_extension};
+use laws::workspace::{read, root, with_extension};
 use saphyr::{LoadableYamlNode, Yaml};
 
 /// Steps that prepare a machine. Any job may begin with them; each other step
@@ -81,8 +81,7 @@ fn workflows() -> BTreeMap<String, String> {
 
 /// The text of each YAML file in a folder, by file name.
 fn texts(folder: &str) -> BTreeMap<String, String> {
-    with_extension(&root().join(folder), "yml")
-        .iter()
+    with_extension(&root().join(folder), &["yml"])
         .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), read(path)))
         .collect()
 }
