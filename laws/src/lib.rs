@@ -7,6 +7,8 @@ pub mod source;
 
 pub mod unsafety;
 
+pub mod paths;
+
 pub mod names;
 
 pub mod trees;
