@@ -1,5 +1,5 @@
 //! What the laws share: the packages and files of the workspace, the tokens of Rust
-//! source, trees of modules, and documents.
+//! source, trees of modules, documents, and the commands that these show.
 
 pub mod workspace;
 
@@ -16,6 +16,8 @@ pub mod trees;
 pub mod layers;
 
 pub mod documents;
+
+pub mod commands;
 
 pub use source::{code, is_word, named_after, words};
 pub use trees::{Module, modules};

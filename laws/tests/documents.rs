@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::LazyLock;
 
+use laws::commands::{Known, keys_set, options};
 use laws::documents::documents;
 use laws::source::{functions, idents, strings, tokens, words};
 use laws::workspace::{library, packages, read, root, shown, tracked, with_extension};
@@ -130,6 +131,42 @@ fn the_paths_and_symbols_that_documents_name_exist() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_commands_that_documents_show_exist() {
+    let known = Known::new();
+    let mut wrong = Vec::new();
+    for document in documents() {
+        for (line, command) in document.commands() {
+            for problem in known.problems(&command) {
+                wrong.push(format!("{}:{line}: {problem}: {command}", shown(&document.path)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_options_that_documents_set_exist() {
+    let options = options();
+    let mut wrong = Vec::new();
+    for path in with_extension(&root(), &["md"]) {
+        let text = read(path);
+        let strange = keys_set(&text).into_iter().filter(|key| !options.contains(*key));
+        wrong.extend(strange.map(|key| format!("{}: STRATA_CONF={key}", shown(path))));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The page of options has all of them.
+#[test]
+fn every_option_is_documented() {
+    let page = documents().into_iter().find(|it| it.path.ends_with("docs/options.md")).unwrap();
+    let quotes: BTreeSet<&str> = page.quotes.iter().map(|(_, quote)| quote.as_str()).collect();
+    let missing: Vec<_> =
+        options().into_iter().filter(|key| !quotes.contains(key.as_str())).collect();
+    assert!(missing.is_empty(), "docs/options.md does not have {missing:?}");
 }
 
 #[test]

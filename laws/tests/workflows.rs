@@ -3,8 +3,8 @@
 //! `.github/ISSUE_TEMPLATE` are well formed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 
+use laws::commands::steps;
 use laws::workspace::{read, root, with_extension};
 use saphyr::{LoadableYamlNode, Yaml};
 
@@ -84,16 +84,6 @@ fn texts(folder: &str) -> BTreeMap<String, String> {
     with_extension(&root().join(folder), &["yml"])
         .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), read(path)))
         .collect()
-}
-
-/// What a script of `.ci` lists as its steps.
-fn steps(script: &str) -> Vec<String> {
-    let output = Command::new(root().join(script)).arg("--list").output().unwrap();
-    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
-    let steps: Vec<String> =
-        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
-    assert!(steps.len() > 1, "{script} lists {steps:?}");
-    steps
 }
 
 /// How many jobs run each step of a script.
