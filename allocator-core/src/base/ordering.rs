@@ -5,8 +5,8 @@
 //! the models in `loom-tests` fail when one of the two is weakened.
 //!
 //! A relaxed one belongs to one word, or to a few that change together: `Written by`
-//! and `Read by` name the functions at both ends, `Other end` the labels under which
-//! the word is changed elsewhere, and `Relaxed` says why no order is needed.
+//! and `Read by` name the functions at both ends, `Other end` the other labels under
+//! which the word is written or read, and `Relaxed` says why no order is needed.
 //!
 //! `laws/tests/orderings.rs` compares all of it with the source.
 
@@ -122,12 +122,12 @@ orderings! {
     /// Written by: `lock::lock_slow`.
     /// Read by: `lock::is_orphaned`, `lock::lock_slow`, `lock::try_lock`.
     /// Other end: `lock_acquire`, `lock_release`.
-    /// Relaxed: the compare-and-swap that follows decides.
+    /// Relaxed: the compare-and-swap that follows decides, and the child of a fork has one thread.
     lock_peek = Relaxed;
 
     /// The head of a remote queue: whether there is a batch, whether it is closed.
     /// Read by: `remote_queue::has_batches`, `remote_queue::is_closed`.
-    /// Other end: `remote_push`, `remote_close`.
+    /// Other end: `remote_push`, `remote_take_all`, `remote_close`, `remote_reopen`.
     /// Relaxed: taking all batches follows, or nothing; a queue is closed only under the lock that
     /// the asker holds.
     remote_peek = Relaxed;
@@ -135,7 +135,8 @@ orderings! {
     /// Opens a closed queue again, for a new owner of the heap.
     /// Written by: `remote_queue::reopen`.
     /// Read by: `remote_queue::reopen`.
-    /// Other end: `remote_push`.
+    /// Other end: `remote_push`, `remote_take_all`, `remote_close`, `remote_refused`,
+    /// `remote_peek`.
     /// Relaxed: senders read what belongs to the new owner under its lock.
     remote_reopen = Relaxed;
 
@@ -182,12 +183,14 @@ orderings! {
     /// Read by: `granules::claim`, `granules::claim_all`, `granules::free_hint`,
     /// `granules::free_seen`.
     /// Other end: `granules_claim`, `granules_return`, `chunk_claim`.
-    /// Relaxed: the claim that follows decides.
+    /// Relaxed: a claim decides afterwards, or the lock of the span's heap; after `index_clear` it
+    /// shows all that was returned before the bit was set.
     granules_peek = Relaxed;
 
     /// The dirty bits of granules.
     /// Written by: `granules::give_back`, `granules::reset_free`, `granules::take_dirty`.
     /// Read by: `granules::give_back`, `granules::reset_free`, `granules::take_dirty`.
+    /// Other end: `granules_dirty_peek`.
     /// Relaxed: a bit is changed only by the thread that has claimed its granule, and the claims
     /// order these changes.
     granules_dirty = Relaxed;
@@ -202,14 +205,14 @@ orderings! {
     /// Written by: `page_map::init_tables`.
     /// Read by: `page_map::chunk_base`, `page_map::entries`, `page_map::granule`,
     /// `page_map::refresh`.
-    /// Relaxed: it is written once, before `init_done`.
+    /// Relaxed: it is written once, before `init_done`, and a block is handed out after that.
     map_base = Relaxed;
 
     /// `Map::entries` and `Map::chunks`: where the tables are.
     /// Written by: `page_map::init_tables`.
     /// Read by: `page_map::chunk`, `page_map::entries`, `page_map::make_readable`,
     /// `page_map::refresh`, `page_map::release_tables`, `page_map::set`, `page_map::tables`.
-    /// Relaxed: they are written once, before `init_done`.
+    /// Relaxed: they are written once, before `init_done`, and a block is handed out after that.
     map_tables = Relaxed;
 
     /// `Map::readable`: how far the tables can be read. It only grows.
@@ -237,7 +240,8 @@ orderings! {
     /// `Chunk::heads`: the first granule of each granule's span.
     /// Written by: `page_map::set_span`.
     /// Read by: `page_map::span_at`, `page_map::span_base`, `page_map::span_from`.
-    /// Relaxed: it is read through a block of the span, or by the thread that claimed the granules.
+    /// Relaxed: it is read through a block of the span, or by the thread that claimed the granules;
+    /// a search checks the span under the lock of its heap.
     span_heads = Relaxed;
 
     /// `Chunk::spans` and `Chunk::long_bits`: where the span records and bitmaps of a chunk are.
@@ -245,7 +249,7 @@ orderings! {
     /// Read by: `arena::claim_span`, `arena::furnish`, `page_map::span_at`, `page_map::span_from`,
     /// `page_map::was_used`.
     /// Relaxed: they are written once, before the granules of the chunk are offered
-    /// (`granules_return`).
+    /// (`granules_return`); a search or a report that misses them passes over the chunk.
     chunk_spans = Relaxed;
 
     /// `Chunk::arena`: the shard of a chunk.
@@ -258,7 +262,8 @@ orderings! {
     /// Written by: `page_runs::begin_purge`, `page_runs::grow`.
     /// Read by: `page_map::was_used`, `page_runs::begin_purge`, `page_runs::free`,
     /// `page_runs::record_of`.
-    /// Relaxed: it is read under the lock of the arena's runs, or through a block.
+    /// Relaxed: it is read under the lock of the arena's runs, or through a block; a report asks
+    /// only whether there is one.
     chunk_runs = Relaxed;
 
     /// The length of a page run, at its first unit.
@@ -275,7 +280,7 @@ orderings! {
     /// `huge_block::resize_charged`, `huge_block::take_kept`, `huge_block::unmap`,
     /// `page_map::was_used`.
     /// Relaxed: they are read through the block, or by the thread that took the mapping off the
-    /// kept ones under their lock.
+    /// kept ones under their lock; a report and the search for dense chunks take them for a guess.
     chunk_huge = Relaxed;
 
     // Pages.
@@ -415,7 +420,8 @@ orderings! {
     /// How many shards there are, and how many are given to threads.
     /// Written by: `arena::fit_container`, `arena::init_tables`.
     /// Read by: `arena::count`, `arena::nearest`.
-    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    /// Relaxed: the count is written once, before `init_done`, and the shards that are given are
+    /// never more.
     shard_count = Relaxed;
 
     /// Arenas handed out.
@@ -490,8 +496,9 @@ orderings! {
     /// `Record::cache`, taken away by its thread, or read in the child of a fork.
     /// Written by: `registry::end_cache`.
     /// Read by: `registry::after_fork`, `registry::end_cache`.
-    /// Other end: `published_set`.
-    /// Relaxed: the thread reads what it wrote, and the child has no other threads.
+    /// Other end: `published_set`, `published_get`.
+    /// Relaxed: its thread reads what it wrote; a thread that still holds the cache finds memory
+    /// that stays mapped; the child of a fork has one thread.
     record_cache = Relaxed;
 
     /// Blocks returned by threads without a cache.
@@ -549,6 +556,6 @@ orderings! {
     /// The options `stats` and `explain`.
     /// Written by: `options::KEYS`.
     /// Read by: `options::explain_at_exit`, `options::stats_at_exit`.
-    /// Relaxed: they are read when the process ends.
+    /// Relaxed: they hold for the end of the process, and no other data is read on their word.
     print_at_exit = Relaxed;
 }
