@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use laws::{Module, code, is_word, words};
+use laws::{Module, code, is_word, read, root, words};
 
 /// Sites that may share a label.
 const MAX_SITES: usize = 15;
@@ -86,6 +86,7 @@ fn quoted(text: &str) -> BTreeSet<String> {
 #[derive(Debug, Default)]
 struct Sites {
     count: usize,
+    modules: BTreeSet<String>,
     written_by: BTreeSet<String>,
     read_by: BTreeSet<String>,
 }
@@ -105,6 +106,7 @@ fn sites<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> BTreeMap<St
             let (writes, reads) = access(&code[..at]);
             let sites = sites.entry(label.to_owned()).or_default();
             sites.count += 1;
+            sites.modules.insert(module.name());
             if writes {
                 sites.written_by.insert(by.clone());
             }
@@ -180,8 +182,15 @@ fn faults(labels: &[Label], sites: &BTreeMap<String, Sites>) -> Vec<String> {
         };
         fault(found.count == 0, "it is not used");
         fault(found.count > MAX_SITES, &format!("{} sites share it", found.count));
-        let others = label.pairs_with.iter().chain(&label.other_end);
-        fault(others.into_iter().any(|other| find(other).is_none()), "no such label at its end");
+        let others = || label.pairs_with.iter().chain(&label.other_end);
+        fault(others().any(|other| find(other).is_none()), "no such label at its end");
+        // Words of several labels are private to their modules: both ends are in one.
+        let there = |other: &String| &sites.get(other).unwrap_or(&none).modules;
+        let apart = |other| found.modules.is_disjoint(there(other));
+        fault(others().any(apart), "it shares no module with a label at its end");
+        let alone = |module: &String| !others().any(|other| there(other).contains(module));
+        let any_alone = others().next().is_some() && found.modules.iter().any(alone);
+        fault(any_alone, "a module has one end of it only");
         if label.ordering == "Relaxed" {
             fault(label.relaxed.is_empty(), "it does not say why it may be relaxed");
             fault(!label.pairs_with.is_empty(), "a relaxed ordering pairs with nothing");
@@ -189,7 +198,12 @@ fn faults(labels: &[Label], sites: &BTreeMap<String, Sites>) -> Vec<String> {
             for (said, is) in ends {
                 fault(said != is, &format!("it names {said:?}, but it is {is:?}"));
             }
+            let is_mutual = |other: &String| {
+                find(other).is_none_or(|it| it.ordering != "Relaxed" || it.other_end.contains(name))
+            };
+            fault(!label.other_end.iter().all(is_mutual), "its other end does not name it");
         } else {
+            fault(!label.relaxed.is_empty(), "it says why it is relaxed, which it is not");
             fault(label.pairs_with.is_empty(), "it does not say what it pairs with");
             let is_mutual =
                 |other: &String| find(other).is_some_and(|other| other.pairs_with.contains(name));
@@ -211,6 +225,27 @@ fn every_label_tells_both_ends_of_its_word() {
     let files = others.iter().filter_map(|it| Some((it.path.last()?.as_str(), it.text.as_str())));
     let faults = faults(&labels, &sites(files));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The reason of most numbers, whose labels have a table of their own.
+const NUMBER: &str = "the number alone is wanted, and no other data is read on its word";
+
+/// Whether a row of the document's tables gives the reason of a relaxed label.
+fn is_row_of(label: &Label, row: &str) -> bool {
+    let cells: Vec<&str> = row.trim_matches([' ', '|']).split(" | ").collect();
+    let reason = label.relaxed.trim_end_matches('.');
+    cells[0] == format!("`{}`", label.name)
+        && if reason == NUMBER { cells.len() == 2 } else { cells.len() == 3 && cells[2] == reason }
+}
+
+#[test]
+fn the_document_gives_the_reason_of_every_relaxed_label() {
+    let labels = labels(&read(&root().join("allocator-core/src/base/ordering.rs")));
+    let document = read(&root().join("docs/orderings.md"));
+    for label in labels.iter().filter(|label| label.ordering == "Relaxed") {
+        let rows = document.lines().filter(|row| is_row_of(label, row)).count();
+        assert_eq!(rows, 1, "rows of {} with: {}", label.name, label.relaxed);
+    }
 }
 
 /// A module in which `a` writes a word and `b` reads it.
@@ -245,4 +280,43 @@ fn a_label_that_does_not_tell_the_truth_is_found() {
         format!("{EXAMPLE}fn a() {{\n{}}}\n", "    x.store(0, ordering::word());\n".repeat(14));
     assert_eq!(faults_with(&whole, &many), ["word: 16 sites share it"]);
     assert_eq!(faults_with(&whole, &EXAMPLE.replace("word()", "other()")).len(), 4);
+}
+
+/// A module that takes and gives a flag, and looks at it.
+const FLAG: &str = "
+fn take() -> bool {
+    !WORD.load(ordering::peek()) && !WORD.swap(true, ordering::take())
+}
+fn give() {
+    WORD.store(false, ordering::give());
+}
+";
+
+#[test]
+fn ends_that_do_not_meet_are_found() {
+    const LABELS: &str = "orderings! {
+        /// Pairs with: `give`.
+        take = Acquire;
+        /// Pairs with: `take`.
+        give = Release;
+        /// Read by: `file::take`.
+        /// Other end: `take`, `give`.
+        /// Relaxed: the swap decides.
+        peek = Relaxed;
+    }";
+    let faults_of = |text: &str, second: &str| {
+        let module = |name: &str, text: &str| Module { path: vec![name.into()], text: text.into() };
+        let sites = sites(&[module("file", FLAG), module("second", second)]);
+        faults(&labels(text), &sites)
+    };
+    assert_eq!(faults_of(LABELS, ""), [""; 0]);
+    let wrong = faults_of(&LABELS.replace("with: `give`", "with: `gives`"), "");
+    assert!(wrong.contains(&"take: no such label at its end".into()), "{wrong:?}");
+    assert!(wrong.contains(&"give: its pair does not name it".into()), "{wrong:?}");
+    assert_eq!(
+        faults_of(&LABELS.replace("/// Pairs with: `take`.", ""), ""),
+        ["take: its pair does not name it", "give: it does not say what it pairs with"]
+    );
+    let second = "fn f() {\n    OTHER.store(0, ordering::give());\n}\n";
+    assert_eq!(faults_of(LABELS, second), ["give: a module has one end of it only"]);
 }
