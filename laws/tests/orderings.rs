@@ -106,7 +106,7 @@ fn sites<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> BTreeMap<St
             let (writes, reads) = access(&code[..at]);
             let sites = sites.entry(label.to_owned()).or_default();
             sites.count += 1;
-            sites.modules.insert(module.name());
+            sites.modules.insert(file.to_owned());
             if writes {
                 sites.written_by.insert(by.clone());
             }
@@ -305,8 +305,7 @@ fn ends_that_do_not_meet_are_found() {
         peek = Relaxed;
     }";
     let faults_of = |text: &str, second: &str| {
-        let module = |name: &str, text: &str| Module { path: vec![name.into()], text: text.into() };
-        let sites = sites(&[module("file", FLAG), module("second", second)]);
+        let sites = sites([("file", FLAG), ("second", second)]);
         faults(&labels(text), &sites)
     };
     assert_eq!(faults_of(LABELS, ""), [""; 0]);
