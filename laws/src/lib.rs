@@ -19,6 +19,6 @@ pub mod documents;
 
 pub mod commands;
 
-pub use source::{code, is_word, named_after, words};
+pub use source::{code, is_word, words};
 pub use trees::{Module, modules};
 pub use workspace::{read, root};

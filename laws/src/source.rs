@@ -323,22 +323,6 @@ pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c| !is_word(c)).filter(|word| !word.is_empty())
 }
 
-/// What follows each `prefix`: a word, or the first words of a list in braces.
-#[must_use]
-pub fn named_after<'a>(text: &'a str, prefix: &str) -> Vec<&'a str> {
-    let mut names = Vec::new();
-    for (at, _) in text.match_indices(prefix) {
-        let rest = &text[at + prefix.len()..];
-        match rest.strip_prefix('{').and_then(|list| list.split_once('}')) {
-            Some((list, _)) => {
-                names.extend(list.split(',').filter_map(|name| words(name).next()));
-            }
-            None => names.extend(words(rest).next()),
-        }
-    }
-    names
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
