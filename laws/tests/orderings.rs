@@ -86,7 +86,7 @@ fn quoted(text: &str) -> BTreeSet<String> {
 #[derive(Debug, Default)]
 struct Sites {
     count: usize,
-    modules: BTreeSet<String>,
+    files: BTreeSet<String>,
     written_by: BTreeSet<String>,
     read_by: BTreeSet<String>,
 }
@@ -106,7 +106,7 @@ fn sites<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> BTreeMap<St
             let (writes, reads) = access(&code[..at]);
             let sites = sites.entry(label.to_owned()).or_default();
             sites.count += 1;
-            sites.modules.insert(file.to_owned());
+            sites.files.insert(file.to_owned());
             if writes {
                 sites.written_by.insert(by.clone());
             }
@@ -185,12 +185,12 @@ fn faults(labels: &[Label], sites: &BTreeMap<String, Sites>) -> Vec<String> {
         let others = || label.pairs_with.iter().chain(&label.other_end);
         fault(others().any(|other| find(other).is_none()), "no such label at its end");
         // Words of several labels are private to their modules: both ends are in one.
-        let there = |other: &String| &sites.get(other).unwrap_or(&none).modules;
-        let apart = |other| found.modules.is_disjoint(there(other));
-        fault(others().any(apart), "it shares no module with a label at its end");
+        let there = |other: &String| &sites.get(other).unwrap_or(&none).files;
+        let apart = |other| found.files.is_disjoint(there(other));
+        fault(others().any(apart), "it shares no file with a label at its end");
         let alone = |module: &String| !others().any(|other| there(other).contains(module));
-        let any_alone = others().next().is_some() && found.modules.iter().any(alone);
-        fault(any_alone, "a module has one end of it only");
+        let any_alone = others().next().is_some() && found.files.iter().any(alone);
+        fault(any_alone, "a file has one end of it only");
         if label.ordering == "Relaxed" {
             fault(label.relaxed.is_empty(), "it does not say why it may be relaxed");
             fault(!label.pairs_with.is_empty(), "a relaxed ordering pairs with nothing");
@@ -317,5 +317,5 @@ fn ends_that_do_not_meet_are_found() {
         ["take: its pair does not name it", "give: it does not say what it pairs with"]
     );
     let second = "fn f() {\n    OTHER.store(0, ordering::give());\n}\n";
-    assert_eq!(faults_of(LABELS, second), ["give: a module has one end of it only"]);
+    assert_eq!(faults_of(LABELS, second), ["give: a file has one end of it only"]);
 }
