@@ -1,7 +1,7 @@
-//! Runs of set bits, in one word and in a table of words.
+//! Searches for runs of set bits, in one word and in a table of words.
 //!
-//! A table is read through a function from an index to a word, so that it may
-//! be an array, a single word, or memory that a lock guards.
+//! A table is a function from an index to a word. It can therefore be an
+//! array, a single word, or memory that a lock guards.
 
 /// Bits of a word.
 const BITS: usize = u64::BITS as usize;
@@ -12,8 +12,8 @@ pub(crate) const fn mask(first: usize, len: usize) -> u64 {
     (u64::MAX >> (BITS - len)) << first
 }
 
-/// First positions of runs of `len` (1, 2, 4, 8) set bits that start at
-/// multiples of their length.
+/// The first position of each run of `len` (1, 2, 4, 8) set bits that starts
+/// at a multiple of `len`.
 #[inline]
 pub(crate) const fn aligned_runs(word: u64, len: usize) -> u64 {
     match len {
@@ -31,8 +31,8 @@ pub(crate) const fn aligned_runs(word: u64, len: usize) -> u64 {
     }
 }
 
-/// The words that hold the bits `first..first + len` of a table, each with the
-/// mask of those bits.
+/// The indices of the words that hold the bits `first..first + len` of a
+/// table, each with the mask of those bits.
 #[inline]
 pub(crate) fn masks(first: usize, len: usize) -> impl Iterator<Item = (usize, u64)> {
     let end = first + len;
@@ -48,7 +48,7 @@ pub(crate) fn masks(first: usize, len: usize) -> impl Iterator<Item = (usize, u6
     })
 }
 
-/// The first set bit at `from` or after it, below `end`.
+/// The first set bit in `from..end`.
 #[inline]
 pub(crate) fn next_set(word: impl Fn(usize) -> u64, from: usize, end: usize) -> Option<usize> {
     let mut at = from;
@@ -62,7 +62,7 @@ pub(crate) fn next_set(word: impl Fn(usize) -> u64, from: usize, end: usize) -> 
     None
 }
 
-/// The first clear bit at `from` or after it, below `end`.
+/// The first clear bit in `from..end`.
 #[inline]
 pub(crate) fn next_clear(word: impl Fn(usize) -> u64, from: usize, end: usize) -> Option<usize> {
     next_set(|i| !word(i), from, end)
@@ -96,7 +96,7 @@ pub(crate) fn ones(mut word: u64) -> impl Iterator<Item = usize> {
 mod tests {
     use super::*;
 
-    /// Words in which long runs, short ones, and none occur.
+    /// Tables with long runs, short runs, and none.
     fn tables() -> impl Iterator<Item = [u64; 3]> {
         let mut state = 0x9e37_79b9_7f4a_7c15u64;
         let mut next = move || {

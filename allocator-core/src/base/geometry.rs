@@ -1,14 +1,14 @@
-//! The constants of geometry: what sizes things have, and how many of them
-//! there can be. `docs/geometry.md` shows them drawn to scale.
+//! The constants of geometry: the sizes of things and their maximum counts.
+//! `docs/geometry.md` draws them to scale.
 
 /// Bytes of a cache line.
 pub(super) const LINE: usize = 64;
 
-/// Bytes of the smallest page that a system has.
+/// Bytes of the smallest page of any supported system.
 pub(crate) const PAGE: usize = 4 << 10;
 
-/// Bytes of a unit, in which page runs are counted and memory is purged. A
-/// system's pages may be larger.
+/// Bytes of a unit. Page runs are counted and memory is purged in units. The
+/// pages of the system may be larger.
 pub(crate) const UNIT: usize = PAGE;
 
 /// log2 of the bytes of a granule.
@@ -29,15 +29,15 @@ pub(crate) const CHUNK_GRANULES: usize = CHUNK / GRANULE;
 /// Units of a chunk.
 pub(crate) const CHUNK_UNITS: usize = CHUNK / UNIT;
 
-/// Bytes of the window of addresses, where nothing limits it.
+/// Bytes of the window of addresses, unless something limits it.
 pub(crate) const WINDOW: usize = 1 << 40;
 /// Bytes of the smallest window.
 pub(crate) const WINDOW_MIN: usize = 1 << 28;
 /// The window starts at a multiple of this: the largest alignment of blocks.
 pub(crate) const WINDOW_ALIGN: usize = 1 << 30;
-/// Bytes between the window and what the system maps by itself.
+/// Bytes between the window and the mappings that the system places.
 pub(crate) const WINDOW_GAP: usize = 64 << 30;
-/// Chunks for which the tables of the page map are made readable at a time.
+/// The tables of the page map are made readable for this many chunks at a time.
 pub(crate) const TABLE_STEP: usize = 256;
 
 /// Bytes of the largest small block.
@@ -45,20 +45,21 @@ pub(crate) const SMALL_MAX: usize = 32 << 10;
 /// Bytes of the largest medium block.
 pub(crate) const MEDIUM_MAX: usize = 1 << 20;
 
-/// Bytes without access around metadata: the largest page that a system has.
+/// Bytes of the inaccessible guards around metadata: the largest page of any
+/// supported system.
 pub(crate) const GUARD: usize = 64 << 10;
-/// Bytes of the place of a thread cache.
+/// Bytes of the memory of a thread cache.
 pub(crate) const CACHE_BYTES: usize = PAGE;
 
-/// Arenas in use at a time, at most.
+/// Maximum number of arenas in use at a time.
 pub(crate) const MAX_ARENAS: usize = 8;
-/// Ids of the arenas' heaps are 1 up to and including this; those above are
-/// threads' heaps.
+/// The heaps of arenas have the ids from 1 to this one, inclusive. The heaps
+/// of threads have the ids above.
 pub(crate) const ARENA_IDS: u32 = 16;
-/// Ids of heaps. A thread for which none is left has no cache.
+/// Number of heap ids. A thread that finds none free has no cache.
 pub(crate) const HEAP_IDS: usize = 32 << 10;
 
-// One bit a granule of a chunk, and one a unit of a span, fit in a word.
+// A word has a bit for each granule of a chunk or for each unit of a span.
 const _: () = assert!(CHUNK_GRANULES == 64);
 const _: () = assert!(SPAN_GRANULES * GRANULE_UNITS <= 64);
 const _: () = assert!(SMALL_MAX <= GRANULE && MEDIUM_MAX < CHUNK);

@@ -1,8 +1,8 @@
-//! The one door to `core::sync`, or, when the models compile these files, to
-//! loom. No other file names either.
+//! The only file that names `core::sync` or, when the models compile these
+//! files, loom. Every other file imports its atomics from here.
 //!
-//! The models are built with `--cfg strata_loom` (our own name: bare `loom`
-//! would reach every dependency).
+//! The models are built with `--cfg strata_loom`. The name is our own because
+//! a bare `loom` would reach every dependency.
 
 #[cfg(not(strata_loom))]
 mod door {
@@ -12,7 +12,7 @@ mod door {
 
     use core::sync::atomic::Ordering;
 
-    /// Data that one holder at a time may touch; who, is said beside each use.
+    /// Data that one holder at a time may touch. Each use names the holder.
     #[repr(transparent)]
     pub(crate) struct Guarded<T>(core::cell::UnsafeCell<T>);
 
@@ -21,7 +21,7 @@ mod door {
             Guarded(core::cell::UnsafeCell::new(value))
         }
 
-        /// Runs `f` on the data. The caller holds what guards it.
+        /// Runs `f` on the data. The caller holds what guards the data.
         #[inline(always)]
         pub(crate) fn with<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
             f(self.0.get())
@@ -34,19 +34,19 @@ mod door {
         word.load(order)
     }
 
-    /// As [`peek`], for a mask.
+    /// Like [`peek`], for a mask.
     #[inline(always)]
     pub(crate) fn peek_mask(word: &AtomicU64, order: Ordering) -> u64 {
         word.load(order)
     }
 
-    /// The ordering of a labelled site: as written, outside the models.
+    /// The ordering of a labelled site. Outside the models: as written.
     #[inline(always)]
     pub(crate) const fn ordering(_label: &'static str, order: Ordering) -> Ordering {
         order
     }
 
-    /// Whether a labelled step is taken: always, outside the models.
+    /// Returns whether a labelled step is taken. Outside the models: always.
     #[inline(always)]
     pub(crate) const fn step(_label: &'static str) -> bool {
         true
@@ -64,20 +64,21 @@ mod door {
         crate::sys::futex_wake(word, 1);
     }
 
-    /// Lets others run for a moment.
+    /// Hints to the CPU that this thread spins.
     #[inline]
     pub(crate) fn relax() {
         core::hint::spin_loop();
     }
 
-    /// Keeps the compiler from moving stores across: the child of a fork may
-    /// find any number of a vanished thread's stores done, in this order.
+    /// Keeps the compiler from moving stores across this point. The child of a
+    /// fork finds the first few stores of a vanished thread done, in program
+    /// order.
     #[inline(always)]
     pub(crate) fn in_order() {
         core::sync::atomic::compiler_fence(Ordering::SeqCst);
     }
 
-    /// Names the calling thread among the living ones; never 0, 31 bits.
+    /// Identifies the calling thread among the living ones: 31 bits, never 0.
     #[inline]
     pub(crate) fn thread_token() -> u32 {
         crate::sys::thread_token()
@@ -99,14 +100,14 @@ mod door {
             Guarded(loom::cell::UnsafeCell::new(value))
         }
 
-        /// Every access counts as a write: loom reports any two that race.
+        /// Every access counts as a write, so loom reports any two that race.
         pub(crate) fn with<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
             self.0.with_mut(f)
         }
     }
 
-    /// A read-modify-write that changes nothing: loom hides interleavings
-    /// behind a plain load that precedes a read-modify-write.
+    /// A read-modify-write that changes nothing. A plain load before a
+    /// read-modify-write would make loom miss interleavings.
     pub(crate) fn peek<T>(word: &AtomicPtr<T>, order: Ordering) -> *mut T {
         let _ = order;
         match word.compare_exchange(
