@@ -1,12 +1,12 @@
-//! A lock of one word: uncontended, one compare-and-swap to take and one swap
-//! to give back. It names its holder, so that the child of a fork can tell
-//! which locks belong to threads that it does not have.
+//! A lock of one word. Without contention it takes one compare-and-swap to
+//! acquire and one swap to release. The word names the holder, so the child of
+//! a fork can tell which locks belong to threads that do not exist there.
 //!
 //! ```text
 //!  word   0            free
-//!         token        held by the thread of that token
-//!         token|WAIT   held, and somebody sleeps until it is free
-//!         DEAD         its holder vanished in a fork: nobody gets it again
+//!         token        held by the thread with that token
+//!         token|WAIT   held, and a thread may sleep until it is free
+//!         DEAD         its holder vanished in a fork: never acquired again
 //! ```
 
 use crate::base::ordering;
@@ -14,10 +14,10 @@ use crate::base::sync::{self, AtomicU32};
 
 const WAIT: u32 = 1 << 31;
 const DEAD: u32 = u32::MAX;
-/// Looks at a held lock before sleeping.
+/// Number of looks at a held lock before the thread sleeps.
 #[cfg(not(strata_loom))]
 const SPINS: u32 = 100;
-/// The models are to sleep.
+/// Small, so that the models reach the sleep.
 #[cfg(strata_loom)]
 const SPINS: u32 = 1;
 
@@ -25,7 +25,7 @@ pub(crate) struct Lock {
     word: AtomicU32,
 }
 
-/// Proof that the lock is held; gives it back when dropped.
+/// Proof that the lock is held. Releases it when dropped.
 pub(crate) struct LockGuard<'a> {
     lock: &'a Lock,
 }
@@ -41,7 +41,7 @@ impl Lock {
         Lock { word: AtomicU32::new(0) }
     }
 
-    /// Takes the lock if it is free.
+    /// Acquires the lock if it is free.
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<LockGuard<'_>> {
         self.word
@@ -55,8 +55,8 @@ impl Lock {
             .map(|_| LockGuard { lock: self })
     }
 
-    /// Takes the lock, waiting for it. `None` only in the child of a fork,
-    /// for a lock whose holder does not exist there.
+    /// Waits for the lock and acquires it. Returns `None` only in the child of
+    /// a fork, for a lock whose holder does not exist there.
     #[inline]
     pub(crate) fn lock(&self) -> Option<LockGuard<'_>> {
         match self.try_lock() {
@@ -87,8 +87,8 @@ impl Lock {
                 spins += 1;
                 sync::relax();
             } else {
-                // Who once slept takes the lock with the mark on it: others
-                // may be asleep still, and only this word knows.
+                // A thread that has slept acquires the lock with WAIT set:
+                // others may still sleep, and only this word records it.
                 mine = token | WAIT;
                 let marked = seen | WAIT;
                 if seen == marked
@@ -108,23 +108,23 @@ impl Lock {
         }
     }
 
-    /// In the child of a fork: a lock held by a thread other than the one
-    /// that forked will never be given back. Says whether this is one.
+    /// In the child of a fork: returns whether a thread other than the one
+    /// that forked holds the lock. It will never be released.
     #[cfg(not(strata_loom))]
     pub(crate) fn is_orphaned(&self) -> bool {
         let seen = self.word.load(ordering::lock_peek());
         seen != 0 && seen & !WAIT != sync::thread_token()
     }
 
-    /// In the child of a fork: frees an orphaned lock whose data is whole
-    /// after every single store.
+    /// In the child of a fork: releases an orphaned lock whose data is
+    /// consistent after every single store.
     #[cfg(not(strata_loom))]
     pub(crate) fn force_unlock(&self) {
         self.word.store(0, ordering::lock_release());
     }
 
-    /// In the child of a fork: an orphaned lock whose data may be half
-    /// changed is never given out again.
+    /// In the child of a fork: marks an orphaned lock whose data may be half
+    /// changed. It is never acquired again.
     #[cfg(not(strata_loom))]
     pub(crate) fn mark_dead(&self) {
         self.word.store(DEAD, ordering::lock_release());

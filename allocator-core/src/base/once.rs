@@ -1,9 +1,9 @@
-//! Something that is done once, by whoever needs it first; the others wait.
+//! Work that the first thread to need it does once. The other threads wait.
 //!
 //! ```text
 //!  NOT_YET ──► RUNNING ──► DONE
 //!     ▲           │
-//!     └─ failed ──┘         the next one tries again
+//!     └─ failed ──┘         the next thread tries again
 //! ```
 
 use crate::base::ordering;
@@ -18,12 +18,12 @@ pub(crate) struct Once {
     state: AtomicU32,
 }
 
-/// Who did it.
+/// Who did the work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Done {
     /// The caller, just now.
     ByUs,
-    /// Another, before.
+    /// Another thread, earlier.
     ByOthers,
     /// Nobody: the caller tried and failed.
     Not,
@@ -40,13 +40,13 @@ impl Once {
         Once { state: AtomicU32::new(NOT_YET) }
     }
 
-    /// Whether it is done: its results can be seen.
+    /// Returns whether the work is done and its results are visible.
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
         self.state.load(ordering::init_seen()) == DONE
     }
 
-    /// Has `work` done, which says whether it could be.
+    /// Runs `work` unless it is done. `work` returns whether it succeeded.
     pub(crate) fn run(&self, work: impl FnOnce() -> bool) -> Done {
         loop {
             match self.state.compare_exchange(

@@ -1,5 +1,5 @@
-//! A place in a table that others read without a lock: empty at first, then
-//! for ever one record.
+//! A slot of a table that other threads read without a lock. It is empty at
+//! first. Once a record is published, the slot holds that record forever.
 
 use core::ptr;
 
@@ -21,15 +21,15 @@ impl<T> Published<T> {
         Published { record: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// The record, if it is here by now.
+    /// The record, if it has been published.
     #[inline]
     pub(crate) fn get(&self) -> Option<&'static T> {
         let record = self.record.load(ordering::published_get());
-        // SAFETY: [HEAPS-STAY] what is published in a table is never freed.
+        // SAFETY: [HEAPS-STAY] a record published in a table is never freed.
         unsafe { record.as_ref() }
     }
 
-    /// Puts a record here, for all to see.
+    /// Puts a record into the slot, visible to all threads.
     pub(crate) fn publish(&self, record: &'static T) {
         self.record.store(ptr::from_ref(record).cast_mut(), ordering::published_set());
     }
