@@ -71,8 +71,7 @@ mod door {
     }
 
     /// Keeps the compiler from moving stores across this point. The child of a
-    /// fork finds the first few stores of a vanished thread done, in program
-    /// order.
+    /// fork may find any prefix of a vanished thread's stores done.
     #[inline(always)]
     pub(crate) fn in_order() {
         core::sync::atomic::compiler_fence(Ordering::SeqCst);

@@ -1,12 +1,13 @@
-//! The 64 granules of a chunk: which are free, which hold memory. Claiming
-//! and giving back is one read-modify-write; no lock.
+//! The 64 granules of a chunk: which are free, and which free ones hold
+//! memory. There is no lock: claiming is one read-modify-write, and so is
+//! giving back.
 //!
 //! ```text
-//!  free   1 = nobody's      claim: clear bits      give back: set bits
+//!  free   1 = unclaimed     claim: clear bits      give back: set bits
 //!  dirty  1 = free, and its memory was written: purging gives it back
 //! ```
 //!
-//! A chunk that is all free is released by whoever clears all 64 bits at once.
+//! The thread that clears all 64 bits at once releases the free chunk.
 
 use crate::base::bits;
 use crate::base::geometry::CHUNK_GRANULES;
@@ -20,11 +21,11 @@ pub(crate) struct Granules {
 
 /// What [`Granules::clean`] did.
 pub(crate) struct Clean {
-    /// Granules that are the caller's now.
+    /// Granules that the caller owns now.
     pub(crate) claimed: u64,
-    /// Those of them that hold memory still.
+    /// Those of them that still hold memory.
     pub(crate) dirty: u64,
-    /// How many held memory and do no more.
+    /// Number of granules that held memory and no longer do.
     pub(crate) cleaned: u32,
 }
 
@@ -34,31 +35,31 @@ impl Granules {
         Granules { free: AtomicU64::new(free), dirty: AtomicU64::new(0) }
     }
 
-    /// All granules free and clean: a chunk just mapped. Those who have an old
-    /// hint of it may be at these words, so both are swapped.
+    /// Marks all granules free and clean, for a chunk just mapped. Threads with
+    /// an old hint of the chunk may access these words, so both are swapped.
     pub(crate) fn reset_free(&self) {
         self.dirty.swap(0, ordering::granules_dirty());
         self.free.swap(u64::MAX, ordering::granules_return());
     }
 
-    /// Which are free, for a guess.
+    /// The free granules, as a hint.
     pub(crate) fn free_hint(&self) -> u64 {
         sync::peek_mask(&self.free, ordering::granules_peek())
     }
 
-    /// Which are free, as far as the caller has been told: all that was given
-    /// back before what it last acquired.
+    /// The free granules that the caller is sure to see: all that were given
+    /// back before its last acquire.
     pub(crate) fn free_seen(&self) -> u64 {
         self.free.load(ordering::granules_peek())
     }
 
-    /// Which are free and hold memory, for a guess.
+    /// The free granules that hold memory, as a hint.
     pub(crate) fn dirty_hint(&self) -> u64 {
         sync::peek_mask(&self.dirty, ordering::granules_dirty_peek())
     }
 
-    /// Claims a run of `len` granules, the lowest. Returns the first, and which
-    /// of them held memory.
+    /// Claims the lowest aligned run of `len` granules. Returns the first
+    /// granule, and which ones held memory.
     pub(crate) fn claim(&self, len: usize) -> Option<(usize, u64)> {
         let mut free = self.free_hint();
         loop {
@@ -80,13 +81,13 @@ impl Granules {
         }
     }
 
-    /// Claims those of `wanted` that are free now.
+    /// Claims the granules of `wanted` that are free now.
     fn claim_these(&self, wanted: u64) -> u64 {
         self.free.fetch_and(!wanted, ordering::granules_claim()) & wanted
     }
 
-    /// Gives granules back; `dirty` are those that hold memory. Returns the
-    /// free ones afterwards.
+    /// Gives granules back. `dirty` are those that hold memory. Returns the
+    /// granules that are free afterwards.
     pub(crate) fn give_back(&self, bits: u64, dirty: u64) -> u64 {
         if dirty != 0 && sync::step("granules_dirty") {
             self.dirty.fetch_or(dirty, ordering::granules_dirty());
@@ -94,15 +95,15 @@ impl Granules {
         self.free.fetch_or(bits, ordering::granules_return()) | bits
     }
 
-    /// Which of the granules that the caller has claimed hold memory; they are no
-    /// longer counted as free memory.
+    /// Returns which of the caller's claimed granules hold memory. They no
+    /// longer count as free memory.
     pub(crate) fn take_dirty(&self, claimed: u64) -> u64 {
         self.dirty.fetch_and(!claimed, ordering::granules_dirty()) & claimed
     }
 
-    /// Claims those of `wanted` that are free and has `purge` give their memory
-    /// back to the system, run by run, which says whether it did. The caller
-    /// gives back what was claimed.
+    /// Claims the granules of `wanted` that are free and calls `purge` for each
+    /// run. `purge` returns whether it gave the memory back to the system. The
+    /// caller gives back the claimed granules.
     pub(crate) fn clean(&self, wanted: u64, mut purge: impl FnMut(usize, usize) -> bool) -> Clean {
         let claimed = self.claim_these(wanted);
         let had = self.take_dirty(claimed);
@@ -115,7 +116,7 @@ impl Granules {
         Clean { claimed, dirty, cleaned: (had & !dirty).count_ones() }
     }
 
-    /// Claims the whole chunk if all of it is free.
+    /// Claims the whole chunk if all its granules are free.
     pub(crate) fn claim_all(&self) -> bool {
         self.free
             .compare_exchange(u64::MAX, 0, ordering::chunk_claim(), ordering::granules_peek())
