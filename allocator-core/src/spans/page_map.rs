@@ -1,16 +1,16 @@
-//! The page map: from an address to whose it is and of which class, in one
-//! load; and the table of chunks, through which slow paths find spans.
+//! The page map: one load gives the owner and the class of an address. The
+//! table of chunks leads slow paths to spans.
 //!
-//! All our memory lies in one window of addresses. The tables cover the
-//! window, but only their first part is opened (readable): up to the highest
+//! All our memory lies in one window of addresses. The tables cover the whole
+//! window, but only their first part is opened (readable), up to the highest
 //! granule ever used. Any pointer, ours or not, costs one bounds check.
 //!
 //! ```text
 //!  window   │chunk 0 │chunk 1 │chunk 2 │ …               up to 1 TiB
 //!           ├─ 2 MiB ┼─ 2 MiB ┼─ …
-//!  entries  │256 B   │256 B   │ …   one u32 a granule (32 KiB):
+//!  entries  │256 B   │256 B   │ …   one u32 per granule (32 KiB):
 //!                                   owner : 24 │ class : 8
-//!  chunks   │256 B   │256 B   │ …   one record a chunk
+//!  chunks   │256 B   │256 B   │ …   one record per chunk
 //! ```
 
 use core::cell::Cell;
@@ -23,18 +23,18 @@ use crate::spans::granules::Granules;
 use crate::spans::span::{Body, Span};
 use crate::sys;
 
-/// In the class byte of an entry: a run of pages in a chunk of such.
+/// Class byte of a granule in a chunk of page runs.
 pub(crate) const MEDIUM: u32 = 253;
-/// In the class byte of an entry: a mapping of its own.
+/// Class byte of a huge block, which has a mapping of its own.
 pub(crate) const HUGE: u32 = 254;
 
-/// An entry's two parts.
+/// Makes an entry of its two parts.
 #[inline(always)]
 pub(crate) const fn entry_of(owner: u32, class: u32) -> u32 {
     owner << 8 | class
 }
 
-/// The owner in an entry; 0 says "not ours".
+/// The owner in an entry. 0 means "not ours".
 #[inline(always)]
 pub(crate) const fn owner(entry: u32) -> u32 {
     entry >> 8
@@ -46,25 +46,25 @@ pub(crate) const fn kind(entry: u32) -> u32 {
     entry & 0xff
 }
 
-/// What is known of a chunk. Never unmapped; all zero until first used.
+/// The record of a chunk. Never unmapped; all zero until first used.
 #[repr(C, align(256))]
 pub(crate) struct Chunk {
-    /// Free granules; none in chunks that do not hold spans.
+    /// The free granules. Chunks that do not hold spans have none.
     pub(crate) granules: Granules,
-    /// The spans, one for each granule (that of its first granule counts).
-    /// Written before any block of the chunk is handed out.
+    /// The 64 spans, one for each granule. A span uses that of its first
+    /// granule. Written before any block of the chunk is handed out.
     pub(crate) spans: AtomicPtr<Span>,
-    /// 64 long bitmaps, one for each granule. Likewise.
+    /// The 64 long bitmaps, one for each granule. Written like `spans`.
     pub(crate) long_bits: AtomicPtr<u64>,
-    /// Of a chunk of page runs: its record.
+    /// The record of a chunk of page runs.
     pub(crate) runs: AtomicPtr<u8>,
     /// Bytes of a huge block that starts here.
     pub(crate) huge_bytes: AtomicUsize,
-    /// Bytes mapped for it: as many, or to the end of its last chunk.
+    /// Bytes mapped for it: the same number, or up to the end of its last chunk.
     pub(crate) huge_mapped: AtomicUsize,
-    /// Chunks of addresses that a huge block has here.
+    /// Chunks of addresses of the huge block that starts here.
     pub(crate) huge_chunks: AtomicUsize,
-    /// Which arena's it is.
+    /// The arena that the chunk belongs to.
     pub(crate) arena: AtomicU32,
     /// For each granule, the first granule of its span.
     heads: [AtomicU8; CHUNK_GRANULES],
@@ -81,21 +81,21 @@ pub(crate) struct Map {
     chunks: AtomicPtr<Chunk>,
 }
 
-/// A thread's own view of the map, for its fast path: it may be out of date,
-/// which the slow path mends.
+/// A thread's own view of the map, for its fast path. It may be out of date;
+/// the slow path refreshes it.
 pub(crate) struct View {
-    /// What to add to an address for its offset in the window. Others write
-    /// this word, too: see [`invalidate`](Self::invalidate).
+    /// Added to an address, gives its offset in the window. Other threads write
+    /// this word too: see [`invalidate`](Self::invalidate).
     minus_base: AtomicUsize,
     readable: Cell<usize>,
     entries: Cell<*const AtomicU32>,
 }
 
-/// With this for `minus_base`, all addresses lie beyond any window.
+/// With this `minus_base`, all addresses lie beyond any window.
 const INVALIDATED: usize = 1 << 62;
 
 impl View {
-    /// Sees nothing: every pointer seems not to be ours.
+    /// An empty view: no pointer seems to be ours.
     pub(crate) const fn empty() -> Self {
         View {
             minus_base: AtomicUsize::new(0),
@@ -104,7 +104,7 @@ impl View {
         }
     }
 
-    /// Brings the view up to date. Called by its thread.
+    /// Brings the view up to date. Called by the thread of the view.
     pub(crate) fn refresh(&self) {
         self.readable.set(MAP.readable.load(ordering::map_readable()));
         self.entries.set(MAP.entries.load(ordering::map_tables()));
@@ -112,18 +112,18 @@ impl View {
         self.minus_base.store(base.wrapping_neg(), ordering::view_offset());
     }
 
-    /// Makes the thread see nothing, so that its next free takes the slow way.
-    /// Anybody may; the thread may look just then, and the wish is lost.
+    /// Empties the view, so that the thread's next free takes the slow path.
+    /// Any thread may call this. A concurrent `refresh` may undo it.
     pub(crate) fn invalidate(&self) {
         self.minus_base.store(INVALIDATED, ordering::view_offset());
     }
 
-    /// Whether somebody made the thread see nothing.
+    /// Returns whether another thread has invalidated the view.
     pub(crate) fn is_invalidated(&self) -> bool {
         self.minus_base.load(ordering::view_offset()) == INVALIDATED
     }
 
-    /// The entry of the granule that `ptr` is in, if the view goes so far.
+    /// The entry of the granule that `ptr` is in, if the view covers it.
     #[inline(always)]
     pub(crate) fn entry(&self, ptr: *mut u8) -> Option<u32> {
         let offset = self.minus_base.load(ordering::view_offset()).wrapping_add(ptr.addr());
@@ -131,12 +131,12 @@ impl View {
         if granule >= self.readable.get() {
             return None;
         }
-        // SAFETY: [MAP-OPENED] entries below `readable` are readable for ever.
+        // SAFETY: [MAP-OPENED] entries below `readable` stay readable forever.
         Some(unsafe { (*self.entries.get().add(granule)).load(ordering::map_entry()) })
     }
 }
 
-/// Where the entries are, and how far they could be read.
+/// The table of entries, and how far it was readable when this was made.
 #[derive(Clone, Copy)]
 pub(crate) struct Entries {
     base: usize,
@@ -145,15 +145,15 @@ pub(crate) struct Entries {
 }
 
 impl Entries {
-    /// The entry of the granule that `ptr` is in; 0 for every pointer that
-    /// is not ours.
+    /// The entry of the granule that `ptr` is in. It is 0 for every pointer
+    /// that is not ours.
     #[inline(always)]
     pub(crate) fn of(&self, ptr: *mut u8) -> u32 {
         let granule = ptr.addr().wrapping_sub(self.base) >> GRANULE_SHIFT;
         if granule >= self.readable {
             return 0;
         }
-        // SAFETY: [MAP-OPENED] entries below `readable` are readable for ever.
+        // SAFETY: [MAP-OPENED] entries below `readable` stay readable forever.
         unsafe { (*self.start.add(granule)).load(ordering::map_entry()) }
     }
 }
@@ -175,21 +175,22 @@ pub(crate) const fn chunks_bytes(chunks: usize) -> usize {
     chunks * size_of::<Chunk>()
 }
 
-/// Bytes that a chunk has in each of the two tables.
+/// Bytes of one chunk's part of each of the two tables.
 pub(crate) const CHUNK_TABLE: usize = chunks_bytes(1);
 
 const _: () = assert!(entries_bytes(1) == CHUNK_TABLE);
 
 impl Map {
-    /// Says where the window and its tables are, once, while nobody else runs.
+    /// Sets the addresses of the window and its tables. Called once, before any
+    /// other thread uses the map.
     pub(crate) fn init_tables(&self, base: usize, entries: NonNull<u8>, chunks: NonNull<u8>) {
         self.base.store(base, ordering::map_base());
         self.entries.store(entries.as_ptr().cast(), ordering::map_tables());
         self.chunks.store(chunks.as_ptr().cast(), ordering::map_tables());
     }
 
-    /// The entries as far as they go now: for many pointers, of blocks that
-    /// are here already.
+    /// The entries that are readable now, for looking up many pointers to
+    /// blocks that already exist.
     #[inline(always)]
     pub(crate) fn entries(&self) -> Entries {
         Entries {
@@ -199,15 +200,15 @@ impl Map {
         }
     }
 
-    /// The entry of the granule that `ptr` is in; 0 for every pointer that
-    /// is not ours.
+    /// The entry of the granule that `ptr` is in. It is 0 for every pointer
+    /// that is not ours.
     #[inline]
     pub(crate) fn entry(&self, ptr: *mut u8) -> u32 {
         self.entries().of(ptr)
     }
 
-    /// Which granule of the window `ptr` is in; if it is not ours, it may be
-    /// one beyond the end.
+    /// The granule of the window that `ptr` is in. For a pointer that is not
+    /// ours, it may lie beyond the end.
     #[inline]
     fn granule(&self, ptr: *mut u8) -> usize {
         ptr.addr().wrapping_sub(self.base.load(ordering::map_base())) >> GRANULE_SHIFT
@@ -223,14 +224,14 @@ impl Map {
         }
     }
 
-    /// The record of chunk `index`, which was opened.
+    /// The record of chunk `index`, which must be opened.
     #[inline]
     pub(crate) fn chunk(&self, index: usize) -> &'static Chunk {
-        // SAFETY: [MAP-OPENED] likewise for the records; all zero is a valid one.
+        // SAFETY: [MAP-OPENED] opened records are readable; all zero is a valid one.
         unsafe { &*self.chunks.load(ordering::map_tables()).add(index) }
     }
 
-    /// Which chunk of the window `ptr` is in. It is one of ours.
+    /// The chunk of the window that `ptr` is in. The pointer must be ours.
     #[inline]
     pub(crate) fn chunk_index(&self, ptr: *mut u8) -> usize {
         self.granule(ptr) / CHUNK_GRANULES
@@ -244,13 +245,13 @@ impl Map {
         )
     }
 
-    /// Opened chunks.
+    /// Number of opened chunks.
     pub(crate) fn readable_chunks(&self) -> usize {
         self.readable.load(ordering::map_readable()) / CHUNK_GRANULES
     }
 
-    /// Opens the tables for the chunks below `end`. The caller holds no lock;
-    /// two threads may open the same part: the calls have no effect twice.
+    /// Opens the tables for the chunks below `end`. The caller holds no lock.
+    /// Two threads may open the same part: committing twice has no effect.
     pub(crate) fn make_readable(&self, end: usize) -> bool {
         let readable = self.readable_chunks();
         if end <= readable {
@@ -271,7 +272,7 @@ impl Map {
         true
     }
 
-    /// Where the two tables are. In both, a chunk has [`CHUNK_TABLE`] bytes.
+    /// The two tables. In each, a chunk has [`CHUNK_TABLE`] bytes.
     pub(crate) fn tables(&self) -> [*mut u8; 2] {
         [
             self.entries.load(ordering::map_tables()).cast(),
@@ -279,8 +280,8 @@ impl Map {
         ]
     }
 
-    /// Whether chunk `index`, which was opened, ever was in use: else its part
-    /// of the tables was never written.
+    /// Returns whether chunk `index`, which must be opened, was ever in use. If
+    /// not, its part of the tables was never written.
     pub(crate) fn was_used(&self, index: usize) -> bool {
         let chunk = self.chunk(index);
         !chunk.spans.load(ordering::chunk_spans()).is_null()
@@ -288,13 +289,13 @@ impl Map {
             || chunk.huge_bytes.load(ordering::chunk_huge()) != 0
     }
 
-    /// Gives back the addresses of the tables for chunks from `now` to
-    /// `end`, which the window has no more.
+    /// Releases the addresses of the tables for chunks `now..end`, which are no
+    /// longer in the window.
     pub(crate) fn release_tables(&self, now: usize, end: usize) {
         let entries = self.entries.load(ordering::map_tables()).cast::<u8>();
         let chunks = self.chunks.load(ordering::map_tables()).cast::<u8>();
         // SAFETY: [MAP-RESERVED] these parts were reserved and never opened,
-        // and no chunk there can be taken any more.
+        // and no chunk there can be taken anymore.
         unsafe {
             sys::release(entries.add(entries_bytes(now)), entries_bytes(end) - entries_bytes(now));
             sys::release(chunks.add(chunks_bytes(now)), chunks_bytes(end) - chunks_bytes(now));
@@ -308,19 +309,19 @@ impl Chunk {
     fn span_at(&self, granule: usize) -> NonNull<Span> {
         let head = self.heads[granule].load(ordering::span_heads()) as usize;
         let spans = self.spans.load(ordering::chunk_spans());
-        // SAFETY: [CHUNK-SPANS] a chunk with a live block of a span has its
-        // 64 spans, and heads are below 64.
+        // SAFETY: [CHUNK-SPANS] a chunk with a live block of a span has all
+        // its 64 spans, and heads are below 64.
         unsafe { NonNull::new_unchecked(spans.add(head)) }
     }
 
-    /// The span that starts at granule `granule`, if one seems to.
+    /// The span that starts at granule `granule`, if there seems to be one.
     pub(crate) fn span_from(&self, granule: usize) -> Option<NonNull<Span>> {
         let head = self.heads[granule].load(ordering::span_heads());
         let spans = self.spans.load(ordering::chunk_spans());
         (usize::from(head) == granule && !spans.is_null()).then(|| self.span_at(granule))
     }
 
-    /// Makes granules `first..first+len` one span.
+    /// Makes the granules `first..first + len` one span.
     pub(crate) fn set_span(&self, first: usize, len: usize) -> NonNull<Span> {
         for head in &self.heads[first..first + len] {
             head.store(first as u8, ordering::span_heads());
@@ -336,7 +337,7 @@ pub(crate) fn span_of(block: *mut u8) -> NonNull<Span> {
     MAP.chunk(granule / CHUNK_GRANULES).span_at(granule % CHUNK_GRANULES)
 }
 
-/// Fetches the two lines of a span that will be looked at.
+/// Prefetches the two cache lines of a span.
 #[inline]
 pub(crate) fn prefetch_span(span: NonNull<Span>) {
     let span = span.as_ptr().cast::<u8>();
@@ -352,7 +353,7 @@ pub(crate) fn span_base(block: *mut u8) -> usize {
     MAP.chunk_base(index).addr() + head * GRANULE
 }
 
-/// Publishes who owns a span, for frees to find: a copy of its heap.
+/// Publishes the owner of a span for frees to find. It is a copy of its heap.
 pub(crate) fn publish_owner(body: &Body, owner: u32) {
     MAP.set(body.base, body.bytes() / GRANULE, entry_of(owner, u32::from(body.class)));
 }

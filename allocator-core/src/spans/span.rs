@@ -1,16 +1,16 @@
-//! A span: a run of granules in one chunk, all blocks of one class. What is
-//! known of it stands here, out of band; a free block is one bit, and its own
+//! A span: a run of granules in one chunk that holds blocks of one class. Its
+//! record is out of band: a free block is one set bit, and the block's own
 //! memory is not touched.
 //!
 //! ```text
-//!  ├────── 48 B ──────┼───────── 64 B ─────────┼ 8 B ┼ 8 B ┤  one span, to scale
-//!  heap│class…│base│…  │ 512 bits of free blocks │holes│spare
-//!                        (classes under 64 B: up to 2048 bits elsewhere)
+//!  ├──────── 48 B ─────────┼──────────── 64 B ─────────────┼8 B┼8 B┤  to scale
+//!  │heap│class…│base│…     │ 512 bits of free blocks       │   │   │
+//!                            (classes under 64 B: up to      │   └ unused
+//!                             2048 bits elsewhere)           └ holes
 //! ```
 //!
-//! Where no block of a unit (4 KiB) is live, its memory can go back while the
-//! span stays in use: it is a *hole* then, one bit a unit, until a block there is
-//! taken again.
+//! A unit (4 KiB) without a live block can be purged while the span stays in
+//! use. The unit is then a *hole*, with one bit, until a block there is taken.
 
 use core::ptr::{self, NonNull};
 
@@ -21,7 +21,7 @@ use crate::base::ordering;
 use crate::base::size_class::{self, SHAPES, Shape};
 use crate::base::sync::{AtomicU32, Guarded};
 
-/// Words of the bitmap that stand in the span itself.
+/// Words of the bitmap in the span itself. A longer bitmap is elsewhere.
 const INLINE_WORDS: usize = 8;
 
 /// No heap: the span is not in use.
@@ -31,31 +31,31 @@ pub(crate) const NO_HEAP: u32 = 0;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum List {
-    /// On none: just made, or on its way to another heap.
+    /// On no list: just made, or on its way to another heap.
     Detached,
-    /// Among those with free blocks.
+    /// On the list of the spans with free blocks.
     Partial,
-    /// Among those without.
+    /// On the list of the spans without free blocks.
     Full,
 }
 
 #[repr(C, align(128))]
 pub(crate) struct Span {
-    /// Whose lock guards the body: the truth, of which the map's entries are
-    /// a published copy.
+    /// The heap whose lock guards the body. This word is authoritative; the
+    /// entries of the page map are a published copy.
     heap: AtomicU32,
     body: Guarded<Body>,
 }
 
-/// \[HEAP-LOCKED\] Touched only under the lock of the span's heap, or, while
-/// it has none, by the one who claimed its granules.
+/// \[HEAP-LOCKED\] Touched only under the lock of the span's heap or, while
+/// the span has no heap, by the thread that claimed its granules.
 #[repr(C)]
 pub(crate) struct Body {
     pub(crate) class: u8,
     pub(crate) list: List,
-    /// No word below this one has a free block.
+    /// No word of the bitmap below this one has a free block.
     low: u8,
-    /// Whether blocks were taken since [`reset_taken`](Self::reset_taken) was last called.
+    /// Whether a block was taken since the last [`reset_taken`](Self::reset_taken).
     taken: bool,
     pub(crate) free: u16,
     pub(crate) base: *mut u8,
@@ -64,7 +64,7 @@ pub(crate) struct Body {
     pub(crate) next: *mut Span,
     prev: *mut Span,
     inline: [u64; INLINE_WORDS],
-    /// One bit a unit: its memory was given back, and no block there is out.
+    /// One bit per unit: its memory was purged, and no block there is out.
     holes: u64,
 }
 
@@ -92,20 +92,21 @@ impl Span {
         }
     }
 
-    /// Whose it is. Stands still while the asker holds that heap's lock.
+    /// The heap of the span. It cannot change while the caller holds that
+    /// heap's lock.
     #[inline]
     pub(crate) fn heap(&self) -> u32 {
         self.heap.load(ordering::span_heap_check())
     }
 
-    /// Moves it to another heap: the last thing done to it under the lock of
-    /// the present one, after the map's entries.
+    /// Moves the span to another heap. This is the last step under the lock of
+    /// the present heap, after the entries of the page map.
     #[inline]
     pub(crate) fn set_heap(&self, heap: u32) {
         self.heap.store(heap, ordering::span_heap_set());
     }
 
-    /// The body, for the one who may touch it.
+    /// Runs `f` on the body. The caller may touch it.
     ///
     /// # Safety
     /// \[HEAP-LOCKED\]
@@ -116,20 +117,20 @@ impl Span {
     }
 }
 
-/// What a put did to the span.
+/// The effect of a put on the span.
 #[derive(PartialEq, Eq)]
 pub(crate) enum Put {
-    /// Nothing to do.
+    /// The span stays on its list.
     Kept,
-    /// It had no free block, now it has one.
+    /// The span had no free block and has one now.
     NoLongerFull,
-    /// All its blocks are free now.
+    /// All blocks of the span are free now.
     Emptied,
 }
 
 impl Body {
-    /// Makes the span one of `class` at `base`, all blocks free. `long` is
-    /// where a bitmap stands that does not fit here.
+    /// Makes the span one of `class` at `base`, with all blocks free. `long` is
+    /// the place for a bitmap that does not fit into the span.
     ///
     /// # Safety
     /// \[HEAP-LOCKED\], and `long` has room for [`size_class::MAX_WORDS`].
@@ -154,11 +155,11 @@ impl Body {
         }
     }
 
-    /// Takes up to `want` free blocks, lowest addresses first, and stores
-    /// them downwards from `end` (so that a stack hands out the lowest first).
-    /// Returns how many. Their memory is not touched. The last of them stands
-    /// before a block whose number is a multiple of `even` (a power of two), if
-    /// there is such a one among so many.
+    /// Takes up to `want` free blocks, lowest addresses first, and stores them
+    /// downwards from `end`, so that a stack hands out the lowest first.
+    /// Returns how many. The memory of the blocks is not touched. If possible,
+    /// stops before a block whose index is a multiple of `group`, a power of
+    /// two.
     ///
     /// # Safety
     /// \[HEAP-LOCKED\]; `want` slots below `end` are the caller's to write.
@@ -179,8 +180,8 @@ impl Body {
             let bits = unsafe { self.bits.add(i) };
             // SAFETY: as above.
             let mut word = unsafe { bits.read() };
-            // Baseline x86-64 counts zeros slowly: runs of blocks are taken
-            // whole, so that it counts twice a run, not once a block.
+            // Baseline x86-64 counts zeros slowly. Taking whole runs of blocks
+            // needs two counts per run instead of one per block.
             while word != 0 && got < want {
                 let start = word.trailing_zeros() as usize;
                 let left = want - got;
@@ -220,7 +221,7 @@ impl Body {
         got
     }
 
-    /// Notes that the holes under `run` blocks from `first` on are none any more.
+    /// Clears the holes under `run` blocks from `first` on.
     #[cold]
     fn fill(&mut self, first: usize, run: usize) {
         let size = SHAPES[self.class as usize].size as usize;
@@ -229,30 +230,30 @@ impl Body {
         self.holes &= !bits::mask(low, high - low + 1);
     }
 
-    /// Units given back, one bit each.
+    /// The purged units, one bit each.
     #[inline]
     pub(crate) fn holes(&self) -> u64 {
         self.holes
     }
 
-    /// Notes that these units were given back. Nobody took a block meanwhile.
+    /// Records that these units were purged. No block was taken meanwhile.
     pub(crate) fn note_holes(&mut self, units: u64) {
         self.holes |= units;
     }
 
-    /// Whether no block was taken since this was last asked.
+    /// Clears `taken`. Returns whether a block was taken since the last call.
     pub(crate) fn reset_taken(&mut self) -> bool {
         core::mem::replace(&mut self.taken, false)
     }
 
-    /// Units that could become holes, as whole pages of `page` units (a power of
-    /// two): no block that lies there, in part or whole, is out.
+    /// The units that can become holes, in whole pages of `page` units (a power
+    /// of two). No block that overlaps such a page is out.
     pub(crate) fn purgeable_units(&self, page: usize) -> u64 {
         let shape = &SHAPES[self.class as usize];
         let (size, last) = (shape.size as usize, shape.blocks as usize - 1);
         let mut purgeable_units = 0;
         for unit in 0..shape.granules as usize * GRANULE_UNITS {
-            // Behind the last block there is a rest, which is nobody's.
+            // The rest behind the last block belongs to no block.
             let from = unit * UNIT / size;
             let to = (((unit + 1) * UNIT - 1) / size).min(last);
             if self.holes >> unit & 1 == 0 && (from > to || self.all_free(from, to)) {
@@ -262,7 +263,7 @@ impl Body {
         bits::aligned_runs(purgeable_units, page).wrapping_mul(bits::mask(0, page))
     }
 
-    /// Whether all blocks from one to another are free.
+    /// Returns whether the blocks `from..=to` are all free.
     fn all_free(&self, from: usize, to: usize) -> bool {
         bits::masks(from, to + 1 - from).all(|(word, mask)| {
             // SAFETY: a block that lies in the span has a bit.
@@ -271,10 +272,10 @@ impl Body {
         })
     }
 
-    /// Sets the bit of the first of `blocks`, and of those after it that are
-    /// its neighbours in order. Returns how many, and what that did to the
-    /// span. A pointer that is not the start of a block, or is free already,
-    /// ends the process.
+    /// Sets the bit of the first of `blocks`, and of the following ones as long
+    /// as they are adjacent in order. Returns how many, and the effect on the
+    /// span. Aborts the process if a pointer is not the start of a block or the
+    /// block is already free.
     ///
     /// # Safety
     /// \[HEAP-LOCKED\]; the first block lies in this span.
@@ -310,7 +311,8 @@ impl Body {
         (run, put)
     }
 
-    /// Sets the bits of `run` blocks from `low` on; says if one is set already.
+    /// Sets the bits of `run` blocks from `low` on. Fails with the index of a
+    /// block whose bit is already set.
     ///
     /// # Safety
     /// \[HEAP-LOCKED\]; the blocks lie in this span.
@@ -336,7 +338,7 @@ impl Body {
         Ok(())
     }
 
-    /// Bytes of its free blocks.
+    /// Bytes of the free blocks.
     pub(crate) fn free_bytes(&self) -> usize {
         self.free as usize * size_class::size(self.class as usize)
     }
@@ -355,16 +357,17 @@ impl Body {
     }
 }
 
-/// Of the last `run` blocks to be taken, from `start` on, those before the last
-/// even place. All of them if there is none, and none were taken `before`.
+/// Of the last `run` blocks to be taken, from `start` on, counts those before
+/// the last multiple of `group`. If there are none, counts all, unless blocks
+/// were taken `before`.
 fn trim_to_line_group(start: usize, run: usize, group: usize, before: usize) -> usize {
     let odd = (start + run) & (group - 1);
     if odd < run || before != 0 { run.saturating_sub(odd) } else { run }
 }
 
-/// How many of the leading blocks are neighbours in order, upwards or
-/// downwards, as they are when freed in the order they were made or in the
-/// opposite one; and the lowest of them. `index` is the first one's number.
+/// Returns the lowest block of the leading run of adjacent blocks, and the
+/// length of the run. Runs go upwards or downwards: blocks are often freed in
+/// the order of allocation or in reverse. `index` is that of the first block.
 fn run(blocks: &[*mut u8], index: usize, shape: &Shape) -> (usize, usize) {
     let size = shape.size as usize;
     let up = follow(blocks, shape.blocks as usize - 1 - index, size);
@@ -375,8 +378,8 @@ fn run(blocks: &[*mut u8], index: usize, shape: &Shape) -> (usize, usize) {
     (index - down, down + 1)
 }
 
-/// How many blocks, `most` at most, come behind the first at one `step` each.
-/// Four at a time: the counting would cost as much as the comparing.
+/// Counts the blocks, at most `most`, that follow the first at one `step` each.
+/// Compares four at a time: counting would cost as much as comparing.
 fn follow(blocks: &[*mut u8], most: usize, step: usize) -> usize {
     let rest = &blocks[1..blocks.len().min(most + 1)];
     let mut next = blocks[0].wrapping_add(step);
@@ -408,7 +411,7 @@ impl SpanList {
     }
 
     /// # Safety
-    /// \[HEAP-LOCKED\] for `span` and every span on the list; `span` is on none.
+    /// \[HEAP-LOCKED\] for `span` and every span on the list; `span` is on no list.
     pub(crate) unsafe fn push(&mut self, span: NonNull<Span>) {
         let old = self.head;
         // SAFETY: [HEAP-LOCKED] by the caller, for both.
@@ -425,9 +428,9 @@ impl SpanList {
     }
 
     /// # Safety
-    /// \[HEAP-LOCKED\] for `span` and every span on the list; `span` is on it.
+    /// \[HEAP-LOCKED\] for `span` and every span on the list; `span` is on this list.
     pub(crate) unsafe fn remove(&mut self, span: NonNull<Span>) {
-        // SAFETY: [HEAP-LOCKED] by the caller, for it and its neighbours.
+        // SAFETY: [HEAP-LOCKED] by the caller, for the span and its neighbours.
         unsafe {
             let (next, prev) = span.as_ref().body(|body| (body.next, body.prev));
             match NonNull::new(prev) {
@@ -441,10 +444,10 @@ impl SpanList {
     }
 }
 
-/// Spans in one thread's hands, linked through `next`.
+/// Spans that one thread has detached, linked through `next`.
 pub(crate) struct DetachedSpans {
     head: *mut Span,
-    /// Units that are holes no more.
+    /// Number of units that are no longer holes.
     filled: u32,
 }
 
@@ -453,20 +456,20 @@ impl DetachedSpans {
         DetachedSpans { head: ptr::null_mut(), filled: 0 }
     }
 
-    /// Notes that units of spans are holes no more.
+    /// Records that units of spans are no longer holes.
     #[cold]
     pub(crate) fn note_filled(&mut self, units: u64) {
         self.filled += units.count_ones();
     }
 
-    /// How many were noted.
+    /// Number of units recorded by `note_filled`.
     pub(crate) fn filled(&self) -> usize {
         self.filled as usize
     }
 
     /// # Safety
-    /// The span is off every list and \[HEAP-LOCKED\] until it is in hand;
-    /// from then on nobody else links it.
+    /// The span is on no list. It is \[HEAP-LOCKED\] until it is detached; from
+    /// then on no other thread links it.
     pub(crate) unsafe fn push(&mut self, span: NonNull<Span>) {
         let head = self.head;
         // SAFETY: as the caller says.
@@ -474,10 +477,10 @@ impl DetachedSpans {
         self.head = span.as_ptr();
     }
 
-    /// The next one, and only it, out of the hand.
+    /// Takes the next span off this list, and only that one.
     ///
     /// # Safety
-    /// The links of spans in hand belong to this thread.
+    /// The links of the detached spans belong to this thread.
     pub(crate) unsafe fn pop(&mut self) -> Option<NonNull<Span>> {
         let span = NonNull::new(self.head)?;
         // SAFETY: as the caller says.
@@ -494,10 +497,10 @@ impl DetachedSpans {
 mod tests {
     use super::*;
 
-    /// Most blocks of a span in these tests: those of 24 bytes.
+    /// Maximum number of blocks of a span in these tests: of 24 bytes each.
     const MAX_BLOCKS: usize = GRANULE / 24;
 
-    /// What a span should know, said block by block.
+    /// The expected state of a span, block by block.
     struct Model {
         size: usize,
         blocks: usize,
@@ -554,7 +557,7 @@ mod tests {
         (*state >> 16) as usize % end
     }
 
-    /// Blocks come and go at random, and pages become holes now and then.
+    /// Takes and frees blocks at random; pages become holes now and then.
     fn agrees(size: usize, page: usize) {
         let class = size_class::of(size, 8);
         let shape = &SHAPES[class];
@@ -566,7 +569,7 @@ mod tests {
             holes: 0,
         };
         assert_eq!(model.size, size);
-        // The memory of blocks is not touched: any addresses will do.
+        // The memory of blocks is not touched, so any addresses do.
         let base = ptr::without_provenance_mut::<u8>(GRANULE * 64);
         let (mut body, mut long) = (body(), [0; size_class::MAX_WORDS]);
         // SAFETY: nobody else has the body, which stays where it is.
@@ -595,7 +598,7 @@ mod tests {
                 }
                 assert!(body.reset_taken() && !body.reset_taken());
             } else {
-                // In every second such round, those that are freed are neighbours.
+                // In every second such round, the freed blocks are adjacent.
                 let from = below(&mut state, model.blocks);
                 for n in 0..model.blocks / 4 {
                     let apart = if round % 2 == 0 { n } else { below(&mut state, model.blocks) };
@@ -631,7 +634,7 @@ mod tests {
 
     #[test]
     fn holes_agree_with_looking_at_each_block() {
-        // Of 20480 bytes: whole units behind the last block are nobody's.
+        // A span of 20480-byte blocks has whole units behind the last block.
         for size in [24, 1280, 20_480, 32 << 10] {
             for page in [1, 4] {
                 agrees(size, page);
