@@ -1,6 +1,6 @@
-//! Who is who: from the owner named in an entry to its heap. Ids are never 0;
-//! arenas have the first ones, thread caches the rest. A heap, once here,
-//! stays for ever, so an old id leads to a heap that answers for it.
+//! The table of heaps: from the owner in an entry of the page map to its heap.
+//! Ids are never 0. Arenas have the first ids, thread caches the rest. A heap
+//! stays in the table forever, so an old id still leads to its heap.
 
 use core::ops::Range;
 
@@ -10,15 +10,15 @@ use crate::base::published::Published;
 use crate::base::sync::AtomicU32;
 use crate::heaps::heap::Heap;
 
-/// The owner in entries of huge blocks: nobody's heap.
+/// The owner in the entries of huge blocks. No heap has this id.
 pub(crate) const HUGE_OWNER: u32 = (1 << 24) - 1;
 
 static HEAPS: [Published<Heap>; HEAP_IDS] = [const { Published::new() }; HEAP_IDS];
 
-/// The next id of a thread.
+/// The next id for the heap of a thread.
 static NEXT: AtomicU32 = AtomicU32::new(ARENA_IDS + 1);
 
-/// An id for one more thread, if there is one left.
+/// Allocates an id for the heap of one more thread, if one is left.
 pub(crate) fn allocate_id() -> Option<u32> {
     let id = NEXT.fetch_add(1, ordering::heap_ids());
     if id as usize >= HEAP_IDS {
@@ -28,13 +28,13 @@ pub(crate) fn allocate_id() -> Option<u32> {
     Some(id)
 }
 
-/// The ids of all threads there ever were. (Of those being born, the heap may
-/// not be here yet.)
+/// The ids of all thread heaps so far. The heap of a thread that is starting
+/// may not be published yet.
 pub(crate) fn thread_ids() -> Range<u32> {
     ARENA_IDS + 1..NEXT.load(ordering::heap_ids()).min(HEAP_IDS as u32)
 }
 
-/// The heap of an id, if there is one.
+/// The heap with this id, if there is one.
 #[inline]
 pub(crate) fn get(id: u32) -> Option<&'static Heap> {
     HEAPS.get(id as usize)?.get()

@@ -1,12 +1,13 @@
-//! Batches: blocks that belong to somebody else, pushed whole to the owner.
+//! Batches carry blocks that belong to another heap; each is pushed whole.
 //!
-//! An remote queue is a stack that anybody pushes on and that is only ever taken
-//! whole, so a batch cannot come back under a push's feet (no ABA).
+//! A remote queue is a lock-free stack. Any thread may push; batches are taken
+//! only all at once, so no batch is ever popped singly and a reused batch
+//! cannot corrupt a push (no ABA).
 //!
 //! ```text
-//!  head   null      open, empty
-//!         batch ──► batch ──► null
-//!         CLOSED    no owner: whoever pushes looks the owner up again
+//!  head   null                        open, empty
+//!         batch ──► batch ──► null    open, newest batch first
+//!         CLOSED                      no owner: the sender looks it up again
 //! ```
 
 use core::ptr::{self, NonNull};
@@ -14,22 +15,23 @@ use core::ptr::{self, NonNull};
 use crate::base::ordering;
 use crate::base::sync::{self, AtomicPtr, AtomicU32, Guarded};
 
-/// Blocks that one batch carries: a batch is half a KiB.
+/// Maximum number of blocks in a batch: a batch is half a KiB.
 #[cfg(not(strata_loom))]
 pub(crate) const BATCH_BLOCKS: usize = 62;
 /// Small, for the models.
 #[cfg(strata_loom)]
 pub(crate) const BATCH_BLOCKS: usize = 2;
 
-/// A batch of batches. In one place only: its filler's hands, one remote queue, its
-/// drainer's hands, or a list of empty ones \[BATCH-ONE-PLACE\].
+/// A batch of blocks. It is in one place only: with the thread that fills it,
+/// in one remote queue, with the thread that drains it, or on a list of empty
+/// batches \[BATCH-ONE-PLACE\].
 #[repr(C)]
 pub(crate) struct Batch {
     contents: Guarded<BatchContents>,
 }
 
 impl BatchContents {
-    /// Takes the blocks that somebody wants out of the batch.
+    /// Removes the blocks for which `wants` returns true.
     #[inline]
     pub(crate) fn extract(&mut self, mut wants: impl FnMut(*mut u8) -> bool) {
         let mut left = 0;
@@ -44,12 +46,12 @@ impl BatchContents {
     }
 }
 
-/// What is in a batch.
+/// The contents of a batch.
 #[repr(C)]
 pub(crate) struct BatchContents {
-    /// The batch pushed before this one, or the next in a list of batches.
+    /// The batch pushed before this one, or the next one of a list of batches.
     pub(crate) next: *mut Batch,
-    /// How many of `blocks` are filled.
+    /// Number of filled entries of `blocks`.
     pub(crate) len: usize,
     pub(crate) blocks: [*mut u8; BATCH_BLOCKS],
 }
@@ -66,25 +68,25 @@ impl Batch {
         }
     }
 
-    /// The contents, for the one who holds the batch.
+    /// Runs `f` on the contents.
     ///
     /// # Safety
-    /// \[BATCH-ONE-PLACE\] The caller has the batch in its hands.
+    /// \[BATCH-ONE-PLACE\] The caller holds the batch.
     #[inline]
     pub(crate) unsafe fn with<R>(&self, f: impl FnOnce(&mut BatchContents) -> R) -> R {
-        // SAFETY: [BATCH-ONE-PLACE] nobody else has this batch.
+        // SAFETY: [BATCH-ONE-PLACE] no other thread holds this batch.
         self.contents.with(|contents| f(unsafe { &mut *contents }))
     }
 }
 
-/// Where an owner's batches is put.
+/// The stack of batches pushed to one owner.
 pub(crate) struct RemoteQueue {
     head: AtomicPtr<Batch>,
-    /// About how many batches were pushed since the last taking.
+    /// About how many batches were pushed since they were last taken.
     depth: AtomicU32,
 }
 
-/// The owner is gone; look it up again.
+/// The owner is gone. The sender looks it up again.
 pub(crate) struct Closed;
 
 #[cfg(not(strata_loom))]
@@ -108,14 +110,14 @@ impl RemoteQueue {
         RemoteQueue { head: AtomicPtr::new(ptr::null_mut()), depth: AtomicU32::new(0) }
     }
 
-    /// Pushes a batch. Returns about how many batches now wait.
+    /// Pushes a batch. Returns about how many batches wait now.
     pub(crate) fn push(&self, batch: NonNull<Batch>) -> Result<u32, Closed> {
         let mut head = self.head.load(ordering::remote_refused());
         loop {
             if head == closed() {
                 return Err(Closed);
             }
-            // SAFETY: [BATCH-ONE-PLACE] the batch is in our hands until it is pushed.
+            // SAFETY: [BATCH-ONE-PLACE] the batch is ours until it is pushed.
             unsafe { batch.as_ref().with(|contents| contents.next = head) };
             match self.head.compare_exchange_weak(
                 head,
@@ -129,21 +131,21 @@ impl RemoteQueue {
         }
     }
 
-    /// Whether there seems to be batches.
+    /// Returns whether there seem to be batches.
     #[inline]
     pub(crate) fn has_batches(&self) -> bool {
         let head = sync::peek(&self.head, ordering::remote_peek());
         !head.is_null() && head != closed()
     }
 
-    /// Whether batches is refused. Asked under the owner's lock, under which alone
-    /// an remote queue is closed.
+    /// Returns whether batches are refused. The caller holds the owner's lock;
+    /// a remote queue is closed only under that lock.
     pub(super) fn is_closed(&self) -> bool {
         sync::peek(&self.head, ordering::remote_peek()) == closed()
     }
 
-    /// Takes all batches, as a list, newest first; null if there are none. The
-    /// caller holds the owner's lock, so that the remote queue is not closed meanwhile.
+    /// Takes all batches as a list, newest first; null if there are none. The
+    /// caller holds the owner's lock, so the queue is not closed meanwhile.
     pub(crate) fn take_all(&self) -> *mut Batch {
         if !self.has_batches() {
             return ptr::null_mut();
@@ -152,14 +154,14 @@ impl RemoteQueue {
         self.head.swap(ptr::null_mut(), ordering::remote_take_all())
     }
 
-    /// Refuses batches from now on, and takes what came before.
+    /// Refuses batches from now on. Takes those that came before.
     pub(crate) fn close(&self) -> *mut Batch {
         let taken = self.head.swap(closed(), ordering::remote_close());
         if taken == closed() { ptr::null_mut() } else { taken }
     }
 
-    /// Takes batches again, for a new owner. Publishes nothing: what senders read
-    /// of an owner they read under its lock.
+    /// Accepts batches again, for a new owner. Publishes nothing: senders read
+    /// the state of an owner under its lock.
     pub(crate) fn reopen(&self) {
         self.depth.store(0, ordering::remote_depth());
         self.head.swap(ptr::null_mut(), ordering::remote_reopen());
