@@ -1,18 +1,18 @@
-//! A heap: what spans belong to. A thread cache has one, an arena is one. A
-//! lock, an remote queue, and the spans on lists: for each class those with free
-//! blocks, and one list of the full ones.
+//! A heap owns spans. Each thread cache has one, and so does each arena. It
+//! consists of a lock, a remote queue, and lists of spans: per class a partial
+//! list of those with free blocks, and one full list.
 //!
 //! ```text
-//!            anybody              the holder of the lock
+//!  any thread                      holder of the lock
 //!  block ──► remote queue ──(drain)──► bits of spans ──(take)──► magazine
-//!                                 │ partial[class] ⇄ full
-//!                                 └► empty: out of the heap, granules go back
+//!                                      │ partial[class] ⇄ full
+//!                                      └► empty: off the heap, granules go back
 //! ```
 //!
 //! \[HEAP-LOCKED\] A span's body is touched only under the lock of the heap
-//! that the span names. A span changes heaps under the lock of the old one,
-//! as the last thing done to it; so whoever holds a lock and finds its heap in
-//! a span holds the span.
+//! that the span names. A span changes heaps under the lock of the old heap,
+//! as the last step. So a thread that holds a heap's lock and finds that heap
+//! in a span may touch the span.
 
 use core::ptr::{self, NonNull};
 
@@ -26,26 +26,26 @@ use crate::spans::page_map;
 use crate::spans::span::{Body, DetachedSpans, List, NO_HEAP, Put, Span, SpanList};
 use crate::sys;
 
-/// On cache lines of its own: what others touch is not what the owner's fast
-/// paths touch.
+/// On cache lines of its own: other threads must not touch the lines that the
+/// owner's fast paths touch.
 #[repr(align(64))]
 pub(crate) struct Heap {
-    /// Names this heap in spans and in the map. Written once, before others
-    /// know of the heap.
+    /// Names this heap in spans and in the page map. Written once, before the
+    /// heap is published.
     id: AtomicU32,
-    /// Counts what the owner does; one who counts no further is asleep.
+    /// Counts the owner's slow-path calls. Without advance, the owner is asleep.
     epoch: AtomicU32,
-    /// The pulse when somebody last felt it.
+    /// The epoch when a thread last observed it.
     seen_epoch: AtomicU32,
-    /// Since when it was felt to be just that, in milliseconds.
+    /// When `seen_epoch` was first observed, in milliseconds.
     seen_at: AtomicU32,
     lock: Lock,
     remote_queue: RemoteQueue,
     lists: Guarded<SpanLists>,
     /// Per class: blocks that left the bitmaps here for users or magazines,
-    /// less those that came back from them. Summed over all heaps (and less
-    /// what magazines hold) this is what users have. Each wraps; the sum of
-    /// all is right, below four billion blocks of a class.
+    /// less those that came back. The sum over all heaps, less the contents of
+    /// magazines, is what users hold. Each count wraps; the sum is right below
+    /// four billion blocks of a class.
     out: [AtomicU32; CLASSES],
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Heap {
 struct SpanLists {
     partial: [SpanList; CLASSES],
     full: SpanList,
-    /// Batches that was taken out of the remote queue, to be read batch by batch.
+    /// Received batches: taken from the remote queue and not consumed yet.
     received: *mut Batch,
 }
 
@@ -72,23 +72,23 @@ unsafe impl Sync for Heap {}
 // SAFETY: nothing in it belongs to one thread.
 unsafe impl Send for Heap {}
 
-/// A moment, modulo 2^32.
+/// A point in time, in milliseconds, modulo 2^32.
 pub(crate) type Millis = u32;
 
-/// Who does nothing for so long is asleep.
+/// An owner whose epoch does not advance for this long is asleep.
 const NAP: Millis = 20;
 
-/// For so many blocks that are put away, spans are fetched ahead.
+/// `put` prefetches the spans of this many blocks ahead.
 const AHEAD: usize = 8;
 
-/// What of a span can go back to the system.
+/// The memory of a span that can go back to the system.
 pub(crate) enum Purgeable {
     /// Nothing.
     No,
-    /// Something, but blocks of the span were taken lately: if none are until
-    /// this is asked again.
+    /// Some, but blocks of the span were taken lately. The span qualifies if
+    /// none are taken until the next call.
     Later,
-    /// These units, counted from `base`. The span is in the caller's hand.
+    /// These units, counted from `base`. The caller has the span, detached.
     Units { base: *mut u8, units: u64 },
 }
 
@@ -96,7 +96,7 @@ pub(crate) enum Purgeable {
 pub(crate) struct LockedHeap<'a> {
     heap: &'a Heap,
     id: u32,
-    /// Spans that lost their last live block, out of the heap already.
+    /// Spans that lost their last live block and are already on no list.
     empty: DetachedSpans,
     _held: LockGuard<'a>,
 }
@@ -135,47 +135,47 @@ impl Heap {
         self.id.load(ordering::heap_id())
     }
 
-    /// Opens the heap if its lock is free.
+    /// Locks the heap if its lock is free.
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<LockedHeap<'_>> {
         let held = self.lock.try_lock()?;
         Some(LockedHeap { heap: self, id: self.id(), empty: DetachedSpans::new(), _held: held })
     }
 
-    /// Opens the heap, waiting for its lock. `None` only in the child of a
-    /// fork, for a heap that was lost with the thread that had it open.
+    /// Waits for the lock and locks the heap. Returns `None` only in the child
+    /// of a fork, for a heap whose lock was held by a vanished thread.
     #[inline]
     pub(crate) fn lock(&self) -> Option<LockedHeap<'_>> {
         let held = self.lock.lock()?;
         Some(LockedHeap { heap: self, id: self.id(), empty: DetachedSpans::new(), _held: held })
     }
 
-    /// Pushes a batch of this heap's blocks. Returns about how many wait.
+    /// Pushes a batch of this heap's blocks. Returns about how many batches wait.
     pub(crate) fn push(&self, batches: NonNull<Batch>) -> Result<u32, Closed> {
         self.remote_queue.push(batches)
     }
 
-    /// Whether batches seems to wait.
+    /// Returns whether batches seem to wait.
     #[inline]
     pub(crate) fn has_batches(&self) -> bool {
         self.remote_queue.has_batches()
     }
 
-    /// Takes batches again, for a new owner.
+    /// Accepts batches again, for a new owner.
     pub(crate) fn reopen(&self) {
         self.remote_queue.reopen();
     }
 
-    /// Notes that the owner is awake; of an arena, that its batches is read.
+    /// Records that the owner is awake. For an arena: that its queue is drained.
     #[inline]
     pub(crate) fn advance_epoch(&self) {
         let epochs = self.epoch.load(ordering::heap_epoch());
         self.epoch.store(epochs.wrapping_add(1), ordering::heap_epoch());
     }
 
-    /// Whether the owner did nothing for a while, up to `now`. It counts from
-    /// when this was first asked: a thread that merely waits for a processor
-    /// is not asleep.
+    /// Returns whether the epoch has not advanced for [`NAP`] up to `now`. The
+    /// time counts from the first observation of this epoch: a thread that
+    /// merely waits for a processor is not asleep.
     pub(crate) fn observe_idle(&self, now: Millis) -> bool {
         let epoch = self.epoch.load(ordering::heap_epoch());
         if self.seen_epoch.swap(epoch, ordering::heap_idle()) != epoch {
@@ -186,14 +186,14 @@ impl Heap {
     }
 
     /// Counts blocks that went out to users or magazines. Called by the thread
-    /// whose heap it is, or, for an arena's, by the holder of its lock.
+    /// that owns the heap or, for an arena's heap, by the holder of its lock.
     #[inline]
     pub(crate) fn count_out(&self, class: usize, blocks: usize) {
         let out = self.out[class].load(ordering::heap_out());
         self.out[class].store(out.wrapping_add(blocks as u32), ordering::heap_out());
     }
 
-    /// Counts blocks that came back from there. Called as [`count_out`](Self::count_out).
+    /// Counts blocks that came back. Called like [`count_out`](Self::count_out).
     #[inline]
     pub(crate) fn count_back(&self, class: usize, blocks: usize) {
         let out = self.out[class].load(ordering::heap_out());
@@ -205,8 +205,8 @@ impl Heap {
         self.out[class].load(ordering::heap_out())
     }
 
-    /// In the child of a fork: if a vanished thread had this heap open, its
-    /// spans are lost. Says so.
+    /// In the child of a fork: if a vanished thread held the lock, the heap's
+    /// spans are lost. Returns whether this is so.
     #[cfg(not(strata_loom))]
     pub(crate) fn mark_dead_if_orphaned(&self) -> bool {
         let orphaned = self.lock.is_orphaned();
@@ -219,16 +219,16 @@ impl Heap {
     #[inline]
     #[expect(clippy::mut_from_ref, reason = "the holder of the lock has the lists")]
     fn lists(&self) -> &mut SpanLists {
-        // SAFETY: [HEAP-LOCKED] called through `LockedHeap` only, one at a time.
+        // SAFETY: [HEAP-LOCKED] called only through `LockedHeap`, one at a time.
         self.lists.with(|lists| unsafe { &mut *lists })
     }
 }
 
 impl LockedHeap<'_> {
-    /// Takes up to `want` free blocks of a class, storing them downwards from
+    /// Takes up to `want` free blocks of a class and stores them downwards from
     /// `end`. Returns how many. From an arena's spans, threads that take in turn
-    /// get whole cache lines, where there are such: neighbours are not to write
-    /// to one line.
+    /// get whole cache lines where possible, so that they do not write to the
+    /// same line.
     ///
     /// # Safety
     /// `want` slots below `end` are the caller's to write.
@@ -238,8 +238,8 @@ impl LockedHeap<'_> {
         let mut got = 0;
         while got < want {
             let Some(span) = NonNull::new(lists.partial[class].head) else { break };
-            // SAFETY: [HEAP-LOCKED] the span is on our list; the slots are
-            // the caller's.
+            // SAFETY: [HEAP-LOCKED] the span is on our list; the caller owns
+            // the slots.
             unsafe {
                 let full = span.as_ref().body(|body| {
                     let holes = body.holes();
@@ -260,15 +260,15 @@ impl LockedHeap<'_> {
         got
     }
 
-    /// Puts blocks back into their spans. Those whose span has another heap
-    /// are moved to the front of `blocks`, untouched; returns how many.
+    /// Returns blocks to their spans. Blocks whose span has another heap are
+    /// moved to the front of `blocks`; returns how many.
     ///
     /// # Safety
-    /// \[LIVE-PINS-SPAN\] The blocks are small ones of ours, free, and in no
+    /// \[LIVE-PINS-SPAN\] The blocks are small ones of ours, freed, and in no
     /// other place than this slice.
     pub(crate) unsafe fn put(&mut self, blocks: &mut [*mut u8]) -> usize {
         let (mut strangers, mut at) = (0, 0);
-        // The spans of the next blocks, which are on their way to the cache.
+        // The spans of the next blocks, prefetched into the cache.
         let mut ahead = [NonNull::dangling(); AHEAD];
         let mut seen = 0;
         while let Some(&block) = blocks.get(at) {
@@ -280,8 +280,8 @@ impl LockedHeap<'_> {
                 seen += 1;
             }
             let span = ahead[at % AHEAD];
-            // SAFETY: [LIVE-PINS-SPAN] the block is still out, so its span is
-            // in use.
+            // SAFETY: [LIVE-PINS-SPAN] the block is still out, so its span is in
+            // use.
             let span_ref = unsafe { span.as_ref() };
             if span_ref.heap() != self.id && sync::step("put_checks_heap") {
                 blocks[strangers] = block;
@@ -301,7 +301,7 @@ impl LockedHeap<'_> {
         strangers
     }
 
-    /// A span that got its first free block, or its last one.
+    /// Moves a span that has its first free block, or all blocks free.
     fn relist(&mut self, span: NonNull<Span>, put: Put, list: List, class: usize) {
         let lists = self.heap.lists();
         // SAFETY: [HEAP-LOCKED] the span names this heap and is on that list.
@@ -320,7 +320,7 @@ impl LockedHeap<'_> {
         }
     }
 
-    /// Takes the next batch of batches out, to be read by the caller.
+    /// Takes the next received batch, for the caller to consume.
     #[inline]
     pub(crate) fn next_received(&mut self) -> Option<NonNull<Batch>> {
         let lists = self.heap.lists();
@@ -328,30 +328,30 @@ impl LockedHeap<'_> {
             lists.received = self.heap.remote_queue.take_all();
         }
         let received = NonNull::new(lists.received)?;
-        // SAFETY: [BATCH-ONE-PLACE] batches on a heap's list are the lock holder's.
+        // SAFETY: [BATCH-ONE-PLACE] a heap's received batches are the lock holder's.
         lists.received = unsafe { received.as_ref().with(|contents| contents.next) };
         sys::prefetch(lists.received.cast());
         Some(received)
     }
 
-    /// Puts away all batches. Returns the batches; what is left in them belongs
-    /// elsewhere by now.
+    /// Takes all batches and returns their blocks to the spans. Returns the
+    /// batches; the blocks left in them now belong to other heaps.
     pub(crate) fn drain(&mut self) -> *mut Batch {
         let new = self.heap.remote_queue.take_all();
         self.put_all_received(new)
     }
 
-    /// As [`drain`](Self::drain), and refuses batches from now on.
+    /// Like [`drain`](Self::drain), and refuses batches from now on.
     pub(crate) fn close_remote_queue(&mut self) -> *mut Batch {
         let new = self.heap.remote_queue.close();
         self.put_all_received(new)
     }
 
-    /// Puts away new batches, and what was to be read.
+    /// Returns the blocks of new and received batches to their spans.
     fn put_all_received(&mut self, new: *mut Batch) -> *mut Batch {
         let mut all = new;
         while let Some(received) = NonNull::new(self.heap.lists().received) {
-            // SAFETY: [BATCH-ONE-PLACE] as in `received`.
+            // SAFETY: [BATCH-ONE-PLACE] as in `next_received`.
             self.heap.lists().received = unsafe {
                 received.as_ref().with(|contents| core::mem::replace(&mut contents.next, all))
             };
@@ -361,12 +361,12 @@ impl LockedHeap<'_> {
         all
     }
 
-    /// Puts away what is in a list of batches, in the caller's hands. What is
-    /// left in them belongs elsewhere by now.
+    /// Returns the blocks of the caller's list of batches to their spans. The
+    /// blocks left in the batches now belong to other heaps.
     pub(crate) fn put_batches(&mut self, mut batches: *mut Batch) {
         while let Some(batch) = NonNull::new(batches) {
-            // SAFETY: [BATCH-ONE-PLACE] we took it. [LIVE-PINS-SPAN] blocks in
-            // the batches are still out.
+            // SAFETY: [BATCH-ONE-PLACE] we took the batch. [LIVE-PINS-SPAN] its
+            // blocks are still out.
             unsafe {
                 batch.as_ref().with(|contents| {
                     let len = contents.len;
@@ -377,10 +377,10 @@ impl LockedHeap<'_> {
         }
     }
 
-    /// Puts a span that has this heap, but is on no list, on its list.
+    /// Puts a detached span that names this heap on its list.
     ///
     /// # Safety
-    /// The span names this heap and came to this thread's hands.
+    /// The span names this heap, and this thread holds it detached.
     pub(crate) unsafe fn adopt(&mut self, span: NonNull<Span>) {
         let lists = self.heap.lists();
         // SAFETY: [HEAP-LOCKED] by the caller.
@@ -395,10 +395,10 @@ impl LockedHeap<'_> {
         }
     }
 
-    /// As [`adopt`](Self::adopt), but an empty one is let go.
+    /// Like [`adopt`](Self::adopt), but releases an empty span.
     ///
     /// # Safety
-    /// As there.
+    /// As for [`adopt`](Self::adopt).
     pub(crate) unsafe fn adopt_or_release(&mut self, span: NonNull<Span>) {
         // SAFETY: [HEAP-LOCKED] by the caller.
         unsafe {
@@ -413,13 +413,13 @@ impl LockedHeap<'_> {
         }
     }
 
-    /// Bytes of a span that are free, holes too. `None`: it is not of this heap.
+    /// Free bytes of a span, holes included. `None` if it has another heap.
     pub(crate) fn free_bytes(&self, span: &Span) -> Option<usize> {
         // SAFETY: [HEAP-LOCKED] the span names this heap.
         (span.heap() == self.id).then(|| unsafe { span.body(|body| body.free_bytes()) })
     }
 
-    /// Has a span note from now on whether blocks are taken there.
+    /// Makes a span record from now on whether a block is taken there.
     pub(crate) fn start_watching(&self, span: &Span) {
         if span.heap() == self.id {
             // SAFETY: [HEAP-LOCKED] the span names this heap.
@@ -427,9 +427,9 @@ impl LockedHeap<'_> {
         }
     }
 
-    /// Takes a span in hand that has memory to give back: whole pages, of `page`
-    /// units each, without a live block. With `rested`, only if no block was taken
-    /// there since this was last asked.
+    /// Detaches a span that has memory to purge: whole pages, of `page` units
+    /// each, without a live block. With `rested`, only if no block was taken
+    /// there since the last call.
     pub(crate) fn detach_purgeable(
         &mut self,
         span: NonNull<Span>,
@@ -458,12 +458,12 @@ impl LockedHeap<'_> {
         purgeable_units
     }
 
-    /// Puts a span of [`detach_purgeable`](Self::detach_purgeable) back, of which `units`
-    /// are holes now. If the heap was closed meanwhile, the span gets the heap
-    /// `to`, and is in the caller's hand still.
+    /// Reattaches a span of [`detach_purgeable`](Self::detach_purgeable) of which
+    /// `units` are holes now. If the heap was closed meanwhile, moves the span to
+    /// the heap `to` instead and returns it, still detached.
     ///
     /// # Safety
-    /// The span is in the caller's hand, and names this heap.
+    /// The caller holds the span detached, and the span names this heap.
     pub(crate) unsafe fn reattach_purged(
         &mut self,
         span: NonNull<Span>,
@@ -484,8 +484,8 @@ impl LockedHeap<'_> {
         detached
     }
 
-    /// Takes one span with free blocks of a class off the list and gives it
-    /// the heap `to`. It is in the caller's hands until adopted there.
+    /// Detaches one span with free blocks of a class and moves it to the heap
+    /// `to`. The caller holds it detached until it is adopted there.
     pub(crate) fn transfer_one(&mut self, class: usize, to: u32) -> Option<NonNull<Span>> {
         let span = NonNull::new(self.heap.lists().partial[class].head)?;
         self.detach(span);
@@ -493,17 +493,17 @@ impl LockedHeap<'_> {
         Some(span)
     }
 
-    /// Gives the spans with free blocks of a class the heap `to`.
+    /// Moves the spans with free blocks of a class to the heap `to`.
     pub(crate) fn transfer_class(&mut self, class: usize, to: u32, detached: &mut DetachedSpans) {
         while let Some(span) = NonNull::new(self.heap.lists().partial[class].head) {
             self.detach(span);
-            // SAFETY: [HEAP-LOCKED] off the list, and still of this heap.
+            // SAFETY: [HEAP-LOCKED] on no list, and still of this heap.
             unsafe { detached.push(span) };
             set_heap_of(span, to);
         }
     }
 
-    /// Gives all spans, the full ones too, the heap `to`.
+    /// Moves all spans, the full ones too, to the heap `to`.
     pub(crate) fn transfer_all(&mut self, to: u32, detached: &mut DetachedSpans) {
         for class in 0..CLASSES {
             self.transfer_class(class, to, detached);
@@ -529,18 +529,18 @@ impl LockedHeap<'_> {
         }
     }
 
-    /// Gives the lock back. The spans that were emptied are the caller's now:
-    /// their granules must go back to their chunks.
+    /// Releases the lock. The caller owns the emptied spans now and must give
+    /// their granules back to the chunks.
     #[must_use = "empty spans hold memory"]
     pub(crate) fn unlock(self) -> DetachedSpans {
         self.empty
     }
 }
 
-/// Gives a span another heap: first the entries, then the heap itself, with
-/// which it leaves our hands.
+/// Moves a span to another heap: stores the entries first and the heap last.
+/// After that the caller may not touch the span.
 fn set_heap_of(span: NonNull<Span>, to: u32) {
-    // SAFETY: [HEAP-LOCKED] called under the lock of the present heap.
+    // SAFETY: [HEAP-LOCKED] the caller holds the lock of the present heap.
     unsafe {
         if sync::step("set_heap_publishes") {
             span.as_ref().body(|body: &mut Body| page_map::publish_owner(body, to));
@@ -549,11 +549,11 @@ fn set_heap_of(span: NonNull<Span>, to: u32) {
     }
 }
 
-/// Makes a span of `class` at `base`, all blocks free, with the heap `to`. It is
-/// on no list yet.
+/// Makes a span of `class` at `base` with all blocks free and the heap `to`. It
+/// is on no list yet.
 ///
 /// # Safety
-/// The span's granules are claimed by the caller; `long` is as for
+/// The caller has claimed the span's granules; `long` is as for
 /// [`Body::carve`].
 pub(crate) unsafe fn init_span(
     span: NonNull<Span>,
@@ -562,7 +562,7 @@ pub(crate) unsafe fn init_span(
     long: *mut u64,
     to: u32,
 ) {
-    // SAFETY: [HEAP-LOCKED] who claimed the granules has the span.
+    // SAFETY: [HEAP-LOCKED] the thread that claimed the granules has the span.
     unsafe {
         span.as_ref().body(|body| {
             body.carve(class, base, long);
@@ -572,13 +572,13 @@ pub(crate) unsafe fn init_span(
     }
 }
 
-/// Takes a span that was emptied out of use; its granules may be given back
-/// after this. Returns where it is, its bytes, and how many units are holes.
+/// Retires an emptied span; its granules may be given back after this. Returns
+/// its address, its bytes, and the number of units that are holes.
 ///
 /// # Safety
 /// The span came out of [`LockedHeap::unlock`].
 pub(crate) unsafe fn clear_owner(span: NonNull<Span>) -> (*mut u8, usize, usize) {
-    // SAFETY: the span is in our hands alone, all its blocks are free.
+    // SAFETY: only this thread has the span, and all its blocks are free.
     unsafe {
         let place = span.as_ref().body(|body| {
             page_map::publish_owner(body, NO_HEAP);
