@@ -261,7 +261,7 @@ impl LockedHeap<'_> {
     }
 
     /// Returns blocks to their spans. Blocks whose span has another heap are
-    /// moved to the front of `blocks`; returns how many.
+    /// not returned but moved to the front of `blocks`. Returns how many.
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\] The blocks are small ones of ours, freed, and in no
@@ -301,7 +301,7 @@ impl LockedHeap<'_> {
         strangers
     }
 
-    /// Moves a span that has its first free block, or all blocks free.
+    /// Relists a span that has its first free block, or all blocks free.
     fn relist(&mut self, span: NonNull<Span>, put: Put, list: List, class: usize) {
         let lists = self.heap.lists();
         // SAFETY: [HEAP-LOCKED] the span names this heap and is on that list.
