@@ -43,19 +43,22 @@ pub fn labels() -> impl Iterator<Item = (&'static str, core::sync::atomic::Order
 /// fails, the process ends with status 1.
 ///
 /// # Panics
-/// If there is no model of this name.
+/// If there is no such model, label or ordering: a model that runs without the
+/// twin that was asked for would pass.
 pub fn run_named(words: &[&str]) {
     let name = words.first().expect("a model's name");
-    let model = model(name).expect("a model of this name");
-    let twin = words.get(1).map(|label| {
+    let model = model(name).unwrap_or_else(|| panic!("no model `{name}`"));
+    let twin = words.get(1).map(|&label| {
         let weakness = match words.get(2).copied() {
             Some("Acquire") => Weakness::Order(std::sync::atomic::Ordering::Acquire),
             Some("Release") => Weakness::Order(std::sync::atomic::Ordering::Release),
+            Some("Relaxed") | None => Weakness::Order(std::sync::atomic::Ordering::Relaxed),
             Some("step") => Weakness::Step,
             Some("deleted") => Weakness::Deleted,
-            _ => Weakness::Order(std::sync::atomic::Ordering::Relaxed),
+            Some(word) => panic!("no ordering `{word}`"),
         };
-        (*label, weakness)
+        assert!(is_known(label, weakness), "no label `{label}` for {weakness:?}");
+        (label, weakness)
     });
     end_at_panic(words.join(" "));
     let start = std::time::Instant::now();
@@ -63,6 +66,16 @@ pub fn run_named(words: &[&str]) {
     println!("{name}: {} executions, {:.1?}", report.executions, start.elapsed());
     println!("outcomes: {:?}", report.outcomes);
     model.check(&report);
+}
+
+/// Whether a label is one that the files under test ask for. What is deleted only
+/// the instrumented copy knows.
+fn is_known(label: &str, weakness: Weakness) -> bool {
+    match weakness {
+        Weakness::Order(_) => labels().any(|(known, _)| known == label),
+        Weakness::Step => TWINS.iter().any(|it| it.label == label && it.weakness == weakness),
+        Weakness::Deleted => true,
+    }
 }
 
 /// From now on, the first panic ends the process. What loom does after one may
