@@ -63,8 +63,10 @@ impl Workspace {
     /// Whether a path in a document leads anywhere.
     fn leads_somewhere(&self, document: &Path, path: &str) -> bool {
         let beside = document.parent().unwrap().join(path);
+        let below_core = root().join("allocator-core/src").join(path);
         root().join(path).exists()
             || beside.exists()
+            || path.contains('/') && below_core.exists()
             || !path.contains('/') && self.files.contains(path)
     }
 
