@@ -22,20 +22,31 @@
 
 use allocator_sys as sys;
 
+// Atomics, orderings, bits, constants, size classes, locks, misuse.
 mod base;
+// Granules, spans, and the page map.
 mod spans;
+// Heaps, their remote queues, and the table of heaps.
 mod heaps;
+// Metadata, addresses, page runs, arenas, huge blocks; limits and counters.
 mod pages;
+// Purging free pages, and the soft limit.
 mod reclaim;
+// Sending remote frees, moving spans between heaps, finding a span.
 mod remote;
+// The thread cache, its magazines, its slow paths, and the registry of threads.
 mod thread;
+// The helper thread, and its searches.
 mod background;
+// Options, configuration, initialization.
 mod process;
 
+// The way of an allocation, of a free, and of a reallocation.
 mod alloc;
 mod free;
 mod realloc;
 
+// Statistics, residency, and their explanation.
 mod report;
 
 pub mod internals;

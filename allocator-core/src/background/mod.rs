@@ -1,4 +1,5 @@
-//! What is done while the program does something else: the helper thread and its searches.
+//! What is done while the program does something else: the helper thread, and its searches through
+//! spans in use and dense chunks.
 
 mod span_purge;
 pub(crate) mod huge_page_collapse;

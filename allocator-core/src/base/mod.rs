@@ -1,4 +1,5 @@
-//! What everything stands on: atomics and their orderings, locks, size classes, and the end of a process that misused its memory.
+//! What every other folder stands on: the door to atomics and their orderings, bits, constants,
+//! size classes, locks, and the report of misuse.
 
 pub(crate) mod sync;
 pub(crate) mod ordering;

@@ -1,4 +1,5 @@
-//! Heaps: what spans belong to, and the queue on which other threads put an owner's blocks.
+//! Spans belong to heaps. This folder holds the heap, the queue on which other threads push its
+//! blocks, and the table of all heaps.
 
 pub(crate) mod remote_queue;
 pub(crate) mod heap;

@@ -1,4 +1,5 @@
-//! Pages: where chunks, granules, page runs and huge blocks come from, and what the process may have of them.
+//! Where memory comes from, and how much of it the process may have: chunks of addresses, page
+//! runs, huge blocks and metadata, with their limits and counters.
 
 pub(crate) mod metadata;
 pub(crate) mod thp;

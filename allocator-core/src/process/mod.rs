@@ -1,4 +1,4 @@
-//! What there is once a process: options, set-up, and what a fork leaves.
+//! What there is once for a process: options, and the initialization with the hooks of fork and exit.
 
 pub(crate) mod options;
 pub(crate) mod config;

@@ -1,4 +1,4 @@
-//! Giving free pages back to the system, and what follows from going above a limit.
+//! What is done when too much memory is committed: free pages are purged, and the program is told.
 
 pub(crate) mod purge;
 pub(crate) mod limit;

@@ -1,4 +1,5 @@
-//! What crosses threads: blocks that go to the heap that owns them, and spans that change heaps.
+//! What crosses threads: blocks that are sent to the heap that owns them, and spans that move from
+//! one heap to another.
 
 pub(crate) mod send;
 pub(crate) mod span_transfer;

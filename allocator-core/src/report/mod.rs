@@ -1,4 +1,4 @@
-//! What the allocator says of itself: numbers, and what memory is held for.
+//! What the allocator says about itself: statistics, and what memory is held for.
 
 pub(crate) mod stats;
 mod residency;

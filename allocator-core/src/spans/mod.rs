@@ -1,4 +1,5 @@
-//! Spans: runs of granules cut into blocks of one class, and the page map that leads from an address to its span.
+//! Spans are runs of granules, cut into blocks of one class. This folder holds them, the granules
+//! of a chunk, and the page map that leads from an address to its span.
 
 pub(crate) mod granules;
 pub(crate) mod span;
