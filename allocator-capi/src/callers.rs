@@ -7,7 +7,7 @@ use core::ptr;
 use core::slice;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::symbols;
+use crate::symbol_lookup;
 
 /// The address ranges of the C library and the dynamic linker. Written once,
 /// when the library is loaded. Until then, and in static programs, the ranges
@@ -23,7 +23,7 @@ pub(crate) fn is_program_code(caller: usize) -> bool {
     let theirs = RANGES.iter().any(|[start, end]| {
         (start.load(Ordering::Relaxed)..end.load(Ordering::Relaxed)).contains(&caller)
     });
-    !theirs && !symbols::is_own_code(ptr::without_provenance(caller))
+    !theirs && !symbol_lookup::is_own_code(ptr::without_provenance(caller))
 }
 
 /// Finds and records the address ranges of the C library and the dynamic
@@ -52,7 +52,8 @@ unsafe extern "C" fn record_object(
     let end = end.unwrap_or(0);
     // One symbol of each. Programs call this function but do not take its
     // address, which could otherwise resolve to the program itself.
-    let marks = [libc::__errno_location as *const (), symbols::weak_address!("_r_debug").cast()];
+    let marks =
+        [libc::__errno_location as *const (), symbol_lookup::weak_address!("_r_debug").cast()];
     for (range, mark) in RANGES.iter().zip(marks) {
         if (start..end).contains(&mark.addr()) {
             range[0].store(start, Ordering::Relaxed);

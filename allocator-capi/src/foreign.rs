@@ -7,7 +7,7 @@ use core::mem;
 
 use allocator_core::internals;
 
-use crate::symbols;
+use crate::symbol_lookup;
 
 /// A function of the process's own allocator; `None` if that is this library.
 fn find_other_allocator(name: &CStr) -> Option<*const c_void> {
@@ -20,13 +20,13 @@ fn find_other_allocator(name: &CStr) -> Option<*const c_void> {
     if probe.is_null() || unsafe { internals::free(probe.cast()) } {
         return None;
     }
-    let free = symbols::find_global(c"free");
+    let free = symbol_lookup::find_global(c"free");
     if free.is_null() {
         return None;
     }
     // SAFETY: this is the `free` of the allocator that returned the block.
     unsafe { mem::transmute::<*const c_void, unsafe extern "C" fn(*mut c_void)>(free)(probe) };
-    Some(symbols::find_global(name)).filter(|function| !function.is_null())
+    Some(symbol_lookup::find_global(name)).filter(|function| !function.is_null())
 }
 
 fn abort_on_foreign(ptr: *mut c_void) -> ! {

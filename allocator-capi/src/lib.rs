@@ -19,7 +19,7 @@ use core::fmt::Write;
 
 mod errno;
 
-mod symbols;
+mod symbol_lookup;
 
 mod callers;
 

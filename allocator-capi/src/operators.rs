@@ -16,7 +16,7 @@ use allocator_core::internals;
 use crate::family;
 use crate::replaced;
 use crate::sized;
-use crate::symbols;
+use crate::symbol_lookup;
 
 /// C++'s `std::nothrow_t`: a tag that is never read.
 type Nothrow = *const c_void;
@@ -126,13 +126,13 @@ const RUNTIMES: [&CStr; 3] = [c"libstdc++.so.6", c"libc++.so.1", c"libc++abi.so.
 
 /// The address of a function in a loaded C++ runtime, or null.
 fn find_in_runtime(name: &CStr) -> *const c_void {
-    let found = |library| symbols::find_in_library(library, name);
+    let found = |library| symbol_lookup::find_in_library(library, name);
     RUNTIMES.into_iter().map(found).find(|at| !at.is_null()).unwrap_or(ptr::null())
 }
 
 /// The new-handler, or null.
 extern "C" fn get_new_handler() -> *const c_void {
-    let mut get = symbols::weak_address!("_ZSt15get_new_handlerv");
+    let mut get = symbol_lookup::weak_address!("_ZSt15get_new_handlerv");
     if get.is_null() {
         get = find_in_runtime(c"_ZSt15get_new_handlerv");
     }
@@ -146,7 +146,7 @@ extern "C" fn get_new_handler() -> *const c_void {
 /// The address of the function that throws `std::bad_alloc`. Aborts if there is
 /// no C++ runtime.
 extern "C" fn find_throw_bad_alloc() -> *const c_void {
-    let mut throw = symbols::weak_address!("_ZSt17__throw_bad_allocv");
+    let mut throw = symbol_lookup::weak_address!("_ZSt17__throw_bad_allocv");
     if throw.is_null() {
         throw = find_in_runtime(c"_ZSt17__throw_bad_allocv");
     }
@@ -251,7 +251,7 @@ pub extern "C" fn new_one(size: usize) -> *mut c_void {
 #[unsafe(export_name = "_Znam")]
 pub extern "C" fn new_array(size: usize) -> *mut c_void {
     if replaced::operators_are_replaced() {
-        return new_by_basic(symbols::global_address!("_Znwm"), size, 1);
+        return new_by_basic(symbol_lookup::global_address!("_Znwm"), size, 1);
     }
     new(size)
 }
@@ -266,7 +266,7 @@ pub extern "C" fn new_one_aligned(size: usize, align: usize) -> *mut c_void {
 #[unsafe(export_name = "_ZnamSt11align_val_t")]
 pub extern "C" fn new_array_aligned(size: usize, align: usize) -> *mut c_void {
     if replaced::operators_are_replaced() {
-        return new_by_basic(symbols::global_address!("_ZnwmSt11align_val_t"), size, align);
+        return new_by_basic(symbol_lookup::global_address!("_ZnwmSt11align_val_t"), size, align);
     }
     new_aligned(size, align)
 }
@@ -334,7 +334,7 @@ macro_rules! deletes {
         #[unsafe(export_name = $name)]
         pub unsafe extern "C" fn $function($ptr: *mut c_void $(, $argument: $type)*) {
             if replaced::operators_are_replaced() {
-                let basic = symbols::global_address!($basic);
+                let basic = symbol_lookup::global_address!($basic);
                 // SAFETY: the caller guarantees it.
                 return unsafe { delete_by_basic(basic, $ptr, $align) };
             }

@@ -3,7 +3,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::symbols;
+use crate::symbol_lookup;
 
 /// Whether the program defines any of the basic forms.
 static REPLACED: AtomicBool = AtomicBool::new(false);
@@ -32,13 +32,13 @@ pub(crate) fn detect() {
 #[cold]
 fn detect_now() {
     let basic = [
-        symbols::global_address!("_Znwm"),
-        symbols::global_address!("_ZdlPv"),
-        symbols::global_address!("_ZnwmSt11align_val_t"),
-        symbols::global_address!("_ZdlPvSt11align_val_t"),
-        symbols::global_address!("_Znam"),
-        symbols::global_address!("_ZdaPv"),
+        symbol_lookup::global_address!("_Znwm"),
+        symbol_lookup::global_address!("_ZdlPv"),
+        symbol_lookup::global_address!("_ZnwmSt11align_val_t"),
+        symbol_lookup::global_address!("_ZdlPvSt11align_val_t"),
+        symbol_lookup::global_address!("_Znam"),
+        symbol_lookup::global_address!("_ZdaPv"),
     ];
-    REPLACED.store(!basic.into_iter().all(symbols::is_own_code), Ordering::Relaxed);
+    REPLACED.store(!basic.into_iter().all(symbol_lookup::is_own_code), Ordering::Relaxed);
     KNOWN.store(true, Ordering::Relaxed);
 }

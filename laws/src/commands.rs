@@ -447,7 +447,7 @@ mod tests {
         for line in [
             "cargo run --release -p benches -- --quick --json=x",
             "STRATA_CONF=help:true cargo run -p benches --bin micro -- --rows pair  # a comment",
-            "cargo test -p laws --lib names:: && cargo build --workspace --exclude allocator-capi",
+            "cargo test -p laws --lib imports:: && cargo build --workspace --exclude allocator-capi",
             "cargo test -p laws --test layers nothing_uses",
             "cargo run -p benches --features jemalloc,mimalloc --profile thin --bin micro-jemalloc",
             "cargo run -p PACKAGE --bin NAME --features X",

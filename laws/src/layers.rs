@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::names::Written;
+use crate::imports::Written;
 use crate::trees::Module;
 
 /// The uses between the modules of a target.
@@ -193,7 +193,7 @@ fn reached(files: &Files, file: &Path) -> BTreeSet<&'static Path> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::Names;
+    use crate::imports::Names;
     use crate::source::tokens;
 
     /// A module whose file is called as the module.

@@ -5,11 +5,11 @@ pub mod workspace;
 
 pub mod source;
 
-pub mod unsafety;
+pub mod safety_comments;
 
 pub mod paths;
 
-pub mod names;
+pub mod imports;
 
 pub mod trees;
 

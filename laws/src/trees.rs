@@ -7,7 +7,7 @@ use std::sync::{LazyLock, Mutex};
 
 use proc_macro2::{Delimiter, TokenTree};
 
-use crate::names::Names;
+use crate::imports::Names;
 use crate::source::{
     attribute, before_item, group, inner, is_ident, is_punct, string, tokens, without_tests,
 };

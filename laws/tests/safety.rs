@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use laws::safety_comments::{defined_labels, labels, undocumented};
 use laws::source::{attributes, idents, tokens};
-use laws::unsafety::{defined_labels, labels, undocumented};
 use laws::workspace::{folder, packages, read, root, shown, toml, tracked, with_extension};
 
 #[test]

@@ -6,14 +6,14 @@
 //!  src/around/                                      what they use: page map, metadata, system…
 //!  src/world.rs                                     heaps, spans and blocks of a model
 //!  src/models/                                      one protocol a file
-//!  src/twin.rs                                      the broken twins
+//!  src/active_twin.rs                                      the broken twins
 //! ```
 //!
 //! A model that passes proves little unless it fails where it should. Every ordering
 //! has a twin that weakens it, and a model that fails with that twin.
 
 mod current;
-mod twin;
+mod active_twin;
 
 mod model;
 
@@ -26,12 +26,12 @@ mod world;
 
 mod models;
 
-mod twins;
+mod twin_list;
 
+pub use active_twin::Weakness;
 pub use model::{Model, Report, run};
 pub use models::{MODELS, model};
-pub use twin::Weakness;
-pub use twins::{EQUIVALENT, Equivalent, TWINS, Twin};
+pub use twin_list::{EQUIVALENT, Equivalent, TWINS, Twin};
 
 /// The labels of all orderings, relaxed ones included.
 pub fn labels() -> impl Iterator<Item = (&'static str, core::sync::atomic::Ordering)> {

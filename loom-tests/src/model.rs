@@ -52,7 +52,7 @@ pub(crate) fn outcome(what: impl Into<String>) {
 /// fails.
 pub fn run(model: &Model, twin: Option<(&str, crate::Weakness)>) -> Report {
     if let Some((label, weakness)) = twin {
-        crate::twin::activate(label, weakness);
+        crate::active_twin::activate(label, weakness);
     }
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = model.preemptions;

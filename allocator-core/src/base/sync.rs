@@ -125,11 +125,11 @@ mod door {
     }
 
     pub(crate) fn ordering(label: &'static str, order: Ordering) -> Ordering {
-        crate::twin::ordering(label, order)
+        crate::active_twin::ordering(label, order)
     }
 
     pub(crate) fn step(label: &'static str) -> bool {
-        crate::twin::step(label)
+        crate::active_twin::step(label)
     }
 
     pub(crate) fn wait(word: &AtomicU32, seen: u32) {
@@ -147,7 +147,7 @@ mod door {
     pub(crate) fn in_order() {}
 
     pub(crate) fn thread_token() -> u32 {
-        crate::twin::thread_token()
+        crate::active_twin::thread_token()
     }
 }
 

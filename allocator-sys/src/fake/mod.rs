@@ -34,7 +34,7 @@ mod table;
 
 mod memory;
 
-mod thread;
+mod passthrough;
 
 pub use crate::linux::{FileError, HugePages, MapError, Rss, rss, with_environment};
 pub use answer::{
@@ -47,8 +47,8 @@ pub use memory::{
     advise_huge, collapse, commit, committed_bytes, map_at, mapped_bytes, move_to, protect, purge,
     purged_bytes, ranges, release, reserve, reserve_at, resident, resize, state_of,
 };
-pub use table::State;
-pub use thread::{
+pub use passthrough::{
     abort, arm_thread_exit, futex_wait, futex_wait_for, futex_wake, on_fork, on_thread_exit,
     prefetch, start_thread, thread_token, write_stderr, yield_now,
 };
+pub use table::State;

@@ -155,7 +155,7 @@ fn instrument(copy: &Path) -> Vec<String> {
                 .unwrap_or_else(|| panic!("{label}: no such function"));
             let body = from + at + text[from + at..].find("{\n").expect("a body") + 1;
             let question =
-                format!("\nif crate::twin::deleted({label:?}) {{ return {instead}; }}\n");
+                format!("\nif crate::active_twin::deleted({label:?}) {{ return {instead}; }}\n");
             format!("{}{question}{}", &text[..body], &text[body..])
         });
         labels.push(label);
@@ -169,7 +169,7 @@ fn instrument(copy: &Path) -> Vec<String> {
             assert_eq!(text.matches(&whole).count(), 1, "{label}");
             let asked = whole.replacen(
                 statement,
-                &format!("if !crate::twin::deleted({label:?}) {{ {statement} }}"),
+                &format!("if !crate::active_twin::deleted({label:?}) {{ {statement} }}"),
                 1,
             );
             text.replace(&whole, &asked)

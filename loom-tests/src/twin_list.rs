@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
 
-use crate::twin::Weakness;
+use crate::active_twin::Weakness;
 
 /// A twin, and the model that must fail with it.
 #[derive(Clone, Copy, Debug)]

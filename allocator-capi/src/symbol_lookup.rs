@@ -5,7 +5,7 @@
 /// The address of a symbol, or null if the process does not define it.
 macro_rules! weak_address {
     ($name:literal) => {
-        $crate::symbols::global_address!($name, concat!(".weak ", $name))
+        $crate::symbol_lookup::global_address!($name, concat!(".weak ", $name))
     };
 }
 
