@@ -133,7 +133,7 @@ impl World {
             let mut locked = heap.lock().unwrap();
             let batches = locked.drain();
             arena::release_spans(locked.unlock());
-            crate::remote::send::Batches::new().recycle(batches);
+            crate::remote::send::BatchPool::new().recycle(batches);
         }
         core::array::from_fn(|index| {
             let span = &self.chunk.spans[index];
@@ -161,7 +161,7 @@ pub(crate) fn take(heap: &Heap, count: usize) -> Blocks {
     let mut slots = vec![ptr::null_mut(); count];
     // SAFETY: there are `count` slots below the end.
     let got = unsafe {
-        crate::remote::span_transfer::take(heap, None, CLASS, slots.as_mut_ptr_range().end, count)
+        crate::remote::heap_refill::take(heap, None, CLASS, slots.as_mut_ptr_range().end, count)
     };
     slots.split_off(count - got)
 }

@@ -19,7 +19,7 @@ use crate::pages::arena;
 use crate::pages::cgroup;
 use crate::pages::usage;
 use crate::reclaim::purge;
-use crate::remote::send::Batches;
+use crate::remote::send::BatchPool;
 use crate::sys;
 use crate::thread::cache::Cache;
 use crate::thread::registry;
@@ -196,7 +196,7 @@ fn pause(milliseconds: u32) {
 /// they keep: a block in a magazine holds its span.
 fn drain_sleepers() {
     let now = sys::monotonic_ms() as Millis;
-    let mut batches = Batches::new();
+    let mut batches = BatchPool::new();
     for cache in registry::caches().filter(|cache| cache.heap.observe_idle(now)) {
         cache.request_flush();
         if cache.heap.has_batches() {
@@ -224,7 +224,7 @@ pub(crate) fn purge_all() -> usize {
         unsafe { cache.flush_all() };
     }
     registry::caches().for_each(Cache::request_flush);
-    let mut batches = Batches::new();
+    let mut batches = BatchPool::new();
     let arenas = arena::all().iter().map(|arena| &arena.heap);
     for heap in arenas.chain(registry::heaps()) {
         if heap.has_batches() {
@@ -232,8 +232,7 @@ pub(crate) fn purge_all() -> usize {
         }
     }
     batches.empty();
-    let granules = purge::purge_all();
-    granules + span_purge::purge_all() + registry::purge()
+    purge::purge_all() + span_purge::purge_all() + registry::purge()
 }
 
 /// In the child of a fork: the helper is not here.

@@ -2,5 +2,6 @@
 //! one heap to another.
 
 pub(crate) mod send;
+pub(crate) mod heap_refill;
 pub(crate) mod span_transfer;
 pub(crate) mod span_source;

@@ -24,30 +24,30 @@ const BATCH_WORTHWHILE: usize = 2;
 /// Batches in a remote queue from which on a sender drains it for an owner that
 /// seems to be asleep.
 #[cfg(not(strata_loom))]
-const DEEP: u32 = 4;
+const DRAIN_IF_ASLEEP: u32 = 4;
 /// Small, for the models.
 #[cfg(strata_loom)]
-const DEEP: u32 = 2;
+const DRAIN_IF_ASLEEP: u32 = 2;
 
 /// Batches from which on a sender drains the queue in any case: some thousands of
 /// blocks. The owner is awake, but does not allocate.
-const MUCH: u32 = 256;
+const DRAIN_ALWAYS: u32 = 256;
 
 /// Blocks that are grouped by owner at a time.
-const AT_ONCE: usize = 256;
+const GROUP_MAX: usize = 256;
 
 /// Empty batches that a thread keeps for later use.
-const KEPT: usize = 8;
+const SPARE_MAX: usize = 8;
 
 /// Empty batches: of one thread, or of a function while it runs.
-pub(crate) struct Batches {
+pub(crate) struct BatchPool {
     list: *mut Batch,
     count: usize,
 }
 
-impl Batches {
+impl BatchPool {
     pub(crate) const fn new() -> Self {
-        Batches { list: ptr::null_mut(), count: 0 }
+        BatchPool { list: ptr::null_mut(), count: 0 }
     }
 
     fn get(&mut self) -> Option<NonNull<Batch>> {
@@ -61,7 +61,7 @@ impl Batches {
     }
 
     fn put(&mut self, batch: NonNull<Batch>) {
-        if self.count == KEPT {
+        if self.count == SPARE_MAX {
             // SAFETY: [BATCH-ONE-PLACE] the batch is ours, and came from `metadata`.
             unsafe { metadata::free(batch.cast(), size_of::<Batch>()) };
             return;
@@ -90,25 +90,25 @@ impl Batches {
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
     pub(crate) unsafe fn send(&mut self, blocks: &mut [*mut u8]) {
-        for blocks in blocks.chunks_mut(AT_ONCE) {
+        for blocks in blocks.chunks_mut(GROUP_MAX) {
             // SAFETY: by the caller.
             unsafe { self.send_grouped(blocks) };
         }
     }
 
-    /// Sends at most [`AT_ONCE`] blocks, owner by owner.
+    /// Sends at most [`GROUP_MAX`] blocks, owner by owner.
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
     unsafe fn send_grouped(&mut self, blocks: &mut [*mut u8]) {
         // An owner may change at any time, so each is read once.
         let entries = MAP.entries();
-        let mut owners = [0; AT_ONCE];
+        let mut owners = [0; GROUP_MAX];
         for (owner, block) in owners.iter_mut().zip(&*blocks) {
             *owner = page_map::owner(entries.of(*block));
         }
-        let mut group = [ptr::null_mut(); AT_ONCE];
-        let mut left = blocks.len().min(AT_ONCE);
+        let mut group = [ptr::null_mut(); GROUP_MAX];
+        let mut left = blocks.len().min(GROUP_MAX);
         while left != 0 {
             let id = owners[0];
             let (mut members, mut others) = (0, 0);
@@ -176,8 +176,8 @@ impl Batches {
         }
         match heap.push(batch) {
             Ok(depth) => {
-                if depth >= DEEP
-                    && (depth >= MUCH || heap.observe_idle(sys::monotonic_ms() as Millis))
+                if depth >= DRAIN_IF_ASLEEP
+                    && (depth >= DRAIN_ALWAYS || heap.observe_idle(sys::monotonic_ms() as Millis))
                 {
                     self.drain_sleeper(heap);
                 }

@@ -9,6 +9,7 @@ use crate::heaps::heap::Millis;
 use crate::heaps::heap_table;
 use crate::pages::arena;
 use crate::reclaim::purge;
+use crate::remote::heap_refill;
 use crate::remote::span_transfer;
 use crate::spans::span::Span;
 use crate::sys;
@@ -46,12 +47,12 @@ pub(crate) unsafe fn take_shared(
 ) -> usize {
     let heap = &arena::get(shard).heap;
     // SAFETY: by the caller.
-    let mut got = unsafe { span_transfer::take(heap, None, class, end, want) };
+    let mut got = unsafe { heap_refill::take(heap, None, class, end, want) };
     if got == 0
         && let Some(span) = find_span(shard, class, heap.id())
     {
         // SAFETY: by the caller; the span names the heap.
-        got = unsafe { span_transfer::take(heap, Some(span), class, end, want) };
+        got = unsafe { heap_refill::take(heap, Some(span), class, end, want) };
     }
     got
 }

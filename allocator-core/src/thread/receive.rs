@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use crate::base::size_class;
 use crate::heaps::heap::Heap;
 use crate::heaps::remote_queue::Batch;
-use crate::remote::span_transfer;
+use crate::remote::heap_refill;
 use crate::spans::page_map::{self, MAP};
 use crate::thread::cache::Cache;
 
@@ -38,7 +38,7 @@ impl Cache {
         unsafe {
             received.as_ref().with(|contents| contents.extract(wants));
             self.owner().flow.leave(bytes);
-            span_transfer::finish_received(heap, received, &mut self.owner().remote_cache.batches);
+            heap_refill::finish_received(heap, received, &mut self.owner().remote_cache.batches);
         }
     }
 }

@@ -6,7 +6,7 @@ use core::slice;
 
 use crate::base::size_class;
 use crate::pages::metadata;
-use crate::remote::send::Batches;
+use crate::remote::send::BatchPool;
 use crate::thread::bin::Slot;
 
 /// Bytes of other owners' blocks that a thread may hold back.
@@ -28,7 +28,7 @@ pub(super) struct RemoteCache {
     /// How often a small one was full.
     full: u8,
     /// Empty batches, for what is sent in batches.
-    pub(super) batches: Batches,
+    pub(super) batches: BatchPool,
 }
 
 /// What became of a block that another owner has.
@@ -50,7 +50,7 @@ impl RemoteCache {
             bytes: 0,
             most: 0,
             full: 0,
-            batches: Batches::new(),
+            batches: BatchPool::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::base::bits;
 use crate::base::geometry::SPAN_GRANULES;
 use crate::base::sync::Guarded;
 use crate::model::{Model, noted, outcome};
-use crate::remote::send::Batches;
+use crate::remote::send::BatchPool;
 use crate::spans::granules::Granules;
 use crate::world::{self, spawn};
 
@@ -222,7 +222,7 @@ fn empties() {
             spawn(move || {
                 world.touch(blocks[0]);
                 // SAFETY: [LIVE-PINS-SPAN] the block is live until it is sent.
-                unsafe { Batches::new().send(&mut blocks.clone()) };
+                unsafe { BatchPool::new().send(&mut blocks.clone()) };
             })
         });
         let claimed = world.free.index.claim(SPAN_GRANULES, 64, |_| &world.free.granules);

@@ -4,8 +4,9 @@
 
 use crate::heaps::remote_queue::Batch;
 use crate::model::{Model, outcome};
-use crate::remote::send::Batches;
-use crate::remote::span_transfer::{self, Refill};
+use crate::remote::heap_refill::{self, Refill};
+use crate::remote::send::BatchPool;
+use crate::remote::span_transfer;
 use crate::world::{self, Blocks, CLASS, World, put, spawn, take};
 
 /// One thread steals a span from heap 1 for heap 2, and another transfers it from there
@@ -91,7 +92,7 @@ fn send(world: &World, blocks: &[*mut u8]) {
         world.touch(*block);
     }
     // SAFETY: [LIVE-PINS-SPAN] the blocks are live until they are sent.
-    unsafe { Batches::new().send(&mut blocks.to_vec()) };
+    unsafe { BatchPool::new().send(&mut blocks.to_vec()) };
 }
 
 /// Transfers a span of heap `from` to heap `to` and takes all its free blocks.
@@ -103,7 +104,7 @@ fn borrow(world: &World, from: u32, to: u32) -> Blocks {
     let mut slots = vec![core::ptr::null_mut(); world::SPAN_BLOCKS];
     let end = slots.as_mut_ptr_range().end;
     // SAFETY: the span names the heap; there are so many slots.
-    let got = unsafe { span_transfer::take(heap, Some(span), CLASS, end, slots.len()) };
+    let got = unsafe { heap_refill::take(heap, Some(span), CLASS, end, slots.len()) };
     let blocks = slots.split_off(slots.len() - got);
     for block in &blocks {
         world.touch(*block);
@@ -147,7 +148,7 @@ fn stealing() {
                 world.touch(*block);
             }
             // SAFETY: [LIVE-PINS-SPAN] the blocks are live until they are sent.
-            unsafe { Batches::new().send(&mut mine) };
+            unsafe { BatchPool::new().send(&mut mine) };
             borrowed
         });
         let stolen = stealer.join().unwrap();
@@ -208,7 +209,7 @@ fn abandoning() {
 }
 
 fn recycle(batches: *mut Batch) {
-    Batches::new().recycle(batches);
+    BatchPool::new().recycle(batches);
 }
 
 fn draining() {
@@ -242,8 +243,7 @@ fn read_next(world: &World) -> (Blocks, bool) {
     let mut mine = vec![];
     let mut was_received = false;
     // SAFETY: there is one slot below the end of `slot`.
-    match unsafe { span_transfer::take_or_receive(heap, CLASS, (&raw mut slot).wrapping_add(1), 1) }
-    {
+    match unsafe { heap_refill::take_or_receive(heap, CLASS, (&raw mut slot).wrapping_add(1), 1) } {
         Refill::Blocks(got) => mine.extend((got != 0).then_some(slot)),
         Refill::Received(received) => {
             let mut wants = |block| {
@@ -254,7 +254,7 @@ fn read_next(world: &World) -> (Blocks, bool) {
             // SAFETY: [BATCH-ONE-PLACE] the received batch belongs to this thread.
             unsafe { received.as_ref().with(|contents| contents.extract(&mut wants)) };
             was_received = !mine.is_empty();
-            span_transfer::finish_received(heap, received, &mut Batches::new());
+            heap_refill::finish_received(heap, received, &mut BatchPool::new());
         }
     }
     for block in &mine {

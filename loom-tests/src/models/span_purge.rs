@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use crate::base::geometry::{GRANULE, GRANULE_UNITS};
 use crate::model::{Model, outcome};
-use crate::remote::send::Batches;
+use crate::remote::send::BatchPool;
 use crate::remote::span_transfer::{self, SpanPurge};
 use crate::world::{self, World, put, spawn, take};
 
@@ -62,7 +62,7 @@ fn span_purge() {
         let sender = spawn(move || {
             world.touch(sent[0]);
             // SAFETY: [LIVE-PINS-SPAN] the block is live until it is sent.
-            unsafe { Batches::new().send(&mut sent) };
+            unsafe { BatchPool::new().send(&mut sent) };
         });
         let searcher = spawn(move || purgeable_units(world));
         let mut mine = take(world.heap(1), 1);
@@ -85,7 +85,7 @@ fn span_purge_abandoning() {
         let searcher = spawn(move || purgeable_units(world));
         let owner = spawn(move || {
             let batches = span_transfer::abandon(world.heap(1), world.heap(2));
-            Batches::new().recycle(batches);
+            BatchPool::new().recycle(batches);
         });
         let made_holes = searcher.join().unwrap();
         owner.join().unwrap();
