@@ -35,25 +35,6 @@ pub(crate) unsafe fn alloc(size: usize, align: usize, config: &Config) -> *mut u
     block
 }
 
-/// As [`alloc`], all zero.
-///
-/// # Safety
-/// As there.
-#[inline]
-pub(crate) unsafe fn alloc_zeroed(size: usize, align: usize, config: &Config) -> *mut u8 {
-    if size_class::of(size, align) == CLASSES {
-        return large_zeroed(size, align, config);
-    }
-    // SAFETY: by the caller; a block has at least `size` bytes.
-    unsafe {
-        let block = alloc(size, align, config);
-        if !block.is_null() {
-            block.write_bytes(0, size);
-        }
-        block
-    }
-}
-
 #[cold]
 #[inline(never)]
 fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
@@ -71,10 +52,23 @@ fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
     block
 }
 
-/// Whether blocks of such a layout, which is not small, are page runs.
+/// As [`alloc`], all zero.
+///
+/// # Safety
+/// As there.
 #[inline]
-pub(crate) fn is_medium(size: usize, align: usize) -> bool {
-    size <= MEDIUM_MAX && align <= MEDIUM_MAX
+pub(crate) unsafe fn alloc_zeroed(size: usize, align: usize, config: &Config) -> *mut u8 {
+    if size_class::of(size, align) == CLASSES {
+        return large_zeroed(size, align, config);
+    }
+    // SAFETY: by the caller; a block has at least `size` bytes.
+    unsafe {
+        let block = alloc(size, align, config);
+        if !block.is_null() {
+            block.write_bytes(0, size);
+        }
+        block
+    }
 }
 
 #[cold]
@@ -111,6 +105,12 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
     helper::check_excess();
     limit::check();
     block.unwrap_or(core::ptr::null_mut())
+}
+
+/// Whether blocks of such a layout, which is not small, are page runs.
+#[inline]
+pub(crate) fn is_medium(size: usize, align: usize) -> bool {
+    size <= MEDIUM_MAX && align <= MEDIUM_MAX
 }
 
 /// The shard that the calling thread draws page runs from.

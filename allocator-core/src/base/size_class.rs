@@ -13,6 +13,68 @@ pub(crate) const CLASSES: usize = 75;
 /// Most words that the bitmap of a span can have (the 16-byte class).
 pub(crate) const MAX_WORDS: usize = GRANULE / 16 / 64;
 
+/// Sizes up to here are looked up in eighths; above, computed.
+const TABLE_MAX: usize = 1024;
+
+/// Alignment of every block that a program gets without naming one.
+pub(crate) const ANY: usize = 16;
+
+/// The smallest class whose blocks hold `size` bytes and are aligned to
+/// `align` by nature, or [`CLASSES`] where none is. A span starts at a
+/// multiple of the granule, so a block is aligned to every power of two that
+/// divides its size: nothing over-allocates, and no block starts inside another.
+#[inline(always)]
+pub(crate) const fn of(size: usize, align: usize) -> usize {
+    if size > SMALL_MAX || align > SMALL_MAX {
+        return CLASSES;
+    }
+    if align <= 8 {
+        return by_size(size);
+    }
+    of_aligned(size, align)
+}
+
+/// The smallest class of at least `size` bytes (at most [`SMALL_MAX`]).
+#[inline(always)]
+const fn by_size(size: usize) -> usize {
+    if size <= TABLE_MAX {
+        BY_EIGHTHS[(size + 7) >> 3] as usize
+    } else {
+        let last = size - 1;
+        let log = last.ilog2();
+        TABLE_LAST + 1 + ((log as usize - 10) << 3) + ((last >> (log - 3)) & 7)
+    }
+}
+
+#[inline(always)]
+const fn of_aligned(size: usize, align: usize) -> usize {
+    // The step between classes near a size is at most an eighth of it: where
+    // that is a multiple of the alignment, rounding up to the alignment is
+    // enough; elsewhere at most seven classes are passed over.
+    let size = if size == 0 { align } else { (size + (align - 1)) & !(align - 1) };
+    if size > SMALL_MAX {
+        return CLASSES;
+    }
+    let mut class = by_size(size);
+    while SIZES[class] as usize & (align - 1) != 0 {
+        class += 1;
+    }
+    class
+}
+
+/// As [`of`] with an alignment of [`ANY`], for sizes that only the running
+/// program knows; `None` above [`TABLE_MAX`].
+#[inline(always)]
+pub(crate) fn of_any(size: usize) -> Option<usize> {
+    if size > TABLE_MAX {
+        return None;
+    }
+    let class = BY_SIXTEENTHS[(size + 15) >> 4] as usize;
+    // SAFETY: all sizes in the table are small, and so have a class.
+    unsafe { core::hint::assert_unchecked(class < CLASSES) };
+    Some(class)
+}
+
 /// What is fixed for all blocks of a class.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -54,6 +116,34 @@ const fn shapes() -> [Shape; CLASSES] {
     table
 }
 
+/// The shape of each class.
+pub(crate) static SHAPES: [Shape; CLASSES] = shapes();
+
+impl Shape {
+    /// Which block starts at `offset` in a span; `None` if none does there.
+    ///
+    /// With r = ceil(2^64 / size), offset * r is the quotient, 64 bits higher
+    /// up, and below it less than r exactly where there is no remainder: what
+    /// rounding adds is less than offset, and r is larger than any offset.
+    #[inline(always)]
+    pub(crate) fn block_at(&self, offset: usize) -> Option<usize> {
+        let product = u128::from(offset as u64) * u128::from(self.reciprocal);
+        ((product as u64) < self.reciprocal).then_some((product >> 64) as usize)
+    }
+
+    /// Words of a span's bitmap.
+    #[inline]
+    pub(crate) fn words(&self) -> usize {
+        (self.blocks as usize).div_ceil(64)
+    }
+}
+
+/// Bytes of a block of `class`.
+#[inline]
+pub(crate) fn size(class: usize) -> usize {
+    SHAPES[class].size as usize
+}
+
 /// Blocks from this size on share lines with none or few others.
 const WIDE: usize = 128;
 
@@ -66,12 +156,6 @@ pub(crate) fn line_group(class: usize) -> usize {
         _ => 1,
     }
 }
-
-/// The shape of each class.
-pub(crate) static SHAPES: [Shape; CLASSES] = shapes();
-
-/// Sizes up to here are looked up in eighths; above, computed.
-const TABLE_MAX: usize = 1024;
 
 const fn by_eighths() -> [u8; TABLE_MAX / 8 + 1] {
     let shapes = shapes();
@@ -93,36 +177,6 @@ const BY_EIGHTHS: [u8; TABLE_MAX / 8 + 1] = by_eighths();
 /// The class of [`TABLE_MAX`] bytes.
 const TABLE_LAST: usize = BY_EIGHTHS[TABLE_MAX / 8] as usize;
 
-/// The smallest class of at least `size` bytes (at most [`SMALL_MAX`]).
-#[inline(always)]
-const fn by_size(size: usize) -> usize {
-    if size <= TABLE_MAX {
-        BY_EIGHTHS[(size + 7) >> 3] as usize
-    } else {
-        let last = size - 1;
-        let log = last.ilog2();
-        TABLE_LAST + 1 + ((log as usize - 10) << 3) + ((last >> (log - 3)) & 7)
-    }
-}
-
-/// The smallest class whose blocks hold `size` bytes and are aligned to
-/// `align` by nature, or [`CLASSES`] where none is. A span starts at a
-/// multiple of the granule, so a block is aligned to every power of two that
-/// divides its size: nothing over-allocates, and no block starts inside another.
-#[inline(always)]
-pub(crate) const fn of(size: usize, align: usize) -> usize {
-    if size > SMALL_MAX || align > SMALL_MAX {
-        return CLASSES;
-    }
-    if align <= 8 {
-        return by_size(size);
-    }
-    of_aligned(size, align)
-}
-
-/// Alignment of every block that a program gets without naming one.
-pub(crate) const ANY: usize = 16;
-
 const fn by_sixteenths() -> [u8; TABLE_MAX / ANY + 1] {
     let mut table = [0; TABLE_MAX / ANY + 1];
     let mut i = 0;
@@ -134,35 +188,6 @@ const fn by_sixteenths() -> [u8; TABLE_MAX / ANY + 1] {
 }
 
 static BY_SIXTEENTHS: [u8; TABLE_MAX / ANY + 1] = by_sixteenths();
-
-/// As [`of`] with an alignment of [`ANY`], for sizes that only the running
-/// program knows; `None` above [`TABLE_MAX`].
-#[inline(always)]
-pub(crate) fn of_any(size: usize) -> Option<usize> {
-    if size > TABLE_MAX {
-        return None;
-    }
-    let class = BY_SIXTEENTHS[(size + 15) >> 4] as usize;
-    // SAFETY: all sizes in the table are small, and so have a class.
-    unsafe { core::hint::assert_unchecked(class < CLASSES) };
-    Some(class)
-}
-
-#[inline(always)]
-const fn of_aligned(size: usize, align: usize) -> usize {
-    // The step between classes near a size is at most an eighth of it: where
-    // that is a multiple of the alignment, rounding up to the alignment is
-    // enough; elsewhere at most seven classes are passed over.
-    let size = if size == 0 { align } else { (size + (align - 1)) & !(align - 1) };
-    if size > SMALL_MAX {
-        return CLASSES;
-    }
-    let mut class = by_size(size);
-    while SIZES[class] as usize & (align - 1) != 0 {
-        class += 1;
-    }
-    class
-}
 
 const fn sizes() -> [u16; CLASSES] {
     let shapes = shapes();
@@ -177,31 +202,6 @@ const fn sizes() -> [u16; CLASSES] {
 
 /// Bytes of a block of each class, for the fast path to fold.
 const SIZES: [u16; CLASSES] = sizes();
-
-/// Bytes of a block of `class`.
-#[inline]
-pub(crate) fn size(class: usize) -> usize {
-    SHAPES[class].size as usize
-}
-
-impl Shape {
-    /// Which block starts at `offset` in a span; `None` if none does there.
-    ///
-    /// With r = ceil(2^64 / size), offset * r is the quotient, 64 bits higher
-    /// up, and below it less than r exactly where there is no remainder: what
-    /// rounding adds is less than offset, and r is larger than any offset.
-    #[inline(always)]
-    pub(crate) fn block_at(&self, offset: usize) -> Option<usize> {
-        let product = u128::from(offset as u64) * u128::from(self.reciprocal);
-        ((product as u64) < self.reciprocal).then_some((product >> 64) as usize)
-    }
-
-    /// Words of a span's bitmap.
-    #[inline]
-    pub(crate) fn words(&self) -> usize {
-        (self.blocks as usize).div_ceil(64)
-    }
-}
 
 const _: () = assert!(shapes()[CLASSES - 1].size as usize == SMALL_MAX);
 const _: () = assert!(SMALL_MAX <= u16::MAX as usize);

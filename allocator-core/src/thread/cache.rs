@@ -93,6 +93,67 @@ impl Owner {
 }
 
 impl Cache {
+    /// A free block of `class`, if there is one at hand; else null.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\], or a cache of nobody's.
+    #[inline(always)]
+    pub(crate) unsafe fn pop(&self, class: usize) -> *mut u8 {
+        // SAFETY: by the caller.
+        unsafe { self.bins[class].pop() }
+    }
+
+    /// Keeps a block, if the map says that it is of `class` and this cache's,
+    /// and there is room. Says whether it did.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\], or a cache of nobody's; the block is free.
+    #[inline(always)]
+    pub(crate) unsafe fn push(&self, class: usize, block: *mut u8) -> bool {
+        let bin = &self.bins[class];
+        match self.view.entry(block) {
+            // SAFETY: by the caller.
+            Some(entry) if bin.is_for(entry) => unsafe { bin.push(block) },
+            _ => false,
+        }
+    }
+
+    /// As [`push`](Self::push), for whichever class the map says.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub(crate) unsafe fn push_any(&self, block: *mut u8) -> bool {
+        let Some(entry) = self.view.entry(block) else { return false };
+        match self.bins.get(page_map::kind(entry) as usize) {
+            // SAFETY: by the caller.
+            Some(bin) if bin.is_for(entry) => unsafe { bin.push(block) },
+            _ => false,
+        }
+    }
+
+    /// Holds back a small block with this entry, if another owner has it and
+    /// there is an remote cache. Says whether it did.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\], or a cache of nobody's; the block is free.
+    #[inline(always)]
+    pub(crate) unsafe fn buffer_remote(&self, block: *mut u8, entry: u32) -> Buffered {
+        // SAFETY: [OWNER-ONLY] by the caller; a cache of nobody's has no remote cache.
+        unsafe {
+            if page_map::owner(entry) == self.id() {
+                return Buffered::No;
+            }
+            let (owner, class) = (self.owner(), page_map::kind(entry) as usize);
+            let held = owner.remote_cache.hold(block, class);
+            if held != Buffered::No {
+                self.heap.count_back(class, 1);
+                owner.trials[class].note_free(block);
+            }
+            held
+        }
+    }
+
     /// A cache of nobody's.
     const fn nobodys() -> Self {
         Cache {
@@ -139,45 +200,6 @@ impl Cache {
         }
     }
 
-    /// A free block of `class`, if there is one at hand; else null.
-    ///
-    /// # Safety
-    /// \[OWNER-ONLY\], or a cache of nobody's.
-    #[inline(always)]
-    pub(crate) unsafe fn pop(&self, class: usize) -> *mut u8 {
-        // SAFETY: by the caller.
-        unsafe { self.bins[class].pop() }
-    }
-
-    /// Keeps a block, if the map says that it is of `class` and this cache's,
-    /// and there is room. Says whether it did.
-    ///
-    /// # Safety
-    /// \[OWNER-ONLY\], or a cache of nobody's; the block is free.
-    #[inline(always)]
-    pub(crate) unsafe fn push(&self, class: usize, block: *mut u8) -> bool {
-        let bin = &self.bins[class];
-        match self.view.entry(block) {
-            // SAFETY: by the caller.
-            Some(entry) if bin.is_for(entry) => unsafe { bin.push(block) },
-            _ => false,
-        }
-    }
-
-    /// As [`push`](Self::push), for whichever class the map says.
-    ///
-    /// # Safety
-    /// As there.
-    #[inline(always)]
-    pub(crate) unsafe fn push_any(&self, block: *mut u8) -> bool {
-        let Some(entry) = self.view.entry(block) else { return false };
-        match self.bins.get(page_map::kind(entry) as usize) {
-            // SAFETY: by the caller.
-            Some(bin) if bin.is_for(entry) => unsafe { bin.push(block) },
-            _ => false,
-        }
-    }
-
     /// Begins a thread's use of the cache.
     pub(super) fn begin(&self) {
         self.view.refresh();
@@ -203,28 +225,6 @@ impl Cache {
     #[inline]
     pub(crate) fn id(&self) -> u32 {
         self.heap.id()
-    }
-
-    /// Holds back a small block with this entry, if another owner has it and
-    /// there is an remote cache. Says whether it did.
-    ///
-    /// # Safety
-    /// \[OWNER-ONLY\], or a cache of nobody's; the block is free.
-    #[inline(always)]
-    pub(crate) unsafe fn buffer_remote(&self, block: *mut u8, entry: u32) -> Buffered {
-        // SAFETY: [OWNER-ONLY] by the caller; a cache of nobody's has no remote cache.
-        unsafe {
-            if page_map::owner(entry) == self.id() {
-                return Buffered::No;
-            }
-            let (owner, class) = (self.owner(), page_map::kind(entry) as usize);
-            let held = owner.remote_cache.hold(block, class);
-            if held != Buffered::No {
-                self.heap.count_back(class, 1);
-                owner.trials[class].note_free(block);
-            }
-            held
-        }
     }
 
     /// Blocks of a class in the magazine.

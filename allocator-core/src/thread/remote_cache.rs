@@ -43,17 +43,6 @@ pub(crate) enum Buffered {
 }
 
 impl RemoteCache {
-    pub(crate) const fn new() -> Self {
-        RemoteCache {
-            blocks: ptr::null_mut(),
-            len: 0,
-            bytes: 0,
-            most: 0,
-            full: 0,
-            batches: BatchPool::new(),
-        }
-    }
-
     /// Puts a block in, if there is an array, which is not full.
     #[inline(always)]
     pub(super) fn hold(&mut self, block: *mut u8, class: usize) -> Buffered {
@@ -66,6 +55,38 @@ impl RemoteCache {
         self.bytes += size_class::size(class) as u32;
         let full = self.len == self.most || self.bytes >= MAX_BYTES;
         if full { Buffered::Full } else { Buffered::Yes }
+    }
+
+    /// Sends off what is in it. Returns how many bytes.
+    ///
+    /// # Safety
+    /// \[LIVE-PINS-SPAN\] What was put in are free blocks.
+    pub(super) unsafe fn send(&mut self) -> usize {
+        let len = core::mem::take(&mut self.len);
+        let bytes = core::mem::take(&mut self.bytes);
+        if len != 0 {
+            // SAFETY: so many slots are filled. [LIVE-PINS-SPAN] by the caller.
+            unsafe { self.batches.send(slice::from_raw_parts_mut(self.blocks, len as usize)) };
+        }
+        if len == FIRST_BLOCKS && self.most == FIRST_BLOCKS {
+            self.full += 1;
+            if self.full == TRIED {
+                self.full = 0;
+                self.resize(MAX_BLOCKS);
+            }
+        }
+        bytes as usize
+    }
+
+    pub(crate) const fn new() -> Self {
+        RemoteCache {
+            blocks: ptr::null_mut(),
+            len: 0,
+            bytes: 0,
+            most: 0,
+            full: 0,
+            batches: BatchPool::new(),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -97,27 +118,6 @@ impl RemoteCache {
             unsafe { metadata::free(blocks.cast(), array(self.most)) };
         }
         self.most = 0;
-    }
-
-    /// Sends off what is in it. Returns how many bytes.
-    ///
-    /// # Safety
-    /// \[LIVE-PINS-SPAN\] What was put in are free blocks.
-    pub(super) unsafe fn send(&mut self) -> usize {
-        let len = core::mem::take(&mut self.len);
-        let bytes = core::mem::take(&mut self.bytes);
-        if len != 0 {
-            // SAFETY: so many slots are filled. [LIVE-PINS-SPAN] by the caller.
-            unsafe { self.batches.send(slice::from_raw_parts_mut(self.blocks, len as usize)) };
-        }
-        if len == FIRST_BLOCKS && self.most == FIRST_BLOCKS {
-            self.full += 1;
-            if self.full == TRIED {
-                self.full = 0;
-                self.resize(MAX_BLOCKS);
-            }
-        }
-        bytes as usize
     }
 }
 
