@@ -1,20 +1,21 @@
-//! What the magazines of a thread may hold: some bytes that are every
-//! thread's, and more for threads that do much, lent from a sum for all of
-//! them, within what the process may hold free at all.
+//! The budget of a thread: how many bytes of blocks its magazines may hold when
+//! full. Every thread has 48 KiB. A busy thread borrows more from a sum that all
+//! threads share, within the free memory that the process may hold at all. Every
+//! 256 slow-path calls, it repays what it no longer needs.
 //!
 //! ```text
-//!  │ own: 48 KiB │ lent: 64 KiB at a time              │
-//!  ├─ charged: full magazines would hold so much ─┤
+//!  │ own: 48 KiB │ lent: in steps of 64 KiB      │
+//!  ├─ charged: what full magazines would hold ─┤
 //! ```
 
 use crate::pages::usage;
 
-/// Bytes that any thread's magazines may hold.
+/// Bytes that the magazines of every thread may hold.
 const OWN: usize = 48 << 10;
 /// Bytes lent at a time.
 const STEP: usize = 64 << 10;
 
-/// One thread's.
+/// \[OWNER-ONLY\] The budget of one thread.
 pub(super) struct Budget {
     /// Bytes that full magazines would hold.
     charged: usize,
@@ -32,7 +33,7 @@ impl Budget {
         self.charged + bytes <= OWN + self.lent
     }
 
-    /// As [`fits`](Self::fits), borrowing for it if that can be.
+    /// Like [`fits`](Self::fits), but borrows what is missing, if it can.
     pub(super) fn fit_or_borrow(&mut self, bytes: usize) -> bool {
         while !self.fits(bytes) {
             if !usage::lend(STEP, self.lent) {
@@ -43,7 +44,7 @@ impl Budget {
         true
     }
 
-    /// Whether no magazine may hold anything, and nothing is lent for any.
+    /// Whether nothing is charged and nothing is lent: there is no magazine.
     pub(super) fn is_untouched(&self) -> bool {
         self.charged == 0 && self.lent == 0
     }
@@ -58,7 +59,7 @@ impl Budget {
         self.charged -= bytes;
     }
 
-    /// Gives back what was lent and is not needed.
+    /// Repays what is lent and not needed.
     pub(super) fn settle(&mut self) {
         let unused = self.lent.min((OWN + self.lent).saturating_sub(self.charged)) / STEP * STEP;
         if unused != 0 {

@@ -1,15 +1,20 @@
-//! A thread cache: one magazine a class, the heap of the spans that the thread
-//! has leased, and an remote cache for other owners' blocks. The fast paths touch
-//! the bins alone; everything below is reached once for dozens of blocks.
+//! A thread cache: one bin for each size class, the heap of the spans that the
+//! thread leases, and a remote cache for blocks of other owners. An allocation
+//! pops a block from the bin of its class. A free looks the block up in the page
+//! map and pushes it into the bin whose key equals the entry. These paths take no
+//! lock; the slow paths run once for dozens of blocks.
 //!
 //! ```text
-//!  ├─────────── bins: 75 × 32 B ───────────┼ view ┼─ heap ─┼ owner ┤  a page, or less
-//!   top limit base key │ …                           │        remote cache, budget, trials
-//!                                                    └──► lock, remote queue, spans: elsewhere
+//!  ├───────────────────────── a page of 4 KiB ──────────────────────────┤
+//!  │ bins: 75 × 32 B         │ view │ heap │ owner's part  │ tail       │
+//!    top limit base key │ …            │     remote cache,   small
+//!                                      │     budget, trials  magazines
+//!                                      └──► lock, remote queue, spans; stays
 //! ```
 //!
-//! \[OWNER-ONLY\] Bins and the owner's part belong to one thread; of the bins
-//! others read numbers, for statistics. The heap is anybody's who takes its lock.
+//! \[OWNER-ONLY\] Only the cache's thread touches the bins, the view and the
+//! owner's part; others only read the lengths of bins, for statistics, and may
+//! invalidate the view. The heap belongs to whoever holds its lock.
 
 use core::ptr::NonNull;
 
@@ -28,86 +33,86 @@ use crate::thread::remote_cache::{Buffered, RemoteCache};
 /// Most blocks in a magazine.
 pub(super) const MAX_MAGAZINE_BLOCKS: usize = 8191;
 
-/// In `seen`: the class had a slow-path call since the clock came by.
+/// In `seen`: the class had a slow-path call since the clock last came by.
 pub(super) const ACTIVE: u8 = u8::MAX;
 
 #[repr(C, align(64))]
 pub(crate) struct Cache {
-    /// First, so that a bin's place is one addition away.
+    /// First, so that the address of a bin is one addition away.
     pub(super) bins: [Bin; CLASSES],
-    /// Where the map is, as the thread knows it \[OWNER-ONLY\].
+    /// The thread's own copy of where the page map is \[OWNER-ONLY\].
     pub(super) view: View,
-    /// Not in here: it stays when the thread ends, and this does not.
+    /// Outside the cache: it outlives the thread, which the cache does not.
     pub(crate) heap: &'static Heap,
     pub(super) owner: Guarded<Owner>,
 }
 
-/// \[OWNER-ONLY\] What only the cache's thread touches.
+/// \[OWNER-ONLY\] The part that only the cache's thread touches.
 pub(super) struct Owner {
     /// The shard that the thread draws from.
     pub(super) shard: u8,
-    /// What full magazines may hold.
+    /// Bounds the bytes that full magazines would hold.
     pub(super) budget: Budget,
-    /// The next class to be looked at for being idle.
+    /// The next class to be checked for idleness.
     pub(super) clock: usize,
-    /// The next class to be looked at when bytes are short.
+    /// The next class to give up capacity when the budget is short.
     pub(super) victim: usize,
-    /// The class that is being refilled: no room is taken from it.
+    /// The class that is being refilled: it gives up no capacity.
     pub(super) filling: usize,
-    /// So many flushes are due before more room is looked for again.
+    /// Flushes to go before the next attempt to grow a magazine.
     pub(super) patience: u8,
-    /// How full each bin was when the clock came by, modulo [`ACTIVE`].
+    /// The length of each bin when the clock last came by, modulo [`ACTIVE`].
     pub(super) seen: [u8; CLASSES],
-    /// Whether leases are worth while.
+    /// Whether each class is worth a lease.
     pub(super) trials: [Trial; CLASSES],
-    /// Slow-path calls.
+    /// Slow-path calls, modulo 2^32.
     pub(super) calls: u32,
-    /// Blocks that left spans for here, less those that went back.
+    /// Bytes that left spans for this thread, less those that went back.
     pub(super) flow: Flow,
-    /// One bit a class: its magazine ran empty since it last grew because it ran
-    /// over.
+    /// One bit a class: its magazine ran empty since it last grew on overflow.
     pub(super) emptied: [u64; CLASSES.div_ceil(64)],
     pub(super) remote_cache: RemoteCache,
-    /// Where the small magazines are.
+    /// Holds the small magazines.
     pub(super) tail: Tail,
 }
 
-// SAFETY: [OWNER-ONLY] others touch the heap and read numbers in bins.
+// SAFETY: [OWNER-ONLY] others use only the heap, lengths of bins, and a word of
+// the view.
 unsafe impl Sync for Cache {}
 
-/// The cache of threads that have none: every path finds it empty, full and
-/// foreign, and goes the slow way.
+/// The stand-in for threads without a cache. Its bins are empty and full, and no
+/// block belongs to it: so every fast path falls through to its slow path.
 pub(super) static NO_CACHE: Cache = Cache::nobodys();
 
-/// A heap of no spans, for those.
+/// The heap of the stand-ins; it has no spans.
 static NO_CACHE_HEAP: Heap = Heap::new(0);
 
-/// As [`NO_CACHE`], for threads that will have none again: theirs has ended.
+/// The stand-in for threads whose cache has ended: they get no other.
 pub(super) static ENDED: Cache = Cache::nobodys();
 
 impl Owner {
-    /// Whether the magazine ran empty since it last grew.
+    /// Whether the magazine ran empty since it last grew on overflow.
     pub(super) fn has_emptied(&self, class: usize) -> bool {
         self.emptied[class / 64] >> (class % 64) & 1 != 0
     }
 }
 
 impl Cache {
-    /// A free block of `class`, if there is one at hand; else null.
+    /// Takes the newest block of `class` from its magazine; null if it is empty.
     ///
     /// # Safety
-    /// \[OWNER-ONLY\], or a cache of nobody's.
+    /// \[OWNER-ONLY\], or a stand-in.
     #[inline(always)]
     pub(crate) unsafe fn pop(&self, class: usize) -> *mut u8 {
         // SAFETY: by the caller.
         unsafe { self.bins[class].pop() }
     }
 
-    /// Keeps a block, if the map says that it is of `class` and this cache's,
-    /// and there is room. Says whether it did.
+    /// Puts a block into the magazine of `class`, if the page map says that it is
+    /// of that class and this cache's, and there is room. Returns whether it did.
     ///
     /// # Safety
-    /// \[OWNER-ONLY\], or a cache of nobody's; the block is free.
+    /// \[OWNER-ONLY\], or a stand-in; the block is free.
     #[inline(always)]
     pub(crate) unsafe fn push(&self, class: usize, block: *mut u8) -> bool {
         let bin = &self.bins[class];
@@ -118,10 +123,10 @@ impl Cache {
         }
     }
 
-    /// As [`push`](Self::push), for whichever class the map says.
+    /// Like [`push`](Self::push), for the class that the page map names.
     ///
     /// # Safety
-    /// As there.
+    /// As for [`push`](Self::push).
     #[inline(always)]
     pub(crate) unsafe fn push_any(&self, block: *mut u8) -> bool {
         let Some(entry) = self.view.entry(block) else { return false };
@@ -132,14 +137,14 @@ impl Cache {
         }
     }
 
-    /// Holds back a small block with this entry, if another owner has it and
-    /// there is an remote cache. Says whether it did.
+    /// Puts a small block with this entry into the remote cache, if another owner
+    /// has it and the remote cache has an array.
     ///
     /// # Safety
-    /// \[OWNER-ONLY\], or a cache of nobody's; the block is free.
+    /// \[OWNER-ONLY\], or a stand-in; the block is free.
     #[inline(always)]
     pub(crate) unsafe fn buffer_remote(&self, block: *mut u8, entry: u32) -> Buffered {
-        // SAFETY: [OWNER-ONLY] by the caller; a cache of nobody's has no remote cache.
+        // SAFETY: [OWNER-ONLY] by the caller; the remote cache of a stand-in has no array.
         unsafe {
             if page_map::owner(entry) == self.id() {
                 return Buffered::No;
@@ -154,7 +159,7 @@ impl Cache {
         }
     }
 
-    /// A cache of nobody's.
+    /// A stand-in: a cache of no thread.
     const fn nobodys() -> Self {
         Cache {
             view: View::empty(),
@@ -178,19 +183,19 @@ impl Cache {
         }
     }
 
-    /// Makes a cache with this heap at a place in memory, of so many bytes: made
-    /// elsewhere first, it would touch a page of the thread's stack for good.
+    /// Makes a cache with this heap in place, of `bytes` with its tail. Built on
+    /// the stack and moved, it would leave a page of the thread's stack resident.
     ///
     /// # Safety
-    /// The place is the caller's.
+    /// The caller owns `bytes` at `place`.
     pub(super) unsafe fn make(place: NonNull<Cache>, bytes: usize, heap: &'static Heap) {
-        // SAFETY: by the caller; nobody ever writes to the cache of nobody's.
+        // SAFETY: by the caller; nobody ever writes to a stand-in.
         let cache = unsafe {
             place.copy_from_nonoverlapping(NonNull::from(&NO_CACHE), 1);
             (&raw mut (*place.as_ptr()).heap).write(heap);
             place.as_ref()
         };
-        // SAFETY: the rest of the place is the caller's, too.
+        // SAFETY: the caller owns the rest of the place, too.
         unsafe {
             let rest = Tail::new(place.add(1).cast().as_ptr(), bytes - size_of::<Cache>());
             cache.owner().tail = rest;
@@ -200,15 +205,15 @@ impl Cache {
         }
     }
 
-    /// Begins a thread's use of the cache.
+    /// Prepares the cache for a thread that starts to use it.
     pub(super) fn begin(&self) {
         self.view.refresh();
-        // SAFETY: [OWNER-ONLY] the caller just got the cache for its thread.
+        // SAFETY: [OWNER-ONLY] the calling thread just got the cache.
         unsafe { self.owner() }.shard = arena::nearest() as u8;
     }
 
     /// # Safety
-    /// \[OWNER-ONLY\]; the reference is not kept across calls into others.
+    /// \[OWNER-ONLY\]; the reference is not kept across calls that take another.
     #[expect(clippy::mut_from_ref, reason = "one thread has the owner's part")]
     pub(super) unsafe fn owner(&self) -> &mut Owner {
         // SAFETY: [OWNER-ONLY] by the caller.
@@ -227,9 +232,9 @@ impl Cache {
         self.heap.id()
     }
 
-    /// Blocks of a class in the magazine.
+    /// The number of blocks in the magazine of a class. Any thread may ask.
     pub(crate) fn cached(&self, class: usize) -> usize {
-        // One that ended, and whose memory went back, reads as anything.
+        // If the cache ended and its page was purged, the length may be anything.
         Some(self.bins[class].len()).filter(|len| *len <= MAX_MAGAZINE_BLOCKS).unwrap_or(0)
     }
 }

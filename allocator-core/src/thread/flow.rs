@@ -1,14 +1,16 @@
-//! The flow of blocks between spans and one thread: what left spans for the
-//! thread, less what went back, reported to [`usage`] a few times a MiB.
+//! The flow of blocks between spans and one thread: bytes that left spans for the
+//! thread, less those that went back. The thread counts without atomics, and
+//! reports the sum to [`usage`] when it reaches 32 KiB in either direction, and
+//! when the thread flushes all that it caches.
 
 use crate::pages::usage;
 
-/// Bytes of flow that are reported at the latest.
+/// Bytes of flow at which it is reported.
 const REPORT: usize = 32 << 10;
 
-/// \[OWNER-ONLY\] One thread's.
+/// \[OWNER-ONLY\] The flow of one thread.
 pub(super) struct Flow {
-    /// Bytes that left spans, less those that went back, not reported yet.
+    /// Bytes that left spans, less those that went back, since the last report.
     bytes: isize,
 }
 
@@ -37,7 +39,7 @@ impl Flow {
         }
     }
 
-    /// Reports what was counted.
+    /// Reports what was counted since the last report.
     pub(super) fn report(&mut self) {
         let bytes = core::mem::take(&mut self.bytes);
         if bytes >= 0 {

@@ -1,5 +1,12 @@
-//! Blocks leave a magazine: back to the spans of this thread's heap, or, those of
-//! other owners, to the remote cache.
+//! Flushing: the oldest blocks leave a magazine; the newest stay, and are reused
+//! next. Blocks of the thread's heap go back to their spans, all under one lock.
+//! Blocks of other owners go to the remote cache, and from there in groups to
+//! their owners.
+//!
+//! ```text
+//!  magazine ──► spans of the thread's heap
+//!         └───► remote cache ──► remote queues of other heaps
+//! ```
 
 use core::ptr::{self, NonNull};
 use core::slice;
@@ -12,10 +19,10 @@ use crate::thread::cache::Cache;
 use crate::thread::remote_cache::Buffered;
 
 impl Cache {
-    /// Puts the `count` oldest blocks of a magazine into their spans.
+    /// Returns the `count` oldest blocks of a magazine to their spans.
     ///
     /// # Safety
-    /// \[OWNER-ONLY\]; the magazine has so many.
+    /// \[OWNER-ONLY\]; the magazine holds at least `count` blocks.
     pub(super) unsafe fn flush(&self, class: usize, count: usize) {
         let bin = &self.bins[class];
         let len = bin.len();
@@ -32,7 +39,7 @@ impl Cache {
         bin.set_len(len - count);
     }
 
-    /// Puts blocks into their spans; those of other owners go to the remote cache.
+    /// Returns blocks to their spans; those of other owners go to the remote cache.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; \[LIVE-PINS-SPAN\]
@@ -42,16 +49,16 @@ impl Cache {
         let left = unsafe { locked.put(blocks) };
         arena::release_spans(locked.unlock());
         for block in &blocks[..left] {
-            // No class there any more: the block was freed twice, and whoever
-            // it is sent to finds that out.
+            // Without a class, the span is gone: the block was freed twice, and
+            // its receiver detects that.
             let class = (page_map::kind(MAP.entry(*block)) as usize).min(CLASSES - 1);
             // SAFETY: [OWNER-ONLY]
             unsafe { self.send(*block, class) };
         }
     }
 
-    /// Puts another owner's block in the remote cache, and sends that off if it is
-    /// full.
+    /// Puts a block of another owner into the remote cache, which is sent if it is
+    /// full then.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; \[LIVE-PINS-SPAN\]
@@ -68,7 +75,7 @@ impl Cache {
         }
     }
 
-    /// Sends off what is in the remote cache.
+    /// Sends all blocks of the remote cache to their owners.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
@@ -83,7 +90,7 @@ impl Cache {
         }
     }
 
-    /// Puts a whole magazine away, its array too.
+    /// Flushes a whole magazine and frees its array.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]

@@ -1,19 +1,22 @@
-//! What a thread keeps is put away: one magazine at a time as they age, all at
-//! once when the thread goes to sleep, is asked, or ends.
+//! How a thread gives up what it caches. One magazine at a time ages: every 16
+//! slow-path calls, a clock comes by the next class, and flushes its magazine if
+//! it was idle for a whole round. Every 256 calls, the remote cache is sent. All is
+//! flushed when the thread goes to sleep, when another thread requests it, and when
+//! the thread ends; then its spans go to the arena, too.
 
 use crate::base::size_class::CLASSES;
 use crate::pages::arena;
 use crate::remote::span_transfer;
 use crate::thread::cache::{ACTIVE, Cache};
 
-/// Slow-path calls between two looks at one magazine.
+/// Slow-path calls after which the clock moves to the next magazine.
 const AGE: u32 = 16;
-/// Slow-path calls after which the remote cache is sent off, however full.
+/// Slow-path calls after which the remote cache is sent, full or not.
 const FLUSH_REMOTE: u32 = 256;
 
 impl Cache {
-    /// Once in a while: idle magazines are put away, and the remote cache of a
-    /// thread that frees little goes off too.
+    /// Counts a slow-path call. Now and then flushes an idle magazine, and sends
+    /// the remote cache of a thread that frees too little to fill it.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
@@ -34,8 +37,8 @@ impl Cache {
         }
     }
 
-    /// Puts the magazine that the clock points at away if nothing happened in
-    /// it since the clock last came by.
+    /// Flushes the magazine at the clock if nothing happened in it since the clock
+    /// last came by.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
@@ -55,12 +58,13 @@ impl Cache {
         }
     }
 
-    /// Asks the thread to put away what it keeps, at its next free. Anybody may.
+    /// Requests that the thread flush all that it caches, at its next free. Any
+    /// thread may call this.
     pub(crate) fn request_flush(&self) {
         self.view.invalidate();
     }
 
-    /// Puts away all that the thread keeps, if it keeps anything.
+    /// Flushes all that the thread caches, if it caches anything.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
@@ -74,7 +78,7 @@ impl Cache {
         }
     }
 
-    /// Puts away all that the thread keeps.
+    /// Flushes all that the thread caches: its magazines and its remote cache.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
@@ -91,8 +95,8 @@ impl Cache {
         }
     }
 
-    /// Ends a thread's use of the cache: everything goes where others find
-    /// it, the spans to the arena. The thread allocates without it from now on.
+    /// Ends the thread's use of the cache: all goes where other threads find it,
+    /// the spans to the arena. From now on the thread allocates without a cache.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]

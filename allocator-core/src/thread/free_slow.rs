@@ -1,4 +1,8 @@
-//! The slow path of a free: a full magazine, or another owner's block.
+//! The slow path of a free. A block of another owner goes to the remote cache. A
+//! block of the thread found its magazine full: the magazine grows, or its older
+//! half is flushed; if it still has no room, the block goes to its span. A view of
+//! the page map that another thread invalidated leads here, too: then the thread
+//! flushes all that it caches.
 
 use core::slice;
 
@@ -6,15 +10,15 @@ use crate::base::size_class;
 use crate::thread::cache::Cache;
 use crate::thread::magazine_size;
 
-/// Flushes that follow upon a search for room that found none, before the next.
+/// Flushes between an attempt to grow a magazine that failed and the next.
 const PATIENCE: u8 = 24;
 
 impl Cache {
-    /// Takes a block of `class` that another owner has, to send it there.
+    /// Takes a block of `class` that belongs to another owner, to send it there.
     ///
     /// # Safety
-    /// \[OWNER-ONLY\]; the block is free, a small one, and its entry says
-    /// `class` and another owner.
+    /// \[OWNER-ONLY\]; the block is free and small, and its entry names `class`
+    /// and another owner.
     #[cold]
     pub(crate) unsafe fn pass_on(&self, block: *mut u8, class: usize) {
         self.heap.count_back(class, 1);
@@ -25,11 +29,11 @@ impl Cache {
         }
     }
 
-    /// Takes back a block of `class` of our own, for which there was no room
-    /// in the magazine.
+    /// Takes back a block of `class` of this thread, which its magazine did not
+    /// take.
     ///
     /// # Safety
-    /// \[OWNER-ONLY\]; the block is free, a small one, and its entry says us
+    /// \[OWNER-ONLY\]; the block is free and small, and its entry names this heap
     /// and `class`.
     #[cold]
     #[inline(never)]
@@ -55,7 +59,7 @@ impl Cache {
         }
     }
 
-    /// Makes room in a full magazine: more of it, or half of it put away.
+    /// Makes room in a full magazine: grows it, or flushes half of it.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]

@@ -1,33 +1,38 @@
-//! Whether a class in a thread shall have spans of its own.
+//! The trial of a class in a thread: should the thread lease spans for it, or
+//! draw blocks from the shared spans of its arena? A leased span speeds up frees
+//! by the thread itself. Where other threads free what this one allocates, and it
+//! frees what they allocate, a lease is useless and costs one span a thread.
+//!
+//! So a class first draws 64 blocks, or 16 KiB, from shared spans. Then it leases
+//! if the thread freed fewer than half as many meanwhile, or if two blocks that it
+//! drew came back: one block at a time is tracked, by 16 bits of its address, until
+//! this thread frees it. Otherwise the counts are halved, and the trial goes on. A
+//! class that leases does so for good.
 
 use crate::base::size_class;
 
-/// Blocks of a class that a thread draws from the arena's spans before it is
-/// decided whether it shall lease spans of its own: so many, or so many bytes.
+/// Blocks of a class that a thread draws from shared spans before each decision:
+/// so many, or so many bytes, whichever is less.
 const TRIAL: usize = 64;
 const TRIAL_BYTES: usize = 16 << 10;
 
-/// Blocks that came back, for a lease.
+/// Tracked blocks that must come back for a lease. One alone may be chance.
 const ENOUGH: u8 = 2;
-/// Decisions for which a block is waited for.
+/// Decisions that a tracked block may take to come back.
 const PATIENCE: u8 = 4;
 
-/// What is known of a class in a thread. A leased span makes frees fast that
-/// the thread does itself; it is of no use, and costs a span for each thread,
-/// where others free what it allocates, and it frees what others allocated.
-/// Which of the two it is, one block after another is asked: whether it comes
-/// back to this thread.
+/// What is known about a class in a thread.
 #[derive(Clone, Copy)]
 pub(super) struct Trial {
-    /// Blocks drawn from shared spans; `LEASES`: it is decided.
+    /// Blocks drawn from shared spans; [`Self::LEASES`] once the class leases.
     drawn: u8,
-    /// Blocks freed that were drawn from spans of others, or shared ones.
+    /// Blocks freed that are not of spans that the thread leases.
     freed: u8,
-    /// Blocks asked that came back.
+    /// Tracked blocks that came back.
     came_back: u8,
-    /// How often it was decided to wait since the block was asked.
+    /// Decisions since tracking began.
     waited: u8,
-    /// The block that is asked: as much of its address as fits; 0 for none.
+    /// The tracked block: 16 bits of its address; 0 for none.
     block: u16,
 }
 
@@ -42,8 +47,8 @@ impl Trial {
         (block.addr() >> 4) as u16
     }
 
-    /// Whether the thread shall lease spans, by what it did so far: it frees
-    /// little, or what it frees is its own.
+    /// Whether the thread should lease spans: it freed few blocks so far, or those
+    /// that it freed were its own.
     pub(super) fn decide(&mut self, class: usize) -> bool {
         if self.drawn == Self::LEASES {
             return true;
@@ -64,12 +69,12 @@ impl Trial {
         true
     }
 
-    /// Blocks drawn from shared spans, as far as it is not decided.
+    /// Blocks drawn from shared spans, while the class does not lease.
     pub(super) fn drawn(&self) -> usize {
         usize::from(self.drawn)
     }
 
-    /// Counts blocks drawn from shared spans, the last of which is asked.
+    /// Counts blocks drawn from shared spans. Tracks the last, if none is tracked.
     pub(super) fn note_drawn(&mut self, blocks: &[*mut u8]) {
         let drawn = usize::from(self.drawn) + blocks.len();
         self.drawn = drawn.min(usize::from(Self::LEASES) - 1) as u8;
@@ -80,7 +85,7 @@ impl Trial {
         }
     }
 
-    /// Counts a block that is freed, and not of a span that the thread leased.
+    /// Counts a freed block that is not of a span that the thread leases.
     pub(crate) fn note_free(&mut self, block: *mut u8) {
         self.freed = self.freed.saturating_add(1);
         if self.block == Self::tag(block) {
@@ -128,7 +133,7 @@ mod tests {
             trial.note_drawn(&[block(2 * n)]);
             trial.note_free(block(2 * n + 1));
         }
-        // One block alone that comes back may be chance.
+        // One block that comes back may be chance.
         trial.note_free(block(0));
         assert!(!trial.decide(CLASS));
     }

@@ -1,5 +1,11 @@
-//! How large magazines are: from a few blocks at first to what the budget allows,
-//! growing as they run empty and run over.
+//! How large magazines are. The first magazine of a class holds a few blocks. It
+//! doubles each time that it runs empty, up to 127 blocks or 8 KiB. Beyond that it
+//! doubles when it runs over, if it ran empty since it last did so, up to 8191
+//! blocks or 512 KiB.
+//!
+//! The thread's budget is charged for what full magazines would hold. If it is
+//! short, a magazine that ran empty takes capacity that other classes do not use,
+//! one that ran over may also borrow, and a first one may halve larger magazines.
 
 use core::ptr::{self, NonNull};
 
@@ -10,35 +16,35 @@ use crate::thread::cache::{Cache, MAX_MAGAZINE_BLOCKS};
 
 /// Most bytes of blocks in one magazine.
 const MAX_MAGAZINE_BYTES: usize = 512 << 10;
-/// A magazine grows to at most so many blocks because it ran empty; beyond
-/// that only because it ran over.
+/// Most blocks to which a magazine grows because it ran empty; beyond that it
+/// grows only because it ran over.
 pub(super) const REFILL: usize = 127;
-/// Likewise in bytes, but at least one block.
+/// Likewise in bytes, but for one block at least.
 const REFILL_BYTES: usize = 8 << 10;
-/// The first magazine of a class: so many blocks, or so many bytes, whichever
+/// Blocks in the first magazine of a class: so many, or so many bytes, whichever
 /// is less.
 const FIRST: usize = 3;
 const FIRST_BYTES: usize = 2 << 10;
-/// What it is filled with at first, in bytes.
+/// Bytes that the first refill takes from shared spans.
 const FIRST_FILL: usize = 64;
-/// Magazines looked at for unused room at a time.
+/// Magazines that one search checks for unused capacity.
 const MANY_LOOKS: usize = 24;
 const FEW_LOOKS: usize = 4;
 
-/// Where the room for a larger magazine may come from.
+/// Where the budget for a larger magazine may come from.
 #[derive(Clone, Copy)]
 pub(super) enum Source {
-    /// What is left of the budget, or not filled elsewhere.
+    /// What is left of it, and capacity that other classes do not use.
     Unused,
-    /// More of a budget: for threads that free as well as allocate.
+    /// Likewise, and a loan: for threads that free as well as allocate.
     Borrowed,
-    /// Others' larger magazines, the blocks above it put away.
+    /// Larger magazines of other classes, which are halved.
     Shrunk,
 }
 
 impl Cache {
-    /// Gives a class its first magazine, as large as may be. False if there
-    /// is no room for any.
+    /// Gives a class its first magazine, as large as the budget allows. False if
+    /// it allows none.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
@@ -50,9 +56,8 @@ impl Cache {
         }
     }
 
-    /// Makes a magazine that ran over a larger one, if it ran empty since that
-    /// last happened: what only ever comes is not wanted back. Says whether it
-    /// could.
+    /// Grows a magazine that ran over, if it ran empty since that last happened:
+    /// blocks that only come in are not needed again. Returns whether it grew.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
@@ -73,8 +78,8 @@ impl Cache {
         }
     }
 
-    /// Gives a magazine more capacity, keeping its blocks. False if the budget
-    /// or the memory does not allow it.
+    /// Raises the capacity of a magazine, which keeps its blocks. False if the
+    /// budget does not allow it, or there is no memory for the array.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
@@ -115,9 +120,9 @@ impl Cache {
         }
     }
 
-    /// Makes so many bytes of the budget free for a class, if others' magazines
-    /// are not full. Says whether it could. What counts is then what magazines
-    /// hold, not what each once held.
+    /// Frees `bytes` of the budget for `class`, by lowering the capacity of other
+    /// magazines that are not full. Returns whether that was enough. So the budget
+    /// is spent on what magazines hold now, not on what each once held.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
@@ -130,7 +135,7 @@ impl Cache {
             }
             owner.victim = if owner.victim == 0 { CLASSES - 1 } else { owner.victim - 1 };
             let bin = &self.bins[owner.victim];
-            // Half of it: there may be a burst under way.
+            // Only half of it: the class may be in the middle of a burst.
             let unused = bin.unused() / 2;
             if unused != 0 && ![class, owner.filling].contains(&owner.victim) {
                 bin.lower_capacity(unused);
@@ -140,8 +145,8 @@ impl Cache {
         owner.budget.fits(bytes)
     }
 
-    /// Makes so many bytes of the budget free for a class, if others' larger
-    /// magazines can do with half. Says whether it could.
+    /// Frees `bytes` of the budget for `class`, by halving other magazines that
+    /// may hold more than twice as much. Returns whether that was enough.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
@@ -163,7 +168,7 @@ impl Cache {
         }
     }
 
-    /// Gives up half of a magazine's capacity, and the blocks above it.
+    /// Halves the capacity of a magazine, and flushes the blocks above it.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
@@ -183,24 +188,27 @@ impl Cache {
     }
 }
 
-/// At least a cache line of blocks, or as many lines as these fill evenly.
+/// Blocks in the first magazine of a class: at least a cache line of them, or as
+/// many lines as they fill evenly.
 fn first_capacity(class: usize) -> usize {
     let group = size_class::line_group(class);
     let most = if group > FIRST { 2 * group - 1 } else { FIRST };
     (FIRST_BYTES / size_class::size(class)).clamp(1, most)
 }
 
-/// Blocks that a thread's first magazine of a class is filled with. Then it gets
-/// as many as it had before: one that needs a few blocks should not lie scattered
-/// among thousands that others like it got and do not use.
+/// Blocks that the first refill of a class takes from shared spans. Each later one
+/// takes as many as were drawn before: the few blocks that a thread uses should not
+/// lie scattered among thousands that similar threads took and do not use.
 pub(super) fn first_fill(class: usize) -> usize {
     (FIRST_FILL / size_class::size(class)).clamp(size_class::line_group(class), REFILL)
 }
 
+/// Most blocks to which a magazine of a class grows because it ran empty.
 pub(super) fn refill_capacity(class: usize) -> usize {
     (REFILL_BYTES / size_class::size(class)).clamp(1, REFILL).max(first_capacity(class))
 }
 
+/// Most blocks in a magazine of a class.
 pub(super) fn max_capacity(class: usize) -> usize {
     (MAX_MAGAZINE_BYTES / size_class::size(class)).clamp(1, MAX_MAGAZINE_BLOCKS)
 }

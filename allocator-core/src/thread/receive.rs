@@ -1,4 +1,7 @@
-//! Batches received from other threads fill magazines directly.
+//! How received batches fill magazines. The owner takes a batch that other threads
+//! pushed, and puts each of its blocks straight into the magazine of its class,
+//! without a look at its span. Full magazines grow, until one cannot. The blocks
+//! that do not fit go back to their spans.
 
 use core::ptr::NonNull;
 
@@ -10,10 +13,10 @@ use crate::spans::page_map::{self, MAP};
 use crate::thread::cache::Cache;
 
 impl Cache {
-    /// Fills magazines from a received batch of a heap's.
+    /// Fills magazines from a received batch of `heap`.
     ///
     /// # Safety
-    /// \[OWNER-ONLY\]; the received batch is in our hands.
+    /// \[OWNER-ONLY\]; the caller owns the received batch.
     pub(crate) unsafe fn read(&self, received: NonNull<Batch>, heap: &Heap) {
         let (id, entries) = (heap.id(), MAP.entries());
         let (mut grow, mut bytes) = (true, 0);
@@ -23,8 +26,8 @@ impl Cache {
             let Some(bin) = self.bins.get(class).filter(|_| page_map::owner(entry) == id) else {
                 return false;
             };
-            // SAFETY: [OWNER-ONLY] by the caller; the block is free, and in no
-            // other place from now on.
+            // SAFETY: [OWNER-ONLY] by the caller; the block is free, and leaves
+            // the batch.
             let fits = unsafe { bin.push(block) || (grow && self.grow(class) && bin.push(block)) };
             if fits {
                 self.heap.count_out(class, 1);

@@ -1,4 +1,15 @@
-//! The slow path of an allocation: an empty magazine is filled.
+//! The slow path of an allocation: refilling an empty magazine. The magazine first
+//! grows, if it may. Then it takes blocks from the heap that the trial of the class
+//! chose: the thread's, with the spans that it leases, or its arena's, whose spans
+//! threads share. Received batches of that heap come first; their blocks fill the
+//! magazines of all classes. Then come the heap's own spans with free blocks, and
+//! then another span, which [`span_source`] finds.
+//!
+//! ```text
+//!  refill ─┬─ leases: the thread's heap ─┬─ received batches ──► magazines
+//!          └─ else: the arena's heap ────┼─ spans of the heap ─► the magazine
+//!                                        └─ span_source ───────► the magazine
+//! ```
 
 use core::ptr;
 
@@ -12,8 +23,8 @@ use crate::thread::cache::Cache;
 use crate::thread::magazine_size::{self, REFILL, Source};
 
 impl Cache {
-    /// A block of `class` when the magazine is empty; null when there is no
-    /// memory.
+    /// Refills the magazine of `class`, which is empty, and takes a block from it.
+    /// Null if there is no memory.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
@@ -67,12 +78,12 @@ impl Cache {
         }
     }
 
-    /// Takes blocks of `class` from a heap, ours or the arena's. Where there is
-    /// batches, that goes to the magazines: then there may be a block in this
-    /// one; else the blocks are below `end`, and it is returned how many.
+    /// Takes blocks of `class` from a heap, the thread's or the arena's. Received
+    /// batches go to the magazines; if that leaves this one with blocks, returns 0.
+    /// Otherwise writes the blocks below `end`, and returns how many.
     ///
     /// # Safety
-    /// \[OWNER-ONLY\]; `want` slots below `end` are free.
+    /// \[OWNER-ONLY\]; the caller owns `want` slots below `end`.
     unsafe fn take_from(&self, heap: &Heap, class: usize, end: *mut Slot, want: usize) -> usize {
         // SAFETY: [OWNER-ONLY] by the caller, as for the slots.
         unsafe {
@@ -88,13 +99,13 @@ impl Cache {
         }
     }
 
-    /// Takes blocks from spans that the arena shares out, as [`take_from`]
-    /// does.
+    /// Like [`take_from`], from the shared spans of the arena, which gets another
+    /// span if these have no block.
     ///
     /// [`take_from`]: Self::take_from
     ///
     /// # Safety
-    /// As there.
+    /// As for [`take_from`].
     pub(crate) unsafe fn take_shared(&self, class: usize, end: *mut Slot, want: usize) -> usize {
         // SAFETY: [OWNER-ONLY] by the caller, as for the slots.
         unsafe {
@@ -108,15 +119,15 @@ impl Cache {
         }
     }
 
-    /// Takes blocks from the thread's spans, as [`take_from`] does, leasing
-    /// another span if these have none.
+    /// Like [`take_from`], from the spans of the thread, which leases another span
+    /// if these have no block.
     ///
     /// [`take_from`]: Self::take_from
     ///
     /// # Safety
-    /// As there.
+    /// As for [`take_from`].
     unsafe fn take_leased(&self, class: usize, end: *mut Slot, want: usize) -> usize {
-        // SAFETY: by the caller; the span names our heap, and is in our hands.
+        // SAFETY: by the caller; the span names our heap, is detached, and is ours.
         unsafe {
             let mut got = self.take_from(self.heap, class, end, want);
             if got == 0
@@ -133,7 +144,7 @@ impl Cache {
         }
     }
 
-    /// One block for a class without a magazine.
+    /// Takes one block for a class without a magazine. Null if there is no memory.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]

@@ -1,5 +1,7 @@
-//! An remote cache: blocks of other owners that a thread freed, unsorted, until they
-//! are sent heap together.
+//! The remote cache of a thread: blocks of other owners that the thread freed,
+//! unsorted, in one array. It is full at 16 KiB or at 64 blocks; after 64 blocks
+//! filled it four times, at 256. Then [`BatchPool::send`] groups the blocks by
+//! owner, and sends each group in one step, rather than block by block.
 
 use core::ptr::{self, NonNull};
 use core::slice;
@@ -9,47 +11,48 @@ use crate::pages::metadata;
 use crate::remote::send::BatchPool;
 use crate::thread::bin::Slot;
 
-/// Bytes of other owners' blocks that a thread may hold back.
+/// Most bytes of other owners' blocks that a thread buffers.
 const MAX_BYTES: u32 = 16 << 10;
-/// Blocks of other owners that a thread may hold back.
+/// Most blocks of other owners that a thread buffers.
 const MAX_BLOCKS: u32 = 256;
-/// As many as that only after it often had so many.
+/// The first array has room for so many.
 const FIRST_BLOCKS: u32 = 64;
-/// How often.
+/// Times that the first array must fill up before it grows to [`MAX_BLOCKS`].
 const TRIED: u8 = 4;
 
-/// \[OWNER-ONLY\] One thread's.
+/// \[OWNER-ONLY\] The remote cache of one thread.
 pub(super) struct RemoteCache {
     blocks: *mut Slot,
     len: u32,
     bytes: u32,
-    /// Blocks that there is room for; 0: there is no array.
+    /// Blocks that fit in the array; 0 if there is none.
     most: u32,
-    /// How often a small one was full.
+    /// How often the first array was full.
     full: u8,
-    /// Empty batches, for what is sent in batches.
+    /// Empty batches, to send blocks in.
     pub(super) batches: BatchPool,
 }
 
-/// What became of a block that another owner has.
+/// What became of a block that may have another owner.
 #[derive(PartialEq)]
 pub(crate) enum Buffered {
-    /// Nothing: it is our own, or there is no remote cache.
+    /// It was not buffered: it is the thread's own, or there is no array.
     No,
-    /// It is in the remote cache.
+    /// It was buffered.
     Yes,
-    /// It is, and that is full now: it must be sent off.
+    /// It was buffered, and the remote cache is full now: it must be sent.
     Full,
 }
 
 impl RemoteCache {
-    /// Puts a block in, if there is an array, which is not full.
+    /// Buffers a block, if there is an array. (It has room: a full one is sent at
+    /// once.)
     #[inline(always)]
     pub(super) fn hold(&mut self, block: *mut u8, class: usize) -> Buffered {
         if self.blocks.is_null() {
             return Buffered::No;
         }
-        // SAFETY: [OWNER-ONLY] below the most blocks, it is ours to write.
+        // SAFETY: [OWNER-ONLY] the slot lies in the array, as `len` is below `most`.
         unsafe { self.blocks.add(self.len as usize).write(block) };
         self.len += 1;
         self.bytes += size_class::size(class) as u32;
@@ -57,15 +60,15 @@ impl RemoteCache {
         if full { Buffered::Full } else { Buffered::Yes }
     }
 
-    /// Sends off what is in it. Returns how many bytes.
+    /// Sends all blocks to their owners. Returns their bytes.
     ///
     /// # Safety
-    /// \[LIVE-PINS-SPAN\] What was put in are free blocks.
+    /// \[LIVE-PINS-SPAN\] The buffered blocks are free.
     pub(super) unsafe fn send(&mut self) -> usize {
         let len = core::mem::take(&mut self.len);
         let bytes = core::mem::take(&mut self.bytes);
         if len != 0 {
-            // SAFETY: so many slots are filled. [LIVE-PINS-SPAN] by the caller.
+            // SAFETY: `len` slots are filled. [LIVE-PINS-SPAN] by the caller.
             unsafe { self.batches.send(slice::from_raw_parts_mut(self.blocks, len as usize)) };
         }
         if len == FIRST_BLOCKS && self.most == FIRST_BLOCKS {
@@ -93,14 +96,14 @@ impl RemoteCache {
         self.len == 0
     }
 
-    /// Sees to it that there is an array. False if there is no memory for it.
+    /// Allocates the array if there is none. False if there is no memory for it.
     #[cold]
     pub(super) fn ensure_array(&mut self) -> bool {
         !self.blocks.is_null() || self.resize(FIRST_BLOCKS)
     }
 
-    /// Gets an array for so many blocks instead of the one that there is, which is
-    /// empty.
+    /// Replaces the array, which is empty, by one for `most` blocks. False if there
+    /// is no memory for it.
     #[cold]
     fn resize(&mut self, most: u32) -> bool {
         let Some(blocks) = metadata::alloc(array(most)) else { return false };
@@ -110,18 +113,18 @@ impl RemoteCache {
         true
     }
 
-    /// Gives the array back; nothing is in it.
+    /// Frees the array, which is empty.
     pub(super) fn free_array(&mut self) {
         let blocks = core::mem::replace(&mut self.blocks, ptr::null_mut());
         if let Some(blocks) = NonNull::new(blocks) {
-            // SAFETY: [OWNER-ONLY] it came from the pool, for so many blocks.
+            // SAFETY: [OWNER-ONLY] it came from `metadata::alloc`, for `most` blocks.
             unsafe { metadata::free(blocks.cast(), array(self.most)) };
         }
         self.most = 0;
     }
 }
 
-/// Bytes of the array for so many blocks.
+/// Bytes of an array for `most` blocks.
 const fn array(most: u32) -> usize {
     most as usize * size_of::<Slot>()
 }
