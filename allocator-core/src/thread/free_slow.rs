@@ -40,7 +40,7 @@ impl Cache {
     pub(crate) unsafe fn take_back(&self, block: *mut u8, class: usize) {
         // SAFETY: [OWNER-ONLY] by the caller, here and below.
         unsafe {
-            self.note_slow_path(class);
+            self.age(class);
             if self.view.is_invalidated() {
                 self.flush_all();
             }

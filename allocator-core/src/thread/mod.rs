@@ -11,6 +11,7 @@ mod flow;
 pub(crate) mod cache;
 mod flush;
 mod magazine_size;
+mod aging;
 mod flush_all;
 mod receive;
 mod refill;

@@ -34,7 +34,7 @@ impl Cache {
         let bin = &self.bins[class];
         // SAFETY: [OWNER-ONLY] by the caller, here and below.
         unsafe {
-            self.note_slow_path(class);
+            self.age(class);
             if bin.capacity() == 0 {
                 if !self.first_magazine(class) {
                     return self.take_one(class);
