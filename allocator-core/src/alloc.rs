@@ -1,5 +1,14 @@
-//! The way of an allocation: the magazine, then its refill; page runs; a
-//! mapping of its own.
+//! The allocation path. A size class serves layouts up to 32 KiB: the thread's
+//! magazine for the class has a block, or is refilled. Larger layouts get a page run
+//! of their arena up to 1 MiB, and a mapping of their own above. If there is no
+//! memory, all free memory goes back to the system, and the allocation is tried
+//! once more.
+//!
+//! ```text
+//!  alloc ─┬─ up to 32 KiB ──► magazine ──► refill (thread/refill.rs)
+//!         ├─ up to 1 MiB ───► page run of the arena
+//!         └─ above ─────────► huge block
+//! ```
 
 use crate::background::helper;
 use crate::base::geometry::{MEDIUM_MAX, UNIT, WINDOW_ALIGN};
@@ -16,18 +25,20 @@ use crate::thread::internal_fragmentation;
 use crate::thread::registry;
 use crate::thread::tls;
 
-/// A block for a layout. Folds to eight instructions where it is constant. The
-/// options are for the first allocation of the process.
+/// A block for a layout; null if there is no memory. For a constant layout, this
+/// folds to eight instructions. The first allocation of the process puts `config`
+/// in force.
 ///
 /// # Safety
-/// The layout is a valid one (a power of two, not wrapping when rounded up).
+/// The layout is valid: `align` is a power of two, and `size` does not wrap when
+/// rounded up to it.
 #[inline(always)]
 pub(crate) unsafe fn alloc(size: usize, align: usize, config: &Config) -> *mut u8 {
     let class = size_class::of(size, align);
     if class == CLASSES {
         return large(size, align, config);
     }
-    // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
+    // SAFETY: [OWNER-ONLY] the calling thread's cache, or a stand-in.
     let block = unsafe { (*tls::get()).pop(class) };
     if block.is_null() {
         return small_slow(class, size, config);
@@ -42,7 +53,7 @@ fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
         return core::ptr::null_mut();
     }
     let block = match registry::get_or_create() {
-        // SAFETY: [OWNER-ONLY] it is the calling thread's.
+        // SAFETY: [OWNER-ONLY] it is the calling thread's cache.
         Some(cache) => unsafe { Cache::refill(cache, class) },
         None => registry::alloc_without_cache(class),
     };
@@ -52,10 +63,10 @@ fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
     block
 }
 
-/// As [`alloc`], all zero.
+/// Like [`alloc`], all zero.
 ///
 /// # Safety
-/// As there.
+/// As for [`alloc`].
 #[inline]
 pub(crate) unsafe fn alloc_zeroed(size: usize, align: usize, config: &Config) -> *mut u8 {
     if size_class::of(size, align) == CLASSES {
@@ -83,8 +94,8 @@ fn large_zeroed(size: usize, align: usize, config: &Config) -> *mut u8 {
     get_large(size, align, true, config)
 }
 
-/// A page run or a mapping; when there is none, all free memory goes back to
-/// the system, and there is one more try.
+/// A page run or a huge block. If there is no memory, all free memory goes back to
+/// the system, and the allocation is tried once more.
 fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u8 {
     if !init::ensure(config) || align > WINDOW_ALIGN {
         return core::ptr::null_mut();
@@ -96,7 +107,7 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
         let align = (align / UNIT).max(1);
         let run = arena::get(shard()).page_runs.get(page_runs::units(size.max(1)), align)?;
         if zeroed {
-            // SAFETY: the run was just handed out.
+            // SAFETY: the run was just taken, and is ours.
             unsafe { run.clear() };
         }
         Some(run.ptr)
@@ -107,7 +118,7 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
     block.unwrap_or(core::ptr::null_mut())
 }
 
-/// Whether blocks of such a layout, which is not small, are page runs.
+/// Whether blocks of a layout that is not small are page runs.
 #[inline]
 pub(crate) fn is_medium(size: usize, align: usize) -> bool {
     size <= MEDIUM_MAX && align <= MEDIUM_MAX

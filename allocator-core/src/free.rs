@@ -1,6 +1,14 @@
-//! The way of a free: the magazine, if the map says that the block is mine
-//! and of the layout's class; otherwise what the map says decides, never the
-//! layout.
+//! The free path. A block goes into the thread's magazine if the page map says that
+//! it belongs to the thread and is of the layout's class. Otherwise the page map
+//! alone decides where it goes, never the layout: a layout that does not match
+//! ends the process.
+//!
+//! ```text
+//!  free ─┬─ ours, and of the class ──► magazine; full: thread/free_slow.rs
+//!        ├─ of another owner ────────► remote cache; full: sent to the owners
+//!        ├─ page run or huge block ──► its arena; kept or unmapped
+//!        └─ neither, or a mismatch ──► abort with a message
+//! ```
 
 use crate::background::helper;
 use crate::base::geometry::UNIT;
@@ -16,15 +24,15 @@ use crate::thread::registry;
 use crate::thread::remote_cache::Buffered;
 use crate::thread::tls;
 
-/// Takes a block back. Folds to sixteen instructions for a constant layout.
+/// Frees a block. For a constant layout, this folds to sixteen instructions.
 ///
 /// # Safety
-/// The block was made with this layout and is not used any more.
+/// The block was made with this layout and is no longer used.
 #[inline(always)]
 pub(crate) unsafe fn free(ptr: *mut u8, size: usize, align: usize) {
     let class = size_class::of(size, align);
     if class != CLASSES {
-        // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
+        // SAFETY: [OWNER-ONLY] the calling thread's cache, or a stand-in.
         if unsafe { (*tls::get()).push(class, ptr) } {
             return;
         }
@@ -33,8 +41,8 @@ pub(crate) unsafe fn free(ptr: *mut u8, size: usize, align: usize) {
     unsafe { free_slow(ptr, size, class) }
 }
 
-/// A block of a layout of `size` bytes and of `class`, which the magazine did
-/// not take: another owner's as a rule.
+/// Frees a block whose layout has `size` bytes and `class`, and which the magazine
+/// did not take: most often it belongs to another owner.
 ///
 /// # Safety
 /// As for [`free`].
@@ -55,14 +63,15 @@ pub(crate) unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
     }
 }
 
-/// Holds a small block with this entry back for its owner, if that is another
-/// thread: so end most of the frees that the magazine does not take.
+/// Puts a small block with this entry into the remote cache, if it belongs to
+/// another owner. Most frees that the magazine does not take end here. Returns
+/// whether it did.
 ///
 /// # Safety
 /// As for [`free`].
 #[inline(always)]
 pub(crate) unsafe fn buffer_remote(ptr: *mut u8, entry: u32) -> bool {
-    // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
+    // SAFETY: [OWNER-ONLY] the calling thread's cache, or a stand-in.
     let held = unsafe { (*tls::get()).buffer_remote(ptr, entry) };
     if held == Buffered::Full {
         flush_remote_cache();
@@ -70,7 +79,7 @@ pub(crate) unsafe fn buffer_remote(ptr: *mut u8, entry: u32) -> bool {
     held != Buffered::No
 }
 
-/// Empties the thread's remote cache.
+/// Sends all blocks of the thread's remote cache to their owners.
 #[cold]
 #[inline(never)]
 fn flush_remote_cache() {
@@ -81,7 +90,7 @@ fn flush_remote_cache() {
     helper::check_excess();
 }
 
-/// A small block with this entry, which the magazine did not take.
+/// Frees a small block with this entry, which the magazine did not take.
 ///
 /// # Safety
 /// As for [`free`].
@@ -100,7 +109,7 @@ pub(crate) unsafe fn free_small(ptr: *mut u8, entry: u32) {
     helper::check_excess();
 }
 
-/// A block that is not small, or is not what its layout says.
+/// Frees a block that is not small, or does not match its layout.
 #[inline(never)]
 pub(crate) fn free_odd(ptr: *mut u8, entry: u32, size: usize) {
     let owner = page_map::owner(entry);

@@ -1,11 +1,14 @@
-//! Blocks without layouts, as C has them: the size is told when a block is
-//! made, and the map knows it from then on. A crate that exports `malloc`
-//! needs no more than this.
+//! Blocks without layouts, as in C: the caller names the size when it allocates a
+//! block, and later the page map tells it. This is all that a crate that exports
+//! `malloc` needs; it is hidden, and not part of the API.
 //!
-//! All blocks are aligned to 16 bytes at least. Where a function says that a
-//! pointer is *not ours*, nothing was done. A pointer that is ours and wrong
-//! (into the middle of a block, freed twice) ends the process with one line on
-//! standard error.
+//! Every block is aligned to at least 16 bytes. A function that reports a pointer as
+//! *not ours* has done nothing. A pointer that is ours but wrong (into the middle of
+//! a block, or freed twice) ends the process with one line on standard error.
+//!
+//! [`pop`], [`push`], [`push_sized`] and [`buffer_remote`] are the fast paths, to be
+//! inlined. If one does not succeed, [`alloc()`], [`free()`] or [`free_sized`] does
+//! the whole work.
 
 use core::ptr;
 
@@ -25,32 +28,32 @@ use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
 use crate::thread::tls;
 
-/// No block is larger: differences of pointers into it must be numbers.
+/// No block is larger: the difference of two pointers into it must fit `isize`.
 const MAX_SIZE: usize = isize::MAX as usize;
 
-/// A block of `size` bytes from the thread's magazine; null if there is none,
-/// or `size` is above 1 KiB: then [`alloc()`] is the way.
+/// Takes a block of `size` bytes from the thread's magazine. Null if that is empty
+/// or `size` is above 1 KiB: then call [`alloc()`].
 #[inline(always)]
 #[must_use]
 pub fn pop(size: usize) -> *mut u8 {
     let Some(class) = size_class::of_any(size) else { return ptr::null_mut() };
-    // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
+    // SAFETY: [OWNER-ONLY] the calling thread's cache, or a stand-in.
     unsafe { (*tls::get()).pop(class) }
 }
 
-/// A block of `size` bytes, aligned to `align`, a power of two; null when
-/// there is no memory, or `size` is above `isize::MAX`.
+/// A block of `size` bytes, aligned to `align`, a power of two. Null if there is no
+/// memory or `size` is above `isize::MAX`.
 #[inline]
 #[must_use]
 pub fn alloc(size: usize, align: usize) -> *mut u8 {
     if size > MAX_SIZE {
         return ptr::null_mut();
     }
-    // SAFETY: a valid layout, or one too large, for which there is no block.
+    // SAFETY: the layout is valid, or so large that there is no block for it.
     unsafe { alloc::alloc(size, align.max(size_class::ANY), Config::PLAIN) }
 }
 
-/// As [`alloc()`], all zero.
+/// Like [`alloc()`], all zero.
 #[inline]
 #[must_use]
 pub fn alloc_zeroed(size: usize) -> *mut u8 {
@@ -61,22 +64,22 @@ pub fn alloc_zeroed(size: usize) -> *mut u8 {
     unsafe { alloc::alloc_zeroed(size, size_class::ANY, Config::PLAIN) }
 }
 
-/// Keeps a block in the thread's magazine, if it is this thread's and there is
-/// room; else [`free()`] is the way.
+/// Puts a block into the thread's magazine, if it belongs to this thread and there
+/// is room. Returns whether it did; if not, call [`free()`].
 ///
 /// # Safety
-/// The block is not used any more.
+/// The block is no longer used.
 #[inline(always)]
 pub unsafe fn push(ptr: *mut u8) -> bool {
-    // SAFETY: [OWNER-ONLY] the calling thread's cache, or one of nobody's.
+    // SAFETY: [OWNER-ONLY] the calling thread's cache, or a stand-in.
     unsafe { (*tls::get()).push_any(ptr) }
 }
 
-/// As [`push`], for a block of another thread's, which is held back to be sent
-/// there with others.
+/// Puts a small block of another owner into the thread's remote cache, to be sent
+/// with others. Returns whether it did; if not, call [`free()`].
 ///
 /// # Safety
-/// As there.
+/// As for [`push`].
 #[inline(always)]
 pub unsafe fn buffer_remote(ptr: *mut u8) -> bool {
     let entry = MAP.entry(ptr);
@@ -85,10 +88,10 @@ pub unsafe fn buffer_remote(ptr: *mut u8) -> bool {
     small && unsafe { free::buffer_remote(ptr, entry) }
 }
 
-/// Takes a block back. False: it is not ours.
+/// Frees a block. False if it is not ours.
 ///
 /// # Safety
-/// The block is not used any more.
+/// The block is no longer used.
 pub unsafe fn free(ptr: *mut u8) -> bool {
     let entry = MAP.entry(ptr);
     if page_map::owner(entry) == NO_HEAP {
@@ -104,11 +107,11 @@ pub unsafe fn free(ptr: *mut u8) -> bool {
     true
 }
 
-/// As [`push`], if the block is of the class for `size` bytes; for sizes up to
-/// 1 KiB; else [`free_sized`] is the way.
+/// Like [`push`], for a block of the class for `size` bytes, of at most 1 KiB. If
+/// it returns false, call [`free_sized`].
 ///
 /// # Safety
-/// As there.
+/// As for [`push`].
 #[inline(always)]
 pub unsafe fn push_sized(ptr: *mut u8, size: usize) -> bool {
     let Some(class) = size_class::of_any(size) else { return false };
@@ -116,11 +119,11 @@ pub unsafe fn push_sized(ptr: *mut u8, size: usize) -> bool {
     unsafe { (*tls::get()).push(class, ptr) }
 }
 
-/// Takes a block back that was made for `size` bytes and `align`. False: it is
-/// not ours. A block that cannot have been made so ends the process.
+/// Frees a block that was made for `size` bytes and `align`. False if it is not
+/// ours. Ends the process if the block cannot have been made for them.
 ///
 /// # Safety
-/// The block is not used any more.
+/// The block is no longer used.
 pub unsafe fn free_sized(ptr: *mut u8, size: usize, align: usize) -> bool {
     let class = size_class::of(size, align.max(size_class::ANY));
     // SAFETY: [OWNER-ONLY] as above; by the caller.
@@ -136,11 +139,11 @@ pub unsafe fn free_sized(ptr: *mut u8, size: usize, align: usize) -> bool {
     unsafe { free(ptr) }
 }
 
-/// Gives a block another size, where it stands or elsewhere. `Some(null)`:
-/// there is no memory, the block is as it was. `None`: it is not ours.
+/// Changes the size of a block, in place or elsewhere. `Some(null)` if there is no
+/// memory; then the block is unchanged. `None` if it is not ours.
 ///
 /// # Safety
-/// The block is the caller's, who uses what is returned from now on.
+/// The caller owns the block, and uses the one that is returned from now on.
 #[inline]
 pub unsafe fn realloc(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     let entry = MAP.entry(ptr);
@@ -162,10 +165,10 @@ pub unsafe fn realloc(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     Some(to)
 }
 
-/// As [`realloc()`], for a block that is not small, or not ours.
+/// Like [`realloc()`], for a block that is not small, or not ours.
 ///
 /// # Safety
-/// As there.
+/// As for [`realloc()`].
 #[inline(never)]
 unsafe fn realloc_large(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     let old = usable(ptr)?;
@@ -197,11 +200,11 @@ unsafe fn realloc_large(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     Some(to)
 }
 
-/// Copies so many bytes from one block to another, if there is one, and frees
-/// the first.
+/// Copies `bytes` from the block `from` to the block `to`, and frees `from`. Does
+/// nothing if `to` is null.
 ///
 /// # Safety
-/// Both blocks have so many bytes, and the first is not used any more.
+/// Both blocks hold `bytes`, and `from` is no longer used.
 #[inline(always)]
 unsafe fn move_to(to: *mut u8, from: *mut u8, bytes: usize) {
     if to.is_null() {
@@ -216,9 +219,9 @@ unsafe fn move_to(to: *mut u8, from: *mut u8, bytes: usize) {
     }
 }
 
-/// What to ask for when a block of `old` bytes has to move to be one of `new`:
-/// what grows once grows again, and page runs come as exact as they are asked
-/// for, so that each step would copy all.
+/// The size to allocate when a block of `old` bytes must move to grow to `new`. A
+/// block that grows once often grows again, and page runs are as small as requested,
+/// so each step would copy the block: the new one gets an eighth more.
 fn with_room(old: usize, new: usize) -> usize {
     if new > old && old > SMALL_MAX && is_medium(new, 1) {
         return new.max(old + old / 8).min(MEDIUM_MAX);
@@ -226,14 +229,13 @@ fn with_room(old: usize, new: usize) -> usize {
     new
 }
 
-/// Whether a block of `block` bytes may stay for `size`: nothing smaller would
-/// do much better.
+/// Whether a block of `block` bytes may be kept for `size`: it is large enough, and
+/// a smaller one would not save much.
 fn fits(size: usize, block: usize) -> bool {
     size <= block && size > block - block / 4
 }
 
-/// Bytes of the block at `ptr`, all of which may be used. `None`: it is not
-/// ours.
+/// Bytes of the block at `ptr`, all of which may be used. `None` if it is not ours.
 #[must_use]
 pub fn usable(ptr: *mut u8) -> Option<usize> {
     let entry = MAP.entry(ptr);
@@ -251,7 +253,7 @@ pub fn usable(ptr: *mut u8) -> Option<usize> {
     Some(block)
 }
 
-/// Bytes of a block that is not small and has this entry.
+/// Bytes of a block with this entry, which is not small.
 fn large_bytes(ptr: *mut u8, entry: u32) -> usize {
     if page_map::kind(entry) == page_map::HUGE {
         return huge_block::bytes_at(ptr, 0);
@@ -264,11 +266,11 @@ pub fn refuse(ptr: *mut u8) -> ! {
     misuse::abort(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, 0)
 }
 
-/// Sets the allocator up, if no allocation did, and reads the options from the
-/// environment, if no allocation could.
+/// Sets up the allocator, unless an allocation did, and reads the options from the
+/// environment, unless an allocation could.
 ///
-/// From now on, the thread that gives memory back is started by [`check_excess`]
-/// only: the C library frees under locks of its own.
+/// From now on, only [`check_excess`] starts the background thread: the C library
+/// frees under locks of its own, which starting a thread needs.
 pub fn start() {
     helper::start_when_asked();
     if init::ensure(Config::PLAIN) {
@@ -276,21 +278,21 @@ pub fn start() {
     }
 }
 
-/// Sees that somebody gives memory back, if there is too much. Then only is it
-/// asked whether a thread may be started here.
+/// If there is excess free memory, starts the background thread, or purges here if
+/// there can be none. Only then asks `may_start`, whether a thread may be started
+/// now.
 #[inline]
 pub fn check_excess(may_start: impl FnOnce() -> bool) {
     helper::check_excess_where(may_start);
 }
 
-/// Whether the options want numbers at the end of the process.
+/// Whether the options request statistics at the end of the process.
 #[must_use]
 pub fn stats_at_exit() -> bool {
     options::stats_at_exit()
 }
 
-/// Bytes that a block for `size` bytes and `align` has. `None`: there is none
-/// so large.
+/// Bytes of a block for `size` bytes and `align`. `None` if no block is so large.
 #[must_use]
 pub fn good_size(size: usize, align: usize) -> Option<usize> {
     let align = align.max(size_class::ANY);

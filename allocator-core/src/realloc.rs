@@ -1,6 +1,8 @@
-//! The way of a reallocation: where it stands if the block stays of the same
-//! class (never otherwise: a later free will name the new layout), grown in
-//! its chunk, remapped, or copied.
+//! The reallocation path. A small block stays in place only if the new layout has
+//! the same class: a later free names the new layout, whose class must be that of
+//! the block. A page run grows or shrinks in place, within its chunk. A huge block
+//! grows or shrinks in place or is remapped. Otherwise a new block is allocated, and
+//! the contents are copied.
 
 use core::ptr;
 
@@ -16,7 +18,8 @@ use crate::reclaim::limit;
 use crate::reclaim::purge;
 use crate::spans::page_map::{self, MAP};
 
-/// Gives a block another size. Null: there is no memory, the block is as it was.
+/// Changes the size of a block, in place or elsewhere. Null if there is no memory;
+/// then the block is unchanged.
 ///
 /// # Safety
 /// The block was made with `old` and `align`; `new` is not 0 and does not wrap
@@ -48,7 +51,7 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
             _ => {}
         }
     }
-    // SAFETY: by the caller; both blocks have so many bytes.
+    // SAFETY: by the caller; both blocks hold the bytes that are copied.
     unsafe {
         let to = alloc(new, align, Config::PLAIN);
         if !to.is_null() {
@@ -59,7 +62,7 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
     }
 }
 
-/// Makes a page run one of `new` bytes where it stands. Says whether it could.
+/// Resizes a page run to `new` bytes in place. Returns whether it could.
 pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
     let Some(arena) = arena::by_id(page_map::owner(MAP.entry(ptr))) else { return false };
     let (from, to) = (page_runs::units(old.max(1)), page_runs::units(new));
@@ -70,9 +73,9 @@ pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
     resized.unwrap_or(false)
 }
 
-/// Makes a huge block one of `new` bytes, where it stands or elsewhere. `None`:
-/// it is as it was. To grow takes less than another block and a copy, so free
-/// memory goes back for that first.
+/// Resizes a huge block to `new` bytes, in place or elsewhere. `None` if it cannot;
+/// then the block is unchanged. Growth needs less memory than another block and a
+/// copy, so if it fails, free memory goes back to the system, and it is tried again.
 pub(crate) fn resize_huge(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
     let resize = || huge_block::resize(ptr, old, new, align);
     let resized = resize().or_else(|| (new > old && purge::make_room()).then(resize)?);
