@@ -4,7 +4,7 @@
 use core::ffi::{c_int, c_void};
 use core::ptr;
 
-use allocator_core::internals;
+use allocator_core::c_internals;
 
 use crate::callers;
 use crate::errno;
@@ -21,7 +21,7 @@ fn page_size() -> usize {
 /// block.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
-    let block = internals::pop(size);
+    let block = c_internals::pop(size);
     if !block.is_null() {
         return block.cast();
     }
@@ -50,14 +50,14 @@ extern "C" fn malloc_slow(size: usize) -> *mut c_void {
 #[cold]
 extern "C" fn malloc_with_caller(size: usize, caller: usize) -> *mut c_void {
     let block = alloc_aligned(size, 1);
-    internals::check_excess(|| callers::is_program_code(caller));
+    c_internals::check_excess(|| callers::is_program_code(caller));
     block
 }
 
 /// Allocates `size` bytes, aligned to a power of two.
 fn alloc_aligned(size: usize, align: usize) -> *mut c_void {
     replaced::detect();
-    or_enomem(internals::alloc(size, align))
+    or_enomem(c_internals::alloc(size, align))
 }
 
 fn or_enomem(block: *mut u8) -> *mut c_void {
@@ -75,7 +75,7 @@ fn or_enomem(block: *mut u8) -> *mut c_void {
 pub unsafe extern "C" fn free(ptr: *mut c_void) {
     // SAFETY: the caller guarantees it.
     unsafe {
-        if !internals::push(ptr.cast()) {
+        if !c_internals::push(ptr.cast()) {
             free_slow(ptr);
         }
     }
@@ -105,7 +105,7 @@ unsafe extern "C" fn free_slow(ptr: *mut c_void) {
 unsafe extern "C" fn free_with_caller(ptr: *mut c_void, caller: usize) {
     // SAFETY: the caller guarantees it.
     unsafe {
-        if !internals::buffer_remote(ptr.cast()) {
+        if !c_internals::buffer_remote(ptr.cast()) {
             free_to_core(ptr, caller);
         }
     }
@@ -116,11 +116,11 @@ unsafe extern "C" fn free_with_caller(ptr: *mut c_void, caller: usize) {
 unsafe extern "C" fn free_to_core(ptr: *mut c_void, caller: usize) {
     // SAFETY: the caller guarantees it.
     unsafe {
-        if !ptr.is_null() && !internals::free(ptr.cast()) {
+        if !ptr.is_null() && !c_internals::free(ptr.cast()) {
             foreign::free(ptr);
         }
     }
-    internals::check_excess(|| callers::is_program_code(caller));
+    c_internals::check_excess(|| callers::is_program_code(caller));
 }
 
 /// Allocates `count` elements of `size` bytes, all zero. Returns null and sets
@@ -128,10 +128,10 @@ unsafe extern "C" fn free_to_core(ptr: *mut c_void, caller: usize) {
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else { return errno::null_with_enomem() };
-    let block = internals::pop(bytes);
+    let block = c_internals::pop(bytes);
     if block.is_null() {
         replaced::detect();
-        return or_enomem(internals::alloc_zeroed(bytes));
+        return or_enomem(c_internals::alloc_zeroed(bytes));
     }
     // SAFETY: the block has at least this many bytes.
     unsafe { block.write_bytes(0, bytes) };
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
             free(ptr);
             return ptr::null_mut();
         }
-        match internals::realloc(ptr.cast(), size) {
+        match c_internals::realloc(ptr.cast(), size) {
             Some(block) => or_enomem(block),
             None => foreign::realloc(ptr, size),
         }
@@ -188,7 +188,7 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, siz
         return libc::EINVAL;
     }
     replaced::detect();
-    let block = internals::alloc(size, align);
+    let block = c_internals::alloc(size, align);
     if block.is_null() {
         return libc::ENOMEM;
     }
@@ -239,14 +239,14 @@ pub unsafe extern "C" fn malloc_usable_size(ptr: *mut c_void) -> usize {
         return 0;
     }
     // SAFETY: the caller guarantees it.
-    internals::usable(ptr.cast()).unwrap_or_else(|| unsafe { foreign::usable_size(ptr) })
+    c_internals::usable(ptr.cast()).unwrap_or_else(|| unsafe { foreign::usable_size(ptr) })
 }
 
 /// Returns the usable size of a block allocated for `size` bytes; 0 if `size`
 /// is too large.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_good_size(size: usize) -> usize {
-    internals::good_size(size, 1).unwrap_or(0)
+    c_internals::good_size(size, 1).unwrap_or(0)
 }
 
 /// Same as `free`.

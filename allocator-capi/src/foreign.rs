@@ -5,7 +5,7 @@
 use core::ffi::{CStr, c_void};
 use core::mem;
 
-use allocator_core::internals;
+use allocator_core::c_internals;
 
 use crate::symbol_lookup;
 
@@ -17,7 +17,7 @@ fn find_other_allocator(name: &CStr) -> Option<*const c_void> {
     let probe: *mut c_void = unsafe { libc::strdup(c"".as_ptr()) }.cast();
     // SAFETY: not known to anyone else. A pointer that is not ours is left
     // alone.
-    if probe.is_null() || unsafe { internals::free(probe.cast()) } {
+    if probe.is_null() || unsafe { c_internals::free(probe.cast()) } {
         return None;
     }
     let free = symbol_lookup::find_global(c"free");
@@ -30,7 +30,7 @@ fn find_other_allocator(name: &CStr) -> Option<*const c_void> {
 }
 
 fn abort_on_foreign(ptr: *mut c_void) -> ! {
-    internals::refuse(ptr.cast())
+    c_internals::refuse(ptr.cast())
 }
 
 /// See `free`.

@@ -11,7 +11,7 @@ use core::ffi::{CStr, c_void};
 use core::mem;
 use core::ptr;
 
-use allocator_core::internals;
+use allocator_core::c_internals;
 
 use crate::family;
 use crate::replaced;
@@ -118,7 +118,7 @@ global_asm!(
 );
 
 extern "C" fn retry_alloc(size: usize, align: usize) -> *mut c_void {
-    internals::alloc(size, align).cast()
+    c_internals::alloc(size, align).cast()
 }
 
 /// The sonames of the C++ runtimes.
@@ -161,7 +161,7 @@ extern "C" fn find_throw_bad_alloc() -> *const c_void {
 
 #[inline(always)]
 fn new(size: usize) -> *mut c_void {
-    let block = internals::pop(size);
+    let block = c_internals::pop(size);
     if !block.is_null() {
         return block.cast();
     }
@@ -173,7 +173,7 @@ fn new(size: usize) -> *mut c_void {
 #[inline(never)]
 extern "C" fn new_aligned(size: usize, align: usize) -> *mut c_void {
     replaced::detect();
-    let block = internals::alloc(size, align);
+    let block = c_internals::alloc(size, align);
     if !block.is_null() {
         return block.cast();
     }
@@ -190,7 +190,7 @@ fn new_nothrow(size: usize, align: usize, runtime: impl FnOnce() -> *mut c_void)
     if replaced::operators_are_replaced() {
         return runtime();
     }
-    let block = internals::alloc(size, align);
+    let block = c_internals::alloc(size, align);
     if block.is_null() && !get_new_handler().is_null() {
         return runtime();
     }

@@ -3,7 +3,7 @@
 
 use core::ffi::{c_int, c_void};
 
-use allocator_core::internals;
+use allocator_core::c_internals;
 
 use crate::foreign;
 
@@ -15,7 +15,7 @@ use crate::foreign;
 pub(crate) unsafe fn free(ptr: *mut c_void, size: usize) {
     // SAFETY: the caller guarantees it.
     unsafe {
-        if !internals::push_sized(ptr.cast(), size) {
+        if !c_internals::push_sized(ptr.cast(), size) {
             free_aligned(ptr, size, 1);
         }
     }
@@ -30,13 +30,13 @@ pub(crate) unsafe fn free(ptr: *mut c_void, size: usize) {
 pub(crate) unsafe extern "C" fn free_aligned(ptr: *mut c_void, size: usize, align: usize) {
     // SAFETY: the caller guarantees it.
     unsafe {
-        if !ptr.is_null() && !internals::free_sized(ptr.cast(), size, align) {
+        if !ptr.is_null() && !c_internals::free_sized(ptr.cast(), size, align) {
             foreign::free(ptr);
         }
     }
     // The C library, which frees while holding locks, does not use this
     // function.
-    internals::check_excess(|| true);
+    c_internals::check_excess(|| true);
 }
 
 /// Frees a block that was allocated with `size` bytes (C23). Null is ignored.
@@ -81,5 +81,5 @@ pub unsafe extern "C" fn sdallocx(ptr: *mut c_void, size: usize, flags: c_int) {
 /// large.
 #[unsafe(no_mangle)]
 pub extern "C" fn nallocx(size: usize, flags: c_int) -> usize {
-    internals::good_size(size, align_from_flags(flags)).unwrap_or(0)
+    c_internals::good_size(size, align_from_flags(flags)).unwrap_or(0)
 }

@@ -1,6 +1,6 @@
 //! Code that runs when the library is loaded and when the process exits.
 
-use allocator_core::internals;
+use allocator_core::c_internals;
 
 use crate::callers;
 use crate::stats;
@@ -18,12 +18,12 @@ static END: extern "C" fn() = on_exit;
 /// Blocks may have been allocated before this runs, at a time when the C
 /// library's environment could not be read yet.
 extern "C" fn on_load() {
-    internals::start();
+    c_internals::start();
     callers::find_ranges();
 }
 
 extern "C" fn on_exit() {
-    if internals::stats_at_exit() {
+    if c_internals::stats_at_exit() {
         stats::malloc_stats();
     }
 }

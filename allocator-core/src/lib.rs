@@ -49,8 +49,11 @@ mod realloc;
 // Statistics, residency, and their explanation.
 mod report;
 
-pub mod internals;
+// For the C library. Not part of the API: it may change in any version.
+#[doc(hidden)]
+pub mod c_internals;
 
+// The type that programs use.
 mod strata;
 
 pub use process::config::{Config, Thp, When};
