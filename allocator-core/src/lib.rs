@@ -32,7 +32,7 @@ mod heaps;
 mod pages;
 // Purging free pages, and the soft limit.
 mod reclaim;
-// Sending remote frees, moving spans between heaps, finding a span.
+// Sending remote frees, drawing blocks from heaps, moving spans between heaps, finding a span.
 mod remote;
 // The thread cache, its magazines, its slow paths, and the registry of threads.
 mod thread;
@@ -53,7 +53,7 @@ mod report;
 #[doc(hidden)]
 pub mod c_internals;
 
-// The type that programs use.
+// The public type: `GlobalAlloc`, and the functions of `Strata`.
 mod strata;
 
 pub use process::config::{Config, Thp, When};

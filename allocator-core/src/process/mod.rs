@@ -1,4 +1,5 @@
-//! What there is once for a process: options, and the initialization with the hooks of fork and exit.
+//! What there is once in a process: the options, and the initialization, which registers the hooks
+//! of fork and thread exit.
 
 pub(crate) mod options;
 pub(crate) mod config;

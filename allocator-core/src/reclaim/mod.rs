@@ -1,4 +1,5 @@
-//! What is done when too much memory is committed: free pages are purged, and the program is told.
+//! What is done when too much memory is free, or none is to be had: free pages are purged. Above
+//! the soft limit, the program is told, too.
 
 pub(crate) mod purge;
 pub(crate) mod limit;

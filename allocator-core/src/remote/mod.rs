@@ -1,5 +1,5 @@
-//! What crosses threads: blocks that are sent to the heap that owns them, and spans that move from
-//! one heap to another.
+//! What crosses threads: blocks that are sent to the heap that owns them, blocks that are drawn
+//! from a heap, and spans that move from one heap to another.
 
 pub(crate) mod send;
 pub(crate) mod heap_refill;

@@ -1,5 +1,5 @@
-//! What belongs to one thread: the cache with its magazines, and the slow paths that fill, flush and
-//! size them.
+//! What belongs to one thread: the cache with its magazines, and the slow paths that fill, flush
+//! and size them.
 
 mod bin;
 mod cache_tail;
