@@ -101,7 +101,7 @@ pub unsafe fn free(ptr: *mut u8) -> bool {
         // SAFETY: by the caller.
         unsafe { free::free_small(ptr, entry) };
     } else {
-        free::free_odd(ptr, entry, large_bytes(ptr, entry));
+        free::free_other(ptr, entry, large_bytes(ptr, entry));
         helper::check_excess();
     }
     true

@@ -51,7 +51,7 @@ pub(crate) unsafe fn free(ptr: *mut u8, size: usize, align: usize) {
 pub(crate) unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
     let entry = MAP.entry(ptr);
     if page_map::kind(entry) as usize != class || page_map::owner(entry) == NO_HEAP {
-        free_odd(ptr, entry, size);
+        free_other(ptr, entry, size);
         helper::check_excess();
         return;
     }
@@ -111,7 +111,7 @@ pub(crate) unsafe fn free_small(ptr: *mut u8, entry: u32) {
 
 /// Frees a block that is not small, or does not match its layout.
 #[inline(never)]
-pub(crate) fn free_odd(ptr: *mut u8, entry: u32, size: usize) {
+pub(crate) fn free_other(ptr: *mut u8, entry: u32, size: usize) {
     let owner = page_map::owner(entry);
     match page_map::kind(entry) {
         _ if owner == NO_HEAP => {

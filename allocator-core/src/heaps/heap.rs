@@ -151,8 +151,8 @@ impl Heap {
     }
 
     /// Pushes a batch of this heap's blocks. Returns about how many batches wait.
-    pub(crate) fn push(&self, batches: NonNull<Batch>) -> Result<u32, Closed> {
-        self.remote_queue.push(batches)
+    pub(crate) fn push(&self, batch: NonNull<Batch>) -> Result<u32, Closed> {
+        self.remote_queue.push(batch)
     }
 
     /// Returns whether batches seem to wait.

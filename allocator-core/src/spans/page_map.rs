@@ -131,7 +131,7 @@ impl View {
         if granule >= self.readable.get() {
             return None;
         }
-        // SAFETY: [MAP-OPENED] entries below `readable` stay readable forever.
+        // SAFETY: [MAP-READABLE] entries below `readable` stay readable forever.
         Some(unsafe { (*self.entries.get().add(granule)).load(ordering::map_entry()) })
     }
 }
@@ -153,7 +153,7 @@ impl Entries {
         if granule >= self.readable {
             return 0;
         }
-        // SAFETY: [MAP-OPENED] entries below `readable` stay readable forever.
+        // SAFETY: [MAP-READABLE] entries below `readable` stay readable forever.
         unsafe { (*self.start.add(granule)).load(ordering::map_entry()) }
     }
 }
@@ -219,7 +219,7 @@ impl Map {
         let first = self.granule(ptr);
         let entries = self.entries.load(ordering::map_tables());
         for granule in first..first + count {
-            // SAFETY: [MAP-OPENED] our memory lies below `readable`.
+            // SAFETY: [MAP-READABLE] our memory lies below `readable`.
             unsafe { (*entries.add(granule)).store(entry, ordering::map_entry()) };
         }
     }
@@ -227,7 +227,7 @@ impl Map {
     /// The record of chunk `index`, which must be opened.
     #[inline]
     pub(crate) fn chunk(&self, index: usize) -> &'static Chunk {
-        // SAFETY: [MAP-OPENED] opened records are readable; all zero is a valid one.
+        // SAFETY: [MAP-READABLE] opened records are readable; all zero is a valid one.
         unsafe { &*self.chunks.load(ordering::map_tables()).add(index) }
     }
 

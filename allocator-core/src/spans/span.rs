@@ -197,7 +197,7 @@ impl Body {
                 word &= !bits::mask(start, run);
                 got += run;
                 if self.holes != 0 {
-                    self.fill(i * 64 + start, run);
+                    self.clear_holes(i * 64 + start, run);
                 }
                 let mut block = self.base.wrapping_add((i * 64 + start) * size);
                 for _ in 0..run {
@@ -223,7 +223,7 @@ impl Body {
 
     /// Clears the holes under `run` blocks from `first` on.
     #[cold]
-    fn fill(&mut self, first: usize, run: usize) {
+    fn clear_holes(&mut self, first: usize, run: usize) {
         let size = SHAPES[self.class as usize].size as usize;
         let low = first * size / UNIT;
         let high = ((first + run) * size - 1) / UNIT;

@@ -150,7 +150,7 @@ impl Cache {
                 return Buffered::No;
             }
             let (owner, class) = (self.owner(), page_map::kind(entry) as usize);
-            let held = owner.remote_cache.hold(block, class);
+            let held = owner.remote_cache.buffer(block, class);
             if held != Buffered::No {
                 self.heap.count_back(class, 1);
                 owner.trials[class].note_free(block);

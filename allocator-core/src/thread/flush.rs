@@ -69,7 +69,7 @@ impl Cache {
             if !remote_cache.ensure_array() {
                 return send::send_one(block);
             }
-            if remote_cache.hold(block, class) == Buffered::Full {
+            if remote_cache.buffer(block, class) == Buffered::Full {
                 self.flush_remote_cache();
             }
         }

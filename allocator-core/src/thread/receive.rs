@@ -17,7 +17,7 @@ impl Cache {
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; the caller owns the received batch.
-    pub(crate) unsafe fn read(&self, received: NonNull<Batch>, heap: &Heap) {
+    pub(crate) unsafe fn receive(&self, received: NonNull<Batch>, heap: &Heap) {
         let (id, entries) = (heap.id(), MAP.entries());
         let (mut grow, mut bytes) = (true, 0);
         let wants = |block| {

@@ -90,7 +90,7 @@ impl Cache {
             loop {
                 match heap_refill::take_or_receive(heap, class, end, want) {
                     Refill::Blocks(got) => return got,
-                    Refill::Received(received) => self.read(received, heap),
+                    Refill::Received(received) => self.receive(received, heap),
                 }
                 if self.bins[class].len() != 0 {
                     return 0;

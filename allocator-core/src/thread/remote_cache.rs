@@ -48,7 +48,7 @@ impl RemoteCache {
     /// Buffers a block, if there is an array. (It has room: a full one is sent at
     /// once.)
     #[inline(always)]
-    pub(super) fn hold(&mut self, block: *mut u8, class: usize) -> Buffered {
+    pub(super) fn buffer(&mut self, block: *mut u8, class: usize) -> Buffered {
         if self.blocks.is_null() {
             return Buffered::No;
         }

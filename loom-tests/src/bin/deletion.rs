@@ -50,7 +50,7 @@ const FUNCTIONS: &[Function] = &[
     ("span", "impl Body", "carve", "()"),
     ("span", "impl Body", "take", "0"),
     ("span", "impl Body", "put", "(1, Put::Kept)"),
-    ("span", "impl Body", "fill", "()"),
+    ("span", "impl Body", "clear_holes", "()"),
     ("span", "impl Body", "note_holes", "()"),
     ("span", "impl Body", "purgeable_units", "0"),
     ("span", "impl Body", "all_free", "true"),
