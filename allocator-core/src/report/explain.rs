@@ -1,12 +1,15 @@
-//! What the process's physical memory is held for: every byte of it in one row
-//! of a table, and the largest cause in words.
+//! What the physical memory of the process is used for: each byte is in one row of a
+//! table, and the largest cause is explained in words. `residency.rs` finds out which
+//! pages are resident. The resident bytes of a class's spans are divided by the
+//! counts of its blocks; free memory is divided into what may be kept and what waits
+//! to be purged. The rest of RSS does not belong to the allocator.
 //!
 //! ```text
-//!  asked of the system, page by page       divided by counts of blocks
-//!  ├ spans in use, by class ──────────────► live │ rounding │ cached │ free
-//!  ├ free granules, free units ───────────► free │ waiting
-//!  ├ runs and huge blocks, clean pages, tables
-//!  └ all there is, less these ────────────► not ours
+//!  resident, as the system says          divided by counts
+//!  ├ spans in use, by class ───────────► live │ rounding │ cached │ free
+//!  ├ free granules, free units ────────► free │ waiting
+//!  ├ runs and huge blocks, clean pages, tables: rows of their own
+//!  └ RSS less all these ───────────────► not the allocator's
 //! ```
 
 use core::fmt::{self, Display, Write};
@@ -23,7 +26,7 @@ use crate::thread::internal_fragmentation;
 /// [`Explanation::largest_class`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClassShare {
-    /// Bytes of a block; 0 where no class has any.
+    /// Bytes of a block; 0 if no class has any bytes in the row.
     block_bytes: usize,
     /// Bytes of the class in a row.
     bytes: usize,
@@ -65,11 +68,11 @@ impl ClassShare {
 pub struct Explanation {
     /// Physical memory of the process.
     resident_bytes: usize,
-    /// Live blocks up to 32 KiB, without what sizes are rounded up.
+    /// Live blocks up to 32 KiB, without the rounding.
     live_small_bytes: usize,
-    /// Live blocks above 32 KiB; whole pages.
+    /// Live blocks above 32 KiB, in whole pages.
     live_large_bytes: usize,
-    /// The row of [`Cause::Rounding`], and so on.
+    /// The row of [`Cause::Rounding`]; then those of the other causes.
     rounding_bytes: usize,
     cached_bytes: usize,
     span_free_bytes: usize,
@@ -79,7 +82,7 @@ pub struct Explanation {
     metadata_bytes: usize,
     clean_bytes: usize,
     other_bytes: usize,
-    /// The class with most of `rounding_bytes`, and so on.
+    /// The class with most of `rounding_bytes`; then likewise.
     rounding_most: ClassShare,
     cached_most: ClassShare,
     span_free_most: ClassShare,
@@ -130,7 +133,7 @@ const CAUSES: [Cause; 9] = [
     Cause::Other,
 ];
 
-/// Reads all of it.
+/// Reads all rows.
 pub(crate) fn read() -> Explanation {
     let stats = stats::read();
     let excess = usage::excess();
@@ -150,7 +153,7 @@ pub(crate) fn read() -> Explanation {
 }
 
 impl ClassShare {
-    /// Takes another class's place, if it has more.
+    /// Becomes the share of `class`, if that is larger.
     fn or(&mut self, class: usize, bytes: usize) {
         if bytes > self.bytes {
             *self = ClassShare { block_bytes: size_class::size(class), bytes };
@@ -234,7 +237,7 @@ impl Explanation {
         (most.bytes != 0).then_some(most)
     }
 
-    /// Divides what the spans of a class hold.
+    /// Divides the resident bytes of the spans of a class.
     fn divide(&mut self, class: usize, counts: &ClassStats, resident: usize) {
         let block = counts.block_bytes();
         let live = resident.min(counts.live_blocks().saturating_mul(block));
@@ -250,8 +253,8 @@ impl Explanation {
         self.span_free_most.or(class, free);
     }
 
-    /// Divides what free memory holds, of which `excess` bytes are above the
-    /// bound: granules and units alike.
+    /// Divides the resident free memory, of which `excess` bytes are above the
+    /// bound: granules and units in proportion.
     fn put_free(&mut self, residency: &Residency, excess: usize) {
         let (granules, large) = (residency.granules, residency.large_free);
         let waiting = excess.min(granules + large);
@@ -262,9 +265,9 @@ impl Explanation {
         self.large_free_bytes = large - (waiting - of_granules);
     }
 
-    /// Adds what is not ours. What is ours is none of the memory from files;
-    /// where it seems to be more than the rest, pages of zeros were counted
-    /// that were only read, and rows are cut.
+    /// Fits the rows to RSS; the rest is not ours. Our memory is anonymous. If the
+    /// rows exceed the anonymous part of RSS, they count pages that were only read
+    /// (the system's page of zeros), and are cut.
     fn fit(&mut self, rss: Option<Rss>) {
         let ours = self.sum();
         let Some(rss) = rss else {
@@ -281,7 +284,7 @@ impl Explanation {
         self.other_bytes = rss.all - self.sum();
     }
 
-    /// The rows that are ours, those first of which pages may be read only.
+    /// Our rows; first those with pages that may have been only read.
     fn own_rows(&mut self) -> [&mut usize; 10] {
         [
             &mut self.clean_bytes,
@@ -304,7 +307,7 @@ impl Explanation {
 }
 
 impl Cause {
-    /// What the row is called.
+    /// The name of the row.
     const fn name(self) -> &'static str {
         match self {
             Cause::Rounding => "rounding to classes",
@@ -319,51 +322,51 @@ impl Cause {
         }
     }
 
-    /// Why there is such memory, and what helps.
+    /// Why such memory is resident, and what helps.
     const fn advice(self) -> &'static str {
         match self {
             Cause::Rounding => {
-                "Sizes are rounded up to a class; those a little below a class waste least."
+                "Sizes are rounded up to a size class; sizes just below a class waste least."
             }
             Cause::ThreadCaches => {
-                "Threads keep free blocks at hand; fewer threads keep fewer, and `Strata::purge` \
-                 (in C `malloc_trim`) asks all to put theirs away."
+                "Each thread caches free blocks. Fewer threads cache fewer; `Strata::purge` \
+                 (in C `malloc_trim`) requests that all threads flush their caches."
             }
             Cause::FreeBlocks => {
-                "Blocks that live side by side with freed ones hold their pages; what lives \
-                 long, made together and before what does not, holds fewer."
+                "Live blocks keep the pages that they share with freed ones. Long-lived blocks \
+                 keep fewer if they are allocated together, before short-lived ones."
             }
             Cause::FreeSpans | Cause::FreeRuns => {
-                "It is kept for what comes next: up to an eighth of what is live, or 4 MiB; \
-                 `Strata::purge` (in C `malloc_trim`) gives it back."
+                "It is kept for reuse, up to an eighth of what is live, or 4 MiB if that is \
+                 more; `Strata::purge` (in C `malloc_trim`) returns it to the system."
             }
             Cause::Waiting => {
-                "The helper gives it back within a second if nobody wants it; `Strata::purge` \
-                 (in C `malloc_trim`) does so now."
+                "The helper thread returns it to the system within a second, unless it is \
+                 reused; `Strata::purge` (in C `malloc_trim`) does so now."
             }
             Cause::Metadata => {
-                "It grows with the most memory and threads there ever were, and never shrinks."
+                "It grows with the peak of memory and of threads, and never shrinks."
             }
             Cause::HugePages => {
-                "The system gave huge pages where small ones were asked for; \"madvise\" in \
-                 /sys/kernel/mm/transparent_hugepage/enabled ends that."
+                "The system used huge pages where small ones were requested; \"madvise\" in \
+                 /sys/kernel/mm/transparent_hugepage/enabled prevents that."
             }
             Cause::Other => {
-                "It is code, stacks, static data, and what the program maps by itself: \
-                 /proc/self/smaps lists it."
+                "It is code, stacks, static data, and the program's own mappings; \
+                 /proc/self/smaps lists them."
             }
         }
     }
 }
 
-/// A number of bytes in a unit that fits the whole table; a width is that of
-/// the digits before the point.
+/// A number of bytes, shown in the unit of the whole table. A width in the format
+/// is that of the digits before the point.
 struct Amount {
     bytes: usize,
     in_mib: bool,
 }
 
-/// A table with more than this is in MiB, one with less in KiB.
+/// A table of more than this is in MiB, one of less in KiB.
 const IN_MIB: usize = 64 << 20;
 
 impl Display for Amount {
@@ -397,7 +400,7 @@ impl Explanation {
         write!(f, "{much} of what is not live is {}: {}", cause.name(), self.amount(bytes))?;
         if let Some(most) = self.largest_class(cause) {
             let ClassShare { block_bytes, bytes } = most;
-            write!(f, ", of class {block_bytes} above all ({})", self.amount(bytes))?;
+            write!(f, ", the largest share in class {block_bytes} ({})", self.amount(bytes))?;
         }
         writeln!(f, ".\n{}", cause.advice())
     }
@@ -442,9 +445,9 @@ impl Write for Lines {
     }
 }
 
-/// The linker's table of what to run when the process ends, or when a library
-/// with an allocator of its own is unloaded: the same in programs and in the C
-/// library, and nothing has to be registered.
+/// Runs [`ending`] when the process ends, or when a library with its own allocator
+/// is unloaded. The linker's table of such functions works alike in programs and in
+/// the C library, and needs no registration.
 #[used]
 #[unsafe(link_section = ".fini_array")]
 static END: extern "C" fn() = ending;

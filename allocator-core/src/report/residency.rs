@@ -1,6 +1,18 @@
-//! Which of our memory is there: asked of the system page by page, and sorted
-//! by what stands in each. Nobody is stopped meanwhile; what changes hands
-//! just then may be missed.
+//! Which of our memory is resident. The system tells it page by page (`mincore`), a
+//! chunk at a time; the page map, the granules' bitmaps and the records of page runs
+//! tell what each unit is used for. Other threads are not stopped: what changes
+//! owners meanwhile may be missed.
+//!
+//! ```text
+//!  huge block ──────────────────► large
+//!  page runs ───┬─ in use ──────► large
+//!               ├─ free, dirty ─► large_free, with kept mappings
+//!               └─ free, clean ─► clean
+//!  granules ────┬─ in a span ───► spans[class]
+//!               ├─ free, dirty ─► granules
+//!               └─ free, clean ─► clean
+//!  tables, metadata ────────────► metadata
+//! ```
 
 use crate::base::geometry::{CHUNK, CHUNK_UNITS, GRANULE, UNIT};
 use crate::base::size_class::CLASSES;
@@ -12,24 +24,23 @@ use crate::spans::page_map::{self, CHUNK_TABLE, MAP};
 use crate::spans::span::NO_HEAP;
 use crate::sys;
 
-/// Bytes of physical memory, by what has them.
+/// Bytes of physical memory, by use.
 pub(super) struct Residency {
     /// Spans in use, of each class.
     pub(crate) spans: [usize; CLASSES],
-    /// Free granules that may hold memory, and do.
+    /// Free dirty granules, as far as they are resident.
     pub(crate) granules: usize,
     /// Page runs and huge blocks in use.
     pub(crate) large: usize,
-    /// Free units that may hold memory, and do, and kept mappings.
+    /// Free dirty units and kept mappings, as far as they are resident.
     pub(super) large_free: usize,
-    /// Free granules and units that are clean, and hold memory all the same.
+    /// Free granules and units that are clean, but resident all the same.
     pub(super) clean: usize,
-    /// The tables, and the segments of the pool.
+    /// The tables, and the segments of the metadata allocator.
     pub(super) metadata: usize,
 }
 
-/// Asks for all of it. Holds locks for moments only, none of them while the
-/// system is asked.
+/// Reads all of it. Holds locks only briefly, and none while it asks the system.
 pub(crate) fn read() -> Residency {
     let mut residency = Residency {
         spans: [0; CLASSES],
@@ -50,8 +61,8 @@ pub(crate) fn read() -> Residency {
     residency
 }
 
-/// Calls `f` with the offset of each unit of a range that is in memory. Of
-/// ranges that are not mapped, there is none.
+/// Calls `f` with the offset of each unit of a range that is resident. In a range
+/// that is not mapped, none is.
 fn for_units(start: *mut u8, size: usize, mut f: impl FnMut(usize)) {
     let mut pages = [0; CHUNK_UNITS];
     let page = sys::page_size();
@@ -64,7 +75,7 @@ fn for_units(start: *mut u8, size: usize, mut f: impl FnMut(usize)) {
     }
 }
 
-/// Bytes of a range that are in memory.
+/// Bytes of a range that are resident.
 fn bytes(start: *mut u8, size: usize) -> usize {
     let mut units = 0;
     for_units(start, size, |_| units += 1);
@@ -72,7 +83,7 @@ fn bytes(start: *mut u8, size: usize) -> usize {
 }
 
 impl Residency {
-    /// Adds what stands from a chunk on. Returns chunks that it has.
+    /// Adds what starts at a chunk. Returns how many chunks that covers.
     fn add_chunk(&mut self, index: usize) -> usize {
         let base = MAP.chunk_base(index);
         let entry = MAP.entry(base);
@@ -103,8 +114,8 @@ impl Residency {
         });
     }
 
-    /// Adds a chunk of granules. Where it is not mapped, no granule is in a span
-    /// or free, and nothing is added, whoever has the addresses.
+    /// Adds a chunk of granules. In one that is not mapped, no granule is in a span
+    /// or free: so nothing is added, even if the addresses have another use.
     fn add_granules(&mut self, index: usize) {
         if !MAP.was_used(index) {
             return;
@@ -127,12 +138,13 @@ impl Residency {
         });
     }
 
-    /// Adds the tables as far as they are opened, for `chunks`, and the pool.
+    /// Adds the tables as far as they are opened, for `chunks`, and the segments of
+    /// the metadata allocator.
     fn add_metadata(&mut self, chunks: usize) {
         let per_page = sys::page_size() / CHUNK_TABLE;
         for table in MAP.tables() {
             for_units(table, chunks * CHUNK_TABLE, |offset| {
-                // What is only looked at is the system's page of zeros.
+                // A page that was only read is the system's page of zeros.
                 let first = offset / CHUNK_TABLE / per_page * per_page;
                 if (first..chunks.min(first + per_page)).any(|index| MAP.was_used(index)) {
                     self.metadata += UNIT;

@@ -1,4 +1,8 @@
-//! Statistics: read without allocating, and without stopping other threads.
+//! Statistics, read without allocating and without stopping other threads. For each
+//! class, every heap counts the blocks that went out to threads, less those that it
+//! saw come back, modulo 2^32. The sum over all heaps, less the blocks freed by
+//! threads without a cache, is out; without those in magazines, it is live. The
+//! other values are counters that the modules of `pages` keep.
 
 use crate::base::size_class::{self, CLASSES};
 use crate::pages::address_space;
@@ -137,14 +141,14 @@ impl Stats {
     }
 }
 
-/// A number of blocks, counted modulo 2^32. Counts that change while they are
-/// read may come out a little below 0.
+/// A number of blocks, from counts modulo 2^32. If these change while they are
+/// read, it may come out a little below 0: then it is 0.
 fn not_below_0(blocks: u32) -> usize {
     const LITTLE: u32 = 1 << 24;
     if blocks > u32::MAX - LITTLE { 0 } else { blocks as usize }
 }
 
-/// Reads all of them.
+/// Reads all values.
 pub(crate) fn read() -> Stats {
     let classes = core::array::from_fn(|class| {
         let cached = registry::cached(class);
@@ -161,7 +165,7 @@ pub(crate) fn read() -> Stats {
         }
     });
     let cached_bytes = classes.iter().map(|c: &ClassStats| c.cached_blocks * c.block_bytes).sum();
-    // Read first: all that is free is committed.
+    // Read before the committed bytes, which include it.
     let free = usage::dirty();
     let (huge_blocks, huge_bytes) = huge_block::held();
     Stats {
