@@ -125,7 +125,10 @@ fn wrong_values() {
     for wrong in ["64mb", "-1", "1.5g", "m", "", "18446744073709551616", "17179869184g", "all"] {
         let warning = stderr_of(&mut set(&format!("hard_limit:{wrong}"), "goes_on"));
         assert_eq!(warning.lines().count(), 1, "{warning}");
-        assert!(warning.contains("hard_limit is bytes") && warning.contains(wrong), "{warning}");
+        assert!(
+            warning.contains("hard_limit must be a size") && warning.contains(wrong),
+            "{warning}"
+        );
     }
     // Bytes that are not UTF-8 are accepted and reported.
     use std::os::unix::ffi::OsStrExt;

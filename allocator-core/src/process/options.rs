@@ -1,7 +1,9 @@
-//! Options: what there is, and how it is read from the environment,
-//! `STRATA_CONF=key:value,key:value`, once, as soon as there is one. Nothing is
-//! allocated for it; what is wrong is said in one line on standard error, and
-//! the rest counts.
+//! The options, and how they are read from the environment variable
+//! `STRATA_CONF=key:value,key:value`: once, as soon as there is an environment, and
+//! without allocating. Each unknown key and each wrong value is reported in one line
+//! on standard error, and the rest is applied. Options in the program's source
+//! (`config.rs`) are applied before, so the environment overrides them. [`KEYS`] is
+//! the table of all options, which defines how each is parsed, set and shown.
 
 use core::fmt::{self, Write};
 
@@ -14,26 +16,27 @@ use crate::pages::huge_block;
 use crate::pages::thp;
 use crate::sys;
 
-/// Where the options are.
+/// The environment variable with the options.
 const VARIABLE: &core::ffi::CStr = c"STRATA_CONF";
 
-/// An option: what it is called, and how it is set and shown.
+/// An option: its name, and how it is set and shown.
 pub(super) struct Key {
     pub(super) name: &'static str,
-    /// What it may be.
+    /// The values that it may have.
     values: Values,
-    /// Chooses a value: one of several by its place among them, bytes as they are.
+    /// Sets a value: one of several by its index, bytes as they are.
     pub(crate) choose: fn(usize),
-    /// Which is chosen now.
+    /// The value in force.
     pub(crate) chosen: fn() -> usize,
+    /// What it does, for the list that `help` prints.
     what: &'static str,
 }
 
-/// What an option may be.
+/// The values that an option may have.
 enum Values {
     /// One of these; the first is the default.
     OneOf(&'static [&'static str]),
-    /// Bytes, as `1000`, `64k`, `512m` or `2g`; 0 or `none`, the default, for
+    /// Bytes, such as `1000`, `64k`, `512m` or `2g`; 0 or `none`, the default, for
     /// no limit.
     Bytes,
 }
@@ -45,21 +48,21 @@ static STATS_AT_EXIT: AtomicBool = AtomicBool::new(false);
 static EXPLAIN_AT_EXIT: AtomicBool = AtomicBool::new(false);
 static READ: AtomicBool = AtomicBool::new(false);
 
-/// Every option. Each has a function of its name in `config.rs`.
+/// All options, in order. `config.rs` has a function of the same name for each.
 pub(super) const KEYS: &[Key] = &[
     Key {
         name: "explain",
         values: OneOf(&["never", "exit"]),
         choose: |value| EXPLAIN_AT_EXIT.store(value == 1, ordering::print_at_exit()),
         chosen: || usize::from(explain_at_exit()),
-        what: "print what memory is held for when the program ends",
+        what: "print what memory is used for when the program ends",
     },
     Key {
         name: "hard_limit",
         values: Bytes,
         choose: committed::set_hard_limit,
         chosen: committed::hard_limit,
-        what: "allocations fail rather than commit more",
+        what: "allocations that would commit more memory fail",
     },
     Key {
         name: "help",
@@ -73,50 +76,49 @@ pub(super) const KEYS: &[Key] = &[
         values: OneOf(&["true", "false"]),
         choose: |value| helper::allow(value == 0),
         chosen: || usize::from(!helper::is_allowed()),
-        what: "a thread may be started to give memory back",
+        what: "allow a thread that returns free memory to the system",
     },
     Key {
         name: "huge_guards",
         values: OneOf(&["false", "true"]),
         choose: |value| huge_block::guard_from_now_on(value == 1),
         chosen: || usize::from(huge_block::is_guarded()),
-        what: "running over the end of a block above 1 MiB faults",
+        what: "unmapped addresses behind each block above 1 MiB: overruns fault",
     },
     Key {
         name: "limit",
         values: Bytes,
         choose: committed::set_limit,
         chosen: committed::limit,
-        what: "free memory goes back, and the program is told, above this",
+        what: "above this, free memory is returned and the program is notified",
     },
     Key {
         name: "stats",
         values: OneOf(&["never", "exit"]),
         choose: |value| STATS_AT_EXIT.store(value == 1, ordering::print_at_exit()),
         chosen: || usize::from(stats_at_exit()),
-        what: "print numbers when the program ends (C library)",
+        what: "print statistics when the program ends (C library only)",
     },
     Key {
         name: "thp",
         values: OneOf(&["auto", "never", "always"]),
         choose: thp::choose,
         chosen: thp::chosen,
-        what: "transparent huge pages: late, under dense chunks; none; everywhere",
+        what: "transparent huge pages: in dense parts of large heaps; nowhere; everywhere",
     },
 ];
 
-/// Whether numbers are wanted at the end of the process.
+/// Whether statistics are printed at the end of the process.
 pub(crate) fn stats_at_exit() -> bool {
     STATS_AT_EXIT.load(ordering::print_at_exit())
 }
 
-/// Whether it is to be explained at the end of the process what memory is held
-/// for.
+/// Whether the table of `report/explain.rs` is printed at the end of the process.
 pub(crate) fn explain_at_exit() -> bool {
     EXPLAIN_AT_EXIT.load(ordering::print_at_exit())
 }
 
-/// Reads the options, if there is an environment by now and nobody did.
+/// Reads the options, if there is an environment by now and they were not read yet.
 #[cold]
 pub(crate) fn read() {
     sys::with_environment(VARIABLE, |text| {
@@ -126,7 +128,7 @@ pub(crate) fn read() {
     });
 }
 
-/// Applies options as they stand in the variable.
+/// Applies options, in the syntax of the variable.
 pub(crate) fn apply(text: &[u8]) {
     for option in text.split(|byte| *byte == b',').filter(|option| !option.is_empty()) {
         let colon = option.iter().position(|byte| *byte == b':').unwrap_or(option.len());
@@ -146,7 +148,7 @@ fn set(key: &Key, text: &[u8]) {
         Some(value) => (key.choose)(value),
         None => {
             let mut line = Line::new();
-            let _ = write!(line, "{}: {} is {}, not \"", name(), key.name, key.values);
+            let _ = write!(line, "{}: {} must be {}, not \"", name(), key.name, key.values);
             line.push(text);
             let _ = line.write_str("\"");
             line.print();
@@ -155,7 +157,7 @@ fn set(key: &Key, text: &[u8]) {
 }
 
 impl Values {
-    /// The value that a text means.
+    /// Parses a value; `None` if it is wrong.
     fn parse(&self, text: &[u8]) -> Option<usize> {
         match self {
             OneOf(names) => names.iter().position(|name| name.as_bytes() == text),
@@ -164,7 +166,7 @@ impl Values {
         }
     }
 
-    /// Writes a value as it may be written in the variable.
+    /// Writes a value in the syntax of the variable.
     fn show(&self, value: usize, line: &mut Line) -> fmt::Result {
         match self {
             OneOf(names) => line.write_str(names.get(value).copied().unwrap_or_default()),
@@ -182,10 +184,10 @@ impl Values {
     }
 }
 
-/// "one, two or three".
+/// As in "one, two or three".
 impl fmt::Display for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let OneOf(names) = self else { return f.write_str("bytes (as 64k, 512m, 2g) or none") };
+        let OneOf(names) = self else { return f.write_str("a size (such as 64k or 2g) or none") };
         for (i, name) in names.iter().enumerate() {
             let before = match names.len() - i {
                 _ if i == 0 => "",
@@ -198,10 +200,10 @@ impl fmt::Display for Values {
     }
 }
 
-/// What bytes may be counted in, and its binary logarithm.
+/// The units of bytes, and their binary logarithms.
 const UNITS: [(u8, u32); 3] = [(b'k', 10), (b'm', 20), (b'g', 30)];
 
-/// A number of bytes: digits, and perhaps a unit.
+/// Parses a number of bytes: digits, and perhaps a unit.
 fn bytes(text: &[u8]) -> Option<usize> {
     let (last, most) = text.split_last()?;
     let unit = UNITS.iter().find(|(letter, _)| *letter == last.to_ascii_lowercase());
@@ -216,8 +218,8 @@ fn bytes(text: &[u8]) -> Option<usize> {
     number.checked_mul(1 << shift)
 }
 
-/// The option of this name, by its place among all: read as constants are
-/// computed, where a name that there is not does not compile.
+/// The index of an option in [`KEYS`]. It is called in constants: with an unknown
+/// name, the program does not compile.
 pub(crate) const fn index_of(name: &str) -> usize {
     let mut i = 0;
     while !is_same(KEYS[i].name, name) {
@@ -226,7 +228,7 @@ pub(crate) const fn index_of(name: &str) -> usize {
     i
 }
 
-/// The place of a name among the values of an option, if it is one of several.
+/// The index of a name among the values of an option. `None` if it is none of them.
 pub(super) const fn value_index_of(key: usize, name: &str) -> Option<usize> {
     let OneOf(names) = KEYS[key].values else { return None };
     let mut i = 0;
@@ -239,7 +241,7 @@ pub(super) const fn value_index_of(key: usize, name: &str) -> Option<usize> {
     None
 }
 
-/// `==`, where constants are computed.
+/// `==` for constants.
 const fn is_same(one: &str, other: &str) -> bool {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     let mut i = 0;
@@ -252,7 +254,7 @@ const fn is_same(one: &str, other: &str) -> bool {
 fn unknown(wrong: &[u8]) {
     let nearest = KEYS.iter().map(|key| key.name).min_by_key(|key| distance(key, wrong));
     let mut line = Line::new();
-    let _ = write!(line, "{}: there is no \"", name());
+    let _ = write!(line, "{}: unknown option \"", name());
     line.push(wrong);
     let _ = write!(line, "\"; the nearest is {}", nearest.unwrap_or_default());
     line.print();
@@ -281,10 +283,10 @@ fn name() -> &'static str {
     VARIABLE.to_str().unwrap_or_default()
 }
 
-/// Longest name that is compared in full.
+/// Letters of a wrong name that are compared.
 const NAME_MAX: usize = 31;
 
-/// Letters to put in, take out or change between two names (Levenshtein).
+/// Letters to insert, delete or replace between two names (Levenshtein distance).
 fn distance(key: &str, wrong: &[u8]) -> usize {
     let wrong = &wrong[..wrong.len().min(NAME_MAX)];
     let mut row: [usize; NAME_MAX + 1] = core::array::from_fn(|i| i);
