@@ -1,22 +1,23 @@
-//! The end of a process that misused its memory: one clear line, then abort.
-//! Nothing here allocates or unwinds.
+//! Ends a process that misused its memory: it writes one line to standard error that
+//! says what was wrong with which pointer, and aborts. The line is built in a buffer
+//! on the stack; nothing here allocates or unwinds.
 
 use core::fmt::{self, Write};
 
 /// What was wrong with a pointer given back to the allocator.
 #[derive(Clone, Copy)]
 pub(crate) enum Misuse {
-    /// It is not ours, or no longer.
+    /// It is not ours, or no longer ours.
     Foreign,
     /// It points into a block, not at its start.
     Interior,
     /// It is free already.
     DoubleFree,
-    /// The layout given is not the one that the block was made with.
+    /// The layout is not the one that the block was made with.
     Layout,
 }
 
-/// A line for standard error, cut off where it gets too long.
+/// A line for standard error, cut off if it is too long.
 pub(crate) struct Line {
     text: [u8; 256],
     len: usize,
@@ -25,27 +26,27 @@ pub(crate) struct Line {
 const START: &[u8] = b"strata: ";
 
 impl Line {
-    /// A line that names the allocator.
+    /// A line that begins with the name of the allocator.
     pub(crate) fn new() -> Self {
         let mut line = Line { text: [0; 256], len: 0 };
         line.push(START);
         line
     }
 
-    /// Adds text, leaving room for the end of the line.
+    /// Appends text, as far as it leaves room for the newline.
     pub(crate) fn push(&mut self, text: &[u8]) {
         let n = text.len().min(self.text.len() - 1 - self.len);
         self.text[self.len..self.len + n].copy_from_slice(&text[..n]);
         self.len += n;
     }
 
-    /// What is on it so far.
+    /// The text so far.
     #[cfg(test)]
     pub(crate) fn text(&self) -> &[u8] {
         &self.text[..self.len]
     }
 
-    /// Writes it out.
+    /// Writes the line to standard error.
     pub(crate) fn print(&mut self) {
         self.text[self.len] = b'\n';
         crate::sys::write_stderr(&self.text[..=self.len]);
@@ -59,15 +60,15 @@ impl Write for Line {
     }
 }
 
-/// Where a pointer stands, as far as the allocator can tell.
+/// Where a pointer points, as far as the allocator can tell.
 pub(crate) struct Location {
     /// First byte of its span (or of its mapping), 0 if there is none.
     pub(crate) span: usize,
-    /// Bytes of a block there, 0 if there is none.
+    /// Bytes of a block there, 0 if unknown.
     pub(crate) block: usize,
 }
 
-/// Says what happened to `ptr` in one line on standard error, and aborts.
+/// Reports in one line on standard error what was wrong with `ptr`, and aborts.
 #[cold]
 #[inline(never)]
 pub(crate) fn abort(what: Misuse, ptr: *mut u8, location: &Location, size: usize) -> ! {

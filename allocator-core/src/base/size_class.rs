@@ -1,28 +1,35 @@
-//! Size classes: from a size and an alignment to a class, and what each class
-//! looks like. Pure arithmetic; every table is made by the compiler.
+//! Size classes: the map from a size and an alignment to a class, and the shape of
+//! each class. This is pure arithmetic; the compiler builds all tables.
 //!
-//! 16-byte steps to 256 bytes, then eight classes to each doubling up to
-//! 32 KiB, so that at most an eighth is wasted; and 24, 40 and 56 bytes for
-//! layouts aligned to 8 or less, in which pointer-rich programs abound.
+//! Classes are 16 bytes apart up to 256 bytes. Above, each doubling has eight
+//! classes, up to 32 KiB, so at most an eighth is wasted. In addition, there are 24,
+//! 40 and 56 bytes for layouts aligned to 8 or less, which are frequent in programs
+//! with many pointers.
+//!
+//! ```text
+//!  16 24 32 40 48 56 64 │ 80 96 ··· 256 │ 288 320 ··· 512 │ 576 ··· │ ··· 32 KiB
+//!   8 bytes apart       │ 16 apart      │ 8 to a doubling │ 8       │ 8
+//! ```
 
 use crate::base::geometry::{GRANULE, LINE, SMALL_MAX};
 
-/// Number of small size classes.
+/// The number of size classes.
 pub(crate) const CLASSES: usize = 75;
 
-/// Most words that the bitmap of a span can have (the 16-byte class).
+/// Most words in the bitmap of a span (of the 16-byte class).
 pub(crate) const MAX_WORDS: usize = GRANULE / 16 / 64;
 
-/// Sizes up to here are looked up in eighths; above, computed.
+/// Up to this size, tables with an entry for each 8 or 16 bytes tell the class;
+/// above, it is computed.
 const TABLE_MAX: usize = 1024;
 
-/// Alignment of every block that a program gets without naming one.
+/// The alignment of every block for which the program names none.
 pub(crate) const ANY: usize = 16;
 
-/// The smallest class whose blocks hold `size` bytes and are aligned to
-/// `align` by nature, or [`CLASSES`] where none is. A span starts at a
-/// multiple of the granule, so a block is aligned to every power of two that
-/// divides its size: nothing over-allocates, and no block starts inside another.
+/// The smallest class whose blocks hold `size` bytes and are naturally aligned to
+/// `align`; [`CLASSES`] if there is none. A span starts at a multiple of the granule,
+/// so a block is aligned to every power of two that divides its size: no padding is
+/// needed, and no block starts inside another.
 #[inline(always)]
 pub(crate) const fn of(size: usize, align: usize) -> usize {
     if size > SMALL_MAX || align > SMALL_MAX {
@@ -48,9 +55,9 @@ const fn by_size(size: usize) -> usize {
 
 #[inline(always)]
 const fn of_aligned(size: usize, align: usize) -> usize {
-    // The step between classes near a size is at most an eighth of it: where
-    // that is a multiple of the alignment, rounding up to the alignment is
-    // enough; elsewhere at most seven classes are passed over.
+    // The step between classes near a size is at most an eighth of it. If it is
+    // a multiple of the alignment, rounding the size up to the alignment is
+    // enough; otherwise at most seven classes are skipped.
     let size = if size == 0 { align } else { (size + (align - 1)) & !(align - 1) };
     if size > SMALL_MAX {
         return CLASSES;
@@ -62,8 +69,8 @@ const fn of_aligned(size: usize, align: usize) -> usize {
     class
 }
 
-/// As [`of`] with an alignment of [`ANY`], for sizes that only the running
-/// program knows; `None` above [`TABLE_MAX`].
+/// Like [`of`] with an alignment of [`ANY`], for sizes that are not constants;
+/// `None` above [`TABLE_MAX`].
 #[inline(always)]
 pub(crate) fn of_any(size: usize) -> Option<usize> {
     if size > TABLE_MAX {
@@ -75,7 +82,7 @@ pub(crate) fn of_any(size: usize) -> Option<usize> {
     Some(class)
 }
 
-/// What is fixed for all blocks of a class.
+/// What all blocks and spans of a class have in common.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Shape {
@@ -83,7 +90,7 @@ pub(crate) struct Shape {
     pub(crate) size: u32,
     /// Blocks in a span.
     pub(crate) blocks: u32,
-    /// 2^64 / size, rounded up: divides offsets in a span exactly.
+    /// 2^64 / size, rounded up: to divide offsets in a span exactly.
     reciprocal: u64,
     /// Granules of a span: 1, 2, 4 or 8.
     pub(crate) granules: u32,
@@ -120,18 +127,19 @@ const fn shapes() -> [Shape; CLASSES] {
 pub(crate) static SHAPES: [Shape; CLASSES] = shapes();
 
 impl Shape {
-    /// Which block starts at `offset` in a span; `None` if none does there.
+    /// The index of the block that starts at `offset` in a span; `None` if none
+    /// starts there.
     ///
-    /// With r = ceil(2^64 / size), offset * r is the quotient, 64 bits higher
-    /// up, and below it less than r exactly where there is no remainder: what
-    /// rounding adds is less than offset, and r is larger than any offset.
+    /// With r = ceil(2^64 / size), the upper 64 bits of offset * r are the quotient.
+    /// The lower 64 bits are below r exactly if there is no remainder: rounding adds
+    /// less than offset to them, and r is larger than any offset.
     #[inline(always)]
     pub(crate) fn block_at(&self, offset: usize) -> Option<usize> {
         let product = u128::from(offset as u64) * u128::from(self.reciprocal);
         ((product as u64) < self.reciprocal).then_some((product >> 64) as usize)
     }
 
-    /// Words of a span's bitmap.
+    /// Words in the bitmap of a span.
     #[inline]
     pub(crate) fn words(&self) -> usize {
         (self.blocks as usize).div_ceil(64)
@@ -144,11 +152,11 @@ pub(crate) fn size(class: usize) -> usize {
     SHAPES[class].size as usize
 }
 
-/// Blocks from this size on share lines with none or few others.
+/// Blocks of at least this size share cache lines with few others or none.
 const WIDE: usize = 128;
 
-/// How many blocks of a class fill cache lines evenly: so many from such a place
-/// on share no line with others. Of wide blocks, 1.
+/// How many blocks of a class fill cache lines evenly: a group of so many, from
+/// the start of a line, shares no line with other blocks. For wide blocks, 1.
 #[inline]
 pub(crate) fn line_group(class: usize) -> usize {
     match size(class) {
@@ -174,7 +182,7 @@ const fn by_eighths() -> [u8; TABLE_MAX / 8 + 1] {
 
 const BY_EIGHTHS: [u8; TABLE_MAX / 8 + 1] = by_eighths();
 
-/// The class of [`TABLE_MAX`] bytes.
+/// The class for [`TABLE_MAX`] bytes.
 const TABLE_LAST: usize = BY_EIGHTHS[TABLE_MAX / 8] as usize;
 
 const fn by_sixteenths() -> [u8; TABLE_MAX / ANY + 1] {
@@ -200,7 +208,7 @@ const fn sizes() -> [u16; CLASSES] {
     table
 }
 
-/// Bytes of a block of each class, for the fast path to fold.
+/// Bytes of a block of each class, a constant that folds into the fast path.
 const SIZES: [u16; CLASSES] = sizes();
 
 const _: () = assert!(shapes()[CLASSES - 1].size as usize == SMALL_MAX);
