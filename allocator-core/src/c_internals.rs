@@ -278,9 +278,8 @@ pub fn start() {
     }
 }
 
-/// If there is excess free memory, starts the background thread, or purges here if
-/// there can be none. Only then asks `may_start`, whether a thread may be started
-/// now.
+/// If there is excess free memory, asks `may_start` whether a thread may be started
+/// here. If so, starts the background thread, or purges here if none can be.
 #[inline]
 pub fn check_excess(may_start: impl FnOnce() -> bool) {
     helper::check_excess_where(may_start);
