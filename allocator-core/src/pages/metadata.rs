@@ -1,11 +1,13 @@
-//! Memory for what the allocator knows: slots of a power of two, from
-//! segments with guard pages around them that are never unmapped.
+//! The allocator of metadata: slots of powers of two, cut from segments between guard
+//! pages. Segments are never unmapped. Freed slots go on one list per size, as do the
+//! bytes skipped for alignment.
 //!
 //! ```text
 //!  1 column = 256 B
-//!  │rec │···│free   │a page          │rec │rec │rec │a page          │next ►
-//!        └ skipped, since a page starts at a multiple of its size: used
-//!          for what comes later and fits
+//!  │rec │1 K │2 K     │a page          │next ►
+//!        └────┬──────┘
+//!             └ skipped, since a page is aligned to its size: two slots on
+//!               the free lists
 //! ```
 
 use core::ptr::{self, NonNull};
@@ -23,13 +25,13 @@ const SIZES: usize = LARGEST.trailing_zeros() as usize - SMALLEST.trailing_zeros
 const FIRST_SEGMENT: usize = 256 << 10;
 const LAST_SEGMENT: usize = 16 << 20;
 
-/// Segments that are remembered: nearly 1 GiB, more than there are things for.
+/// Maximum number of recorded segments: nearly 1 GiB, more than there is metadata for.
 const SEGMENTS: usize = 64;
 
 struct Pool {
     lock: Lock,
     slots: Guarded<Slots>,
-    /// Bytes handed out and not returned.
+    /// Bytes of the slots in use.
     used: AtomicUsize,
     /// Bytes of all segments.
     mapped: AtomicUsize,
@@ -37,12 +39,12 @@ struct Pool {
 
 /// \[POOL-LOCKED\] Touched only under the pool's lock.
 struct Slots {
-    /// Lists of returned slots, linked through their first word.
+    /// Lists of free slots, linked through their first word.
     free: [*mut u8; SIZES],
-    /// What is left of the newest segment.
+    /// The unused rest of the newest segment.
     next: *mut u8,
     left: usize,
-    /// The first of these are the segments so far: where, and bytes.
+    /// The segments so far, `count` of them: address and bytes.
     segments: [(*mut u8, usize); SEGMENTS],
     count: usize,
 }
@@ -57,7 +59,7 @@ static POOL: Pool = Pool {
     mapped: AtomicUsize::new(0),
 };
 
-/// Bytes of the slot for a thing of `size` bytes.
+/// Size in bytes of the slot for `size` bytes.
 pub(crate) const fn slot_bytes(size: usize) -> usize {
     let slot = size.next_power_of_two();
     if slot < SMALLEST { SMALLEST } else { slot }
@@ -67,8 +69,8 @@ fn index(slot: usize) -> usize {
     (slot.trailing_zeros() - SMALLEST.trailing_zeros()) as usize
 }
 
-/// A slot for `size` bytes, aligned to its own size up to a page. Its
-/// contents are anything. The caller holds no lock.
+/// Allocates a slot for `size` bytes, aligned to its own size up to a page. Its
+/// contents are undefined. The caller holds no lock.
 pub(crate) fn alloc(size: usize) -> Option<NonNull<u8>> {
     let slot = slot_bytes(size);
     debug_assert!(slot <= LARGEST);
@@ -90,7 +92,7 @@ pub(crate) fn alloc(size: usize) -> Option<NonNull<u8>> {
     }
 }
 
-/// Returns a slot got for `size` bytes. The caller holds no lock.
+/// Frees a slot allocated for `size` bytes. The caller holds no lock.
 ///
 /// # Safety
 /// `at` came from [`alloc`] with the same size and is not used any more.
@@ -99,7 +101,7 @@ pub(crate) unsafe fn free(at: NonNull<u8>, size: usize) {
     let Some(_held) = POOL.lock.lock() else { return };
     POOL.used.fetch_sub(slot, ordering::metadata_used());
     POOL.slots.with(|slots| {
-        // SAFETY: [POOL-LOCKED], and the slot is nobody's.
+        // SAFETY: [POOL-LOCKED], and nobody else has the slot.
         unsafe { (*slots).push(at, slot) };
     });
 }
@@ -122,14 +124,14 @@ impl Slots {
     fn pop(&mut self, slot: usize) -> Option<NonNull<u8>> {
         let list = &mut self.free[index(slot)];
         let at = NonNull::new(*list)?;
-        // SAFETY: [POOL-LOCKED] a slot on the list holds the next in its
-        // first word.
+        // SAFETY: [POOL-LOCKED] the first word of a slot on the list holds the next
+        // slot.
         *list = unsafe { at.cast::<*mut u8>().read() };
         Some(at)
     }
 
     /// # Safety
-    /// \[POOL-LOCKED\]; the slot is nobody's.
+    /// \[POOL-LOCKED\]; nobody else has the slot.
     unsafe fn push(&mut self, at: NonNull<u8>, slot: usize) {
         let list = &mut self.free[index(slot)];
         // SAFETY: by the caller.
@@ -138,14 +140,13 @@ impl Slots {
         *list = at.as_ptr();
     }
 
-    /// A slot from a larger one that was returned or skipped, the rest of which is
-    /// returned. Only from those smaller than a page: such a one lies in a page
-    /// that holds memory for others anyway.
+    /// Cuts a slot from a larger free one and frees the rest. The larger slot is
+    /// smaller than a page: it lies in a page that holds other metadata anyway.
     fn cut(&mut self, slot: usize) -> Option<NonNull<u8>> {
         let mut larger = slot * 2;
         while larger < PAGE {
             if let Some(at) = self.pop(larger) {
-                // SAFETY: [POOL-LOCKED] the parts of a slot of ours.
+                // SAFETY: [POOL-LOCKED] these bytes are the rest of a slot of ours.
                 unsafe { self.push_all(at.add(slot), larger - slot) };
                 return Some(at);
             }
@@ -154,31 +155,31 @@ impl Slots {
         None
     }
 
-    /// A slot of what was never used.
+    /// Cuts a slot from the unused rest of the newest segment.
     fn carve(&mut self, slot: usize) -> Option<NonNull<u8>> {
-        // Larger things start at a multiple of their size, up to a page.
+        // Slots are aligned to their size, up to a page.
         let from = self.next;
         let skip = from.align_offset(slot.min(PAGE));
         if from.is_null() || self.left < slot + skip {
             return None;
         }
         let at = from.wrapping_add(skip);
-        // Less is left first: the rest is whole after every single store.
+        // `left` shrinks first: the rest is consistent after every single store.
         self.left -= slot + skip;
         sync::in_order();
         self.next = at.wrapping_add(slot);
         if let Some(from) = NonNull::new(from) {
-            // SAFETY: [POOL-LOCKED] nobody had it.
+            // SAFETY: [POOL-LOCKED] the skipped bytes were never handed out.
             unsafe { self.push_all(from, skip) };
         }
         NonNull::new(at)
     }
 
-    /// Returns `bytes` from one place to another, as the largest slots there that
-    /// start at multiples of their size.
+    /// Frees `bytes` from `at`, as the largest slots there that are aligned to their
+    /// size.
     ///
     /// # Safety
-    /// \[POOL-LOCKED\]; the memory is nobody's, and less than a page.
+    /// \[POOL-LOCKED\]; nobody else has the memory, and it is less than a page.
     unsafe fn push_all(&mut self, mut at: NonNull<u8>, bytes: usize) {
         let mut left = bytes;
         while left != 0 {
@@ -193,9 +194,9 @@ impl Slots {
     }
 }
 
-/// Maps another segment, twice the size of all so far, within bounds. No
-/// lock is held across the system calls; two threads may both do it, and the
-/// rest of one segment is then not used.
+/// Maps another segment, as large as all so far, within bounds. No lock is held across
+/// the system calls. If two threads map one at once, the rest of one segment stays
+/// unused.
 #[cold]
 fn grow() -> Option<()> {
     let size = POOL.mapped.load(ordering::metadata_mapped()).clamp(FIRST_SEGMENT, LAST_SEGMENT);
@@ -227,12 +228,12 @@ fn segment(size: usize) -> Option<(NonNull<u8>, usize)> {
     if unsafe { sys::commit(at.as_ptr(), size) } {
         return Some((at, size));
     }
-    // SAFETY: nobody knows the reservation yet.
+    // SAFETY: no other code has the reservation yet.
     unsafe { sys::release(whole.as_ptr(), size + 2 * GUARD) };
     None
 }
 
-/// The segments: where each is, and its bytes. They are never unmapped.
+/// The segments, each with its address and bytes. They are never unmapped.
 pub(crate) fn segments() -> impl Iterator<Item = (*mut u8, usize)> {
     (0..SEGMENTS).map_while(|index| {
         let _held = POOL.lock.lock()?;
@@ -244,13 +245,13 @@ pub(crate) fn segments() -> impl Iterator<Item = (*mut u8, usize)> {
     })
 }
 
-/// Bytes of metadata in slots that are in use.
+/// Bytes of the slots in use.
 pub(crate) fn used() -> usize {
     POOL.used.load(ordering::metadata_used())
 }
 
-/// In the child of a fork: the lists are whole after every single store, so
-/// an orphaned lock is simply free again.
+/// In the child of a fork: frees an orphaned lock. The lists are consistent after every
+/// single store.
 pub(crate) fn after_fork() {
     if POOL.lock.is_orphaned() {
         POOL.lock.force_unlock();
@@ -261,7 +262,7 @@ pub(crate) fn after_fork() {
 mod tests {
     use super::*;
 
-    /// What a slot is filled with.
+    /// A slot that the test holds, and the byte that fills it.
     #[derive(Clone, Copy)]
     struct Held {
         at: NonNull<u8>,
@@ -311,13 +312,13 @@ mod tests {
         let mut slots = Slots::new();
         let (at, size) = segment(FIRST_SEGMENT).unwrap();
         (slots.next, slots.left) = (at.as_ptr(), size);
-        // A kilobyte and a page, again and again: five pages hold four of each.
+        // 1 KiB and a page, four times: five pages hold them all.
         for _ in 0..4 {
             slots.get(1024).unwrap();
             slots.get(PAGE).unwrap();
         }
         assert_eq!(slots.next.addr() - at.addr().get(), 5 * PAGE);
-        // Of the page that four kilobytes fill, nothing is left.
+        // The four slots of 1 KiB fill a page: nothing is left of it.
         assert!(slots.free[..index(PAGE)].iter().all(|list| list.is_null()));
     }
 }
