@@ -1,12 +1,12 @@
-//! The addresses of the window, chunk by chunk: which are taken. Only
-//! addresses: whoever takes some maps memory there, without the lock.
+//! Which chunks of the window's addresses are taken: one bit a chunk, under a lock.
+//! Whoever takes chunks maps memory there, without the lock.
 //!
-//! A process may have only so many mappings, and other parts of it need some.
-//! Neighbouring chunks are one mapping together; a free stretch between taken
-//! ones makes one more, and so does a huge block that ends within a chunk. Once
-//! there are many, huge blocks take their last chunk whole, and chunks between
-//! others are not unmapped; nor are they where the system refuses. Such chunks are
-//! *spare*: taken, their memory given back, and the first to be used again.
+//! The system limits the mappings of a process, and other parts of it need some.
+//! Neighbouring chunks form one mapping. A free stretch between taken chunks adds one,
+//! and so does a huge block that ends within a chunk. Once there are many, huge blocks
+//! take their last chunk whole, and chunks between taken ones are not unmapped; nor are
+//! they where the system refuses. Such chunks are *spare*: taken, purged, and the first
+//! to be used again.
 
 use core::ptr;
 
@@ -22,22 +22,22 @@ use crate::sys::{self, MapError};
 struct Space {
     lock: Lock,
     taken: Guarded<Taken>,
-    /// Bytes that we have mapped in the window.
+    /// Bytes that the allocator has mapped in the window.
     mapped: AtomicUsize,
 }
 
-/// \[SPACE-LOCKED\] One bit a chunk: set, it is taken.
+/// \[SPACE-LOCKED\] One bit a chunk; set: the chunk is taken.
 struct Taken {
     words: *mut u64,
     /// Chunks in the window.
     chunks: usize,
     /// All chunks below this one are taken.
     low: usize,
-    /// One bit a chunk: set, it is spare.
+    /// One bit a chunk; set: the chunk is spare.
     spares: *mut u64,
-    /// Chunks that are spare.
+    /// Number of spare chunks.
     spare: usize,
-    /// Free stretches: between taken chunks, and behind the last.
+    /// Free stretches between taken chunks, and the one behind the last.
     gaps: usize,
     /// Mappings that end within a chunk.
     rests: usize,
@@ -57,18 +57,18 @@ pub(crate) const fn table_bytes(chunks: usize) -> usize {
     2 * chunks / 8
 }
 
-/// The window shall make at most this part of the mappings that a process may have.
+/// The window may use one in so many of the mappings that a process may have.
 const SHARE: usize = 2;
-/// So many are made without a look at how many those are.
+/// Up to so many mappings, the system's limit is not read.
 const FEW: usize = 1 << 12;
 
-/// Attempts before a window full of other people's mappings counts as full.
+/// Attempts to map before a window full of foreign mappings counts as full.
 const ATTEMPTS: usize = 64;
 
-/// Says where the bits are (all zero), once, while nobody else runs.
+/// Sets the table of bits (all zero), once, while no other thread runs.
 pub(crate) fn init_tables(words: *mut u64, chunks: usize) {
     SPACE.taken.with(|taken| {
-        // SAFETY: nobody else runs yet.
+        // SAFETY: no other thread runs yet.
         unsafe { taken.write(Taken::new(words, chunks)) }
     });
 }
@@ -96,7 +96,7 @@ pub(super) fn take_at(at: usize, count: usize) -> bool {
     .unwrap_or(false)
 }
 
-/// Gives addresses back. Nothing of ours is mapped there any more.
+/// Frees chunks of addresses. Nothing of ours is mapped there any more.
 pub(crate) fn give_back(at: usize, count: usize) {
     locked(|taken| {
         taken.mark(at, count, false);
@@ -104,23 +104,23 @@ pub(crate) fn give_back(at: usize, count: usize) {
     });
 }
 
-/// What [`map`] mapped.
+/// A mapping that [`map`] made.
 #[derive(Clone, Copy)]
 pub(super) struct Mapped {
     /// The first chunk.
     pub(super) at: usize,
-    /// Bytes mapped from there: those asked for, or all of the chunks.
+    /// Bytes mapped from there: the requested ones, or all of the chunks.
     pub(super) bytes: usize,
 }
 
-/// Takes `count` chunks of addresses and maps the first `bytes` there: fresh
-/// zeroed memory. The caller holds no lock.
+/// Takes `count` chunks of addresses and maps the first `bytes` there: fresh, zeroed
+/// memory. The caller holds no lock.
 pub(super) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
     let whole = bytes.next_multiple_of(CHUNK);
     if count * CHUNK == whole
         && let Some(at) = locked(|taken| taken.take_spares(count, align))?
     {
-        // SAFETY: they were spare, and are ours now.
+        // SAFETY: the chunks were spare, and are ours now.
         if unsafe { sys::commit(MAP.chunk_base(at), whole) } {
             SPACE.mapped.fetch_add(whole, ordering::mapped_bytes());
             return Some(Mapped { at, bytes: whole });
@@ -141,7 +141,7 @@ pub(super) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
                 resized(0, bytes);
                 return Some(Mapped { at, bytes });
             }
-            // Somebody else's mapping: its addresses stay taken, for good.
+            // A foreign mapping: its addresses stay taken for good.
             Err(MapError::Taken) => {}
             Err(MapError::NoMemory) => {
                 give_back(at, count);
@@ -152,8 +152,8 @@ pub(super) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
     None
 }
 
-/// Unmaps what [`map`] mapped, or, where that would make too many mappings, or
-/// the system refuses, purges it, and the chunks are spare.
+/// Unmaps what [`map`] mapped. Where that would make too many mappings, or the system
+/// refuses, it purges the chunks and makes them spare.
 ///
 /// # Safety
 /// Nobody uses the memory any more.
@@ -174,10 +174,10 @@ pub(crate) unsafe fn unmap(at: usize, count: usize, bytes: usize) {
     }
 }
 
-/// Unmaps spare chunks, as far as the system allows by now.
+/// Unmaps spare chunks, as far as the system now allows.
 pub(crate) fn unmap_spares() {
     while let Some(Some(at)) = locked(Taken::take_spare_at_end) {
-        // SAFETY: it was spare, and is ours now.
+        // SAFETY: the chunk was spare, and is ours now.
         if !unsafe { sys::release(MAP.chunk_base(at), CHUNK) } {
             locked(|taken| taken.set_spares(at, 1));
             return;
@@ -186,7 +186,7 @@ pub(crate) fn unmap_spares() {
     }
 }
 
-/// Notes that a mapping in the window grew or shrank.
+/// Records that a mapping in the window grew or shrank.
 pub(super) fn resized(old: usize, new: usize) {
     SPACE.mapped.fetch_add(new.wrapping_sub(old), ordering::mapped_bytes());
     let [old, new] = [old, new].map(|bytes| usize::from(!bytes.is_multiple_of(CHUNK)));
@@ -200,9 +200,8 @@ pub(crate) fn mapped() -> usize {
     SPACE.mapped.load(ordering::mapped_bytes())
 }
 
-/// Gives back the addresses of tables that nothing has used yet, where the
-/// addresses of the process are limited: the window ends there from now on.
-/// Says whether that freed any.
+/// Where the addresses of the process are limited, releases those of tables that are
+/// still unused. The window ends there from now on. Returns whether that freed any.
 #[cold]
 pub(crate) fn end_window() -> bool {
     if sys::address_limit().is_none() {
@@ -217,7 +216,7 @@ pub(crate) fn end_window() -> bool {
     }
 }
 
-/// In the child of a fork: each bit is whole by itself.
+/// In the child of a fork: frees an orphaned lock. Each bit is valid by itself.
 pub(crate) fn after_fork() {
     if SPACE.lock.is_orphaned() {
         SPACE.lock.force_unlock();
@@ -230,13 +229,13 @@ impl Taken {
         Taken { words, chunks, low: 0, spares, spare: 0, gaps: 1, rests: 0 }
     }
 
-    /// Whether there are about as many mappings as the window shall make.
+    /// Whether there are about as many mappings as the window may use.
     fn are_many(&self) -> bool {
         let mappings = self.gaps + self.rests;
         mappings >= FEW && mappings >= sys::mapping_limit() / SHARE
     }
 
-    /// Whether unmapping chunks would make more mappings, of which there are many.
+    /// Whether unmapping these chunks would add a mapping, while there are many.
     fn splits(&self, at: usize, count: usize) -> bool {
         self.are_many() && self.is_taken_before(at) && self.is_taken(at + count)
     }
@@ -249,8 +248,8 @@ impl Taken {
         at < self.chunks && self.word(at) >> (at % 64) & 1 != 0
     }
 
-    /// Takes `count` spare chunks side by side, the first a multiple of `align`
-    /// chunks, if there are such.
+    /// Takes `count` neighbouring spare chunks, the first a multiple of `align` chunks,
+    /// if there are any.
     #[inline]
     fn take_spares(&mut self, count: usize, align: usize) -> Option<usize> {
         if self.spare < count {
@@ -279,8 +278,8 @@ impl Taken {
         None
     }
 
-    /// Takes the last spare chunk that has a free one beside it, or any while there
-    /// are few mappings.
+    /// Takes the last spare chunk that has a free neighbour, or just the last one while
+    /// there are few mappings.
     #[cold]
     fn take_spare_at_end(&mut self) -> Option<usize> {
         if self.spare == 0 {
@@ -318,8 +317,8 @@ impl Taken {
         self.spare -= count;
     }
 
-    /// Ends the window behind the chunks below `opened` and those that are
-    /// taken. Returns where it ended before, and ends now.
+    /// Ends the window behind the chunks below `opened` and those that are taken.
+    /// Returns the old end and the new one.
     fn end(&mut self, opened: usize) -> (usize, usize) {
         let used = (0..self.chunks / 64).rev().find_map(|i| {
             let word = self.word(i * 64);
@@ -352,12 +351,12 @@ impl Taken {
         Some(at)
     }
 
-    /// The first free chunk at or after `at` (or the window's end).
+    /// The first free chunk at or after `at`, or the window's end.
     fn next_free(&self, at: usize) -> usize {
         bits::next_clear(|i| self.word(i * 64), at, self.chunks).unwrap_or(self.chunks)
     }
 
-    /// The first taken chunk of `count` from `from`.
+    /// The first taken chunk among the `count` from `from`.
     fn first_taken(&self, from: usize, count: usize) -> Option<usize> {
         bits::next_set(|i| self.word(i * 64), from, from + count)
     }
@@ -366,7 +365,7 @@ impl Taken {
         if count == 0 {
             return;
         }
-        // One stretch becomes none, one or two; or the other way round.
+        // One free stretch becomes none, one or two; or the other way round.
         let beside =
             usize::from(!self.is_taken_before(at)) + usize::from(!self.is_taken(at + count));
         self.gaps = if taken { self.gaps + beside - 1 } else { self.gaps + 1 - beside };

@@ -1,6 +1,6 @@
-//! Bytes that may hold physical memory for blocks, in use or free, and the
-//! limits on them. Memory that holds nothing yet is charged before it is
-//! used; memory that is free and dirty is charged already.
+//! Committed bytes, and the limits on them: bytes of blocks, in use or free, that may
+//! hold physical memory. Fresh memory is charged before it is used. Dirty memory is
+//! charged already; purging discharges it.
 //!
 //! ```text
 //!  fresh ──charge──► in use ──free──► dirty ──purge──► fresh
@@ -13,19 +13,19 @@ use crossbeam_utils::CachePadded;
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize};
 
-/// Bytes charged now: what spans, page runs and mappings in use have, and what
-/// is dirty. Never above the hard limit, but where that was lowered.
+/// Bytes charged: those of spans, page runs and mappings in use, and the dirty ones.
+/// Never above the hard limit, unless that was lowered.
 static BYTES: CachePadded<AtomicUsize> = CachePadded::new(AtomicUsize::new(0));
 
-/// Seldom changed, and read at every charge: on a line of its own.
+/// Rarely changed, and read at every charge: on a cache line of its own.
 struct Limits {
-    /// Bytes above which the program is told; `NONE`: it never is.
+    /// The program is told above this; `NONE`: never.
     soft: AtomicUsize,
-    /// Bytes above which nothing is charged; `NONE`: all is.
+    /// Nothing is charged above this; `NONE`: everything is.
     hard: AtomicUsize,
-    /// Whether a charge went above the soft limit, and nobody looked since.
+    /// A charge went above the soft limit, and nobody checked since.
     over: AtomicBool,
-    /// Whether the program was told, and enough was not given back since.
+    /// The program was told, and too little was given back since.
     told: AtomicBool,
 }
 
@@ -36,15 +36,15 @@ static LIMITS: CachePadded<Limits> = CachePadded::new(Limits {
     told: AtomicBool::new(false),
 });
 
-/// The limit that there is no reaching.
+/// No limit.
 const NONE: usize = usize::MAX;
 
 /// The hard limit does not allow more.
 #[derive(Debug)]
 pub(crate) struct Refused;
 
-/// Charges `bytes` that are about to be used, all or none. The count is looked
-/// at and raised in one step, so that threads together cannot overrun the limit.
+/// Charges `bytes` that are about to be used: all or none. One atomic step checks the
+/// count and raises it, so threads together cannot exceed the limit.
 pub(super) fn charge(bytes: usize) -> Result<(), Refused> {
     if bytes == 0 {
         return Ok(());
@@ -60,7 +60,7 @@ pub(super) fn charge(bytes: usize) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Notes that `bytes` hold no memory any more, or were not used after all.
+/// Discharges `bytes` that hold no memory any more, or were not used after all.
 pub(super) fn discharge(bytes: usize) {
     if bytes == 0 {
         return;
@@ -76,34 +76,34 @@ pub(crate) fn bytes() -> usize {
     BYTES.load(ordering::committed_bytes())
 }
 
-/// Whether a charge went above the soft limit since somebody last looked.
+/// Whether a charge went above the soft limit since the last check.
 #[inline]
 pub(crate) fn may_be_over() -> bool {
     LIMITS.over.load(ordering::over_limit())
 }
 
-/// Looks whether there is more than the soft limit now. From here on, the next
-/// charge above it says so again.
+/// Returns whether more than the soft limit is committed. From here on, the next charge
+/// above it sets the flag again.
 pub(crate) fn check_over() -> bool {
     LIMITS.over.store(false, ordering::over_limit());
     bytes() > LIMITS.soft.load(ordering::committed_limits())
 }
 
-/// Whether the program was told of being above the soft limit, and is there,
-/// or near, still.
+/// Whether the program was told, and is still above the soft limit or near it.
 pub(crate) fn is_told() -> bool {
     LIMITS.told.load(ordering::limit_told())
 }
 
-/// Whether the program has to be told, which counts as done with that.
+/// Records that the program is told. Returns whether it has to be.
 pub(crate) fn mark_told() -> bool {
     let first = !LIMITS.told.swap(true, ordering::limit_told());
-    // It may have been given back meanwhile, before anybody could know.
+    // Memory may have been given back meanwhile, before the flag was set.
     rearm();
     first
 }
 
-/// Once an eighth below the soft limit is free, going above it is news again.
+/// Once usage is an eighth below the soft limit, the program is told again the next
+/// time that it exceeds the limit.
 fn rearm() {
     let soft = LIMITS.soft.load(ordering::committed_limits());
     if bytes() < soft - soft / 8 {
@@ -111,25 +111,25 @@ fn rearm() {
     }
 }
 
-/// Sets the soft limit, in bytes; 0: there is none. If there is more already,
-/// the end of the next slow path sees it.
+/// Sets the soft limit, in bytes; 0: none. If more is committed already, the end of the
+/// next slow path detects it.
 pub(crate) fn set_limit(bytes: usize) {
     LIMITS.soft.store(or_none(bytes), ordering::committed_limits());
     LIMITS.told.store(false, ordering::limit_told());
     LIMITS.over.store(true, ordering::over_limit());
 }
 
-/// Sets the hard limit, in bytes; 0: there is none.
+/// Sets the hard limit, in bytes; 0: none.
 pub(crate) fn set_hard_limit(bytes: usize) {
     LIMITS.hard.store(or_none(bytes), ordering::committed_limits());
 }
 
-/// The soft limit, in bytes; 0: there is none.
+/// The soft limit, in bytes; 0: none.
 pub(crate) fn limit() -> usize {
     or_0(LIMITS.soft.load(ordering::committed_limits()))
 }
 
-/// The hard limit, in bytes; 0: there is none.
+/// The hard limit, in bytes; 0: none.
 pub(crate) fn hard_limit() -> usize {
     or_0(LIMITS.hard.load(ordering::committed_limits()))
 }
