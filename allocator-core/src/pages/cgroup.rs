@@ -1,6 +1,6 @@
-//! What the container allows: the limits of the process's control group (version 2)
-//! and of those that it lies in, and how hard pressed it is for memory. Read from
-//! the kernel's files, when somebody asks; what is not there does not limit.
+//! The limits of the container, and its memory pressure: those of the process's control
+//! group (version 2) and of all groups above it. The kernel's files are read on demand.
+//! An absent file means no limit.
 //!
 //! ```text
 //!  /proc/self/cgroup        0::/a/b
@@ -15,28 +15,29 @@ use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicU8, AtomicU32};
 use crate::sys::{self, FileError};
 
-/// Of a limit, in percent: from here on memory is short.
+/// Memory counts as short from this percentage of a limit on.
 const SHORT: usize = 90;
-/// And from here on it is not any more.
+/// Below this percentage it is no longer short.
 const PLENTY: usize = 85;
-/// Percent of the last ten seconds in which some task waited for memory: likewise.
+/// Percent of the last ten seconds in which some task waited for memory: the same two
+/// thresholds.
 const WAITS: usize = 10;
 const WAITS_NO_MORE: usize = 5;
 
 /// Whether memory was short when somebody last looked.
 static SHORTAGE: AtomicBool = AtomicBool::new(false);
 
-/// When that was: milliseconds, modulo 2^32.
+/// Time of that reading: milliseconds, modulo 2^32.
 static LOOKED: AtomicU32 = AtomicU32::new(0);
 
-/// What was not there when somebody looked, and is not looked for again.
+/// Files that were found absent, and are not read again: a set of the bits below.
 static ABSENT: AtomicU8 = AtomicU8::new(0);
 
-/// A bit of that: memory limits, at all levels.
+/// The memory limits, at all levels.
 const LIMITS: u8 = 1;
-/// Another: how long tasks of the group wait for memory.
+/// How long tasks of the group wait for memory.
 const GROUP_WAITS: u8 = 2;
-/// And another: how long those of the whole system do.
+/// How long tasks of the whole system wait for memory.
 const SYSTEM_WAITS: u8 = 4;
 
 /// Whether memory was short when somebody last looked.
@@ -45,7 +46,7 @@ pub(crate) fn is_pressed() -> bool {
     SHORTAGE.load(ordering::memory_short())
 }
 
-/// Whether nobody looked for so many milliseconds.
+/// Whether the files were not read for so many milliseconds.
 pub(crate) fn is_due(milliseconds: u32) -> bool {
     now().wrapping_sub(LOOKED.load(ordering::cgroup_read_at())) >= milliseconds
 }
@@ -54,13 +55,13 @@ fn now() -> u32 {
     sys::monotonic_ms() as u32
 }
 
-/// Looks whether memory is short. Says so.
+/// Reads the files. Returns whether memory is short.
 #[cold]
 #[inline(never)]
 pub(crate) fn update() -> bool {
     LOOKED.store(now(), ordering::cgroup_read_at());
     let before = is_pressed();
-    // Where a file cannot be opened just now, nothing new is known.
+    // Where a file cannot be opened just now, the last reading stands.
     let after = measure(before).unwrap_or(before);
     if after != before {
         SHORTAGE.store(after, ordering::memory_short());
@@ -68,10 +69,10 @@ pub(crate) fn update() -> bool {
     after
 }
 
-/// What a file of the kernel's says; `Ok(None)`: it is not there.
+/// What a file of the kernel contains; `Ok(None)`: it does not exist.
 type Told<T> = Result<Option<T>, FileError>;
 
-/// Whether memory is short, where it was, or was not, `before`.
+/// Whether memory is short. The thresholds depend on whether it was `before`.
 fn measure(before: bool) -> Result<bool, FileError> {
     const GROUP: u8 = LIMITS | GROUP_WAITS;
     let absent = ABSENT.load(ordering::cgroup_absent());
@@ -88,7 +89,7 @@ fn measure(before: bool) -> Result<bool, FileError> {
     Ok(used >= short || waits >= too_long)
 }
 
-/// Asks, unless it was not there before; remembers if it is not.
+/// Asks `question`, unless `what` is known to be absent; records it if it is now.
 fn ask(what: u8, question: impl FnOnce() -> Told<usize>) -> Told<usize> {
     if ABSENT.load(ordering::cgroup_absent()) & what != 0 {
         return Ok(None);
@@ -105,11 +106,11 @@ fn waiting(text: &[u8]) -> Option<usize> {
     line(text, b"some avg10=").and_then(number)
 }
 
-/// Processors' worth of time that the container may use, rounded up. `None`: there
-/// is no limit.
+/// Number of processors whose time the container may use, rounded up. `None`: there is
+/// no limit.
 ///
-/// Out of line, because of what is read onto the stack: who calls this is on every
-/// thread's way, and a page of each stack would be in use for it.
+/// Out of line, because of the buffer on the stack: the caller is on every thread's
+/// path, and would take a page of each stack for it.
 #[cold]
 #[inline(never)]
 pub(crate) fn cpus() -> Option<usize> {
@@ -124,7 +125,7 @@ pub(crate) fn cpus() -> Option<usize> {
     least
 }
 
-/// From `QUOTA PERIOD`; none of `max PERIOD`.
+/// Processors of `QUOTA PERIOD`; `None` for `max PERIOD`.
 fn cpus_of(text: &[u8]) -> Option<usize> {
     let quota = number(text)?;
     let blank = text.iter().position(|byte| *byte == b' ')?;
@@ -132,25 +133,25 @@ fn cpus_of(text: &[u8]) -> Option<usize> {
     Some(quota.div_ceil(period.max(1)).max(1))
 }
 
-/// Bytes of a file that are looked at.
+/// Bytes read of a file.
 const TEXT: usize = 2048;
-/// Bytes of a path, its end included; a group that lies deeper is not looked at.
+/// Bytes of a path with its terminating null; a group with a longer path is ignored.
 const PATH: usize = 512;
 const ROOT: &[u8] = b"/sys/fs/cgroup";
 
-/// A control group: its folder.
+/// A control group: the path of its directory.
 struct Group {
     path: [u8; PATH],
     len: usize,
 }
 
 impl Group {
-    /// The one of this process.
+    /// The group of this process.
     fn of_this() -> Told<Group> {
         Ok(read(c"/proc/self/cgroup", Group::named)?.flatten())
     }
 
-    /// The one that `/proc/self/cgroup` names.
+    /// The group that a text of `/proc/self/cgroup` names.
     fn named(text: &[u8]) -> Option<Group> {
         let place = line(text, b"0::")?;
         let place = place.split(|byte| *byte == b'\n').next()?;
@@ -162,13 +163,13 @@ impl Group {
 
     fn push(&mut self, part: &[u8]) -> Option<()> {
         let end = self.len + part.len();
-        // One byte stays, for the end of a string.
+        // One byte stays free for the terminating null.
         self.path.get_mut(self.len..end).filter(|_| end < PATH)?.copy_from_slice(part);
         self.len = end;
         Some(())
     }
 
-    /// Calls `f` with the group and all above it.
+    /// Calls `f` for the group and for each group above it.
     fn for_levels(
         &self,
         mut f: impl FnMut(&Group) -> Result<(), FileError>,
@@ -182,8 +183,8 @@ impl Group {
         Ok(())
     }
 
-    /// Percent of the tightest memory limit that are used, by what cannot be
-    /// dropped; of none, 0. `None`: no level has files for limits.
+    /// Percentage of the tightest memory limit that is used by pages that cannot be
+    /// dropped; 0 without a limit. `None`: no level has files for limits.
     fn shortage(&self) -> Told<usize> {
         let mut most = None;
         self.for_levels(|group| {
@@ -197,13 +198,13 @@ impl Group {
         Ok(most)
     }
 
-    /// Percent of a limit that are used at this level.
+    /// Percentage of a limit that is used at this level.
     fn used(&self, limit: usize) -> Result<usize, FileError> {
         if limit == NO_LIMIT {
             return Ok(0);
         }
         let current = self.read(b"memory.current", number)?.flatten().unwrap_or(0);
-        // Pages of files come and go, and fill any limit in time.
+        // Page cache does not count: it fills any limit in time, and is reclaimed.
         let files = self.read(b"memory.stat", |text| {
             let bytes = |name| line(text, name).and_then(number).unwrap_or(0);
             bytes(b"inactive_file ") + bytes(b"active_file ")
@@ -230,7 +231,7 @@ impl Group {
     }
 }
 
-/// Calls `f` with the start of a file, if it is there.
+/// Calls `f` with the start of a file, if the file exists.
 fn read<R>(path: &CStr, f: impl FnOnce(&[u8]) -> R) -> Told<R> {
     let mut text = [0; TEXT];
     match sys::read_file(path, &mut text) {
@@ -240,15 +241,15 @@ fn read<R>(path: &CStr, f: impl FnOnce(&[u8]) -> R) -> Told<R> {
     }
 }
 
-/// The limit of a group that has none.
+/// The limit of a group without one.
 const NO_LIMIT: usize = usize::MAX;
 
-/// The limit that a file says: a number, or `max`.
+/// The limit that a file contains: a number, or `max`.
 fn limit(text: &[u8]) -> usize {
     number(text).unwrap_or(NO_LIMIT)
 }
 
-/// What follows upon `start` in the line that begins with it.
+/// The text after `start`, from the line that begins with it.
 fn line<'a>(text: &'a [u8], start: &[u8]) -> Option<&'a [u8]> {
     let mut rest = text;
     loop {

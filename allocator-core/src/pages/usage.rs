@@ -1,9 +1,11 @@
-//! How much memory is in use, and how much is free but still held: numbers
-//! changed once a span or once a magazine, from which purging takes its bound.
+//! Counters of memory that is in use, and of memory that is free but still held. They
+//! change once per span or per magazine. The bound on free memory, above which it is
+//! purged, is computed from them.
 //!
 //! ```text
-//!  in use by spans:  │ out: users, magazines │ loose: free blocks │ holes │
-//!  free granules:    │ dirty │ clean │        └ stuck: no whole page in them
+//!  spans in use:   │ out: program, magazines │ loose: free blocks │ holes │
+//!                                            └ stuck: could not be purged
+//!  free granules:  │ dirty │ clean │
 //! ```
 
 use crossbeam_utils::CachePadded;
@@ -14,24 +16,24 @@ use crate::pages::cgroup;
 use crate::pages::committed;
 
 struct Usage {
-    /// Bytes of granules that spans have.
+    /// Bytes of the granules of spans.
     spans: AtomicUsize,
     /// Bytes of page runs and mappings in use.
     large: AtomicUsize,
     /// Bytes that are free and may hold physical memory.
     dirty: AtomicUsize,
-    /// The least that `dirty` was since somebody last asked.
+    /// The minimum of `dirty` since it was last taken.
     low: AtomicUsize,
-    /// Bytes given back to the system by purging, since the start.
+    /// Bytes purged since the start.
     purged: AtomicUsize,
-    /// Bytes that busy threads may keep in magazines beside their own.
+    /// Bytes leased to busy threads, for magazines beyond their own budget.
     lent: AtomicUsize,
-    /// About how many bytes of blocks are out of their spans, modulo 2^64: users
-    /// have them, or magazines.
+    /// Approximate bytes of blocks outside their spans, modulo 2^64: the program or
+    /// magazines have them.
     out: AtomicUsize,
     /// Bytes of holes in spans.
     holes: AtomicUsize,
-    /// Loose bytes of which a search found that they cannot go back.
+    /// Loose bytes that a search found impossible to purge.
     stuck: AtomicUsize,
 }
 
@@ -47,79 +49,79 @@ static USAGE: CachePadded<Usage> = CachePadded::new(Usage {
     stuck: AtomicUsize::new(0),
 });
 
-/// Whether there seems to be more free memory than there should be. On a line
-/// of its own: slow paths read it, and it seldom changes.
+/// Whether there seems to be too much free memory. On a cache line of its own: slow
+/// paths read it, and it rarely changes.
 static EXCESS: CachePadded<AtomicBool> = CachePadded::new(AtomicBool::new(false));
 
-/// Free memory below this is never given back for being too much, in bytes.
+/// The bound on free memory is at least this many bytes.
 const FLOOR: usize = 4 << 20;
 
-/// Notes that a span got `bytes`, of which `dirty` were free memory; the rest
-/// was charged.
+/// Records that a span got `bytes`, of which `dirty` were free memory; the rest was
+/// charged.
 pub(super) fn took_span(bytes: usize, dirty: usize) {
     USAGE.spans.fetch_add(bytes, ordering::usage_live());
     less_dirty(dirty);
 }
 
-/// Notes that the `bytes` of a span are free.
+/// Records that the `bytes` of a span are free.
 pub(super) fn gave_span(bytes: usize) {
     USAGE.spans.fetch_sub(bytes, ordering::usage_live());
     more_dirty(bytes);
 }
 
-/// Notes that a page run or mapping got `bytes`, of which `dirty` were free
-/// memory; the rest was charged.
+/// Records that a page run or mapping got `bytes`, of which `dirty` were free memory;
+/// the rest was charged.
 pub(super) fn took_large(bytes: usize, dirty: usize) {
     USAGE.large.fetch_add(bytes, ordering::usage_live());
     less_dirty(dirty);
 }
 
-/// Notes that `bytes` of a page run or mapping are in use no more, of which
-/// `dirty` may hold memory.
+/// Records that `bytes` of a page run or mapping are no longer in use, of which `dirty`
+/// may hold memory.
 pub(crate) fn gave_large(bytes: usize, dirty: usize) {
     USAGE.large.fetch_sub(bytes, ordering::usage_live());
     committed::discharge(bytes - dirty);
     more_dirty(dirty);
 }
 
-/// Notes that free memory went back to the system.
+/// Records that `bytes` of free memory were purged.
 pub(crate) fn cleaned(bytes: usize) {
     less_dirty(bytes);
     committed::discharge(bytes);
     USAGE.purged.fetch_add(bytes, ordering::usage_purged());
 }
 
-/// Notes that about so many bytes of blocks left their spans.
+/// Records that about so many bytes of blocks left their spans.
 pub(crate) fn went_out(bytes: usize) {
     USAGE.out.fetch_add(bytes, ordering::usage_loose());
 }
 
-/// Notes that about so many bytes of blocks came back to their spans.
+/// Records that about so many bytes of blocks came back to their spans.
 pub(crate) fn came_back(bytes: usize) {
     USAGE.out.fetch_sub(bytes, ordering::usage_loose());
     USAGE.stuck.fetch_min(loose(), ordering::usage_loose());
     note_excess();
 }
 
-/// Notes that so many bytes of spans in use went back to the system.
+/// Records that so many bytes of spans in use were purged.
 pub(crate) fn made_holes(bytes: usize) {
     USAGE.holes.fetch_add(bytes, ordering::usage_loose());
     USAGE.purged.fetch_add(bytes, ordering::usage_purged());
 }
 
-/// Notes that so many bytes of holes hold memory again, or are in no span in
-/// use any more.
+/// Records that so many bytes of holes hold memory again, or are no longer in a span in
+/// use.
 pub(super) fn filled(bytes: usize) {
     USAGE.holes.fetch_sub(bytes, ordering::usage_loose());
 }
 
-/// Notes that the loose memory was searched, and what there is now cannot go
-/// back.
+/// Records that a search of the loose memory is complete: what is loose now cannot be
+/// purged.
 pub(crate) fn searched() {
     USAGE.stuck.store(loose(), ordering::usage_loose());
 }
 
-/// About how many bytes of spans in use are free blocks that hold memory.
+/// Approximate bytes of free blocks that hold memory, in spans in use.
 fn loose() -> usize {
     let held = USAGE
         .spans
@@ -128,7 +130,7 @@ fn loose() -> usize {
     not_below_0(held.wrapping_sub(USAGE.out.load(ordering::usage_loose())))
 }
 
-/// A difference of which a part is noted late: it may come out a little below 0.
+/// A difference of counters, one of which is updated late: it may be a little below 0.
 fn not_below_0(bytes: usize) -> usize {
     if bytes > isize::MAX as usize { 0 } else { bytes }
 }
@@ -151,17 +153,17 @@ fn note_excess() {
     }
 }
 
-/// Heaps below this many mapped bytes stay on small pages.
+/// Heaps with fewer mapped bytes than this stay on small pages.
 const LARGE: usize = 128 << 20;
 
-/// Mapped bytes at which dense chunks are looked for the next time.
+/// Mapped bytes at which dense chunks are searched for next.
 static NEXT: AtomicUsize = AtomicUsize::new(LARGE);
 
-/// Whether the heap grew since dense chunks were last looked for.
+/// Whether the heap reached `NEXT` since [`take_grew`] was last called.
 static GREW: AtomicBool = AtomicBool::new(false);
 
-/// Notes that so many bytes are mapped now. A large heap is looked through when it
-/// has grown by an eighth.
+/// Records that so many bytes are mapped now. A large heap is searched for dense chunks
+/// each time that it has grown by an eighth.
 pub(super) fn grew_to(mapped: usize) {
     if mapped >= NEXT.load(ordering::collapse_due()) {
         NEXT.store(mapped + mapped / 8, ordering::collapse_due());
@@ -173,23 +175,24 @@ pub(super) fn grew_to(mapped: usize) {
     }
 }
 
-/// Notes that so many bytes are mapped still, after some were unmapped. Growth
-/// counts from there.
+/// Records that so many bytes are still mapped, after some were unmapped. Growth counts
+/// from there.
 pub(crate) fn shrank_to(mapped: usize) {
     LOOK.fetch_min(next_look(mapped), ordering::cgroup_due());
 }
 
-/// Bytes that a heap grows before anybody looks whether memory is short.
+/// Bytes by which a heap grows before anybody checks whether memory is short.
 const STEP: usize = 32 << 20;
 
-/// Milliseconds from one such look to the next, at least: a program may map and
-/// unmap much more often than it can use what it mapped.
+/// Minimum milliseconds between two such checks: a program may map and unmap far more
+/// often than it can use what it mapped.
 const APART: u32 = 10;
 
-/// Mapped bytes at which somebody does.
+/// Mapped bytes at which the next check is due.
 static LOOK: AtomicUsize = AtomicUsize::new(STEP);
 
-/// Looks whether memory is short, and again when the heap has grown by a sixteenth.
+/// Checks whether memory is short. The next check is due when the heap has grown by a
+/// sixteenth.
 #[cold]
 fn look_at_container(mapped: usize) {
     look_from(mapped);
@@ -198,7 +201,7 @@ fn look_at_container(mapped: usize) {
     }
 }
 
-/// Says at how many mapped bytes somebody looks next, seen from these.
+/// Sets when the next check is due, from so many mapped bytes.
 pub(crate) fn look_from(mapped: usize) {
     LOOK.store(next_look(mapped), ordering::cgroup_due());
 }
@@ -207,7 +210,7 @@ fn next_look(mapped: usize) -> usize {
     mapped + STEP.max(mapped / 16)
 }
 
-/// Whether it grew so far since this was last asked.
+/// Whether dense chunks are to be searched for. Resets the flag.
 pub(crate) fn take_grew() -> bool {
     GREW.swap(false, ordering::collapse_due())
 }
@@ -218,7 +221,7 @@ pub(crate) fn in_excess() -> bool {
     EXCESS.load(ordering::usage_excess())
 }
 
-/// Looks whether there still is. Says so.
+/// Returns whether there still is too much free memory, and sets the flag to that.
 pub(crate) fn recheck_excess() -> bool {
     EXCESS.store(false, ordering::usage_excess());
     let still = excess() != 0;
@@ -228,19 +231,18 @@ pub(crate) fn recheck_excess() -> bool {
     still
 }
 
-/// The least bytes that were free at a time since the last call: nobody wanted
-/// those meanwhile.
+/// The minimum of free bytes since the last call: nobody needed those meanwhile.
 pub(crate) fn take_low_water() -> usize {
     USAGE.low.swap(dirty(), ordering::usage_dirty()).min(dirty())
 }
 
-/// How much of so many free bytes is above the bound.
+/// How many of so many free bytes are above the bound.
 pub(crate) fn above_bound(free: usize) -> usize {
     free.saturating_sub(bound())
 }
 
-/// Loose bytes above the bound, as far as free granules leave room there, that
-/// were not searched in vain.
+/// Loose bytes above the bound, counting free granules first, without those that were
+/// searched in vain.
 pub(crate) fn unwanted_loose() -> usize {
     (dirty() + unsearched()).saturating_sub(bound()).min(unsearched())
 }
@@ -249,14 +251,14 @@ fn unsearched() -> usize {
     loose().saturating_sub(USAGE.stuck.load(ordering::usage_loose()))
 }
 
-/// What may be held free in all: an eighth of what is live, at least 4 MiB.
+/// The bound on free memory, leases included: an eighth of what is live, at least 4
+/// MiB.
 fn whole_bound() -> usize {
     let live = live().saturating_sub(loose());
     FLOOR.max(live / 8)
 }
 
-/// Free memory that may be held; what is lent beyond [`SPARE`] is held there. None
-/// while memory is short.
+/// The bound on free memory, less the leases beyond [`SPARE`]. 0 while memory is short.
 fn bound() -> usize {
     if cgroup::is_pressed() {
         return 0;
@@ -268,21 +270,21 @@ fn lent() -> usize {
     USAGE.lent.load(ordering::usage_lent())
 }
 
-/// Bytes lent beside what may be held free. Blocks in magazines that are at work
-/// go round: they are free for moments, and memory above the bound has a second.
+/// Bytes that may be leased in addition to the bound. Blocks in busy magazines
+/// circulate: they are free for moments, while free memory above the bound may last a
+/// second.
 const SPARE: usize = FLOOR / 8 * 7;
 
-/// Lends `bytes` to a thread that has `already` some. Seven eighths of what may
-/// be held free are for lending, and some more; and a thread gets no more than
-/// twice what it leaves to others, so that a few cannot take all, and one alone
-/// has two thirds. (Dynamic thresholds: Choudhury and Hahne, 1998, for the shared
-/// memory of switches.)
+/// Leases `bytes` to a thread that has `already` some. Seven eighths of the bound may
+/// be leased, and [`SPARE`] on top. A thread gets no more than twice what it leaves to
+/// others, so that a few cannot take all, and one alone has two thirds. (Dynamic
+/// thresholds: Choudhury and Hahne, 1998, for the shared memory of switches.)
 ///
-/// While memory is short, nothing is lent.
+/// While memory is short, nothing is leased.
 pub(crate) fn lend(bytes: usize, already: usize) -> bool {
     let most = if cgroup::is_pressed() { 0 } else { whole_bound() / 8 * 7 + SPARE };
     let may = |lent: usize| lent + (already + bytes) / 2 <= most;
-    // Looked at before it is written: whoever is refused comes again soon.
+    // Read before it is written: a thread that is refused soon tries again.
     if !may(lent()) {
         return false;
     }
@@ -293,17 +295,17 @@ pub(crate) fn lend(bytes: usize, already: usize) -> bool {
     true
 }
 
-/// Takes back what was lent.
+/// Ends a lease of `bytes`.
 pub(crate) fn repay(bytes: usize) {
     USAGE.lent.fetch_sub(bytes, ordering::usage_lent());
 }
 
-/// Free bytes above the bound, as far as they may go back.
+/// Free bytes above the bound, as far as they may be purged.
 pub(crate) fn excess() -> usize {
     (dirty() + unsearched()).saturating_sub(bound())
 }
 
-/// Whether there is twice the free memory that may be held.
+/// Whether free memory is more than twice the bound.
 pub(crate) fn excess_is_large() -> bool {
     excess() > whole_bound()
 }
@@ -320,11 +322,12 @@ pub(crate) fn large() -> usize {
 
 /// Free bytes that may hold memory.
 pub(crate) fn dirty() -> usize {
-    // Who takes granules may note it before the one who just gave them does.
+    // A thread that takes granules may record it before the thread that freed them
+    // does.
     not_below_0(USAGE.dirty.load(ordering::usage_dirty()))
 }
 
-/// Bytes given back by purging, since the start.
+/// Bytes purged since the start.
 pub(crate) fn purged() -> usize {
     USAGE.purged.load(ordering::usage_purged())
 }
