@@ -1,10 +1,12 @@
-//! Which chunks of an arena have room: hints, one bit a chunk, for runs of 1,
-//! 2, 4 and 8 granules; found lowest first, which keeps the heap dense.
+//! Index of the chunks of an arena that have room for an aligned run of 1, 2, 4 or 8
+//! granules: one bit a chunk for each length. The lowest chunk is found first, which
+//! keeps the heap dense.
 //!
-//! A bit may be set where there is no room; it is cleared by whoever finds
-//! that out, who then looks once more. It is never clear for long where there
-//! is room: a giver sets the mask, then the bit; a clearer clears the bit,
-//! then reads the mask; both by read-modify-writes on the bit.
+//! The bits are hints. A bit may be set for a chunk without room; whoever finds that
+//! out clears it. A bit is never clear for long where there is room: a thread that
+//! frees granules first sets them in the chunk's mask, then the bit; one that clears a
+//! bit reads the mask afterwards, and sets the bit again if there is room. Both change
+//! the bit by read-modify-writes.
 
 use core::ptr::{self, NonNull};
 
@@ -13,17 +15,17 @@ use crate::base::ordering;
 use crate::base::sync::{AtomicPtr, AtomicU64};
 use crate::spans::granules::Granules;
 
-/// Lengths of runs: 1 << 0 to 1 << 3.
+/// Number of lengths of runs: 1 << 0 to 1 << 3.
 const LENGTHS: usize = 4;
 
 pub(crate) struct FreeSpaceIndex {
     /// `[chunks / 64][LENGTHS]`, one bit a chunk.
     words: AtomicPtr<AtomicU64>,
-    /// `[chunks / 4096][LENGTHS]`, one bit a word above that is not zero.
+    /// `[chunks / 4096][LENGTHS]`, one bit for each word above that is not zero.
     tops: AtomicPtr<AtomicU64>,
 }
 
-/// Bytes of the hints for a window of `chunks`.
+/// Bytes of the index for a window of `chunks`.
 pub(crate) const fn table_bytes(chunks: usize) -> usize {
     (chunks.div_ceil(64) + chunks.div_ceil(4096)) * LENGTHS * size_of::<u64>()
 }
@@ -45,7 +47,7 @@ impl FreeSpaceIndex {
         }
     }
 
-    /// Says where the hints are (all zero), once, while nobody else runs.
+    /// Sets the table (all zero), once, while no other thread runs.
     pub(crate) fn init_tables(&self, table: NonNull<u8>, chunks: usize) {
         let words = table.as_ptr().cast::<AtomicU64>();
         self.words.store(words, ordering::index_place());
@@ -62,8 +64,8 @@ impl FreeSpaceIndex {
         unsafe { &*self.tops.load(ordering::index_place()).add(i * LENGTHS + log) }
     }
 
-    /// Claims a run of `len` granules in the lowest chunk below `end` that has
-    /// one. Returns the chunk, the first granule, and which held memory.
+    /// Claims a run of `len` granules in the lowest chunk below `end` that has one.
+    /// Returns the chunk, the first granule, and a mask of those that held memory.
     pub(crate) fn claim<'a>(
         &self,
         len: usize,
@@ -80,12 +82,12 @@ impl FreeSpaceIndex {
         None
     }
 
-    /// Gives claimed granules of a chunk back; `dirty` are those with memory.
+    /// Frees claimed granules of a chunk; `dirty` are those with memory.
     pub(crate) fn give_back(&self, chunk: usize, granules: &Granules, bits: u64, dirty: u64) {
         self.mark(chunk, granules.give_back(bits, dirty));
     }
 
-    /// Notes what a chunk with these granules free has room for.
+    /// Sets the bits of a chunk with these free granules.
     pub(crate) fn mark(&self, chunk: usize, free: u64) {
         for log in 0..LENGTHS {
             if bits::aligned_runs(free, 1 << log) == 0 {
@@ -102,8 +104,7 @@ impl FreeSpaceIndex {
         }
     }
 
-    /// The lowest chunk that seems to have room for a run of `1 << log`,
-    /// below chunk `end`.
+    /// The lowest chunk below `end` that seems to have room for a run of `1 << log`.
     pub(crate) fn find(&self, log: usize, end: usize) -> Option<usize> {
         for t in 0..end.div_ceil(4096) {
             let mut top = self.top(t, log).load(ordering::index_read());
@@ -120,8 +121,7 @@ impl FreeSpaceIndex {
         None
     }
 
-    /// Notes that a chunk has no room for a run of `1 << log`, unless it has
-    /// some now.
+    /// Clears the bit for runs of `1 << log`, unless the chunk now has room for one.
     fn clear(&self, chunk: usize, log: usize, granules: &Granules) {
         let (i, bit) = (chunk / 64, 1u64 << (chunk % 64));
         self.word(i, log).fetch_and(!bit, ordering::index_clear());

@@ -1,10 +1,11 @@
-//! Medium blocks, 32 KiB to 1 MiB: runs of 4-KiB pages in chunks of their
-//! own, split and coalesced by their bitmap, grown in place.
+//! Medium blocks, 32 KiB to 1 MiB: runs of units (4 KiB) in chunks of their own. A
+//! bitmap of free units splits and coalesces them. A run grows in place where the units
+//! behind it are free.
 //!
 //! ```text
-//!  chunk   │ run A    │ free  │ run B │ free            │   512 pages
-//!  free    │0000000000│1111111│0000000│11111111111111111│   one bit each
-//!  len     │10        │       │7      │                 │   at a run's first
+//!  chunk   │ run A    │ free  │ run B │ free            │   512 units
+//!  free    │0000000000│1111111│0000000│11111111111111111│   one bit a unit
+//!  lens    │10        │       │7      │                 │   at a run's first unit
 //! ```
 
 use core::ptr::{self, NonNull};
@@ -24,7 +25,7 @@ use crate::spans::page_map::{self, MAP};
 const WORDS: usize = CHUNK_UNITS / 64;
 /// Lists of chunks, by the logarithm of their longest free run.
 const LISTS: usize = CHUNK_UNITS.trailing_zeros() as usize + 1;
-/// Chunks looked at whose longest run may fit or not.
+/// Chunks examined per list: the longest run of each may or may not fit.
 const LOOKS: usize = 8;
 
 /// One bit a unit of a chunk.
@@ -45,7 +46,7 @@ struct Lists {
     heads: [*mut Runs; LISTS],
 }
 
-/// What is known of a chunk of page runs \[RUNS-LOCKED\].
+/// The state of a chunk of page runs \[RUNS-LOCKED\].
 struct Runs {
     next: *mut Runs,
     prev: *mut Runs,
@@ -58,11 +59,11 @@ struct Runs {
     clean: Bits,
 }
 
-/// At the first unit of a run in use: its units; elsewhere 0. Changed under
-/// the lock, and read without it by whoever has the run.
+/// At the first unit of a run in use, the number of its units; elsewhere 0. Changed
+/// under the lock; read without it by whoever has the run.
 type Lens = [AtomicU16; CHUNK_UNITS];
 
-/// A record as it stands in memory.
+/// The layout of a record in memory.
 #[repr(C)]
 struct Record {
     runs: Runs,
@@ -73,8 +74,8 @@ const _: () = assert!(core::mem::offset_of!(Record, lens) == size_of::<Runs>());
 
 /// The lengths of the runs on a record.
 fn lens(record: NonNull<Runs>) -> &'static Lens {
-    // SAFETY: [RUNS-LOCKED] a record in use has them behind it; they consist
-    // of atomics, and nothing else refers to them.
+    // SAFETY: [RUNS-LOCKED] in a record in use the lengths follow the runs; they are
+    // atomics, and nothing else refers to them.
     unsafe { record.byte_add(size_of::<Runs>()).cast::<Lens>().as_ref() }
 }
 
@@ -86,7 +87,7 @@ fn set_len(record: NonNull<Runs>, first: usize, units: usize) {
     lens(record)[first].store(units as u16, ordering::run_len());
 }
 
-/// A run handed out, and which of its units are not known to be zero.
+/// A run handed out, and which units of the chunk were known to be zero.
 pub(crate) struct Run {
     pub(crate) ptr: *mut u8,
     pub(crate) units: usize,
@@ -114,8 +115,8 @@ impl PageRuns {
         Some(self.lists.with(|lists| f(unsafe { &mut *lists })))
     }
 
-    /// In the child of a fork: if a vanished thread was changing these runs,
-    /// they are lost. Says so.
+    /// In the child of a fork: if a vanished thread was changing these runs, marks them
+    /// dead. Returns whether it did.
     pub(crate) fn mark_dead_if_orphaned(&self) -> bool {
         let orphaned = self.lock.is_orphaned();
         if orphaned {
@@ -124,7 +125,7 @@ impl PageRuns {
         orphaned
     }
 
-    /// A run of `units`, starting at a multiple of `align` units.
+    /// Allocates a run of `units` that starts at a multiple of `align` units.
     pub(crate) fn get(&self, units: usize, align: usize) -> Option<Run> {
         loop {
             if let Some(run) = self.locked(|lists| lists.get(units, align))?.ok()? {
@@ -140,7 +141,7 @@ impl PageRuns {
     fn grow(&self) -> Option<()> {
         let record = metadata::alloc(size_of::<Record>())?.cast::<Record>();
         let Some(Mapped { at: chunk, .. }) = address_space::map(1, 1, CHUNK) else {
-            // SAFETY: just got, and not used.
+            // SAFETY: just allocated, and not used.
             unsafe { metadata::free(record.cast(), size_of::<Record>()) };
             return None;
         };
@@ -162,14 +163,14 @@ impl PageRuns {
             page_map::entry_of(self.id, page_map::MEDIUM),
         );
         self.locked(|lists| {
-            // A purge may look for the record as soon as the entries are there.
+            // A purge may read the record as soon as the entries are set.
             MAP.chunk(chunk).runs.store(record.as_ptr().cast(), ordering::chunk_runs());
             // SAFETY: [RUNS-LOCKED], and the record is on no list.
             unsafe { lists.link(record) };
         })
     }
 
-    /// Takes a run back, checking that it is one, of `units`.
+    /// Frees a run, after a check that it is one of `units`.
     pub(crate) fn put(&self, ptr: *mut u8, units: usize, size: usize) {
         let record = record_of(ptr);
         let first = (ptr.addr() % CHUNK) / UNIT;
@@ -183,8 +184,7 @@ impl PageRuns {
         });
     }
 
-    /// Makes the run at `ptr` one of `new` units where it stands. Says whether
-    /// it could.
+    /// Resizes the run at `ptr` to `new` units in place. Returns whether it could.
     pub(crate) fn resize(
         &self,
         ptr: *mut u8,
@@ -227,7 +227,7 @@ impl PageRuns {
         })
     }
 
-    /// Which units of a chunk of these runs are free.
+    /// The free units of a chunk of these runs.
     pub(crate) fn free(&self, chunk: usize) -> Option<Free> {
         self.locked(|_| {
             let runs = MAP.chunk(chunk).runs.load(ordering::chunk_runs()).cast::<Runs>();
@@ -237,8 +237,8 @@ impl PageRuns {
         })?
     }
 
-    /// Gives the free memory of one chunk of these runs back to the system:
-    /// the addresses too, if all of it is free. Returns how many bytes.
+    /// Purges the free units of one chunk of these runs, and unmaps the chunk if all
+    /// are free. Returns how many bytes.
     pub(crate) fn purge(&self, chunk: usize, page: usize) -> usize {
         let Some(Some(work)) = self.locked(|lists| lists.begin_purge(chunk, page)) else {
             return 0;
@@ -247,7 +247,7 @@ impl PageRuns {
         match work {
             Work::Whole(record, bytes) => {
                 MAP.set(base, CHUNK / GRANULE, 0);
-                // SAFETY: the chunk is off the lists and all free.
+                // SAFETY: the chunk is off the lists, and all free.
                 unsafe {
                     address_space::unmap(chunk, 1, CHUNK);
                     metadata::free(record.cast(), size_of::<Record>());
@@ -257,7 +257,7 @@ impl PageRuns {
             Work::Part(record, bits) => {
                 let mut purged = 0;
                 for (first, len) in runs_of(&bits) {
-                    // SAFETY: these units are marked in use, and are nobody's.
+                    // SAFETY: these units are marked in use, and no block is there.
                     let clean = unsafe { crate::sys::purge(base.add(first * UNIT), len * UNIT) };
                     purged += if clean { len * UNIT } else { 0 };
                     self.locked(|lists| {
@@ -272,26 +272,26 @@ impl PageRuns {
     }
 }
 
-/// Which units of a chunk of page runs are free.
+/// The free units of a chunk of page runs, and which are known to be zero.
 pub(crate) struct Free {
     free: Bits,
     clean: Bits,
 }
 
 impl Free {
-    /// Whether unit `at` is free; if it is, whether it is known to be zero.
+    /// `None` if unit `at` is in use; else whether it is known to be zero.
     pub(crate) fn is_clean(&self, at: usize) -> Option<bool> {
         bit(&self.free, at).then(|| bit(&self.clean, at))
     }
 }
 
-/// What to purge, taken off the lists.
+/// Units to purge: a whole chunk off the lists, or units marked in use.
 enum Work {
     Whole(NonNull<Runs>, usize),
     Part(NonNull<Runs>, Bits),
 }
 
-/// The record of the chunk that a run is in.
+/// The record of the chunk of a run.
 fn record_of(ptr: *mut u8) -> NonNull<Runs> {
     let chunk = MAP.chunk(MAP.chunk_index(ptr));
     let runs = chunk.runs.load(ordering::chunk_runs()).cast::<Runs>();
@@ -299,7 +299,7 @@ fn record_of(ptr: *mut u8) -> NonNull<Runs> {
         .unwrap_or_else(|| misuse::abort(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, 0))
 }
 
-/// Checks that a run of `len` units, one of `units`, starts at `ptr`.
+/// Checks that `ptr` is the start of a run of `len` units, and that these are `units`.
 fn check(runs: &Runs, ptr: *mut u8, len: usize, units: usize, size: usize) {
     if len != 0 && ptr.addr().is_multiple_of(UNIT) && len == units {
         return;
@@ -315,7 +315,7 @@ fn check(runs: &Runs, ptr: *mut u8, len: usize, units: usize, size: usize) {
     misuse::abort(what, ptr, &place, size)
 }
 
-/// Bytes of the run at `ptr`, whose entry says that there is one.
+/// Bytes of the run at `ptr`. The entry says that a run is there.
 pub(crate) fn bytes_at(ptr: *mut u8) -> usize {
     let units = len(record_of(ptr), (ptr.addr() % CHUNK) / UNIT);
     if units == 0 || !ptr.addr().is_multiple_of(UNIT) {
@@ -382,7 +382,8 @@ impl Lists {
         Ok(None)
     }
 
-    /// Marks free units as in use. Returns which were known to be zero.
+    /// Marks free units as in use. Returns which units of the chunk were known to be
+    /// zero.
     ///
     /// # Safety
     /// \[RUNS-LOCKED\], and the record is on its list.
@@ -450,7 +451,7 @@ impl Run {
         (self.units - count(&self.clean, self.first, self.units)) * UNIT
     }
 
-    /// Clears what is not known to be zero.
+    /// Clears the units that are not known to be zero.
     ///
     /// # Safety
     /// The run was just handed out.
@@ -503,7 +504,7 @@ fn longest(free: &Bits) -> usize {
     runs_of(free).map(|(_, len)| len).max().unwrap_or(0)
 }
 
-/// Of the set bits, those that make up whole pages of `units` each.
+/// Those of the set bits that form whole pages of `units` each.
 fn whole_pages(bits: &Bits, units: usize) -> Bits {
     let mut whole = [0; WORDS];
     for (first, len) in runs_of(bits) {
