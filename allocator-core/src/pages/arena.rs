@@ -1,5 +1,5 @@
-//! Arenas: shards of the heap. Each has chunks of granules, a heap for spans
-//! that no thread has, and chunks of page runs (`medium`). A thread stays with
+//! Arenas: shards of the heap. Each has chunks of granules, a heap for spans that
+//! belong to no thread, and chunks of page runs (`page_runs.rs`). A thread stays with
 //! one arena, chosen by the CPU that it first ran on.
 
 use core::ptr::NonNull;
@@ -22,9 +22,9 @@ use crate::spans::page_map::{Chunk, MAP};
 use crate::spans::span::{DetachedSpans, Span};
 use crate::sys;
 
-/// What belongs to a shard and can be lost in a fork: replaced as a whole.
+/// The state of a shard that a fork can lose. It is replaced as a whole.
 pub(crate) struct Arena {
-    /// Spans of no thread.
+    /// The heap of spans that belong to no thread.
     pub(crate) heap: Heap,
     /// Chunks of page runs.
     pub(crate) page_runs: PageRuns,
@@ -42,24 +42,24 @@ static ARENAS: [Arena; SLOTS] = {
     arenas
 };
 
-/// Where each shard's free granules are: whole after every single store, so
-/// it outlives a fork.
+/// The free-space index of each shard. It is consistent after every single store, so it
+/// survives a fork.
 static FREE_SPACE: [FreeSpaceIndex; MAX_ARENAS] = [const { FreeSpaceIndex::new() }; MAX_ARENAS];
 
 /// Shards that there are.
 static COUNT: AtomicUsize = AtomicUsize::new(1);
 
-/// Shards that threads are given; the others may have some from before.
+/// Shards that threads are assigned to; the others may have some from before.
 static GIVEN: AtomicUsize = AtomicUsize::new(1);
 
-/// Which of `ARENAS` a shard has now.
+/// The index in `ARENAS` of each shard's arena.
 static PRESENT: [AtomicU32; MAX_ARENAS] = [const { AtomicU32::new(0) }; MAX_ARENAS];
 
-/// Slots of `ARENAS` handed out.
+/// Slots of `ARENAS` in use or used before.
 static USED: AtomicUsize = AtomicUsize::new(0);
 
-/// Sets up as many shards as the process may use CPUs, with hints at
-/// `tables`, once, while nobody else runs.
+/// Creates as many shards as the process may use CPUs, with an index at each of
+/// `tables`, once, while no other thread runs.
 pub(crate) fn init_tables(tables: &[NonNull<u8>], chunks: usize) {
     for (shard, table) in tables.iter().enumerate() {
         FREE_SPACE[shard].init_tables(*table, chunks);
@@ -87,7 +87,7 @@ pub(crate) fn count() -> usize {
     COUNT.load(ordering::shard_count())
 }
 
-/// Gives threads as many shards as the container may use processors, from now on.
+/// From now on, assigns threads to as many shards as the container may use processors.
 pub(crate) fn fit_container() {
     if let Some(cpus) = cgroup::cpus() {
         GIVEN.store(cpus.clamp(1, count()), ordering::shard_count());
@@ -109,18 +109,18 @@ pub(crate) fn of(chunk: &Chunk) -> &'static Arena {
     get(chunk.arena.load(ordering::chunk_arena()) as usize)
 }
 
-/// The arena that an entry names, if its owner is one.
+/// The arena that an entry names, if its owner is an arena.
 pub(crate) fn by_id(id: u32) -> Option<&'static Arena> {
     ARENAS.get(id.wrapping_sub(1) as usize)
 }
 
-/// Every arena there ever was.
+/// All arenas that ever existed.
 pub(crate) fn all() -> &'static [Arena] {
     &ARENAS[..USED.load(ordering::arenas_used()).min(SLOTS)]
 }
 
-/// In the child of a fork: an arena that a vanished thread was changing is
-/// lost; its shard gets a new one, while there are any.
+/// In the child of a fork: an arena that a vanished thread was changing is lost. Its
+/// shard gets a new one, while there are any.
 pub(crate) fn after_fork() {
     for shard in 0..count() {
         let arena = get(shard);
@@ -132,8 +132,8 @@ pub(crate) fn after_fork() {
     }
 }
 
-/// Makes a span of `class` with the heap `heap`, all its blocks free. It is
-/// on no list yet. No lock is taken but to map a chunk.
+/// Creates a span of `class` that names the heap `heap`, all its blocks free. It is on
+/// no list yet. No lock is taken except to map a chunk.
 pub(crate) fn claim_span(shard: usize, class: usize, heap: u32) -> Option<NonNull<Span>> {
     let len = SHAPES[class].granules as usize;
     let (index, first) = claim(shard, len).ok()??;
@@ -142,17 +142,17 @@ pub(crate) fn claim_span(shard: usize, class: usize, heap: u32) -> Option<NonNul
     let base = MAP.chunk_base(index).wrapping_add(first * GRANULE);
     // SAFETY: [CHUNK-SPANS] a chunk with granules to claim has its bitmaps.
     let long = unsafe { chunk.long_bits.load(ordering::chunk_spans()).add(first * MAX_WORDS) };
-    // SAFETY: [HEAP-LOCKED] we claimed the granules, so the span is ours
-    // until it has a heap.
+    // SAFETY: [HEAP-LOCKED] we claimed the granules, so the span is ours until it has a
+    // heap.
     unsafe { heap::init_span(span, class, base, long, heap) };
     Some(span)
 }
 
-/// A chunk and a granule of it, if there was one.
+/// A chunk and the first granule of a claimed run, if there was one.
 type Found = Option<(usize, usize)>;
 
-/// Claims a run of `len` granules: of this shard, else of another, else of a
-/// new chunk.
+/// Claims a run of `len` granules: from this shard, else from another, else from a new
+/// chunk.
 fn claim(shard: usize, len: usize) -> Result<Found, Refused> {
     let shards = count();
     for i in 0..shards {
@@ -161,7 +161,7 @@ fn claim(shard: usize, len: usize) -> Result<Found, Refused> {
         }
     }
     while new_chunk(shard).is_some() {
-        // Others may be faster and leave none; then we map one more.
+        // Other threads may claim all of it first; then we map one more.
         if let Some(found) = claim_in(shard, len)? {
             return Ok(Some(found));
         }
@@ -176,7 +176,7 @@ fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
         return Ok(None);
     };
     let had = dirty.count_ones() as usize;
-    // How much is to be charged is known by whoever has claimed them.
+    // How much to charge is known only after the claim.
     if let Err(refused) = committed::charge((len - had) * GRANULE) {
         give_back(index, bits::mask(first, len), dirty);
         return Err(refused);
@@ -185,13 +185,13 @@ fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
     Ok(Some((index, first)))
 }
 
-/// Maps a chunk for spans and offers its granules to all.
+/// Maps a chunk for spans and publishes its granules.
 #[cold]
 fn new_chunk(shard: usize) -> Option<()> {
     let index = address_space::map(1, 1, CHUNK)?.at;
     let chunk = MAP.chunk(index);
     if !furnish(chunk) {
-        // SAFETY: nobody knows of the chunk yet.
+        // SAFETY: no other thread has the chunk yet.
         unsafe { address_space::unmap(index, 1, CHUNK) };
         return None;
     }
@@ -202,7 +202,8 @@ fn new_chunk(shard: usize) -> Option<()> {
     Some(())
 }
 
-/// Gets the spans and bitmaps of a chunk; they stay with its record.
+/// Allocates the spans and bitmaps of a chunk, unless it has them. They stay with its
+/// record.
 fn furnish(chunk: &Chunk) -> bool {
     if chunk.spans.load(ordering::chunk_spans()).is_null() {
         let Some(spans) = metadata::alloc(CHUNK_GRANULES * size_of::<Span>()) else { return false };
@@ -215,11 +216,10 @@ fn furnish(chunk: &Chunk) -> bool {
     true
 }
 
-/// Gives the granules of emptied spans back to their chunks. The caller holds
-/// no lock.
+/// Frees the granules of empty spans. The caller holds no lock.
 pub(crate) fn release_spans(mut empty: DetachedSpans) {
     let mut filled = empty.filled();
-    // SAFETY: the spans came out of a heap that they left; they are ours alone.
+    // SAFETY: the spans left their heap; they are ours alone.
     while let Some(span) = unsafe { empty.pop() } {
         // SAFETY: likewise.
         let (base, bytes, holes) = unsafe { heap::clear_owner(span) };
@@ -235,7 +235,7 @@ pub(crate) fn release_spans(mut empty: DetachedSpans) {
     }
 }
 
-/// Gives claimed granules of a chunk back; `dirty` are those with memory.
+/// Frees claimed granules of a chunk; `dirty` are those with memory.
 pub(crate) fn give_back(index: usize, bits: u64, dirty: u64) {
     let chunk = MAP.chunk(index);
     let shard = chunk.arena.load(ordering::chunk_arena()) as usize;

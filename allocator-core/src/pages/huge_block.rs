@@ -1,12 +1,13 @@
-//! Huge blocks, above 1 MiB or aligned to more: a mapping each, at the start
-//! of a chunk of addresses. They grow and shrink where they stand, or by
-//! moving their pages; they are never copied.
+//! Huge blocks, above 1 MiB or aligned to more: each is a mapping of its own at the
+//! start of a chunk of addresses. It grows and shrinks in place, or by moving its
+//! pages; it is never copied. A few mappings of freed blocks are kept for blocks of the
+//! same size.
 //!
 //! ```text
 //!  addresses  │ chunk          │ chunk          │ chunk          │
 //!  mapped     │################│######          │                │
-//!             └ huge_bytes: 2.75 MiB; huge_chunks: 2 (and one more, never
-//!               mapped, where guards are asked for)
+//!             └ huge_bytes: 2.75 MiB; huge_chunks: 2 (3 with a guard: one
+//!               chunk more, never mapped)
 //! ```
 
 use crate::base::geometry::CHUNK;
@@ -21,15 +22,15 @@ use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
 use crate::sys;
 
-/// Whether an unmapped chunk of addresses follows each huge block.
+/// Whether an unmapped chunk of addresses follows each new huge block.
 static GUARDS: AtomicBool = AtomicBool::new(false);
 
-/// Whether huge blocks made from now on are followed by addresses that fault.
+/// Sets whether addresses that fault follow each huge block allocated from now on.
 pub(crate) fn guard_from_now_on(guard: bool) {
     GUARDS.store(guard, ordering::huge_guards());
 }
 
-/// Whether they are now.
+/// Whether new huge blocks have guards.
 pub(crate) fn is_guarded() -> bool {
     GUARDS.load(ordering::huge_guards())
 }
@@ -38,7 +39,7 @@ pub(crate) fn is_guarded() -> bool {
 static BLOCKS: AtomicUsize = AtomicUsize::new(0);
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
-/// Huge blocks that the program holds: how many, and their bytes.
+/// Number and bytes of the huge blocks that the program holds.
 pub(crate) fn held() -> (usize, usize) {
     (BLOCKS.load(ordering::huge_count()), BYTES.load(ordering::huge_count()))
 }
@@ -47,12 +48,12 @@ fn guards() -> usize {
     usize::from(is_guarded())
 }
 
-/// Bytes mapped for a block of `size`, or `None` where that cannot be.
+/// Bytes mapped for a block of `size`, or `None` on overflow.
 pub(crate) fn bytes_for(size: usize) -> Option<usize> {
     size.max(1).checked_next_multiple_of(sys::page_size())
 }
 
-/// A block, zero if that is asked; `None` when the system has no more.
+/// Allocates a block, zeroed on request; `None` when the system has no memory.
 pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
     let bytes = bytes_for(size)?;
     let chunks = bytes.div_ceil(CHUNK) + guards();
@@ -75,21 +76,21 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
     Some(enter(mapped.at))
 }
 
-/// Notes a block more, of which `dirty` bytes were free memory.
+/// Counts a new block, of which `dirty` bytes were free memory.
 fn took(bytes: usize, dirty: usize) {
     BLOCKS.fetch_add(1, ordering::huge_count());
     BYTES.fetch_add(bytes, ordering::huge_count());
     usage::took_large(bytes, dirty);
 }
 
-/// Notes a block less, of which `dirty` bytes are kept.
+/// Counts a freed block, of which `dirty` bytes are kept.
 fn gave(bytes: usize, dirty: usize) {
     BLOCKS.fetch_sub(1, ordering::huge_count());
     BYTES.fetch_sub(bytes, ordering::huge_count());
     usage::gave_large(bytes, dirty);
 }
 
-/// Makes a kept mapping zero: by giving its memory back, if that works.
+/// Zeroes a kept mapping: by purging it, if that works.
 fn clear(ptr: *mut u8, bytes: usize) {
     // SAFETY: the mapping is ours.
     unsafe {
@@ -99,7 +100,7 @@ fn clear(ptr: *mut u8, bytes: usize) {
     }
 }
 
-/// Notes what a block of `bytes` that starts at a chunk has.
+/// Records the extent of a block of `bytes` that starts at a chunk.
 fn settle(index: usize, bytes: usize, mapped: usize, chunks: usize) {
     let chunk = MAP.chunk(index);
     chunk.huge_bytes.store(bytes, ordering::chunk_huge());
@@ -107,14 +108,14 @@ fn settle(index: usize, bytes: usize, mapped: usize, chunks: usize) {
     chunk.huge_chunks.store(chunks, ordering::chunk_huge());
 }
 
-/// Enters a block that starts at a chunk in the map.
+/// Sets the page map's entry of a block that starts at a chunk.
 fn enter(index: usize) -> *mut u8 {
     let ptr = MAP.chunk_base(index);
     MAP.set(ptr, 1, page_map::entry_of(heap_table::HUGE_OWNER, page_map::HUGE));
     ptr
 }
 
-/// Unmaps the mapping that starts at a chunk, and gives its addresses back.
+/// Unmaps the mapping that starts at a chunk, and frees its addresses.
 ///
 /// # Safety
 /// Nobody uses it any more, and no entry leads there.
@@ -126,7 +127,7 @@ unsafe fn unmap(index: usize) {
     usage::shrank_to(address_space::mapped());
 }
 
-/// Checks that a huge block of `size` starts at `ptr`; the index of its chunk,
+/// Checks that a huge block of `size` starts at `ptr`. Returns the index of its chunk,
 /// and its bytes.
 fn check(ptr: *mut u8, size: usize) -> (usize, usize) {
     let index = MAP.chunk_index(ptr);
@@ -138,8 +139,8 @@ fn check(ptr: *mut u8, size: usize) -> (usize, usize) {
     (index, bytes)
 }
 
-/// Bytes of the huge block at `ptr`, whose entry says that there is one; it is
-/// said to have `size`.
+/// Bytes of the huge block at `ptr`. The entry says that one is there; the caller says
+/// that it has `size`.
 pub(crate) fn bytes_at(ptr: *mut u8, size: usize) -> usize {
     let index = MAP.chunk_index(ptr);
     let bytes = MAP.chunk(index).huge_bytes.load(ordering::chunk_huge());
@@ -150,7 +151,7 @@ pub(crate) fn bytes_at(ptr: *mut u8, size: usize) -> usize {
     bytes
 }
 
-/// Unmaps a block.
+/// Frees a block: keeps its mapping, or unmaps it.
 pub(crate) fn put(ptr: *mut u8, size: usize) {
     let (index, bytes) = check(ptr, size);
     MAP.set(ptr, 1, 0);
@@ -158,22 +159,22 @@ pub(crate) fn put(ptr: *mut u8, size: usize) {
         gave(bytes, bytes);
         return;
     }
-    // SAFETY: the block was given back, and no entry leads there any more.
+    // SAFETY: the block was freed, and no entry leads there any more.
     unsafe { unmap(index) };
     gave(bytes, 0);
 }
 
-/// Mappings whose block was freed lately, for blocks of the same size. They
-/// count as free memory, and go when that is purged.
+/// Mappings of blocks freed lately, kept for blocks of the same size. They count as
+/// free memory, and are unmapped when that is purged.
 struct Kept {
     lock: Lock,
-    /// \[KEPT-LOCKED\] Their chunks, plus one; 0 for a free place.
+    /// \[KEPT-LOCKED\] Their chunks, plus one; 0: the place is free.
     places: Guarded<[usize; KEPT]>,
 }
 
-/// Mappings that are kept, at most.
+/// Maximum number of kept mappings.
 const KEPT: usize = 8;
-/// Larger ones are not kept, in bytes.
+/// Larger mappings, in bytes, are not kept.
 const KEPT_BYTES: usize = 32 << 20;
 
 // SAFETY: [KEPT-LOCKED] the places are touched only under the lock.
@@ -187,18 +188,19 @@ fn kept<R>(f: impl FnOnce(&mut [usize; KEPT]) -> R) -> Option<R> {
     Some(KEPT_ONES.places.with(|places| f(unsafe { &mut *places })))
 }
 
-/// Keeps a mapping, if there is a place for it, and addresses are plenty.
+/// Keeps a mapping, if a place is free and addresses are not limited. Returns whether
+/// it did.
 fn keep(index: usize, bytes: usize) -> bool {
     let place = |places: &mut [usize; KEPT]| {
         let place = places.iter_mut().find(|place| **place == 0)?;
         *place = index + 1;
         Some(())
     };
-    // Where addresses are limited, others in the process may need them.
+    // Where addresses are limited, other parts of the process may need them.
     bytes <= KEPT_BYTES && sys::address_limit().is_none() && kept(place).flatten().is_some()
 }
 
-/// A kept mapping of just this size, if there is one.
+/// A kept mapping of exactly this size, if there is one.
 fn take_kept(bytes: usize, chunks: usize, align: usize) -> Option<usize> {
     let fits = |place: &&mut usize| {
         let Some(index) = place.checked_sub(1) else { return false };
@@ -219,36 +221,37 @@ pub(crate) fn purge() -> usize {
     let mut bytes = 0;
     for index in places.into_iter().filter_map(|place| place.checked_sub(1)) {
         bytes += MAP.chunk(index).huge_bytes.load(ordering::chunk_huge());
-        // SAFETY: kept mappings are nobody's, and this one is off its place.
+        // SAFETY: kept mappings belong to nobody, and this one is off its place.
         unsafe { unmap(index) };
     }
     usage::cleaned(bytes);
     bytes
 }
 
-/// The chunks at which kept mappings start.
+/// The first chunk of each kept mapping.
 pub(crate) fn kept_chunks() -> impl Iterator<Item = usize> {
     let places = kept(|places| *places).unwrap_or_default();
     places.into_iter().filter_map(|place| place.checked_sub(1))
 }
 
-/// Bytes of the mapping that starts at a chunk, and chunks of addresses that
-/// it has; true lately.
+/// Bytes of the mapping that starts at a chunk, and its chunks of addresses. Both may
+/// be out of date.
 pub(crate) fn extent(index: usize) -> (usize, usize) {
     let chunk = MAP.chunk(index);
     let chunks = chunk.huge_chunks.load(ordering::chunk_huge());
     (chunk.huge_bytes.load(ordering::chunk_huge()), chunks)
 }
 
-/// In the child of a fork: a place is whole after every single store.
+/// In the child of a fork: frees an orphaned lock. A place is consistent after every
+/// single store.
 pub(crate) fn after_fork() {
     if KEPT_ONES.lock.is_orphaned() {
         KEPT_ONES.lock.force_unlock();
     }
 }
 
-/// Makes a block of `old` bytes one of `new`, keeping its contents; what is
-/// new is zero. Returns where it is now; `None`: it is as it was.
+/// Resizes a block from `old` bytes to `new`, keeping its contents; new bytes are zero.
+/// Returns its address; `None`: it is unchanged.
 pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
     let (_, old_bytes) = check(ptr, old);
     let bytes = bytes_for(new)?;
@@ -266,7 +269,7 @@ pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Opti
     resized
 }
 
-/// As [`resize`], in bytes, of which those that are new were charged.
+/// As [`resize`], in bytes that are mapped; the new ones are charged.
 fn resize_charged(ptr: *mut u8, old_bytes: usize, bytes: usize, align: usize) -> Option<*mut u8> {
     let index = MAP.chunk_index(ptr);
     let chunk = MAP.chunk(index);
@@ -302,8 +305,7 @@ fn note(old: usize, new: usize) {
     }
 }
 
-/// Resizes a mapping where it stands, taking the addresses behind it if it
-/// needs them.
+/// Resizes a mapping in place, taking the addresses behind it if it needs them.
 fn resize_here(index: usize, had: usize, chunks: usize, old: usize, new: usize) -> bool {
     if chunks > had && !address_space::take_at(index + had, chunks - had) {
         return false;
@@ -319,7 +321,7 @@ fn resize_here(index: usize, had: usize, chunks: usize, old: usize, new: usize) 
     false
 }
 
-/// Moves the pages of a mapping to new addresses where it can be larger.
+/// Moves the pages of a mapping to new addresses with room for more.
 fn move_away(ptr: *mut u8, old: usize, new: usize, chunks: usize, align: usize) -> Option<*mut u8> {
     let index = address_space::take(chunks, (align / CHUNK).max(1))?;
     let to = MAP.chunk_base(index);
@@ -339,7 +341,8 @@ fn move_away(ptr: *mut u8, old: usize, new: usize, chunks: usize, align: usize) 
     Some(enter(index))
 }
 
-/// `Err`: not moved; whether the target is vacant still, as it should be.
+/// Moves a mapping. `Err`: it was not moved; whether the target is still vacant, as it
+/// should be.
 ///
 /// # Safety
 /// `[ptr, ptr + old)` is a mapping of ours, `[to, to + new)` are addresses of ours.
