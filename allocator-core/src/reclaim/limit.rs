@@ -1,5 +1,5 @@
-//! What follows from going above the soft limit: all free memory goes back,
-//! and if that is not enough, the program is told.
+//! Enforcement of the soft limit: above it, all free memory is purged. If that is not
+//! enough, the program is told, by a callback.
 
 use core::ptr;
 
@@ -9,20 +9,19 @@ use crate::pages::committed;
 use crate::pages::usage;
 use crate::reclaim::purge;
 
-/// What the program wants called: a `fn(usize)`, or null.
+/// The program's callback: a `fn(usize)`, or null.
 static CALLBACK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
-/// One thread sees to the limit at a time, and what it calls does not come
-/// back here.
+/// Set while a thread enforces the limit. Its callback does not recurse into this.
 static BUSY: AtomicBool = AtomicBool::new(false);
 
-/// Says what to call above the limit, instead of what was called before.
+/// Sets the function to call above the limit, in place of the one before.
 pub(crate) fn call(callback: fn(usize)) {
     CALLBACK.store(callback as *mut (), ordering::limit_callback());
 }
 
-/// At the end of slow paths that may have taken memory, where no lock is held:
-/// sees that something is done if it was too much.
+/// Called at the end of slow paths that may have taken memory, where no lock is held:
+/// enforces the limit if that was too much.
 #[inline]
 pub(crate) fn check() {
     if committed::may_be_over() {
@@ -45,27 +44,25 @@ fn enforce() {
     BUSY.store(false, ordering::lock_release());
 }
 
-/// Above the limit for the first time, all that is free goes back. Where the
-/// program stays above it, only what makes a difference does: it would be
-/// purging at every span.
+/// Purges all free memory. A program that was told and stays above the limit gets that
+/// only where it makes a difference: it would purge at every span.
 fn give_back() {
     if !committed::is_told() || usage::dirty() > committed::limit() / 16 {
         purge::purge_all();
     }
 }
 
-/// Allocations do not unwind: at this function's end, a panic of the program's
-/// ends the process.
+/// Allocations do not unwind: a panic of the program's callback ends the process here.
 extern "C" fn call_back(bytes: usize) {
     let callback = CALLBACK.load(ordering::limit_callback());
     if !callback.is_null() {
-        // SAFETY: what is stored there is a function of this type.
+        // SAFETY: only functions of this type are stored there.
         let callback = unsafe { core::mem::transmute::<*mut (), fn(usize)>(callback) };
         callback(bytes);
     }
 }
 
-/// In the child of a fork: nobody else sees to the limit here.
+/// In the child of a fork: no other thread enforces the limit.
 pub(crate) fn after_fork() {
     BUSY.store(false, ordering::lock_release());
 }

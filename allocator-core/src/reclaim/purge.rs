@@ -1,6 +1,7 @@
-//! Giving memory back to the system: free granules and free page runs, once
-//! there is more of them than the bound in `usage` allows. Addresses stay,
-//! but for chunks that are free as a whole. No lock is held across a call.
+//! Purging of free memory: granules, page runs and kept huge mappings go back to the
+//! system once there is more of them than the bound in `usage.rs` allows. Addresses
+//! stay, except those of chunks that are free as a whole. No lock is held across a
+//! system call.
 
 use crate::base::bits;
 use crate::base::geometry::{CHUNK, GRANULE};
@@ -14,15 +15,15 @@ use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
 use crate::sys;
 
-/// One thread purges at a time; the others go on.
+/// Set while a thread purges. The others do not wait for it.
 static BUSY: AtomicBool = AtomicBool::new(false);
 
-/// Purging goes from high addresses to low ones: new spans are made low. The
-/// chunk below which it goes on.
+/// Purging goes from high addresses to low ones: new spans are created low. The next
+/// purge starts below this chunk.
 static CURSOR: AtomicUsize = AtomicUsize::new(0);
 
-/// Gives back all free memory, and says how many bytes. If another thread is
-/// at it, waits for that first: it may be content with less.
+/// Purges all free memory. Returns how many bytes. Waits for a thread that is purging
+/// already: that one may stop earlier.
 pub(crate) fn purge_all() -> usize {
     loop {
         match purge(usize::MAX) {
@@ -32,17 +33,16 @@ pub(crate) fn purge_all() -> usize {
     }
 }
 
-/// When the system or the hard limit refuses memory: gives back all that is
-/// free, and addresses of tables that are not used yet. Says whether another
-/// try makes sense.
+/// When the system or the hard limit refuses memory: purges all free memory, or else
+/// releases addresses of tables that are still unused. Returns whether another try
+/// makes sense.
 #[cold]
 pub(crate) fn make_room() -> bool {
-    // Under a limit, it may be another thread that gave back enough.
+    // Under a limit, another thread may have freed enough.
     purge_all() != 0 || committed::hard_limit() != 0 || address_space::end_window()
 }
 
-/// Gives back about `want` bytes. Returns how many it was; `None`: another
-/// thread is at it.
+/// Purges about `want` bytes. Returns how many; `None`: another thread is purging.
 pub(crate) fn purge(want: usize) -> Option<usize> {
     if BUSY.swap(true, ordering::lock_acquire()) {
         return None;
@@ -61,7 +61,7 @@ pub(crate) fn purge(want: usize) -> Option<usize> {
         at -= 1;
         done += purge_chunk(at);
     }
-    // The next purge begins at the top again where this one found enough.
+    // The next purge starts at the top again if this one found enough.
     CURSOR.store(if done >= want { chunks } else { at }, ordering::purge_cursor());
     usage::shrank_to(address_space::mapped());
     BUSY.store(false, ordering::lock_release());
@@ -71,7 +71,7 @@ pub(crate) fn purge(want: usize) -> Option<usize> {
 fn purge_chunk(index: usize) -> usize {
     let granules = &MAP.chunk(index).granules;
     let dirty = granules.dirty_hint();
-    // A chunk may be all free and clean: then its addresses go back.
+    // A chunk that is all free and clean is still unmapped.
     if dirty != 0 || granules.free_hint() == u64::MAX {
         return purge_granules(index, dirty);
     }
@@ -97,8 +97,7 @@ fn purge_granules(index: usize, dirty: u64) -> usize {
     }
     let page = (sys::page_size() / GRANULE).max(1);
     let clean = granules.clean(of_free_pages(dirty, granules.free_hint(), page), |first, len| {
-        // Of a page of several granules, one may be somebody's by now.
-        // SAFETY: we claimed these granules.
+        // One granule of a page of several may be in use by now.
         (first | len).is_multiple_of(page)
             && unsafe { sys::purge(base.add(first * GRANULE), len * GRANULE) }
     });
@@ -108,8 +107,8 @@ fn purge_granules(index: usize, dirty: u64) -> usize {
     bytes
 }
 
-/// The granules of all pages that are free as a whole and hold memory; `page`
-/// is the granules of one: 1 or 2.
+/// The granules of all pages that are free as a whole and hold memory; a page has
+/// `page` granules: 1 or 2.
 fn of_free_pages(dirty: u64, free: u64, page: usize) -> u64 {
     if page == 1 {
         return dirty;
@@ -118,8 +117,8 @@ fn of_free_pages(dirty: u64, free: u64, page: usize) -> u64 {
     firsts | firsts << 1
 }
 
-/// In the child of a fork: nobody else purges here. What a vanished thread
-/// had claimed to purge stays claimed, and is lost.
+/// In the child of a fork: no other thread purges. Granules that a vanished thread had
+/// claimed to purge stay claimed, and are lost.
 pub(crate) fn after_fork() {
     BUSY.store(false, ordering::lock_release());
 }
