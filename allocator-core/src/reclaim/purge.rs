@@ -98,6 +98,7 @@ fn purge_granules(index: usize, dirty: u64) -> usize {
     let page = (sys::page_size() / GRANULE).max(1);
     let clean = granules.clean(of_free_pages(dirty, granules.free_hint(), page), |first, len| {
         // One granule of a page of several may be in use by now.
+        // SAFETY: we claimed these granules.
         (first | len).is_multiple_of(page)
             && unsafe { sys::purge(base.add(first * GRANULE), len * GRANULE) }
     });
