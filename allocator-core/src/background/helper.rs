@@ -1,10 +1,10 @@
-//! The helper: a thread that gives memory back while the program does
-//! something else, or nothing. It is started when there is too much free
-//! memory, looks around a few times a second, and ends when all is well for a
-//! while. A program that frees little never sees it.
+//! The helper: a background thread that purges memory while the program does something
+//! else, or nothing. It is started when there is too much free memory, wakes a few
+//! times a second, and ends after some rounds without work. A program that frees little
+//! never starts it.
 //!
-//! What was wanted again since the helper last looked is left alone: a
-//! program that frees and allocates in turn keeps its memory.
+//! Memory that was used again since the helper last woke is left alone: a program that
+//! frees and allocates in turn keeps its memory.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -29,44 +29,44 @@ const RUNNING: u32 = 1;
 
 static STATE: AtomicU32 = AtomicU32::new(NONE);
 
-/// Whether there may be one.
+/// Whether a helper may be started.
 static ALLOWED: AtomicBool = AtomicBool::new(true);
 
-/// Says whether there may be one, from the next that is needed.
+/// Sets whether a helper may be started, from the next time that one is needed.
 pub(crate) fn allow(allowed: bool) {
     ALLOWED.store(allowed, ordering::helper_config());
 }
 
-/// Whether there may be one.
+/// Whether a helper may be started.
 pub(crate) fn is_allowed() -> bool {
     ALLOWED.load(ordering::helper_config())
 }
 
-/// Between two looks, in milliseconds: free memory goes back within two.
+/// Milliseconds between two rounds: free memory is purged within two.
 const TICK: u32 = 400;
 
-/// Between two looks while memory is short.
+/// Milliseconds between two rounds while memory is short.
 const HURRY: u32 = 100;
 
-/// Looks at short memory from one time that all threads are asked to put away what
-/// they keep to the next: a second.
+/// While memory is short, all threads are asked to flush what they keep every so many
+/// rounds: once a second.
 const ASK: u32 = 10;
 
-/// Looks without anything to do before the helper ends. What nobody wanted in all
-/// that time goes back then, within the bound, too.
+/// Rounds without work before the helper ends. Then it purges what nobody used in all
+/// that time, even within the bound.
 const PATIENCE: u32 = 5;
 
-/// Whether a thread may be started where it is asked for only. The C library
-/// calls `free` under locks that it needs to start a thread.
+/// Whether only [`check_excess_where`] starts the helper. The C library calls `free`
+/// under locks that it needs to start a thread.
 static ASKED_ONLY: AtomicBool = AtomicBool::new(false);
 
-/// From now on, threads are started by [`check_excess_where`] only.
+/// From now on, only [`check_excess_where`] starts the helper.
 pub(crate) fn start_when_asked() {
     ASKED_ONLY.store(true, ordering::helper_config());
 }
 
-/// At the end of slow paths, where no lock is held: sees that somebody gives
-/// memory back, if there is too much.
+/// Called at the end of slow paths, where no lock is held: if there is too much free
+/// memory, has it purged.
 #[inline]
 pub(crate) fn check_excess() {
     if usage::in_excess() {
@@ -78,7 +78,7 @@ pub(crate) fn check_excess() {
     }
 }
 
-/// As [`check_excess`], where threads may be started, if they may.
+/// As [`check_excess`], where a thread may be started if `may_start` returns true.
 #[inline]
 pub(crate) fn check_excess_where(may_start: impl FnOnce() -> bool) {
     if usage::in_excess() && STATE.load(ordering::helper_state()) == NONE && may_start() {
@@ -86,8 +86,8 @@ pub(crate) fn check_excess_where(may_start: impl FnOnce() -> bool) {
     }
 }
 
-/// Gives the excess back at once. Where there is no helper, nobody else looks
-/// whether memory is short still.
+/// Purges the excess at once. Without a helper, nobody else checks whether memory is
+/// still short.
 fn purge_excess() {
     if cgroup::is_pressed() && cgroup::is_due(HURRY) {
         cgroup::update();
@@ -105,7 +105,7 @@ fn start() {
         return;
     }
     if !is_allowed() || !sys::start_thread(run) {
-        // Then whoever is here does it, at once.
+        // Then the calling thread purges at once.
         STATE.store(NONE, ordering::helper_state());
         purge_excess();
     }
@@ -139,7 +139,7 @@ unsafe extern "C" fn run(_: *mut c_void) -> *mut c_void {
         unused = if calm == 0 { low - unwanted } else { low.min(unused) };
         calm += 1;
         match calm {
-            // From now on spans note who takes blocks there.
+            // From now on spans record whether blocks are taken from them.
             1 => span_purge::start_watching(),
             PATIENCE => {
                 purge::purge(unused);
@@ -154,8 +154,8 @@ unsafe extern "C" fn run(_: *mut c_void) -> *mut c_void {
     }
 }
 
-/// Memory is short: all that is free goes back, and now and then all threads are
-/// asked to put away what they keep.
+/// Memory is short: purges all free memory, and now and then asks all threads to flush
+/// what they keep.
 fn purge_under_pressure(looks: u32) {
     if looks.is_multiple_of(ASK) {
         registry::caches().for_each(Cache::request_flush);
@@ -164,7 +164,7 @@ fn purge_under_pressure(looks: u32) {
     span_purge::search(usize::MAX);
 }
 
-/// Gives pages back that are free within spans, if there is too much free memory.
+/// Purges free pages within spans, if there is too much free memory.
 fn give_holes_back() {
     let unwanted = usage::unwanted_loose();
     if unwanted != 0 && !span_purge::search(unwanted).more {
@@ -172,12 +172,12 @@ fn give_holes_back() {
     }
 }
 
-/// Ends the helper, unless there is something to do after all: whoever freed
-/// something while it still ran started no other. False: it goes on.
+/// Ends the helper, unless there is work after all: threads that freed memory while it
+/// still ran started no other. Returns whether it ended.
 fn try_end() -> bool {
     STATE.store(NONE, ordering::helper_state());
     usage::look_from(address_space::mapped());
-    // By the next look everybody has seen that.
+    // After one more tick all threads have seen that.
     pause(TICK);
     let again = usage::recheck_excess()
         && STATE
@@ -191,9 +191,9 @@ fn pause(milliseconds: u32) {
     sys::futex_wait_for(&never, 0, milliseconds);
 }
 
-/// Puts the batches of threads away that did nothing since the last look, or
-/// nothing but what their magazines could do, and asks these to put away what
-/// they keep: a block in a magazine holds its span.
+/// Drains the heaps of threads that were idle since the last round, or used only their
+/// magazines, and asks these threads to flush what they keep: a block in a magazine
+/// holds its span.
 fn drain_sleepers() {
     let now = sys::monotonic_ms() as Millis;
     let mut batches = BatchPool::new();
@@ -206,7 +206,7 @@ fn drain_sleepers() {
     batches.empty();
 }
 
-/// Puts away what the calling thread keeps: it is going to sleep.
+/// Flushes what the calling thread keeps: it is going to sleep.
 pub(crate) fn thread_idle() {
     if let Some(cache) = registry::current() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
@@ -215,9 +215,8 @@ pub(crate) fn thread_idle() {
     }
 }
 
-/// Gives back all free memory now, after putting away all batches: a block that
-/// waits there holds its span, as does one that a thread keeps. Returns how
-/// many bytes.
+/// Purges all free memory now, after draining all heaps: a block in a batch holds its
+/// span, as does one that a thread keeps. Returns how many bytes.
 pub(crate) fn purge_all() -> usize {
     if let Some(cache) = registry::current() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
@@ -235,7 +234,7 @@ pub(crate) fn purge_all() -> usize {
     purge::purge_all() + span_purge::purge_all() + registry::purge()
 }
 
-/// In the child of a fork: the helper is not here.
+/// In the child of a fork: the helper does not exist here.
 pub(crate) fn after_fork() {
     STATE.store(NONE, ordering::helper_state());
 }

@@ -1,14 +1,14 @@
-//! Huge pages under dense chunks of large heaps: a chunk in which nearly every page
-//! is in memory, and nearly every byte of its spans in use, or that is part of a huge
-//! block, has its pages put into one of 2 MiB.
+//! Huge pages for dense chunks of large heaps. A chunk is dense if nearly all of its
+//! pages are in memory, and it is part of a huge block or nearly all bytes of its spans
+//! are in use. Its pages are collapsed into one of 2 MiB.
 //!
 //! ```text
 //!  a chunk, 512 pages:  ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓░   at least 7/8 in memory, and of its spans in use
-//!                       └──── one page ───┘
+//!                       └─ one page ───┘
 //! ```
 //!
-//! The system is told to leave the chunk alone again afterwards. So it puts no page
-//! back that goes to the system later: that splits the huge page for good.
+//! The chunk is advised against huge pages again afterwards. So the system does not
+//! restore pages that are purged later: a purge splits the huge page for good.
 
 use crate::background::span_purge;
 use crate::base::geometry::{CHUNK, UNIT};
@@ -21,23 +21,23 @@ use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
 use crate::sys::{self, HugePages};
 
-/// Chunks looked at, at a time: some tens of milliseconds, if all are dense.
+/// Chunks examined per step: some tens of milliseconds, if all are dense.
 const LOOKS: usize = 128;
-/// A chunk may miss one page, or one byte of its spans, in so many.
+/// A dense chunk may lack one page, and one byte of its spans, in so many.
 const MISSING: usize = 8;
 
-/// The chunk that is looked at next; those beyond it are left to be.
+/// The chunk that is examined next; past the last one, the pass is over.
 static NEXT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-/// Has all chunks looked at, from now on.
+/// Starts a pass over all chunks.
 pub(crate) fn begin() {
     if thp::chosen() == thp::AUTO && thp::mode() != HugePages::Never {
         NEXT.store(0, ordering::collapse_cursor());
     }
 }
 
-/// Looks at some of the chunks, and gives those that are dense huge pages. Says
-/// whether any are left to be looked at.
+/// Examines some chunks, and collapses those that are dense. Returns whether any are
+/// left in this pass.
 pub(crate) fn step() -> bool {
     let (mut at, end) = (NEXT.load(ordering::collapse_cursor()), MAP.readable_chunks());
     let mut looks = 0;
@@ -64,7 +64,7 @@ pub(crate) fn step() -> bool {
     left
 }
 
-/// Whether a chunk is one of spans, and they are in use, but for a little.
+/// Whether a chunk consists of spans that are in use but for one byte in [`MISSING`].
 fn are_used(index: usize) -> bool {
     if MAP.chunk(index).granules.free_hint() != 0 {
         return false;
@@ -79,7 +79,7 @@ fn are_used(index: usize) -> bool {
     spans != 0 && free <= CHUNK / MISSING
 }
 
-/// Puts the pages of a chunk into a huge one, if nearly all of them are in memory.
+/// Collapses the pages of a chunk into a huge page, if nearly all are in memory.
 fn collapse_if_in_memory(index: usize) {
     let base = MAP.chunk_base(index);
     let mut pages = [0; CHUNK / UNIT];
@@ -89,7 +89,7 @@ fn collapse_if_in_memory(index: usize) {
     if !told || present < CHUNK - CHUNK / MISSING {
         return;
     }
-    // SAFETY: whoever has the chunk, contents stay.
+    // SAFETY: the contents stay, whoever has the chunk.
     unsafe {
         sys::advise_huge(base, CHUNK, true);
         sys::collapse(base, CHUNK);

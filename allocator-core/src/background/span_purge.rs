@@ -1,6 +1,6 @@
-//! Holes: where no block of a page is live, its memory goes back although the
-//! span is in use. The spans are searched chunk by chunk, in the order of their
-//! addresses; one of which blocks were taken since the last time is left alone.
+//! Purging of spans in use: pages without a live block are given back and become holes.
+//! Spans are searched chunk by chunk, in the order of their addresses. A span from
+//! which blocks were taken since the last search is left alone.
 //!
 //! ```text
 //!  a span of 1280-byte blocks, 16 units: ▓ live  ░ free, holds memory  . a hole
@@ -21,32 +21,32 @@ use crate::spans::page_map::{Chunk, MAP};
 use crate::spans::span::Span;
 use crate::sys;
 
-/// Chunks searched at a time: a few milliseconds.
+/// Chunks per search: a few milliseconds.
 const AT_ONCE: usize = 1024;
 
-/// Larger pages than this many units fit in few spans: they are left alone.
+/// Pages of more units than this fit in few spans: they are not purged.
 const LARGEST_PAGE: usize = 8;
 
-/// The chunk behind which the next search begins.
+/// The next search starts behind this chunk.
 static CURSOR: AtomicUsize = AtomicUsize::new(0);
 
-/// What a search found.
+/// The result of a search.
 pub(super) struct Found {
-    /// Bytes that went back.
+    /// Bytes purged.
     pub(super) bytes: usize,
-    /// Whether more may, the next time.
+    /// Whether the next search may purge more.
     pub(super) more: bool,
 }
 
-/// Has all spans note from now on whether blocks are taken there, as a search does
-/// that gives nothing back.
+/// Makes all spans record from now on whether blocks are taken from them, as a search
+/// does that purges nothing.
 pub(crate) fn start_watching() {
     for index in 0..MAP.readable_chunks() {
         for_spans(index, |_, span| span_transfer::start_watching(span));
     }
 }
 
-/// Searches some chunks, and gives back about `want` bytes.
+/// Searches some chunks, and purges about `want` bytes.
 pub(super) fn search(want: usize) -> Found {
     let chunks = MAP.readable_chunks();
     let mut found = Found { bytes: 0, more: chunks > AT_ONCE };
@@ -63,8 +63,8 @@ pub(super) fn search(want: usize) -> Found {
     found
 }
 
-/// Gives back what there is, in spans in use of this moment, too, waiting for those
-/// whose heaps are open. Returns how many bytes.
+/// Purges all spans, also those from which blocks were just taken, waiting for heaps
+/// that are open. Returns how many bytes.
 pub(crate) fn purge_all() -> usize {
     let mut bytes = 0;
     for index in 0..MAP.readable_chunks() {
@@ -89,7 +89,7 @@ fn search_chunk(index: usize, found: &mut Found) {
     });
 }
 
-/// Calls `f` with what seem to be the spans of a chunk.
+/// Calls `f` for what seem to be the spans of a chunk.
 pub(super) fn for_spans(index: usize, mut f: impl FnMut(&Chunk, NonNull<Span>)) {
     let chunk = MAP.chunk(index);
     for granule in bits::ones(!chunk.granules.free_hint()) {
@@ -106,7 +106,7 @@ fn purgeable_units(chunk: &Chunk, span: NonNull<Span>, rested: bool) -> SpanPurg
     }
     let to = &arena::of(chunk).heap;
     let made_holes = span_transfer::purge_span(span, page, rested, to, |base, units| {
-        // SAFETY: no block is out there, and none is taken meanwhile.
+        // SAFETY: no block is live in these units, and none is taken meanwhile.
         give(units, |first, len| unsafe { sys::purge(base.add(first * UNIT), len * UNIT) })
     });
     if let SpanPurge::Units(units) = made_holes {
@@ -115,7 +115,7 @@ fn purgeable_units(chunk: &Chunk, span: NonNull<Span>, rested: bool) -> SpanPurg
     made_holes
 }
 
-/// Gives units back, run by run; those of which `purge` says that it did.
+/// Purges units, run by run. Returns those for which `purge` succeeded.
 fn give(units: u64, mut purge: impl FnMut(usize, usize) -> bool) -> u64 {
     bits::runs(|_| units, SPAN_GRANULES * GRANULE_UNITS)
         .filter(|&(first, len)| purge(first, len))

@@ -53,7 +53,7 @@ pub(crate) fn bytes_for(size: usize) -> Option<usize> {
     size.max(1).checked_next_multiple_of(sys::page_size())
 }
 
-/// Allocates a block, zeroed on request; `None` when the system has no memory.
+/// Allocates a block, zeroed on request; `None` if the system or the limit refuses.
 pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
     let bytes = bytes_for(size)?;
     let chunks = bytes.div_ceil(CHUNK) + guards();
