@@ -1,4 +1,4 @@
-//! Options in the program's source: the same as in the environment.
+//! Options given in the program's source, the same as in the environment.
 
 use crate::process::options::{self, KEYS};
 
@@ -25,7 +25,7 @@ use crate::process::options::{self, KEYS};
 /// programs do not read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// What is chosen for each of `KEYS`.
+    /// The chosen value of each of `KEYS`, if any.
     chosen: [Option<usize>; KEYS.len()],
 }
 
@@ -57,7 +57,7 @@ pub enum Thp {
 }
 
 impl Config {
-    /// Nothing chosen, for those who have no options to give.
+    /// Nothing chosen, for callers without options.
     pub(crate) const PLAIN: &Config = &Config::new();
 
     /// The defaults.
@@ -154,7 +154,7 @@ impl Config {
         self
     }
 
-    /// Puts in force what is chosen.
+    /// Applies the chosen values.
     pub(super) fn apply(&self) {
         for (key, chosen) in KEYS.iter().zip(self.chosen) {
             if let Some(value) = chosen {
@@ -168,8 +168,8 @@ impl Config {
 mod tests {
     use super::*;
 
-    /// The options with one chosen by its function, which must exist for every
-    /// key, and the text that chooses it in the environment.
+    /// For each of two values: the options with `name` set by its function, and the
+    /// text that sets it in the environment. Every key must have a function.
     fn both_ways(name: &str) -> [(Config, &'static [u8]); 2] {
         const NEW: Config = Config::new();
         match name {

@@ -1,11 +1,12 @@
-//! Setting up, at the first allocation of the process: the window is chosen,
-//! the tables are reserved (addresses only) with guards around each, the
-//! arenas get theirs, the hooks are registered.
+//! Initialization, at the first allocation of the process: chooses the window, reserves
+//! its tables (addresses only) with a guard around each, gives the arenas their
+//! indexes, and registers the hooks.
 //!
 //! ```text
-//!  │guard│ entries 128 MiB │guard│ chunks 128 MiB │guard│taken│guard│rooms…│guard│
+//!  │guard│ entries 128 MiB │guard│ chunks 128 MiB │guard│ taken │guard│ indexes │guard│
 //! ```
-//! for a window of 1 TiB; all in proportion for smaller ones.
+//! The sizes are those of a window of 1 TiB; a smaller one has smaller tables in
+//! proportion.
 
 use core::ptr::{self, NonNull};
 
@@ -31,19 +32,18 @@ use crate::thread::registry;
 
 static ONCE: Once = Once::new();
 
-/// Where the tables are that are opened whole, and their bytes.
+/// Address and bytes of the tables that are opened whole.
 static BIT_TABLES: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 static BIT_TABLES_BYTES: AtomicUsize = AtomicUsize::new(0);
 
-/// Where the tables of taken chunks and of rooms are, and their bytes, the
-/// guard between them counted; none before the allocator is set up.
+/// Address and bytes of the tables of taken chunks and of free-space indexes, with the
+/// guard between them; null before initialization.
 pub(crate) fn bit_tables() -> (*mut u8, usize) {
     (BIT_TABLES.load(ordering::bit_tables()), BIT_TABLES_BYTES.load(ordering::bit_tables()))
 }
 
-/// Whether the allocator is set up, after trying to. False when the system
-/// has no memory; the next call tries again. Whoever sets it up does so with
-/// these options.
+/// Initializes the allocator with these options, unless that was done. Returns false
+/// when the system has no memory; the next call tries again.
 #[inline]
 pub(crate) fn ensure(config: &Config) -> bool {
     ONCE.is_done() || set_up(config)
@@ -56,7 +56,7 @@ fn set_up(config: &Config) -> bool {
         choose_window()
     });
     if done == Done::ByUs {
-        // It may allocate, and then finds everything set up.
+        // These may allocate; everything is initialized by now.
         sys::on_fork(after_fork_in_child);
         options::read();
     }
@@ -99,12 +99,12 @@ fn place_window(window: usize) -> bool {
         unsafe { tables.add(table) }
     });
     let base = window_base(tables, window);
-    // SAFETY: these two are used at any place from the start, so they are
-    // opened whole; untouched, they cost nothing.
+    // SAFETY: within the reservation. Both are accessed at any place from the start, so
+    // they are opened whole; untouched, they cost nothing.
     let opened =
         unsafe { sys::commit(taken.as_ptr(), sizes[2]) && sys::commit(hints.as_ptr(), sizes[3]) };
     if !opened {
-        // SAFETY: nobody knows of the tables yet.
+        // SAFETY: nothing refers to the tables yet.
         unsafe { sys::release(tables.as_ptr(), total) };
         return false;
     };
@@ -115,7 +115,7 @@ fn place_window(window: usize) -> bool {
     address_space::init_tables(taken.as_ptr().cast(), chunks);
     let mut shards = [hints; MAX_ARENAS];
     for (i, shard) in shards.iter_mut().enumerate().take(arenas) {
-        // SAFETY: within the table of hints.
+        // SAFETY: within the table of indexes.
         *shard = unsafe { hints.add(i * whole(free_space_index::table_bytes(chunks))) };
     }
     arena::init_tables(&shards[..arenas], chunks);
@@ -123,10 +123,10 @@ fn place_window(window: usize) -> bool {
     true
 }
 
-/// Where the window is: well below what the system maps by itself, which it
-/// does from high addresses down; the tables are such a mapping, placed at
-/// random by the system. Where it maps from low addresses up (some tools and
-/// old layouts do), there is no room below, and the window is well above.
+/// The base of the window: well below the system's own mappings, which it places from
+/// high addresses down; the tables are such a mapping, placed at random. Where the
+/// system maps from low addresses up (some tools and old layouts do), there is no room
+/// below, and the window is well above.
 fn window_base(tables: NonNull<u8>, window: usize) -> usize {
     let gap = WINDOW_GAP.min(window);
     let tables = tables.as_ptr().expose_provenance();
@@ -134,8 +134,8 @@ fn window_base(tables: NonNull<u8>, window: usize) -> usize {
     if base != 0 { base } else { (tables + gap).next_multiple_of(WINDOW_ALIGN) }
 }
 
-/// In the child of a fork, which has one thread: mends or buries what the
-/// others were in the middle of.
+/// In the child of a fork, which has one thread: repairs or drops the state that the
+/// others were changing.
 unsafe extern "C" fn after_fork_in_child() {
     metadata::after_fork();
     address_space::after_fork();
