@@ -1,5 +1,5 @@
-//! Where blocks come from when a magazine is empty and the thread's own spans
-//! are: what others have and do not use, before fresh memory.
+//! Source of spans when a magazine and the thread's own spans are empty. Spans of
+//! arenas come first, then those of sleeping threads, and fresh memory last.
 
 use core::ptr::NonNull;
 
@@ -14,15 +14,14 @@ use crate::remote::span_transfer;
 use crate::spans::span::Span;
 use crate::sys;
 
-/// Sleeping threads looked at before fresh memory is taken.
+/// Threads examined for spans to steal, before fresh memory is taken.
 const LOOKS: u32 = 8;
 
-/// Where the next thief looks.
+/// The thread at which the next thief starts.
 static THIEF: AtomicU32 = AtomicU32::new(0);
 
-/// A span of `class` that names the heap `to`, in the caller's hands: one that
-/// the arena has, or another arena; else one of a thread that sleeps; else a
-/// fresh one.
+/// Finds a span of `class` and detaches it, with `to` as its heap: one of this arena or
+/// of another; else one of a sleeping thread; else a fresh one.
 pub(crate) fn find_span(shard: usize, class: usize, to: u32) -> Option<NonNull<Span>> {
     let shards = arena::count();
     let transfer =
@@ -35,7 +34,7 @@ pub(crate) fn find_span(shard: usize, class: usize, to: u32) -> Option<NonNull<S
         .or_else(|| purge::make_room().then(fresh)?)
 }
 
-/// Takes blocks from the arena's spans, from one that it finds if need be.
+/// Takes blocks from the arena's spans; if they have none, finds a span.
 ///
 /// # Safety
 /// `want` slots below `end` are the caller's.
@@ -57,8 +56,8 @@ pub(crate) unsafe fn take_shared(
     got
 }
 
-/// Looks at a few threads: what one that sleeps has in spans of `class` with
-/// free blocks goes to the arena. Says whether there was something.
+/// Examines a few threads. Spans of `class` with free blocks move from those that sleep
+/// to the arena. Returns whether there were any.
 fn steal(shard: usize, class: usize, me: u32) -> bool {
     let ids = heap_table::thread_ids();
     let count = ids.end - ids.start;

@@ -1,6 +1,6 @@
-//! A bin: a thread's magazine of one class, a stack of pointers to free
-//! blocks. Taking and giving is a load, a test and two stores; nothing locked,
-//! nothing written to the block.
+//! A bin: a thread's magazine of one class, a stack of pointers to free blocks. A push
+//! or pop is a load, a test and two stores, without atomic read-modify-writes. Nothing
+//! is written to the block.
 //!
 //! ```text
 //!  base                 top                limit
@@ -8,7 +8,8 @@
 //!        └ first        └ next free slot   └ full when top gets here
 //! ```
 //!
-//! The null at the bottom is the end of the stack: empty needs no count.
+//! The null at the bottom marks the end of the stack: no count is needed to detect
+//! empty.
 
 use core::cell::Cell;
 use core::{ptr, slice};
@@ -21,25 +22,25 @@ pub(super) type Slot = *mut u8;
 
 #[repr(C, align(32))]
 pub(super) struct Bin {
-    /// \[OWNER-ONLY\], like all of a bin; but others may read this word and
+    /// \[OWNER-ONLY\], like all of a bin. But other threads may read this word and
     /// `base`, to count the blocks.
     top: AtomicPtr<Slot>,
     limit: Cell<*mut Slot>,
     base: AtomicPtr<Slot>,
-    /// The entry of granules whose blocks belong in here: my id and the class.
+    /// The page-map entry of the blocks that belong here: the heap's id and the class.
     key: Cell<u32>,
     /// Bytes of the array that `base` points to; 0 if there is none.
     array: Cell<u32>,
 }
 
-/// The stack of a bin that has none: it reads as empty and as full.
+/// The stack of a bin without one: it reads as empty and as full.
 static NOTHING: [usize; 2] = [0; 2];
 
 const fn nothing() -> *mut Slot {
     ptr::from_ref(&NOTHING).cast_mut().cast()
 }
 
-/// No entry is this: the key of bins that belong to no thread.
+/// No entry has this value: the key of bins that belong to no thread.
 pub(super) const NO_KEY: u32 = u32::MAX;
 
 impl Bin {
@@ -56,19 +57,19 @@ impl Bin {
         }
     }
 
-    /// Says which entry its blocks have.
+    /// Sets the entry of the blocks that belong here.
     pub(super) fn set_key(&self, key: u32) {
         self.key.set(key);
     }
 
-    /// Takes the newest block; null if there is none.
+    /// Pops the newest block; null if there is none.
     ///
     /// # Safety
-    /// \[OWNER-ONLY\] The bin is the calling thread's, or nobody's.
+    /// \[OWNER-ONLY\] The bin is the calling thread's, or belongs to no thread.
     #[inline(always)]
     pub(crate) unsafe fn pop(&self) -> *mut u8 {
         let top = self.top.load(ordering::bin_top());
-        // SAFETY: [BIN-BOTTOM] below the top there is a block or the null.
+        // SAFETY: [BIN-BOTTOM] below the top is a block or the null.
         let block = unsafe { top.sub(1).read() };
         if !block.is_null() {
             self.move_top(-1);
@@ -76,21 +77,21 @@ impl Bin {
         block
     }
 
-    /// Moves the top by some slots. The word is read anew for that: the
-    /// compiler then changes it in memory, in one instruction.
+    /// Moves the top by some slots. It reloads the word, so that the compiler changes
+    /// it in memory with one instruction.
     #[inline(always)]
     fn move_top(&self, slots: isize) {
         let top = self.top.load(ordering::bin_top());
         self.top.store(top.wrapping_offset(slots), ordering::bin_top());
     }
 
-    /// Whether blocks under this entry belong in here.
+    /// Whether blocks with this entry belong here.
     #[inline(always)]
     pub(super) fn is_for(&self, entry: u32) -> bool {
         self.key.get() == entry
     }
 
-    /// Puts a block on the stack; false if it is full.
+    /// Pushes a block; false if the stack is full.
     ///
     /// # Safety
     /// As for [`pop`](Self::pop); the block's entry is this bin's.
@@ -106,63 +107,63 @@ impl Bin {
         true
     }
 
-    /// Blocks in the magazine. Others may ask; they get a number that was
-    /// true lately.
+    /// Number of blocks in the magazine. Other threads may call this; their result may
+    /// be out of date.
     pub(crate) fn len(&self) -> usize {
         let base = self.base.load(ordering::bin_base());
         let top = self.top.load(ordering::bin_top());
         (top.addr().wrapping_sub(base.addr()) / size_of::<Slot>()).wrapping_sub(1)
     }
 
-    /// Blocks that fit.
+    /// Number of blocks that fit.
     pub(super) fn capacity(&self) -> usize {
         let base = self.base.load(ordering::bin_base());
         let limit = self.limit.get();
         (limit.addr() - base.addr()) / size_of::<Slot>() - 1
     }
 
-    /// Blocks that fit still.
+    /// Number of blocks that still fit.
     pub(super) fn unused(&self) -> usize {
         let top = self.top.load(ordering::bin_top());
         (self.limit.get().addr() - top.addr()) / size_of::<Slot>()
     }
 
-    /// Says that so many blocks less fit: not more than are unused.
+    /// Lowers the capacity by so many blocks, not more than are unused.
     pub(super) fn lower_capacity(&self, blocks: usize) {
         self.limit.set(self.limit.get().wrapping_sub(blocks));
     }
 
-    /// The bottom of the stack: the first block's slot.
+    /// The slot of the oldest block.
     pub(super) fn first(&self) -> *mut Slot {
         self.base.load(ordering::bin_base()).wrapping_add(1)
     }
 
-    /// The blocks in it, the oldest first.
+    /// The blocks, the oldest first.
     ///
     /// # Safety
-    /// \[OWNER-ONLY\]; nothing is taken or kept meanwhile.
+    /// \[OWNER-ONLY\]; nothing is popped or pushed meanwhile.
     #[expect(clippy::mut_from_ref, reason = "one thread has the bin")]
     pub(crate) unsafe fn blocks(&self) -> &mut [*mut u8] {
         // SAFETY: the slots below the top are filled.
         unsafe { slice::from_raw_parts_mut(self.first(), self.len()) }
     }
 
-    /// Says how many blocks are in the magazine now.
+    /// Sets the number of blocks in the magazine.
     pub(super) fn set_len(&self, len: usize) {
         self.top.store(self.first().wrapping_add(len), ordering::bin_top());
     }
 
-    /// Says how many blocks may be in it.
+    /// Sets the number of blocks that fit.
     pub(super) fn set_capacity(&self, capacity: usize) {
         self.limit.set(self.first().wrapping_add(capacity));
     }
 
-    /// The array and its bytes, if there is one.
+    /// The array and its bytes; 0 bytes if there is none.
     pub(super) fn array(&self) -> (*mut Slot, usize) {
         (self.base.load(ordering::bin_base()), self.array.get() as usize)
     }
 
-    /// Moves the magazine to an array of `bytes`, empty.
+    /// Gives the magazine an array of `bytes`, empty.
     ///
     /// # Safety
     /// As for [`pop`](Self::pop); the array is the bin's from now on.
@@ -174,7 +175,7 @@ impl Bin {
         self.set_len(0);
     }
 
-    /// Forgets the array: empty and full.
+    /// Removes the array: the bin reads as empty and as full.
     pub(super) fn unset_array(&self) {
         self.base.store(nothing(), ordering::bin_base());
         self.array.set(0);

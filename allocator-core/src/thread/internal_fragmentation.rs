@@ -1,5 +1,5 @@
-//! How much of a block its user did not ask for. Sizes are not recorded; but
-//! one request of each refill is known, and those stand for all.
+//! Estimate of internal fragmentation: the bytes of blocks that nobody requested. Sizes
+//! of requests are not recorded; one request per refill is sampled, and stands for all.
 
 use crossbeam_utils::CachePadded;
 
@@ -8,16 +8,15 @@ use crate::base::ordering;
 use crate::base::size_class::{self, CLASSES};
 use crate::base::sync::AtomicU64;
 
-/// Requests of one class that were seen, and the bytes by which their blocks
-/// were larger, in one word: count and sum always belong together. Written
-/// without a read-modify-write: of two threads of a shard, one may be
-/// forgotten.
+/// Sampled requests of one class, and the excess bytes of their blocks, in one word:
+/// count and sum are always consistent. It is written without a read-modify-write: if
+/// two threads of a shard write at once, one sample is lost.
 struct Seen {
     word: AtomicU64,
 }
 
-/// Requests that are remembered: at so many, half of the weight is dropped, so
-/// that what a program asks for now counts more than what it once did.
+/// Maximum count: at this, count and sum are halved, so that recent requests weigh more
+/// than old ones.
 const MAX_REQUESTS: u64 = 1 << 16;
 
 // The sum has half of the word.
@@ -38,17 +37,17 @@ impl Seen {
     }
 }
 
-/// By shard, so that threads on different CPUs write different lines.
+/// One per shard, so that threads on different CPUs write different cache lines.
 static SEEN: [CachePadded<[Seen; CLASSES]>; MAX_ARENAS] =
     [const { CachePadded::new([const { Seen { word: AtomicU64::new(0) } }; CLASSES]) }; MAX_ARENAS];
 
-/// Notes a request for `size` bytes that a block of `class` serves, by a
-/// thread of a shard.
+/// Records a request for `size` bytes by a thread of a shard, served by a block of
+/// `class`.
 pub(crate) fn sample(shard: usize, class: usize, size: usize) {
     SEEN[shard][class].add((size_class::size(class) - size) as u64);
 }
 
-/// Of `bytes` of blocks of `class`, about how many nobody asked for.
+/// Estimates how many of `bytes` of blocks of `class` nobody requested.
 pub(crate) fn part_of(bytes: usize, class: usize) -> usize {
     let (count, sum) = SEEN
         .iter()

@@ -1,5 +1,5 @@
-//! Threads come and go: caches are born, end, and are used again. And what
-//! threads do without a cache.
+//! The registry of threads: creates the cache of a new thread, ends it with the thread,
+//! and reuses its record. Also the paths of threads without a cache.
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
@@ -22,22 +22,22 @@ use crate::thread::bin::Slot;
 use crate::thread::cache::{Cache, ENDED, NO_CACHE};
 use crate::thread::tls;
 
-/// Rounds in which thread-exit hooks run: we want the last but one.
+/// The thread-exit hook ends the cache in this round, the last but one.
 const ROUNDS: u8 = 3;
 
-/// What stays of a thread when it ends, for the next: a heap, and a place for a
+/// What remains of a thread when it ends, for the next one: a heap, and a place for a
 /// cache. Never freed.
 #[repr(C)]
 struct Record {
     heap: Heap,
-    /// Where the cache is, while a thread has it.
+    /// The cache, while a thread has it.
     cache: AtomicPtr<Cache>,
-    /// Where it is, and whether it was made there \[RECORDS-LOCKED\], but while a
-    /// thread has the record.
+    /// Place of the cache, and whether it was constructed there \[RECORDS-LOCKED\],
+    /// except while a thread has the record.
     place: Guarded<(NonNull<Cache>, bool)>,
-    /// The next free one \[RECORDS-LOCKED\].
+    /// The next free record \[RECORDS-LOCKED\].
     next: Guarded<*mut Record>,
-    /// Exit hooks that ran for the thread.
+    /// Rounds of the exit hook for this thread so far.
     rounds: AtomicU8,
 }
 
@@ -66,15 +66,15 @@ fn records() -> impl Iterator<Item = &'static Record> {
     heap_table::thread_ids().filter_map(record)
 }
 
-/// The heaps of all threads there ever were.
+/// The heaps of all threads that ever existed.
 pub(crate) fn heaps() -> impl Iterator<Item = &'static Heap> {
     records().map(|record| &record.heap)
 }
 
-/// The caches of all threads that have one. Some may end meanwhile, and read as
+/// The caches of all threads that have one. Some may end meanwhile; then they read as
 /// anything.
 pub(crate) fn caches() -> impl Iterator<Item = &'static Cache> {
-    // SAFETY: [HEAPS-STAY] a place for a cache stays one.
+    // SAFETY: [HEAPS-STAY] a place for a cache is never freed.
     records().filter_map(|record| unsafe { record.cache.load(ordering::published_get()).as_ref() })
 }
 
@@ -85,11 +85,11 @@ pub(crate) fn current() -> Option<&'static Cache> {
     if ptr::eq(now, &NO_CACHE) || ptr::eq(now, &ENDED) {
         return None;
     }
-    // SAFETY: [HEAPS-STAY] a thread's cache stays while the thread does.
+    // SAFETY: [HEAPS-STAY] a thread's cache lives as long as the thread.
     Some(unsafe { &*now })
 }
 
-/// The calling thread's cache, making one if it never had one. `None`: it has
+/// The calling thread's cache; creates it if the thread never had one. `None`: it has
 /// ended, or there is no memory or no id for it.
 #[cold]
 pub(crate) fn get_or_create() -> Option<&'static Cache> {
@@ -102,17 +102,17 @@ pub(crate) fn get_or_create() -> Option<&'static Cache> {
     let record = take_record()?;
     let cache = record.begin();
     tls::set(cache);
-    // Last: it may allocate, and then finds the cache.
+    // Last: this may allocate, and then uses the cache.
     if sys::arm_thread_exit(ptr::from_ref(record).cast_mut().cast()) {
         return Some(cache);
     }
-    // Nobody will say when the thread ends: what it kept would be lost.
+    // No hook will run when the thread ends: what it kept would be lost.
     end_cache(record);
     None
 }
 
 impl Record {
-    /// Gives the calling thread, which has the record, its cache.
+    /// Starts the cache of the calling thread, which has the record.
     fn begin(&self) -> &'static Cache {
         let cache = self.place.with(|place| {
             // SAFETY: [OWNER-ONLY] the record is the thread's, and never freed.
@@ -151,7 +151,7 @@ fn new_record() -> Option<&'static Record> {
     let place = metadata::alloc(CACHE_BYTES).map(NonNull::cast::<Cache>);
     let id = place.and_then(|_| heap_table::allocate_id());
     let (Some(place), Some(id)) = (place, id) else {
-        // SAFETY: just got, and not used.
+        // SAFETY: just allocated, and not used.
         unsafe {
             metadata::free(memory.cast(), size_of::<Record>());
             place.inspect(|place| metadata::free(place.cast(), CACHE_BYTES));
@@ -169,7 +169,7 @@ fn new_record() -> Option<&'static Record> {
         });
         memory.as_ref()
     };
-    // The first thread's start is not to wait for files.
+    // The first thread must not wait for files.
     if id == heap_table::thread_ids().start + 1 {
         arena::fit_container();
     }
@@ -178,8 +178,8 @@ fn new_record() -> Option<&'static Record> {
     Some(record)
 }
 
-/// The thread-exit hook. Other hooks may allocate and free after it, so it
-/// comes back until the last round; the cache ends then.
+/// The thread-exit hook. Other hooks may allocate and free after it, so it runs again
+/// until the last round but one; then the cache ends.
 ///
 /// # Safety
 /// `value` is what [`get_or_create`] armed the hook with.
@@ -194,7 +194,7 @@ pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
     end_cache(record);
 }
 
-/// Ends the calling thread's use of its cache; it gets none again.
+/// Ends the cache of the calling thread, which gets no other.
 fn end_cache(record: &'static Record) {
     tls::set(&ENDED);
     let cache = record.cache.swap(ptr::null_mut(), ordering::record_cache());
@@ -215,8 +215,7 @@ fn put_record(record: &'static Record) {
     });
 }
 
-/// Gives the memory of the caches back that ended threads had. Returns how many
-/// bytes.
+/// Purges the caches of ended threads. Returns how many bytes.
 pub(crate) fn purge() -> usize {
     if sys::page_size() > CACHE_BYTES {
         return 0;
@@ -226,9 +225,9 @@ pub(crate) fn purge() -> usize {
     let mut list = RECORDS.free.with(|free| unsafe { free.replace(ptr::null_mut()) });
     drop(held);
     let mut bytes = 0;
-    // SAFETY: records are never freed; these are in our hands.
+    // SAFETY: records are never freed; these are off the list, and ours.
     while let Some(record) = unsafe { list.as_ref() } {
-        // SAFETY: likewise; nobody has their caches.
+        // SAFETY: likewise; no thread has their caches.
         unsafe {
             list = record.next.with(|next| *next);
             record.place.with(|place| {
@@ -244,7 +243,7 @@ pub(crate) fn purge() -> usize {
     bytes
 }
 
-/// A block of `class` for a thread without a cache.
+/// Allocates a block of `class` for a thread without a cache.
 #[cold]
 pub(crate) fn alloc_without_cache(class: usize) -> *mut u8 {
     let mut slot: Slot = ptr::null_mut();
@@ -256,16 +255,16 @@ pub(crate) fn alloc_without_cache(class: usize) -> *mut u8 {
     slot
 }
 
-/// Blocks of each class that threads without a cache gave back.
+/// Blocks of each class that threads without a cache freed.
 static RETURNED: [AtomicU32; CLASSES] = [const { AtomicU32::new(0) }; CLASSES];
 
-/// Blocks of a class that threads without a cache gave back, modulo 2^32.
+/// Blocks of a class that threads without a cache freed, modulo 2^32.
 pub(crate) fn returned(class: usize) -> u32 {
     RETURNED[class].load(ordering::returned_blocks())
 }
 
-/// Takes back a block from a thread without a cache. It makes none for that:
-/// threads that only free need none.
+/// Frees a block for a thread without a cache. It creates none: threads that only free
+/// need none.
 ///
 /// # Safety
 /// The block is free, and its entry says `class`.
@@ -277,8 +276,8 @@ pub(crate) unsafe fn free_without_cache(block: *mut u8, class: usize) {
     unsafe { send::send_one(block) };
 }
 
-/// In the child of a fork. The other threads are not here: their caches are
-/// nobody's. A heap that was open is lost; the rest can be stolen.
+/// In the child of a fork: the other threads do not exist here, and their caches belong
+/// to nobody. A heap that was open is lost; spans can be stolen from the others.
 pub(crate) fn after_fork() {
     if RECORDS.lock.is_orphaned() {
         RECORDS.lock.force_unlock();
@@ -286,8 +285,8 @@ pub(crate) fn after_fork() {
     for record in records() {
         let cache = record.cache.load(ordering::record_cache());
         if record.heap.mark_dead_if_orphaned() && ptr::eq(cache, tls::get()) {
-            // A sender or a thief had the forking thread's heap open: that
-            // thread starts anew, as one without a cache.
+            // A sender or a thief had the forking thread's heap open: the thread starts
+            // again without a cache.
             sys::arm_thread_exit(ptr::null_mut());
             tls::set(&NO_CACHE);
         }
@@ -295,7 +294,7 @@ pub(crate) fn after_fork() {
     drop_lost_records();
 }
 
-/// In the child of a fork: a heap that was lost is not used again.
+/// In the child of a fork: removes the records whose heap was lost.
 fn drop_lost_records() {
     let Some(_held) = RECORDS.lock.try_lock() else { return };
     RECORDS.free.with(|free| {
@@ -314,7 +313,7 @@ fn drop_lost_records() {
     });
 }
 
-/// Blocks of a class that magazines hold.
+/// Number of blocks of a class in magazines.
 pub(crate) fn cached(class: usize) -> usize {
     debug_assert!(class < CLASSES);
     caches().map(|cache| cache.cached(class)).sum()

@@ -1,16 +1,15 @@
-//! The thread's cache, in one word of thread-local storage, reached without a
-//! call in every kind of binary.
+//! The address of the thread's cache, in one word of thread-local storage that is read
+//! without a call in every kind of binary.
 //!
-//! `thread_local!` becomes a call in shared libraries, and in library crates
-//! under thin LTO. A symbol of our own, read by its offset from the thread
-//! pointer (initial-exec), is two loads, which linkers turn into one and a
-//! constant in executables. It takes 8 bytes of the static space that
-//! libraries loaded at run time share. Every thread's word starts as the
-//! address of the cache that belongs to nobody, so no path asks whether
-//! there is one.
+//! `thread_local!` becomes a call in shared libraries, and in library crates under thin
+//! LTO. A symbol of our own, read by its offset from the thread pointer (initial-exec),
+//! is two loads, which linkers turn into one load and a constant in executables. It
+//! takes 8 bytes of the static space that libraries loaded at run time share. Every
+//! thread's word starts as the address of the cache that belongs to no thread, so no
+//! path tests whether there is one.
 //!
-//! The symbol's name contains the crate's name and version, so that a program
-//! can link two versions of the crate: each has a word of its own.
+//! The symbol's name contains the crate's name and version, so that a program can link
+//! two versions of the crate: each has its own word.
 
 use core::arch::{asm, global_asm};
 
@@ -65,7 +64,7 @@ global_asm!(
     pre = const PRE,
 );
 
-/// Where the thread's word is, from its thread pointer.
+/// Offset of the thread's word from its thread pointer.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn offset() -> usize {
@@ -82,7 +81,7 @@ fn offset() -> usize {
     offset
 }
 
-/// The calling thread's cache: its own, or one of those that stand for none.
+/// The calling thread's cache: its own, `NO_CACHE` or `ENDED`.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn get() -> *const Cache {
@@ -99,7 +98,7 @@ pub(crate) fn get() -> *const Cache {
     cache
 }
 
-/// Gives the calling thread a cache.
+/// Sets the calling thread's cache.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn set(cache: &'static Cache) {
     // SAFETY: writes the thread's own word.
@@ -113,7 +112,7 @@ pub(crate) fn set(cache: &'static Cache) {
     }
 }
 
-/// Where the thread's word is.
+/// Address of the thread's word.
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
 fn place() -> *mut *const Cache {
@@ -135,7 +134,7 @@ fn place() -> *mut *const Cache {
     place
 }
 
-/// The calling thread's cache: its own, or one of those that stand for none.
+/// The calling thread's cache: its own, `NO_CACHE` or `ENDED`.
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
 pub(crate) fn get() -> *const Cache {
@@ -143,7 +142,7 @@ pub(crate) fn get() -> *const Cache {
     unsafe { place().read() }
 }
 
-/// Gives the calling thread a cache.
+/// Sets the calling thread's cache.
 #[cfg(target_arch = "aarch64")]
 pub(crate) fn set(cache: &'static Cache) {
     // SAFETY: writes the thread's own word.
