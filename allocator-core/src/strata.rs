@@ -78,20 +78,20 @@ impl Strata {
         explain::read()
     }
 
-    /// Returns all free memory to the system now, in whole pages. Blocks that the
-    /// calling thread caches are put away first; other threads are asked to put
-    /// theirs away, and do so later, when they next free a block.
+    /// Returns all free memory to the system now, in whole pages. The calling
+    /// thread flushes its cache first. Other threads are asked to flush theirs, and
+    /// do so when they next free a block.
     ///
     /// Returns the number of bytes that went back to the system.
     pub fn purge() -> usize {
         helper::purge_all()
     }
 
-    /// Puts away the free blocks that the calling thread caches, at most 64 KiB and
+    /// Flushes the free blocks that the calling thread caches, at most 64 KiB and
     /// what it borrowed beyond that. Call it in a thread that is about to sleep for
     /// an unknown time, for example in tokio's `on_thread_park`.
     ///
-    /// It costs some nanoseconds if there is nothing to put away, otherwise about
+    /// It costs some nanoseconds if there is nothing to flush, otherwise about
     /// as much as it cost to fill the cache. The next allocations of the thread fill
     /// it again.
     pub fn thread_idle() {

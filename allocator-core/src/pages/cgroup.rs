@@ -24,7 +24,7 @@ const PLENTY: usize = 85;
 const WAITS: usize = 10;
 const WAITS_NO_MORE: usize = 5;
 
-/// Whether memory was short when somebody last looked.
+/// Whether memory was short at the last reading.
 static SHORTAGE: AtomicBool = AtomicBool::new(false);
 
 /// Time of that reading: milliseconds, modulo 2^32.
@@ -40,7 +40,7 @@ const GROUP_WAITS: u8 = 2;
 /// How long tasks of the whole system wait for memory.
 const SYSTEM_WAITS: u8 = 4;
 
-/// Whether memory was short when somebody last looked.
+/// Whether memory was short at the last reading.
 #[inline]
 pub(crate) fn is_pressed() -> bool {
     SHORTAGE.load(ordering::memory_short())

@@ -236,7 +236,7 @@ fn draining() {
 }
 
 /// What the owner of heap 1 finds: one block of its next received batch, of which the
-/// other is put away; or a block of its spans. Says whether there was a batch.
+/// others are returned to their span; or a block of its spans. Returns whether there was a batch.
 fn read_next(world: &World) -> (Blocks, bool) {
     let heap = world.heap(1);
     let mut slot: *mut u8 = core::ptr::null_mut();
