@@ -37,7 +37,7 @@ struct Pool {
     mapped: AtomicUsize,
 }
 
-/// \[POOL-LOCKED\] Touched only under the pool's lock.
+/// \[POOL-LOCKED\] Accessed only under the lock of [`Pool`].
 struct Slots {
     /// Lists of free slots, linked through their first word.
     free: [*mut u8; SIZES],
