@@ -26,7 +26,7 @@ use crate::thread::registry;
 use crate::thread::tls;
 
 /// A block for a layout; null if there is no memory. For a constant layout, this
-/// folds to eight instructions. The first allocation of the process puts `config`
+/// folds to seven instructions. The first allocation of the process puts `config`
 /// in force.
 ///
 /// # Safety

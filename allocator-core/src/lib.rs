@@ -1,4 +1,4 @@
-//! The heap of Strata, a memory allocator for multithreaded servers on Linux.
+//! The core of Strata, a memory allocator for multithreaded servers on Linux.
 //!
 //! Rust programs depend on the crate `strata-alloc`, which exports the types of this
 //! one and describes how to use them.
@@ -41,7 +41,7 @@ mod background;
 // Options, configuration, initialization.
 mod process;
 
-// The way of an allocation, of a free, and of a reallocation.
+// The paths of allocation, free and reallocation.
 mod alloc;
 mod free;
 mod realloc;

@@ -15,7 +15,7 @@ use crate::report::stats::{self, Stats};
 /// The allocator. Make a `static` of this type and declare it as the
 /// `#[global_allocator]` of the program.
 ///
-/// The process has one heap. All values of this type are handles to it, and a
+/// The process has one allocator. All values of this type are handles to it, and a
 /// block may be freed through any of them. The value holds only the options,
 /// which count for the handle that makes the first allocation of the process.
 ///

@@ -161,7 +161,7 @@ pub(crate) fn take(heap: &Heap, count: usize) -> Blocks {
     let mut slots = vec![ptr::null_mut(); count];
     // SAFETY: there are `count` slots below the end.
     let got = unsafe {
-        crate::remote::heap_refill::take(heap, None, CLASS, slots.as_mut_ptr_range().end, count)
+        crate::remote::take_from_heap::take(heap, None, CLASS, slots.as_mut_ptr_range().end, count)
     };
     slots.split_off(count - got)
 }

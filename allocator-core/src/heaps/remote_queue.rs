@@ -1,13 +1,12 @@
-//! Batches carry blocks that belong to another heap; each is pushed whole.
+//! The remote queue of a heap: a lock-free stack of batches of remote frees.
 //!
-//! A remote queue is a lock-free stack. Any thread may push; batches are taken
-//! only all at once, so no batch is ever popped singly and a reused batch
-//! cannot corrupt a push (no ABA).
+//! Any thread may push a batch. Batches are taken only all at once, so no batch is
+//! ever popped singly, and a reused batch cannot corrupt a push (no ABA).
 //!
 //! ```text
 //!  head   null                        open, empty
 //!         batch ──► batch ──► null    open, newest batch first
-//!         CLOSED                      no owner: the sender looks it up again
+//!         CLOSED                      no owner: the sender takes the lock instead
 //! ```
 
 use core::ptr::{self, NonNull};
@@ -86,7 +85,8 @@ pub(crate) struct RemoteQueue {
     depth: AtomicU32,
 }
 
-/// The owner is gone. The sender looks it up again.
+/// The queue is closed: the sender returns the blocks under the lock of the heap,
+/// or sends them on.
 pub(crate) struct Closed;
 
 #[cfg(not(strata_loom))]

@@ -46,7 +46,7 @@ pub(crate) fn is_pressed() -> bool {
     SHORTAGE.load(ordering::memory_short())
 }
 
-/// Whether the files were not read for so many milliseconds.
+/// Whether the files were last read at least `milliseconds` ago.
 pub(crate) fn is_due(milliseconds: u32) -> bool {
     now().wrapping_sub(LOOKED.load(ordering::cgroup_read_at())) >= milliseconds
 }

@@ -91,25 +91,25 @@ pub(crate) fn cleaned(bytes: usize) {
     USAGE.purged.fetch_add(bytes, ordering::usage_purged());
 }
 
-/// Records that about so many bytes of blocks left their spans.
+/// Records that blocks of about `bytes` left their spans.
 pub(crate) fn went_out(bytes: usize) {
     USAGE.out.fetch_add(bytes, ordering::usage_loose());
 }
 
-/// Records that about so many bytes of blocks came back to their spans.
+/// Records that blocks of about `bytes` came back to their spans.
 pub(crate) fn came_back(bytes: usize) {
     USAGE.out.fetch_sub(bytes, ordering::usage_loose());
     USAGE.stuck.fetch_min(loose(), ordering::usage_loose());
     note_excess();
 }
 
-/// Records that so many bytes of spans in use were purged.
+/// Records that `bytes` of spans in use were purged.
 pub(crate) fn made_holes(bytes: usize) {
     USAGE.holes.fetch_add(bytes, ordering::usage_loose());
     USAGE.purged.fetch_add(bytes, ordering::usage_purged());
 }
 
-/// Records that so many bytes of holes hold memory again, or are no longer in a span in
+/// Records that `bytes` of holes hold memory again, or are no longer in a span in
 /// use.
 pub(super) fn filled(bytes: usize) {
     USAGE.holes.fetch_sub(bytes, ordering::usage_loose());
@@ -162,7 +162,7 @@ static NEXT: AtomicUsize = AtomicUsize::new(LARGE);
 /// Whether the heap reached `NEXT` since [`take_grew`] was last called.
 static GREW: AtomicBool = AtomicBool::new(false);
 
-/// Records that so many bytes are mapped now. A large heap is searched for dense chunks
+/// Records that `mapped` bytes are mapped now. A large heap is searched for dense chunks
 /// each time that it has grown by an eighth.
 pub(super) fn grew_to(mapped: usize) {
     if mapped >= NEXT.load(ordering::collapse_due()) {
@@ -175,7 +175,7 @@ pub(super) fn grew_to(mapped: usize) {
     }
 }
 
-/// Records that so many bytes are still mapped, after some were unmapped. Growth counts
+/// Records that `mapped` bytes are still mapped, after some were unmapped. Growth counts
 /// from there.
 pub(crate) fn shrank_to(mapped: usize) {
     LOOK.fetch_min(next_look(mapped), ordering::cgroup_due());
@@ -201,7 +201,7 @@ fn look_at_container(mapped: usize) {
     }
 }
 
-/// Sets when the next check is due, from so many mapped bytes.
+/// Sets at how many mapped bytes the next check is due, counted from `mapped`.
 pub(crate) fn look_from(mapped: usize) {
     LOOK.store(next_look(mapped), ordering::cgroup_due());
 }
@@ -236,7 +236,7 @@ pub(crate) fn take_low_water() -> usize {
     USAGE.low.swap(dirty(), ordering::usage_dirty()).min(dirty())
 }
 
-/// How many of so many free bytes are above the bound.
+/// How many of `free` bytes are above the bound.
 pub(crate) fn above_bound(free: usize) -> usize {
     free.saturating_sub(bound())
 }

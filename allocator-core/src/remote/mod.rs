@@ -2,6 +2,6 @@
 //! from a heap, and spans that move from one heap to another.
 
 pub(crate) mod send;
-pub(crate) mod heap_refill;
+pub(crate) mod take_from_heap;
 pub(crate) mod span_transfer;
 pub(crate) mod span_source;

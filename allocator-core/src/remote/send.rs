@@ -13,7 +13,7 @@ use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
 use crate::sys;
 
-/// Blocks of one owner from which on they are pushed as batches. For fewer, the
+/// Least number of blocks of one owner that are pushed as a batch. For fewer, the
 /// sender sets their bits itself if the owner's lock is free.
 #[cfg(not(strata_loom))]
 const BATCH_WORTHWHILE: usize = 32;
@@ -21,16 +21,16 @@ const BATCH_WORTHWHILE: usize = 32;
 #[cfg(strata_loom)]
 const BATCH_WORTHWHILE: usize = 2;
 
-/// Batches in a remote queue from which on a sender drains it for an owner that
-/// seems to be asleep.
+/// Depth of a remote queue at which a sender drains it for an owner that seems to
+/// be asleep.
 #[cfg(not(strata_loom))]
 const DRAIN_IF_ASLEEP: u32 = 4;
 /// Small, for the models.
 #[cfg(strata_loom)]
 const DRAIN_IF_ASLEEP: u32 = 2;
 
-/// Batches from which on a sender drains the queue in any case: some thousands of
-/// blocks. The owner is awake, but does not allocate.
+/// Depth at which a sender drains the queue in any case: some thousands of blocks.
+/// The owner is awake, but does not allocate.
 const DRAIN_ALWAYS: u32 = 256;
 
 /// Blocks that are grouped by owner at a time.

@@ -1,4 +1,4 @@
-//! Source of spans when a magazine and the thread's own spans are empty. Spans of
+//! Finds a span when the magazine and the thread's own spans are empty. Spans of
 //! arenas come first, then those of sleeping threads, and fresh memory last.
 
 use core::ptr::NonNull;
@@ -9,8 +9,8 @@ use crate::heaps::heap::Millis;
 use crate::heaps::heap_table;
 use crate::pages::arena;
 use crate::reclaim::purge;
-use crate::remote::heap_refill;
 use crate::remote::span_transfer;
+use crate::remote::take_from_heap;
 use crate::spans::span::Span;
 use crate::sys;
 
@@ -46,12 +46,12 @@ pub(crate) unsafe fn take_shared(
 ) -> usize {
     let heap = &arena::get(shard).heap;
     // SAFETY: by the caller.
-    let mut got = unsafe { heap_refill::take(heap, None, class, end, want) };
+    let mut got = unsafe { take_from_heap::take(heap, None, class, end, want) };
     if got == 0
         && let Some(span) = find_span(shard, class, heap.id())
     {
         // SAFETY: by the caller; the span names the heap.
-        got = unsafe { heap_refill::take(heap, Some(span), class, end, want) };
+        got = unsafe { take_from_heap::take(heap, Some(span), class, end, want) };
     }
     got
 }

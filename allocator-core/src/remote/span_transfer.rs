@@ -12,7 +12,7 @@ use crate::heaps::heap::{Heap, Purgeable};
 use crate::heaps::heap_table;
 use crate::heaps::remote_queue::Batch;
 use crate::pages::arena;
-use crate::remote::heap_refill::release_and_recycle;
+use crate::remote::take_from_heap::release_and_recycle;
 use crate::spans::span::{DetachedSpans, Span};
 
 /// Moves all spans of a heap to another, and closes its remote queue. Returns the

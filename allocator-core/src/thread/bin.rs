@@ -128,7 +128,7 @@ impl Bin {
         (self.limit.get().addr() - top.addr()) / size_of::<Slot>()
     }
 
-    /// Lowers the capacity by so many blocks, not more than are unused.
+    /// Lowers the capacity by `blocks`, not more than are unused.
     pub(super) fn lower_capacity(&self, blocks: usize) {
         self.limit.set(self.limit.get().wrapping_sub(blocks));
     }

@@ -21,8 +21,8 @@ const MAX_MAGAZINE_BYTES: usize = 512 << 10;
 pub(super) const REFILL: usize = 127;
 /// Likewise in bytes, but for one block at least.
 const REFILL_BYTES: usize = 8 << 10;
-/// Blocks in the first magazine of a class: so many, or so many bytes, whichever
-/// is less.
+/// Most blocks, and most bytes, of the first magazine of a class; but at least one
+/// block, and more for classes whose blocks fill cache lines in groups.
 const FIRST: usize = 3;
 const FIRST_BYTES: usize = 2 << 10;
 /// Bytes that the first refill takes from shared spans.

@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use crate::base::size_class;
 use crate::heaps::heap::Heap;
 use crate::heaps::remote_queue::Batch;
-use crate::remote::heap_refill;
+use crate::remote::take_from_heap;
 use crate::spans::page_map::{self, MAP};
 use crate::thread::cache::Cache;
 
@@ -41,7 +41,7 @@ impl Cache {
         unsafe {
             received.as_ref().with(|contents| contents.extract(wants));
             self.owner().flow.leave(bytes);
-            heap_refill::finish_received(heap, received, &mut self.owner().remote_cache.batches);
+            take_from_heap::finish_received(heap, received, &mut self.owner().remote_cache.batches);
         }
     }
 }

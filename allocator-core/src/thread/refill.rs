@@ -16,8 +16,8 @@ use core::ptr;
 use crate::base::size_class::{self, CLASSES};
 use crate::heaps::heap::Heap;
 use crate::pages::arena;
-use crate::remote::heap_refill::{self, Refill};
 use crate::remote::span_source;
+use crate::remote::take_from_heap::{self, Refill};
 use crate::thread::bin::Slot;
 use crate::thread::cache::Cache;
 use crate::thread::magazine_size::{self, REFILL, Source};
@@ -88,7 +88,7 @@ impl Cache {
         // SAFETY: [OWNER-ONLY] by the caller, as for the slots.
         unsafe {
             loop {
-                match heap_refill::take_or_receive(heap, class, end, want) {
+                match take_from_heap::take_or_receive(heap, class, end, want) {
                     Refill::Blocks(got) => return got,
                     Refill::Received(received) => self.receive(received, heap),
                 }

@@ -93,12 +93,12 @@ const FUNCTIONS: &[Function] = &[
     ("span_transfer", "", "abandon", "ptr::null_mut()"),
     ("span_transfer", "", "adopt_all", "()"),
     ("span_transfer", "", "transfer_one", "None"),
-    ("heap_refill", "", "take", "0"),
-    ("heap_refill", "", "take_or_receive", "Refill::Blocks(0)"),
-    ("heap_refill", "", "finish_received", "()"),
+    ("take_from_heap", "", "take", "0"),
+    ("take_from_heap", "", "take_or_receive", "Refill::Blocks(0)"),
+    ("take_from_heap", "", "finish_received", "()"),
     ("span_transfer", "", "purge_span", "SpanPurge::No"),
     ("span_transfer", "", "steal", "false"),
-    ("heap_refill", "", "release_and_recycle", "()"),
+    ("take_from_heap", "", "release_and_recycle", "()"),
 ];
 
 /// Statements that are left out in the same way: the file, and the text.
@@ -225,7 +225,7 @@ fn first_to_fail(model: &Path, label: &str) -> Option<(&'static str, String)> {
         Some("free_space_index") => "index_claim",
         Some("once") => "init",
         Some("published") => "published",
-        Some("span" | "heap" | "send" | "heap_refill" | "span_transfer") => "moving",
+        Some("span" | "heap" | "send" | "take_from_heap" | "span_transfer") => "moving",
         _ => "lock",
     };
     let mut names: Vec<_> = loom_tests::MODELS.iter().map(|it| it.name).collect();

@@ -4,9 +4,9 @@
 
 use crate::heaps::remote_queue::Batch;
 use crate::model::{Model, outcome};
-use crate::remote::heap_refill::{self, Refill};
 use crate::remote::send::BatchPool;
 use crate::remote::span_transfer;
+use crate::remote::take_from_heap::{self, Refill};
 use crate::world::{self, Blocks, CLASS, World, put, spawn, take};
 
 /// One thread steals a span from heap 1 for heap 2, and another transfers it from there
@@ -104,7 +104,7 @@ fn borrow(world: &World, from: u32, to: u32) -> Blocks {
     let mut slots = vec![core::ptr::null_mut(); world::SPAN_BLOCKS];
     let end = slots.as_mut_ptr_range().end;
     // SAFETY: the span names the heap; there are so many slots.
-    let got = unsafe { heap_refill::take(heap, Some(span), CLASS, end, slots.len()) };
+    let got = unsafe { take_from_heap::take(heap, Some(span), CLASS, end, slots.len()) };
     let blocks = slots.split_off(slots.len() - got);
     for block in &blocks {
         world.touch(*block);
@@ -243,7 +243,9 @@ fn read_next(world: &World) -> (Blocks, bool) {
     let mut mine = vec![];
     let mut was_received = false;
     // SAFETY: there is one slot below the end of `slot`.
-    match unsafe { heap_refill::take_or_receive(heap, CLASS, (&raw mut slot).wrapping_add(1), 1) } {
+    match unsafe {
+        take_from_heap::take_or_receive(heap, CLASS, (&raw mut slot).wrapping_add(1), 1)
+    } {
         Refill::Blocks(got) => mine.extend((got != 0).then_some(slot)),
         Refill::Received(received) => {
             let mut wants = |block| {
@@ -254,7 +256,7 @@ fn read_next(world: &World) -> (Blocks, bool) {
             // SAFETY: [BATCH-ONE-PLACE] the received batch belongs to this thread.
             unsafe { received.as_ref().with(|contents| contents.extract(&mut wants)) };
             was_received = !mine.is_empty();
-            heap_refill::finish_received(heap, received, &mut BatchPool::new());
+            take_from_heap::finish_received(heap, received, &mut BatchPool::new());
         }
     }
     for block in &mine {

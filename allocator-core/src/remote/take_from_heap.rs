@@ -1,4 +1,5 @@
-//! Blocks are drawn from a heap: the locked part of a refill. Callers hold no lock.
+//! Taking blocks from a heap for a refill: bits of its spans, or a received batch.
+//! These functions lock the heap; callers hold no lock.
 
 use core::ptr::{self, NonNull};
 
