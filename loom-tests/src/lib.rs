@@ -31,7 +31,7 @@ mod twin_list;
 pub use active_twin::Weakness;
 pub use model::{Model, Report, run};
 pub use models::{MODELS, model};
-pub use twin_list::{EQUIVALENT, Equivalent, TWINS, Twin};
+pub use twin_list::{TWINS, Twin};
 
 /// The labels of all orderings, relaxed ones included.
 pub fn labels() -> impl Iterator<Item = (&'static str, core::sync::atomic::Ordering)> {

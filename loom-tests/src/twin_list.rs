@@ -1,4 +1,5 @@
-//! The list of twins, and of those that cannot fail.
+//! The list of twins. Each must fail: an ordering that nobody needs is written
+//! `Relaxed` in the first place.
 
 use core::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
 
@@ -13,17 +14,6 @@ pub struct Twin {
     pub weakness: Weakness,
     /// The model that fails.
     pub model: &'static str,
-}
-
-/// A twin that cannot fail, and why.
-#[derive(Clone, Copy, Debug)]
-pub struct Equivalent {
-    /// The label.
-    pub label: &'static str,
-    /// The weaker ordering.
-    pub weaker: Ordering,
-    /// Why nobody can tell.
-    pub proof: &'static str,
 }
 
 const fn order(label: &'static str, order: Ordering, model: &'static str) -> Twin {
@@ -74,7 +64,3 @@ pub const TWINS: &[Twin] = &[
     order("granules_return", Relaxed, "empties"),
     order("granules_return", Relaxed, "release"),
 ];
-
-/// Twins that cannot fail. There are none: an ordering that nobody needs is
-/// written `Relaxed` in the first place.
-pub const EQUIVALENT: &[Equivalent] = &[];
