@@ -1,7 +1,7 @@
 //! Futexes: waiting for a word to change.
 
-use super::errno::ErrnoGuard;
-use core::ffi::{c_int, c_long};
+use super::arch;
+use core::ffi::c_int;
 use core::ptr;
 use core::sync::atomic::AtomicU32;
 
@@ -22,18 +22,28 @@ pub fn futex_wait_for(word: &AtomicU32, expected: u32, milliseconds: u32) {
 
 /// Wakes at most `count` threads of this process that wait on `word`.
 pub fn futex_wake(word: &AtomicU32, count: u32) {
-    let _guard = ErrnoGuard::save();
     let count = c_int::try_from(count).unwrap_or(c_int::MAX);
-    let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: a wake only uses the address of the word as a key.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, c_long::from(count)) };
+    unsafe { futex(word, libc::FUTEX_WAKE, count as usize, ptr::null()) };
 }
 
 /// Waits once, without a timeout if `limit` is null.
 fn wait(word: &AtomicU32, expected: u32, limit: *const libc::timespec) {
-    let _guard = ErrnoGuard::save();
-    let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: the word outlives the call, the kernel only reads it, and the
     // limit is null or points to a valid time.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, expected, limit) };
+    unsafe { futex(word, libc::FUTEX_WAIT, expected as usize, limit) };
+}
+
+/// One operation on a word that only this process uses. What it answers does not
+/// matter: whoever waits looks at the word again.
+///
+/// # Safety
+///
+/// `limit` is null or points to a valid time.
+unsafe fn futex(word: &AtomicU32, operation: c_int, value: usize, limit: *const libc::timespec) {
+    let operation = (operation | libc::FUTEX_PRIVATE_FLAG) as usize;
+    let args =
+        [word.as_ptr().expose_provenance(), operation, value, limit.expose_provenance(), 0, 0];
+    // SAFETY: by the caller.
+    unsafe { arch::syscall(libc::SYS_futex, args) };
 }

@@ -1,6 +1,7 @@
 //! Instructions specific to AArch64.
 
 use core::arch::asm;
+use core::ffi::c_long;
 
 /// The thread pointer: the base address of the calling thread's local storage.
 #[inline]
@@ -50,4 +51,25 @@ pub(crate) fn prefetch(place: *const u8) {
     unsafe {
         asm!("prfm pldl1keep, [{}]", in(reg) place, options(readonly, nostack, preserves_flags));
     }
+}
+
+/// Makes a system call with up to six arguments. Returns the kernel's answer: a
+/// result, or an error number negated. `errno` is not touched, and no function of
+/// the C library is called, which a program might have replaced.
+///
+/// # Safety
+///
+/// As for the call: its pointers are valid, and what it changes is the caller's.
+#[inline]
+pub(crate) unsafe fn syscall(number: c_long, args: [usize; 6]) -> isize {
+    let answer;
+    // SAFETY: the kernel changes these registers only, and memory as the caller
+    // allows.
+    unsafe {
+        asm!("svc 0",
+            in("x8") number, inlateout("x0") args[0] as isize => answer,
+            in("x1") args[1], in("x2") args[2], in("x3") args[3],
+            in("x4") args[4], in("x5") args[5], options(nostack, preserves_flags));
+    }
+    answer
 }

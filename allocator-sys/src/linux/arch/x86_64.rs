@@ -1,6 +1,7 @@
 //! Instructions specific to x86-64.
 
 use core::arch::asm;
+use core::ffi::c_long;
 
 /// The thread pointer: the address of the calling thread's control block.
 #[inline]
@@ -54,4 +55,26 @@ pub(crate) fn prefetch(place: *const u8) {
     unsafe {
         asm!("prefetcht0 [{}]", in(reg) place, options(readonly, nostack, preserves_flags));
     }
+}
+
+/// Makes a system call with up to six arguments. Returns the kernel's answer: a
+/// result, or an error number negated. `errno` is not touched, and no function of
+/// the C library is called, which a program might have replaced.
+///
+/// # Safety
+///
+/// As for the call: its pointers are valid, and what it changes is the caller's.
+#[inline]
+pub(crate) unsafe fn syscall(number: c_long, args: [usize; 6]) -> isize {
+    let answer;
+    // SAFETY: the kernel changes these registers only, and memory as the caller
+    // allows.
+    unsafe {
+        asm!("syscall",
+            inlateout("rax") number as isize => answer,
+            in("rdi") args[0], in("rsi") args[1], in("rdx") args[2],
+            in("r10") args[3], in("r8") args[4], in("r9") args[5],
+            out("rcx") _, out("r11") _, options(nostack, preserves_flags));
+    }
+    answer
 }
