@@ -268,21 +268,16 @@ pub fn refuse(ptr: *mut u8) -> ! {
 
 /// Sets up the allocator, unless an allocation did, and reads the options from the
 /// environment, unless an allocation could.
-///
-/// From now on, only [`check_excess`] starts the background thread: the C library
-/// frees under locks of its own, which starting a thread needs.
 pub fn start() {
-    helper::start_when_asked();
     if init::ensure(Config::PLAIN) {
         options::read();
     }
 }
 
-/// If there is excess free memory, asks `may_start` whether a thread may be started
-/// here. If so, starts the background thread, or purges here if none can be.
+/// If there is excess free memory, has it given back.
 #[inline]
-pub fn check_excess(may_start: impl FnOnce() -> bool) {
-    helper::check_excess_where(may_start);
+pub fn check_excess(_may_start: impl FnOnce() -> bool) {
+    helper::check_excess();
 }
 
 /// Whether the options request statistics at the end of the process.

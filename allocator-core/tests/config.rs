@@ -119,7 +119,7 @@ fn is_helped() -> bool {
     for i in 0.. {
         assert!(i < 600, "{:.1} MiB", mib(committed()));
         most = most.max(threads());
-        if i > 3 && committed() < base + 16 * MIB {
+        if i > 3 && committed() < base + 36 * MIB {
             break;
         }
         std::thread::sleep(Duration::from_millis(50));

@@ -3,7 +3,7 @@
 mod probe;
 
 use allocator_sys::fake::{self, Call, State};
-use allocator_sys::{self as real, FileError, HugePages, MapError};
+use allocator_sys::{self as real, FileError, HugePages, MapError, TaskBody, ThreadWord};
 use core::ffi::{CStr, c_void};
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
@@ -41,9 +41,7 @@ unsafe extern "C" fn nothing() {}
 
 unsafe extern "C" fn ended(_: *mut c_void) {}
 
-unsafe extern "C" fn body(value: *mut c_void) -> *mut c_void {
-    value
-}
+extern "C" fn body(_: bool) {}
 
 /// Asserts that the listed functions have the same signature in both modules.
 macro_rules! same {
@@ -85,7 +83,7 @@ fn the_fake_has_the_same_signatures() {
         thread_token: fn() -> u32;
         write_stderr: fn(&[u8]);
         abort: fn() -> !;
-        start_thread: fn(unsafe extern "C" fn(*mut c_void) -> *mut c_void) -> bool;
+        start_task: fn(TaskBody, ThreadWord) -> bool;
     }
 }
 
@@ -111,7 +109,9 @@ fn a_failed_call_changes_nothing() {
     // SAFETY: mapped above, and every call failed.
     assert!(unsafe { holds(at, 2 * page, 5) });
     assert!(!fake::on_thread_exit(ended) && !fake::arm_thread_exit(core::ptr::null_mut()));
-    assert!(!fake::on_fork(nothing) && !fake::start_thread(body));
+    assert!(
+        !fake::on_fork(nothing) && !fake::start_task(body, ThreadWord { offset: -8, value: 0 })
+    );
     fake::clear_failures();
     drop_range(at, 2);
 }

@@ -1,46 +1,40 @@
-//! The helper: a background thread that purges memory while the program does something
-//! else, or nothing. It is started when there is too much free memory, wakes a few
-//! times a second, and ends after some rounds without work. A program that frees little
-//! never starts it.
+//! Giving back free memory. Where the process has several threads, the helper does it: a
+//! task of our own, which purges while the program does something else, or nothing. It is
+//! started when there is too much free memory, wakes a few times a second, and ends after
+//! some rounds without work, or when the program has one thread left. A program that
+//! frees little never starts it.
 //!
 //! Memory that was used again since the helper last woke is left alone: a program that
 //! frees and allocates in turn keeps its memory.
-
-use core::ffi::c_void;
-use core::ptr;
+//!
+//! A process with one thread keeps one: there, the free that has too much free memory
+//! gives it back, down to a bound of its own.
 
 use crate::background::huge_page_collapse;
 use crate::background::span_purge;
 use crate::base::ordering;
-use crate::base::sync::{AtomicBool, AtomicU32};
+use crate::base::sync::AtomicU32;
 use crate::heaps::heap::Millis;
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::cgroup;
+use crate::pages::committed;
+use crate::pages::helped;
 use crate::pages::usage;
 use crate::reclaim::purge;
 use crate::remote::send::BatchPool;
 use crate::sys;
-use crate::thread::cache::Cache;
 use crate::thread::registry;
+use crate::thread::tls;
 
+/// There is no helper.
 const NONE: u32 = 0;
+/// There is one.
 const RUNNING: u32 = 1;
+/// There is one that ends unless it is needed again.
+const LEAVING: u32 = 2;
 
 static STATE: AtomicU32 = AtomicU32::new(NONE);
-
-/// Whether a helper may be started.
-static ALLOWED: AtomicBool = AtomicBool::new(true);
-
-/// Sets whether a helper may be started, from the next time that one is needed.
-pub(crate) fn allow(allowed: bool) {
-    ALLOWED.store(allowed, ordering::helper_config());
-}
-
-/// Whether a helper may be started.
-pub(crate) fn is_allowed() -> bool {
-    ALLOWED.load(ordering::helper_config())
-}
 
 /// Milliseconds between two rounds: free memory is purged within two.
 const TICK: u32 = 400;
@@ -56,73 +50,105 @@ const ASK: u32 = 10;
 /// that time, even within the bound.
 const PATIENCE: u32 = 5;
 
-/// Whether only [`check_excess_where`] starts the helper. The C library calls `free`
-/// under locks that it needs to start a thread.
-static ASKED_ONLY: AtomicBool = AtomicBool::new(false);
+/// A thread that ends has its exit hooks before its task is gone: then the helper looks
+/// so many times, one millisecond apart, whether it is alone with one task.
+const LAST_LOOKS: u32 = 20;
 
-/// From now on, only [`check_excess_where`] starts the helper.
-pub(crate) fn start_when_asked() {
-    ASKED_ONLY.store(true, ordering::helper_config());
-}
+/// A search that finds less than one byte in so many was not worth its time.
+const POOR: usize = 8;
+
+/// Chunks that the helper examines for huge pages in one round: some tens of
+/// milliseconds, if all are dense.
+const CHUNKS: usize = 128;
 
 /// Called at the end of slow paths, where no lock is held: if there is too much free
 /// memory, has it purged.
 #[inline]
 pub(crate) fn check_excess() {
-    if usage::in_excess() {
-        if !ASKED_ONLY.load(ordering::helper_config()) {
-            check_excess_where(|| true);
-        } else if STATE.load(ordering::helper_state()) == NONE && usage::excess_is_large() {
-            purge_excess();
-        }
+    if usage::in_excess() && STATE.load(ordering::helper_state()) != RUNNING {
+        give_back();
     }
 }
 
-/// As [`check_excess`], where a thread may be started if `may_start` returns true.
-#[inline]
-pub(crate) fn check_excess_where(may_start: impl FnOnce() -> bool) {
-    if usage::in_excess() && STATE.load(ordering::helper_state()) == NONE && may_start() {
-        start();
-    }
-}
-
-/// Purges the excess at once. Without a helper, nobody else checks whether memory is
-/// still short.
-fn purge_excess() {
-    if cgroup::is_pressed() && cgroup::is_due(HURRY) {
-        cgroup::update();
-    }
-    purge::purge(usage::excess());
-    usage::recheck_excess();
-}
-
+/// Starts the helper, or gives free memory back here.
 #[cold]
-fn start() {
-    if STATE
-        .compare_exchange(NONE, RUNNING, ordering::helper_state(), ordering::helper_state())
-        .is_err()
-    {
+#[inline(never)]
+fn give_back() {
+    if !(helped::may_be_helped() && start()) {
+        helped::set_helped(false);
+        give_back_here();
+    }
+}
+
+/// Purges down to the bound.
+fn give_back_here() {
+    cgroup::estimate(committed::bytes());
+    let excess = usage::excess();
+    if excess != 0 && purge::purge(excess).is_none() {
+        // Another thread is at it.
         return;
     }
-    if !is_allowed() || !sys::start_thread(run) {
-        // Then the calling thread purges at once.
-        STATE.store(NONE, ordering::helper_state());
-        purge_excess();
+    let unwanted = usage::unwanted_loose();
+    let found = if unwanted == 0 { 0 } else { span_purge::search(unwanted, false).bytes };
+    usage::purged_alone(found >= unwanted / POOR);
+    if usage::take_grew() {
+        huge_page_collapse::begin();
+    }
+    let more = huge_page_collapse::step(1);
+    if !usage::recheck_excess() && more {
+        usage::set_excess();
     }
 }
 
-unsafe extern "C" fn run(_: *mut c_void) -> *mut c_void {
+/// Starts the helper, or keeps one that is leaving. Returns false if that is not
+/// possible.
+fn start() -> bool {
+    if change_state(LEAVING, RUNNING) {
+        helped::ring();
+        return true;
+    }
+    if !change_state(NONE, RUNNING) {
+        return true;
+    }
+    helped::set_helped(true);
+    let started = sys::start_task(run, tls::word_without_cache());
+    if !started {
+        STATE.store(NONE, ordering::helper_state());
+    }
+    // One that is about to be gone is in the way for a moment only.
+    started || sys::task_runs()
+}
+
+fn change_state(from: u32, to: u32) -> bool {
+    STATE.compare_exchange(from, to, ordering::helper_state(), ordering::helper_state()).is_ok()
+}
+
+extern "C" fn run(own_files: bool) {
+    let credentials = if own_files { sys::credentials() } else { 0 };
     let (mut calm, mut unused, mut pressed) = (0, 0, 0);
+    let mut last = sys::monotonic_ms();
     usage::take_low_water();
     loop {
-        pause(if pressed == 0 { TICK } else { HURRY });
-        drain_sleepers();
-        if cgroup::update() {
+        // At first, and when the bell rings, before the round is due.
+        let seen = helped::bell();
+        if is_alone() || (own_files && sys::credentials() != credentials) {
+            leave();
+            return;
+        }
+        if own_files && cgroup::update() {
             purge_under_pressure(pressed);
             (pressed, calm) = (pressed + 1, 0);
+            helped::wait_for_bell(seen, HURRY);
             continue;
         }
         pressed = 0;
+        let passed = sys::monotonic_ms() - last;
+        if passed < TICK.into() {
+            helped::wait_for_bell(seen, TICK - passed as u32);
+            continue;
+        }
+        last += passed;
+        drain_sleepers();
         let low = usage::take_low_water();
         let unwanted = usage::above_bound(low);
         if unwanted != 0 {
@@ -132,7 +158,7 @@ unsafe extern "C" fn run(_: *mut c_void) -> *mut c_void {
         if usage::take_grew() {
             huge_page_collapse::begin();
         }
-        if huge_page_collapse::step() | usage::recheck_excess() {
+        if huge_page_collapse::step(CHUNKS) | usage::recheck_excess() {
             calm = 0;
             continue;
         }
@@ -143,31 +169,68 @@ unsafe extern "C" fn run(_: *mut c_void) -> *mut c_void {
             1 => span_purge::start_watching(),
             PATIENCE => {
                 purge::purge(unused);
-                span_purge::search(usize::MAX);
+                span_purge::search(usize::MAX, true);
                 registry::purge();
             }
             _ => {}
         }
         if calm >= PATIENCE && try_end() {
-            return ptr::null_mut();
+            return;
         }
+        last = sys::monotonic_ms();
     }
+}
+
+/// Whether the program has one task left.
+fn is_alone() -> bool {
+    let left = |_| {
+        let alone = sys::task_count().is_some_and(|tasks| tasks <= 2);
+        if !alone && STOP.load(ordering::helper_stop()) == 0 {
+            helped::wait_for_bell(helped::bell(), 1);
+        }
+        alone
+    };
+    STOP.load(ordering::helper_stop()) != 0
+        || (!helped::has_several_caches() && (0..LAST_LOOKS).any(left))
+}
+
+/// Ends the helper: it gives back what it would have given back, and the next thread that
+/// has too much free memory finds out whether another one is to be started.
+fn leave() {
+    if STOP.load(ordering::helper_stop()) == 0 {
+        purge::purge(usage::excess());
+    }
+    helped::set_helped(false);
+    usage::look_from(address_space::mapped());
+    STATE.store(NONE, ordering::helper_state());
+    usage::set_excess();
+}
+
+/// Set while the helper must not run.
+static STOP: AtomicU32 = AtomicU32::new(0);
+
+/// Ends the helper, and waits until its task is gone. No other is started afterwards.
+pub(crate) fn stop() {
+    helped::allow(false);
+    STOP.store(1, ordering::helper_stop());
+    helped::ring();
+    sys::wait_for_task();
 }
 
 /// Memory is short: purges all free memory, and now and then asks all threads to flush
 /// what they keep.
 fn purge_under_pressure(looks: u32) {
     if looks.is_multiple_of(ASK) {
-        registry::caches().for_each(Cache::request_flush);
+        registry::threads().for_each(|(_, cache)| cache.request_flush());
     }
     purge::purge(usize::MAX);
-    span_purge::search(usize::MAX);
+    span_purge::search(usize::MAX, true);
 }
 
 /// Purges free pages within spans, if there is too much free memory.
 fn give_holes_back() {
     let unwanted = usage::unwanted_loose();
-    if unwanted != 0 && !span_purge::search(unwanted).more {
+    if unwanted != 0 && !span_purge::search(unwanted, true).more {
         usage::searched();
     }
 }
@@ -175,20 +238,15 @@ fn give_holes_back() {
 /// Ends the helper, unless there is work after all: threads that freed memory while it
 /// still ran started no other. Returns whether it ended.
 fn try_end() -> bool {
-    STATE.store(NONE, ordering::helper_state());
+    STATE.store(LEAVING, ordering::helper_state());
     usage::look_from(address_space::mapped());
     // After one more tick all threads have seen that.
-    pause(TICK);
-    let again = usage::recheck_excess()
-        && STATE
-            .compare_exchange(NONE, RUNNING, ordering::helper_state(), ordering::helper_state())
-            .is_ok();
-    !again
-}
-
-fn pause(milliseconds: u32) {
-    let never = AtomicU32::new(0);
-    sys::futex_wait_for(&never, 0, milliseconds);
+    helped::wait_for_bell(helped::bell(), TICK);
+    if usage::recheck_excess() && STOP.load(ordering::helper_stop()) == 0 {
+        STATE.store(RUNNING, ordering::helper_state());
+        return false;
+    }
+    change_state(LEAVING, NONE)
 }
 
 /// Drains the heaps of threads that were idle since the last round, or used only their
@@ -197,10 +255,10 @@ fn pause(milliseconds: u32) {
 fn drain_sleepers() {
     let now = sys::monotonic_ms() as Millis;
     let mut batches = BatchPool::new();
-    for cache in registry::caches().filter(|cache| cache.heap.observe_idle(now)) {
+    for (heap, cache) in registry::threads().filter(|(heap, _)| heap.observe_idle(now)) {
         cache.request_flush();
-        if cache.heap.has_batches() {
-            batches.drain_sleeper(cache.heap);
+        if heap.has_batches() {
+            batches.drain_sleeper(heap);
         }
     }
     batches.empty();
@@ -222,7 +280,7 @@ pub(crate) fn purge_all() -> usize {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         unsafe { cache.flush_all() };
     }
-    registry::caches().for_each(Cache::request_flush);
+    registry::threads().for_each(|(_, cache)| cache.request_flush());
     let mut batches = BatchPool::new();
     let arenas = arena::all().iter().map(|arena| &arena.heap);
     for heap in arenas.chain(registry::heaps()) {
@@ -236,5 +294,6 @@ pub(crate) fn purge_all() -> usize {
 
 /// In the child of a fork: the helper does not exist here.
 pub(crate) fn after_fork() {
+    sys::forget_task();
     STATE.store(NONE, ordering::helper_state());
 }

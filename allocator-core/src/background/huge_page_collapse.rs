@@ -21,8 +21,6 @@ use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
 use crate::sys::{self, HugePages};
 
-/// Chunks examined per step: some tens of milliseconds, if all are dense.
-const LOOKS: usize = 128;
 /// A dense chunk may lack one page, and one byte of its spans, in so many.
 const MISSING: usize = 8;
 
@@ -36,12 +34,12 @@ pub(crate) fn begin() {
     }
 }
 
-/// Examines some chunks, and collapses those that are dense. Returns whether any are
-/// left in this pass.
-pub(crate) fn step() -> bool {
+/// Examines about `count` chunks, and collapses those that are dense. Returns whether any
+/// are left in this pass.
+pub(crate) fn step(count: usize) -> bool {
     let (mut at, end) = (NEXT.load(ordering::collapse_cursor()), MAP.readable_chunks());
     let mut looks = 0;
-    while at < end && looks < LOOKS {
+    while at < end && looks < count {
         let entry = MAP.entry(MAP.chunk_base(at));
         let chunks = match page_map::kind(entry) {
             page_map::HUGE if page_map::owner(entry) != NO_HEAP => {

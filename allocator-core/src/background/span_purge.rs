@@ -46,8 +46,9 @@ pub(crate) fn start_watching() {
     }
 }
 
-/// Searches some chunks, and purges about `want` bytes.
-pub(super) fn search(want: usize) -> Found {
+/// Searches some chunks, and purges about `want` bytes; if `rested`, none of spans from
+/// which blocks were taken lately.
+pub(super) fn search(want: usize, rested: bool) -> Found {
     let chunks = MAP.readable_chunks();
     let mut found = Found { bytes: 0, more: chunks > AT_ONCE };
     let mut at = CURSOR.load(ordering::span_purge_cursor());
@@ -57,7 +58,7 @@ pub(super) fn search(want: usize) -> Found {
             break;
         }
         at = if at + 1 < chunks { at + 1 } else { 0 };
-        search_chunk(at, &mut found);
+        search_chunk(at, rested, &mut found);
     }
     CURSOR.store(at, ordering::span_purge_cursor());
     found
@@ -81,8 +82,8 @@ pub(crate) fn purge_all() -> usize {
     bytes
 }
 
-fn search_chunk(index: usize, found: &mut Found) {
-    for_spans(index, |chunk, span| match purgeable_units(chunk, span, true) {
+fn search_chunk(index: usize, rested: bool, found: &mut Found) {
+    for_spans(index, |chunk, span| match purgeable_units(chunk, span, rested) {
         SpanPurge::No => {}
         SpanPurge::Later => found.more = true,
         SpanPurge::Units(units) => found.bytes += units * UNIT,

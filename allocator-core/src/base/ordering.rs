@@ -341,16 +341,16 @@ orderings! {
     limit_told = Relaxed;
 
     /// Whether memory was short in the container at the last look.
-    /// Written by: `cgroup::update`.
+    /// Written by: `cgroup::estimate`, `cgroup::update`.
     /// Read by: `cgroup::is_pressed`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     memory_short = Relaxed;
 
-    /// When that was.
-    /// Written by: `cgroup::update`.
-    /// Read by: `cgroup::is_due`.
+    /// The container's memory limit at the start.
+    /// Written by: `cgroup::read_limit`.
+    /// Read by: `cgroup::estimate`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
-    cgroup_read_at = Relaxed;
+    cgroup_limit = Relaxed;
 
     /// Files of the control group that do not exist.
     /// Written by: `cgroup::ask`.
@@ -394,10 +394,17 @@ orderings! {
 
     /// Whether there seems to be too much free memory.
     /// Written by: `usage::grew_to`, `usage::look_at_container`, `usage::note_excess`,
-    /// `usage::recheck_excess`.
+    /// `usage::recheck_excess`, `usage::set_excess`.
     /// Read by: `usage::in_excess`.
     /// Relaxed: whoever sees it computes the excess from the numbers.
     usage_excess = Relaxed;
+
+    /// Free bytes left by the last purge of a thread without a helper, and how many purges in a
+    /// row were of no use.
+    /// Written by: `usage::is_too_much`, `usage::purged_alone`.
+    /// Read by: `usage::is_too_much`, `usage::purged_alone`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    usage_left = Relaxed;
 
     /// The heap size at which dense chunks are looked for next, and whether it was reached.
     /// Written by: `usage::grew_to`, `usage::take_grew`.
@@ -521,17 +528,35 @@ orderings! {
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     collapse_cursor = Relaxed;
 
-    /// Whether a helper may be started, and where.
-    /// Written by: `helper::allow`, `helper::start_when_asked`.
-    /// Read by: `helper::check_excess`, `helper::is_allowed`.
-    /// Relaxed: it holds for the next start.
+    /// Whether a helper may be started, and whether one gives free memory back.
+    /// Written by: `helped::after_fork`, `helped::allow`, `helped::set_helped`.
+    /// Read by: `helped::is_allowed`, `helped::is_helped`.
+    /// Relaxed: it holds for the next start, and for the next look at the bound.
     helper_config = Relaxed;
 
+    /// Threads that have a cache.
+    /// Written by: `helped::after_fork`, `helped::thread_began`, `helped::thread_ended`.
+    /// Read by: `helped::has_several_caches`, `helped::thread_began`, `helped::thread_ended`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    threads_with_cache = Relaxed;
+
+    /// The word that the helper sleeps on.
+    /// Written by: `helped::ring`.
+    /// Read by: `helped::bell`, `helped::ring`.
+    /// Relaxed: whoever wakes looks at everything again.
+    helper_bell = Relaxed;
+
+    /// Whether the helper must end for good.
+    /// Written by: `helper::stop`.
+    /// Read by: `helper::is_alone`, `helper::leave`, `helper::try_end`.
+    /// Relaxed: whoever sets it waits until the task is gone.
+    helper_stop = Relaxed;
+
     /// Whether there is a helper.
-    /// Written by: `helper::after_fork`, `helper::start`, `helper::try_end`.
-    /// Read by: `helper::check_excess`, `helper::check_excess_where`, `helper::start`,
+    /// Written by: `helper::after_fork`, `helper::change_state`, `helper::leave`, `helper::start`,
     /// `helper::try_end`.
-    /// Relaxed: the compare-and-swap admits one; the new thread starts after all that its starter
+    /// Read by: `helper::change_state`, `helper::check_excess`.
+    /// Relaxed: the compare-and-swap admits one; the new task starts after all that its starter
     /// did.
     helper_state = Relaxed;
 

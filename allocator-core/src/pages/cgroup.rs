@@ -12,7 +12,7 @@
 use core::ffi::CStr;
 
 use crate::base::ordering;
-use crate::base::sync::{AtomicBool, AtomicU8, AtomicU32};
+use crate::base::sync::{AtomicBool, AtomicU8, AtomicUsize};
 use crate::sys::{self, FileError};
 
 /// Memory counts as short from this percentage of a limit on.
@@ -26,9 +26,6 @@ const WAITS_NO_MORE: usize = 5;
 
 /// Whether memory was short at the last reading.
 static SHORTAGE: AtomicBool = AtomicBool::new(false);
-
-/// Time of that reading: milliseconds, modulo 2^32.
-static LOOKED: AtomicU32 = AtomicU32::new(0);
 
 /// Files that were found absent, and are not read again: a set of the bits below.
 static ABSENT: AtomicU8 = AtomicU8::new(0);
@@ -46,20 +43,38 @@ pub(crate) fn is_pressed() -> bool {
     SHORTAGE.load(ordering::memory_short())
 }
 
-/// Whether the files were last read at least `milliseconds` ago.
-pub(crate) fn is_due(milliseconds: u32) -> bool {
-    now().wrapping_sub(LOOKED.load(ordering::cgroup_read_at())) >= milliseconds
+/// The tightest memory limit at the start, in bytes; 0: there was none.
+static LIMIT: AtomicUsize = AtomicUsize::new(0);
+
+/// Reads the memory limit, once, at set-up: later, only the helper opens files.
+#[cold]
+#[inline(never)]
+pub(crate) fn read_limit() {
+    let mut least = NO_LIMIT;
+    if let Ok(Some(group)) = Group::of_this() {
+        let _ = group.for_levels(|group| {
+            least = least.min(group.limit()?.unwrap_or(NO_LIMIT));
+            Ok(())
+        });
+    }
+    LIMIT.store(if least == NO_LIMIT { 0 } else { least }, ordering::cgroup_limit());
 }
 
-fn now() -> u32 {
-    sys::monotonic_ms() as u32
+/// Returns whether memory is short, by the allocator's own bytes alone.
+pub(crate) fn estimate(bytes: usize) -> bool {
+    let limit = LIMIT.load(ordering::cgroup_limit());
+    let percent = if is_pressed() { PLENTY } else { SHORT };
+    let short = limit != 0 && bytes / percent >= limit / 100;
+    if short != is_pressed() {
+        SHORTAGE.store(short, ordering::memory_short());
+    }
+    short
 }
 
 /// Reads the files. Returns whether memory is short.
 #[cold]
 #[inline(never)]
 pub(crate) fn update() -> bool {
-    LOOKED.store(now(), ordering::cgroup_read_at());
     let before = is_pressed();
     // Where a file cannot be opened just now, the last reading stands.
     let after = measure(before).unwrap_or(before);
@@ -188,14 +203,19 @@ impl Group {
     fn shortage(&self) -> Told<usize> {
         let mut most = None;
         self.for_levels(|group| {
-            let high = group.read(b"memory.high", limit)?;
-            let max = group.read(b"memory.max", limit)?;
-            if let Some(limit) = high.into_iter().chain(max).min() {
+            if let Some(limit) = group.limit()? {
                 most = most.max(Some(group.used(limit)?));
             }
             Ok(())
         })?;
         Ok(most)
+    }
+
+    /// The limit at this level; `None`: it has no files for limits.
+    fn limit(&self) -> Told<usize> {
+        let high = self.read(b"memory.high", limit)?;
+        let max = self.read(b"memory.max", limit)?;
+        Ok(high.into_iter().chain(max).min())
     }
 
     /// Percentage of a limit that is used at this level.

@@ -6,6 +6,7 @@ pub(crate) mod thp;
 pub(crate) mod address_space;
 pub(crate) mod committed;
 pub(crate) mod cgroup;
+pub(crate) mod helped;
 pub(crate) mod usage;
 pub(crate) mod free_space_index;
 pub(crate) mod page_runs;

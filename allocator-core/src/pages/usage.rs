@@ -14,6 +14,7 @@ use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize};
 use crate::pages::cgroup;
 use crate::pages::committed;
+use crate::pages::helped;
 
 struct Usage {
     /// Bytes of the granules of spans.
@@ -53,8 +54,27 @@ static USAGE: CachePadded<Usage> = CachePadded::new(Usage {
 /// paths read it, and it rarely changes.
 static EXCESS: CachePadded<AtomicBool> = CachePadded::new(AtomicBool::new(false));
 
-/// The bound on free memory is at least this many bytes.
+/// Free bytes that stay, at least, where a helper gives the others back.
 const FLOOR: usize = 4 << 20;
+/// The same in part of the live bytes.
+const PART: usize = 8;
+
+/// Free bytes that stay, at least, where the thread that frees gives the others back: a
+/// purge costs it time, and it cannot wait to see whether they are needed again.
+const FLOOR_ALONE: usize = 32 << 20;
+/// The same in part of the live bytes.
+const PART_ALONE: usize = 4;
+
+/// Without a helper, free memory above the bound is given back once it is above it by
+/// one part in so many, and again after as many more bytes were freed.
+const STEPS: usize = 8;
+
+/// Without a helper: free bytes left by the last purge, or less.
+static LEFT: AtomicUsize = AtomicUsize::new(0);
+
+/// Without a helper: purges in a row that were not worth their time.
+static POOR: AtomicUsize = AtomicUsize::new(0);
+const MOST_POOR: usize = 5;
 
 /// Records that a span got `bytes`, of which `dirty` were free memory; the rest was
 /// charged.
@@ -148,9 +168,30 @@ fn more_dirty(bytes: usize) {
 }
 
 fn note_excess() {
-    if excess() != 0 && !in_excess() {
+    if is_too_much() && !in_excess() {
         EXCESS.store(true, ordering::usage_excess());
     }
+}
+
+/// Whether there is more free memory than the bound allows and, without a helper, enough
+/// of it to be worth a purge.
+fn is_too_much() -> bool {
+    let excess = excess();
+    if excess == 0 || helped::is_helped() {
+        return excess != 0;
+    }
+    let (held, step) =
+        (dirty() + unsearched(), bound() / STEPS << POOR.load(ordering::usage_left()));
+    let left = LEFT.fetch_min(held, ordering::usage_left()).min(held);
+    excess > step && held - left > step
+}
+
+/// Without a helper: records that a purge is over, and whether it was worth its time. If
+/// not, twice as much is freed before the next.
+pub(crate) fn purged_alone(well: bool) {
+    let poor = POOR.load(ordering::usage_left());
+    POOR.store(if well { 0 } else { (poor + 1).min(MOST_POOR) }, ordering::usage_left());
+    LEFT.store(dirty() + unsearched(), ordering::usage_left());
 }
 
 /// Heaps with fewer mapped bytes than this stay on small pages.
@@ -170,7 +211,7 @@ pub(super) fn grew_to(mapped: usize) {
         GREW.store(true, ordering::collapse_due());
         EXCESS.store(true, ordering::usage_excess());
     }
-    if mapped >= LOOK.load(ordering::cgroup_due()) && cgroup::is_due(APART) {
+    if mapped >= LOOK.load(ordering::cgroup_due()) {
         look_at_container(mapped);
     }
 }
@@ -184,19 +225,19 @@ pub(crate) fn shrank_to(mapped: usize) {
 /// Bytes by which a heap grows before anybody checks whether memory is short.
 const STEP: usize = 32 << 20;
 
-/// Minimum milliseconds between two such checks: a program may map and unmap far more
-/// often than it can use what it mapped.
-const APART: u32 = 10;
-
 /// Mapped bytes at which the next check is due.
 static LOOK: AtomicUsize = AtomicUsize::new(STEP);
 
-/// Checks whether memory is short. The next check is due when the heap has grown by a
-/// sixteenth.
+/// Has the helper check whether memory is short; no thread of the program opens a file.
+/// Without a helper, only the allocator's own memory can be compared with the limits. The
+/// next check is due when the heap has grown by a sixteenth.
 #[cold]
 fn look_at_container(mapped: usize) {
     look_from(mapped);
-    if cgroup::update() {
+    if helped::may_be_helped() {
+        EXCESS.store(true, ordering::usage_excess());
+        helped::ring();
+    } else if cgroup::estimate(committed::bytes()) {
         EXCESS.store(true, ordering::usage_excess());
     }
 }
@@ -224,7 +265,7 @@ pub(crate) fn in_excess() -> bool {
 /// Returns whether there still is too much free memory, and sets the flag to that.
 pub(crate) fn recheck_excess() -> bool {
     EXCESS.store(false, ordering::usage_excess());
-    let still = excess() != 0;
+    let still = is_too_much();
     if still {
         EXCESS.store(true, ordering::usage_excess());
     }
@@ -234,6 +275,11 @@ pub(crate) fn recheck_excess() -> bool {
 /// The minimum of free bytes since the last call: nobody needed those meanwhile.
 pub(crate) fn take_low_water() -> usize {
     USAGE.low.swap(dirty(), ordering::usage_dirty()).min(dirty())
+}
+
+/// Has free memory looked at by whoever finds the flag set next.
+pub(crate) fn set_excess() {
+    EXCESS.store(true, ordering::usage_excess());
 }
 
 /// How many of `free` bytes are above the bound.
@@ -251,11 +297,15 @@ fn unsearched() -> usize {
     loose().saturating_sub(USAGE.stuck.load(ordering::usage_loose()))
 }
 
-/// The bound on free memory, leases included: an eighth of what is live, at least 4
-/// MiB.
+/// The bound on free memory, leases included, where there is a helper. Leases are made
+/// by it in any case.
 fn whole_bound() -> usize {
-    let live = live().saturating_sub(loose());
-    FLOOR.max(live / 8)
+    FLOOR.max(wanted() / PART)
+}
+
+/// Bytes in use that do not only hold free blocks.
+fn wanted() -> usize {
+    live().saturating_sub(loose())
 }
 
 /// The bound on free memory, less the leases beyond [`SPARE`]. 0 while memory is short.
@@ -263,7 +313,9 @@ fn bound() -> usize {
     if cgroup::is_pressed() {
         return 0;
     }
-    whole_bound().saturating_sub(lent().saturating_sub(SPARE))
+    let whole =
+        if helped::is_helped() { whole_bound() } else { FLOOR_ALONE.max(wanted() / PART_ALONE) };
+    whole.saturating_sub(lent().saturating_sub(SPARE))
 }
 
 fn lent() -> usize {
@@ -303,11 +355,6 @@ pub(crate) fn repay(bytes: usize) {
 /// Free bytes above the bound, as far as they may be purged.
 pub(crate) fn excess() -> usize {
     (dirty() + unsearched()).saturating_sub(bound())
-}
-
-/// Whether free memory is more than twice the bound.
-pub(crate) fn excess_is_large() -> bool {
-    excess() > whole_bound()
 }
 
 /// Bytes of spans, page runs and mappings in use.

@@ -19,6 +19,7 @@ use crate::base::ordering;
 use crate::base::sync::{AtomicPtr, AtomicUsize};
 use crate::pages::address_space;
 use crate::pages::arena::{self};
+use crate::pages::cgroup;
 use crate::pages::free_space_index;
 use crate::pages::huge_block;
 use crate::pages::metadata::{self};
@@ -59,6 +60,7 @@ fn set_up(config: &Config) -> bool {
         // These may allocate; everything is initialized by now.
         sys::on_fork(after_fork_in_child);
         options::read();
+        cgroup::read_limit();
     }
     done != Done::Not
 }

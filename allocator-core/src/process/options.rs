@@ -7,11 +7,11 @@
 
 use core::fmt::{self, Write};
 
-use crate::background::helper;
 use crate::base::misuse::Line;
 use crate::base::ordering;
 use crate::base::sync::AtomicBool;
 use crate::pages::committed;
+use crate::pages::helped;
 use crate::pages::huge_block;
 use crate::pages::thp;
 use crate::sys;
@@ -74,8 +74,8 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "helper",
         values: OneOf(&["true", "false"]),
-        choose: |value| helper::allow(value == 0),
-        chosen: || usize::from(!helper::is_allowed()),
+        choose: |value| helped::allow(value == 0),
+        chosen: || usize::from(!helped::is_allowed()),
         what: "allow a thread that returns free memory to the system",
     },
     Key {

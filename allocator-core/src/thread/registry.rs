@@ -13,6 +13,7 @@ use crate::base::sync::{self, AtomicPtr, AtomicU8, AtomicU32, Guarded};
 use crate::heaps::heap::Heap;
 use crate::heaps::heap_table;
 use crate::pages::arena;
+use crate::pages::helped;
 use crate::pages::metadata;
 use crate::pages::usage;
 use crate::remote::send;
@@ -71,11 +72,14 @@ pub(crate) fn heaps() -> impl Iterator<Item = &'static Heap> {
     records().map(|record| &record.heap)
 }
 
-/// The caches of all threads that have one. Some may end meanwhile; then they read as
-/// anything.
-pub(crate) fn caches() -> impl Iterator<Item = &'static Cache> {
-    // SAFETY: [HEAPS-STAY] a place for a cache is never freed.
-    records().filter_map(|record| unsafe { record.cache.load(ordering::published_get()).as_ref() })
+/// The threads that have a cache, each with its heap. A cache may end meanwhile, and its
+/// memory may be purged; then it reads as anything, and its heap must not be asked of it.
+pub(crate) fn threads() -> impl Iterator<Item = (&'static Heap, &'static Cache)> {
+    records().filter_map(|record| {
+        // SAFETY: [HEAPS-STAY] a place for a cache is never freed.
+        let cache = unsafe { record.cache.load(ordering::published_get()).as_ref() }?;
+        Some((&record.heap, cache))
+    })
 }
 
 /// The calling thread's cache, if it has one now.
@@ -128,6 +132,7 @@ impl Record {
         self.rounds.store(0, ordering::exit_rounds());
         cache.begin();
         self.cache.store(ptr::from_ref(cache).cast_mut(), ordering::published_set());
+        helped::thread_began();
         cache
     }
 }
@@ -200,6 +205,7 @@ fn end_cache(record: &'static Record) {
     let cache = record.cache.swap(ptr::null_mut(), ordering::record_cache());
     // SAFETY: [OWNER-ONLY] this is the cache's thread, which has left it.
     unsafe { (*cache).end() };
+    helped::thread_ended();
     put_record(record);
 }
 
@@ -292,6 +298,7 @@ pub(crate) fn after_fork() {
         }
     }
     drop_lost_records();
+    helped::after_fork(current().is_some());
 }
 
 /// In the child of a fork: removes the records whose heap was lost.
@@ -316,5 +323,5 @@ fn drop_lost_records() {
 /// Number of blocks of a class in magazines.
 pub(crate) fn cached(class: usize) -> usize {
     debug_assert!(class < CLASSES);
-    caches().map(|cache| cache.cached(class)).sum()
+    threads().map(|(_, cache)| cache.cached(class)).sum()
 }

@@ -12,7 +12,9 @@
 //! two versions of the crate: each has its own word.
 
 use core::arch::{asm, global_asm};
+use core::ptr;
 
+use crate::sys::ThreadWord;
 use crate::thread::cache::{Cache, NO_CACHE};
 
 /// The name of the symbol, for a template with the operand `pre`.
@@ -63,6 +65,28 @@ global_asm!(
     none = sym NO_CACHE,
     pre = const PRE,
 );
+
+/// The thread's word in a task that has no cache.
+pub(crate) fn word_without_cache() -> ThreadWord {
+    ThreadWord { offset: offset() as isize, value: ptr::from_ref(&NO_CACHE).expose_provenance() }
+}
+
+/// Offset of the thread's word from its thread pointer.
+#[cfg(target_arch = "aarch64")]
+fn offset() -> usize {
+    let offset;
+    // SAFETY: reads a word that the loader fills in before any code runs.
+    unsafe {
+        asm!(
+            concat!("adrp {0}, :gottprel:", word!()),
+            concat!("ldr {0}, [{0}, :gottprel_lo12:", word!(), "]"),
+            out(reg) offset,
+            pre = const PRE,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    offset
+}
 
 /// Offset of the thread's word from its thread pointer.
 #[cfg(target_arch = "x86_64")]

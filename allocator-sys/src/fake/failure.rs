@@ -30,8 +30,8 @@ pub enum Call {
     ArmThreadExit,
     /// `on_fork`: fails with `false`.
     OnFork,
-    /// `start_thread`: fails with `false`.
-    StartThread,
+    /// `start_task`: fails with `false`.
+    StartTask,
     /// `collapse`: fails with `false`.
     Collapse,
     /// `read_file`: fails with `NoRoom`.
@@ -121,7 +121,7 @@ impl Call {
             Self::OnThreadExit => "on_thread_exit",
             Self::ArmThreadExit => "arm_thread_exit",
             Self::OnFork => "on_fork",
-            Self::StartThread => "start_thread",
+            Self::StartTask => "start_task",
             Self::Collapse => "collapse",
             Self::ReadFile => "read_file",
             Self::AdviseHuge => "advise_huge",

@@ -37,6 +37,7 @@ mod memory;
 mod passthrough;
 
 pub use crate::linux::{FileError, HugePages, MapError, Rss, rss, with_environment};
+pub use crate::linux::{TaskBody, ThreadWord};
 pub use answer::{
     address_limit, clear_files, cpu_count, current_cpu, huge_pages, mapping_limit, monotonic_ms,
     page_size, read_file, set_address_limit, set_cpu_count, set_current_cpu, set_file,
@@ -48,7 +49,8 @@ pub use memory::{
     purged_bytes, ranges, release, reserve, reserve_at, resident, resize, state_of,
 };
 pub use passthrough::{
-    abort, arm_thread_exit, futex_wait, futex_wait_for, futex_wake, on_fork, on_thread_exit,
-    prefetch, start_thread, thread_token, write_stderr, yield_now,
+    abort, arm_thread_exit, credentials, forget_task, futex_wait, futex_wait_for, futex_wake,
+    on_fork, on_thread_exit, prefetch, start_task, task_count, task_runs, thread_token,
+    wait_for_task, write_stderr, yield_now,
 };
 pub use table::State;

@@ -60,9 +60,34 @@ pub fn abort() -> ! {
     linux::abort()
 }
 
-/// Same as [`crate::start_thread`].
-pub fn start_thread(body: unsafe extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
-    !Call::StartThread.count_and_inject() && linux::start_thread(body)
+/// Same as [`crate::start_task`].
+pub fn start_task(body: linux::TaskBody, word: linux::ThreadWord) -> bool {
+    !Call::StartTask.count_and_inject() && linux::start_task(body, word)
+}
+
+/// Same as [`crate::task_count`].
+pub fn task_count() -> Option<usize> {
+    linux::task_count()
+}
+
+/// Same as [`crate::task_runs`].
+pub fn task_runs() -> bool {
+    linux::task_runs()
+}
+
+/// Same as [`crate::wait_for_task`].
+pub fn wait_for_task() {
+    linux::wait_for_task();
+}
+
+/// Same as [`crate::forget_task`].
+pub fn forget_task() {
+    linux::forget_task();
+}
+
+/// Same as [`crate::credentials`].
+pub fn credentials() -> u64 {
+    linux::credentials()
 }
 
 /// Makes every later `fork` wait for the table. Done once, before the caller's

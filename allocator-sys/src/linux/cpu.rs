@@ -4,6 +4,7 @@ use super::arch;
 use super::errno::ErrnoGuard;
 use core::ffi::c_long;
 use core::num::NonZeroUsize;
+use core::sync::atomic::{AtomicU64, Ordering};
 use once_cell::race::OnceNonZeroUsize;
 
 /// Words in the affinity mask: enough for the largest number of CPUs that the
@@ -44,7 +45,19 @@ fn count_cpus() -> NonZeroUsize {
         )
     };
     let count: u32 = mask.iter().map(|word| word.count_ones()).sum();
+    for (kept, word) in START_MASK.iter().zip(mask) {
+        kept.store(word, Ordering::Relaxed);
+    }
     NonZeroUsize::new(count as usize).filter(|_| written > 0).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// The affinity mask that [`cpu_count`] read, of the first 1024 CPUs. (Relaxed: several
+/// threads may read it at once, and each word is valid by itself.)
+static START_MASK: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
+
+/// Passes on the affinity mask that the process started with, as far as known.
+pub(super) fn with_start_mask(f: impl FnOnce(&[u64; 16])) {
+    f(&core::array::from_fn(|i| START_MASK[i].load(Ordering::Relaxed)));
 }
 
 /// The CPU number in the rseq area that glibc registered for this thread;
@@ -59,6 +72,14 @@ fn rseq_cpu() -> i32 {
     // glibc places every thread's rseq area at that offset from the thread
     // pointer. Where registration failed, the number in the area is negative.
     unsafe { arch::thread_word(*place + RSEQ_CPU_ID) }
+}
+
+/// Offset of the CPU number in the rseq area from the thread pointer; `None` if the
+/// C library has no such area.
+pub(super) fn rseq_word_offset() -> Option<isize> {
+    let place = arch::rseq_offset_ptr();
+    // SAFETY: the pointer is to glibc's constant of that name and type.
+    (!place.is_null()).then(|| unsafe { *place + RSEQ_CPU_ID })
 }
 
 /// The CPU number from the C library, which may make a system call.

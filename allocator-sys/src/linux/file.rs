@@ -1,5 +1,6 @@
 //! Reading small files, such as those in `/proc` and `/sys`.
 
+use super::arch;
 use super::errno::{ErrnoGuard, errno};
 use core::ffi::{CStr, c_int, c_long};
 
@@ -57,4 +58,57 @@ fn read_some(file: c_int, into: &mut [u8]) -> Option<usize> {
             Err(_) => return None,
         }
     }
+}
+
+/// Closes every descriptor of the calling task's table.
+pub(super) fn close_all() {
+    let flags = (libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) as usize;
+    let path = c"/proc/thread-self/fd".as_ptr().expose_provenance();
+    // SAFETY: the path ends with a null byte.
+    let folder =
+        unsafe { arch::syscall(libc::SYS_openat, [libc::AT_FDCWD as usize, path, flags, 0, 0, 0]) };
+    let Ok(folder) = usize::try_from(folder) else {
+        return (0..MOST_DESCRIPTORS).for_each(close);
+    };
+    let mut entries = [0u8; 1024];
+    loop {
+        let at = entries.as_mut_ptr().expose_provenance();
+        // SAFETY: the kernel writes at most that many bytes.
+        let len =
+            unsafe { arch::syscall(libc::SYS_getdents64, [folder, at, entries.len(), 0, 0, 0]) };
+        let mut rest = match usize::try_from(len) {
+            Ok(len) if len != 0 => &entries[..len],
+            _ => break,
+        };
+        while let Some(entry) = rest.get(LENGTH..LENGTH + 2) {
+            let bytes = usize::from(u16::from_ne_bytes([entry[0], entry[1]])).max(FILE_NAME);
+            if let Some(descriptor) = rest.get(FILE_NAME..).and_then(number)
+                && descriptor != folder
+            {
+                close(descriptor);
+            }
+            rest = rest.get(bytes..).unwrap_or_default();
+        }
+    }
+    close(folder);
+}
+
+/// Where an entry of a folder has its length, and its name.
+const LENGTH: usize = 16;
+const FILE_NAME: usize = 19;
+
+/// Descriptors that are closed where the system does not list them.
+const MOST_DESCRIPTORS: usize = 1 << 16;
+
+/// The number that a text begins with.
+fn number(text: &[u8]) -> Option<usize> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(None, |number: Option<usize>, digit| {
+        Some(number.unwrap_or(0).saturating_mul(10).saturating_add(usize::from(digit - b'0')))
+    })
+}
+
+fn close(descriptor: usize) {
+    // SAFETY: the caller's table has the descriptor, or the call does nothing.
+    unsafe { arch::syscall(libc::SYS_close, [descriptor, 0, 0, 0, 0, 0]) };
 }

@@ -16,6 +16,8 @@ mod memory;
 mod report;
 mod resident;
 mod thread;
+
+mod task;
 mod time;
 
 pub use cpu::{cpu_count, current_cpu, prefetch};
@@ -32,5 +34,8 @@ pub use memory::{
 };
 pub use report::{abort, write_stderr};
 pub use resident::{Rss, resident, rss};
-pub use thread::{arm_thread_exit, on_thread_exit, start_thread, thread_token, yield_now};
+pub use task::{
+    ThreadWord, credentials, forget_task, start_task, task_count, task_runs, wait_for_task,
+};
+pub use thread::{TaskBody, arm_thread_exit, on_thread_exit, thread_token, yield_now};
 pub use time::monotonic_ms;

@@ -1,20 +1,15 @@
-//! Threads: identifying them, noticing their exit, and starting the helper.
+//! Threads: identifying them, and noticing their exit.
 
 use super::arch;
 use super::errno::ErrnoGuard;
-use core::ffi::{c_int, c_ulong, c_void};
+use core::ffi::c_void;
 use core::mem::{self, MaybeUninit};
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// The function that the helper thread runs.
-type Body = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
-
-/// Stack size of the helper thread in bytes. Most of it is never touched.
-const HELPER_STACK: usize = 256 << 10;
-
-/// The helper thread's name, as shown by `ps`.
-const HELPER_NAME: &core::ffi::CStr = c"strata";
+/// What the helper's task runs. The argument: whether it has its own table of
+/// descriptors; if not, it must open no file.
+pub type TaskBody = extern "C" fn(own_files: bool);
 
 /// The key whose destructor reports a thread's exit, plus one; 0 until it is
 /// created.
@@ -85,17 +80,34 @@ pub fn arm_thread_exit(value: *mut c_void) -> bool {
     unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, value) == 0 }
 }
 
-/// Starts a detached thread that runs `body(null)`, with all signals blocked, a
-/// small stack, and the name `strata`. `false`: no thread was started.
-///
-/// The C library may allocate through the process's `malloc` here: the caller
-/// must not hold a lock of the allocator.
-pub fn start_thread(body: Body) -> bool {
+/// Starts a detached thread of the C library that runs `body(false)`. For runtimes that
+/// must know every thread.
+pub(super) fn start_known_thread(body: TaskBody) -> bool {
     let _guard = ErrnoGuard::save();
-    let signals = block_signals();
-    let started = start_detached(body, HELPER_STACK) || start_detached(body, 0);
-    restore_signals(&signals);
-    started
+    let mut attr = MaybeUninit::uninit();
+    // SAFETY: initializes `attr`, or returns an error.
+    if unsafe { libc::pthread_attr_init(attr.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    let mut thread = MaybeUninit::uninit();
+    // SAFETY: `attr` is initialized, `thread` receives the new thread's handle, and
+    // `run_known` gets the function pointer that it expects.
+    unsafe {
+        let attr = attr.as_mut_ptr();
+        libc::pthread_attr_setdetachstate(attr, libc::PTHREAD_CREATE_DETACHED);
+        let started =
+            libc::pthread_create(thread.as_mut_ptr(), attr, run_known, body as *mut c_void);
+        libc::pthread_attr_destroy(attr);
+        started == 0
+    }
+}
+
+/// Runs `body`.
+extern "C" fn run_known(body: *mut c_void) -> *mut c_void {
+    // SAFETY: `start_known_thread` made the pointer from a function of this type.
+    let body = unsafe { mem::transmute::<*mut c_void, TaskBody>(body) };
+    body(false);
+    ptr::null_mut()
 }
 
 /// The token of the thread whose control block is at `pointer`.
@@ -118,72 +130,6 @@ fn publish_exit_key(key: libc::pthread_key_t) {
         // SAFETY: the key was just created here, and no value was ever set for
         // it.
         unsafe { libc::pthread_key_delete(key) };
-    }
-}
-
-/// Blocks every signal in the calling thread and returns the previous mask.
-fn block_signals() -> libc::sigset_t {
-    let mut all = MaybeUninit::uninit();
-    let mut before = MaybeUninit::zeroed();
-    // SAFETY: the first call fills `all`, the second reads it and writes
-    // `before`, which is also valid when zeroed.
-    unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-        before.assume_init()
-    }
-}
-
-/// Restores the signal mask of the calling thread.
-fn restore_signals(mask: &libc::sigset_t) {
-    // SAFETY: reads a mask that the C library wrote.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, ptr::null_mut()) };
-}
-
-/// Starts a detached thread on a stack of `stack` bytes, or of the default size
-/// if that is 0.
-fn start_detached(body: Body, stack: usize) -> bool {
-    let mut attr = MaybeUninit::uninit();
-    // SAFETY: initializes `attr`, or returns an error.
-    if unsafe { libc::pthread_attr_init(attr.as_mut_ptr()) } != 0 {
-        return false;
-    }
-    // SAFETY: just initialized.
-    let mut attr = unsafe { attr.assume_init() };
-    let started = start_with_attr(&mut attr, body, stack) == 0;
-    // SAFETY: initialized, and not used again.
-    unsafe { libc::pthread_attr_destroy(&raw mut attr) };
-    started
-}
-
-/// Starts a detached thread with these attributes. Returns the error number, 0
-/// for none. If the C library refuses the stack size, the start itself reports
-/// the error.
-fn start_with_attr(attr: &mut libc::pthread_attr_t, body: Body, stack: usize) -> c_int {
-    let mut thread = MaybeUninit::uninit();
-    // SAFETY: `attr` is initialized, `thread` receives the new thread's handle,
-    // and `set_name_and_run` gets the function pointer that it expects.
-    unsafe {
-        let detached = libc::pthread_attr_setdetachstate(attr, libc::PTHREAD_CREATE_DETACHED);
-        if detached != 0 {
-            return detached;
-        }
-        if stack != 0 {
-            libc::pthread_attr_setstacksize(attr, stack);
-        }
-        libc::pthread_create(thread.as_mut_ptr(), attr, set_name_and_run, body as *mut c_void)
-    }
-}
-
-/// Names the calling thread and runs `body`.
-extern "C" fn set_name_and_run(body: *mut c_void) -> *mut c_void {
-    // SAFETY: `start_with_attr` made the pointer from a function of this type.
-    let body = unsafe { mem::transmute::<*mut c_void, Body>(body) };
-    // SAFETY: the kernel reads the name, which ends with a null byte; the body
-    // takes a null pointer.
-    unsafe {
-        libc::prctl(libc::PR_SET_NAME, HELPER_NAME.as_ptr() as c_ulong);
-        body(ptr::null_mut())
     }
 }
 

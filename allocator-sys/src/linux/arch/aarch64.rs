@@ -1,6 +1,6 @@
 //! Instructions specific to AArch64.
 
-use core::arch::asm;
+use core::arch::{asm, naked_asm};
 use core::ffi::c_long;
 
 /// The thread pointer: the base address of the calling thread's local storage.
@@ -72,4 +72,75 @@ pub(crate) unsafe fn syscall(number: c_long, args: [usize; 6]) -> isize {
             in("x4") args[4], in("x5") args[5], options(nostack, preserves_flags));
     }
     answer
+}
+
+/// Starts a task with `clone`: it runs `run(start)` on the stack that ends at `stack`,
+/// with that thread pointer. The kernel keeps its id in `task`. Returns the answer of the
+/// system call.
+///
+/// The frame of `run` has no caller: its frame pointer and link register are 0.
+///
+/// # Safety
+///
+/// The stack and the thread block belong to the task until it ends.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn clone(
+    flags: usize,
+    stack: *mut u8,
+    task: *mut u32,
+    pointer: usize,
+    run: extern "C" fn(*mut u8) -> !,
+    start: *mut u8,
+) -> isize {
+    naked_asm!(
+        "stp x4, x5, [x1, #-16]!",
+        "mov x4, x2",
+        "mov x8, #{number}",
+        "svc #0",
+        "cbz x0, 2f",
+        "ret",
+        "2:",
+        "mov x29, xzr",
+        "mov x30, xzr",
+        "ldp x1, x0, [sp], #16",
+        "blr x1",
+        "brk #1",
+        number = const libc::SYS_clone,
+    )
+}
+
+/// Writes what compiled code expects at a thread pointer: nothing on this processor.
+///
+/// # Safety
+///
+/// The block at `pointer` is the caller's, and zero.
+pub(crate) unsafe fn begin_thread_block(_pointer: *mut u8) {}
+
+/// Unmaps the calling task's stack, and ends the task.
+///
+/// # Safety
+///
+/// The mapping is the task's, and nothing else in it is used.
+pub(crate) unsafe fn unmap_and_exit(mapping: *mut u8, bytes: usize) -> ! {
+    // SAFETY: by the caller. There is no stack after the first call, and none is used.
+    unsafe {
+        asm!("svc #0", "mov x0, xzr", "mov x8, #{exit}", "svc #0", "brk #1",
+            exit = const libc::SYS_exit,
+            in("x8") libc::SYS_munmap, in("x0") mapping, in("x1") bytes,
+            options(noreturn, nostack));
+    }
+}
+
+/// Whether ThreadSanitizer's runtime is in the process.
+pub(crate) fn has_thread_sanitizer() -> bool {
+    let place: *const u8;
+    // SAFETY: reads one entry of the global offset table, which is constant
+    // after program start.
+    unsafe {
+        asm!(".weak __tsan_init",
+            "adrp {place}, :got:__tsan_init",
+            "ldr {place}, [{place}, :got_lo12:__tsan_init]",
+            place = out(reg) place, options(pure, readonly, nostack, preserves_flags));
+    }
+    !place.is_null()
 }

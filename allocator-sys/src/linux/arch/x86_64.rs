@@ -1,6 +1,6 @@
 //! Instructions specific to x86-64.
 
-use core::arch::asm;
+use core::arch::{asm, naked_asm};
 use core::ffi::c_long;
 
 /// The thread pointer: the address of the calling thread's control block.
@@ -77,4 +77,92 @@ pub(crate) unsafe fn syscall(number: c_long, args: [usize; 6]) -> isize {
             out("rcx") _, out("r11") _, options(nostack, preserves_flags));
     }
     answer
+}
+
+/// Starts a task with `clone`: it runs `run(start)` on the stack that ends at `stack`,
+/// with that thread pointer. The kernel keeps its id in `task`. Returns the answer of the
+/// system call.
+///
+/// The frame of `run` has no caller: its frame pointer is 0.
+///
+/// # Safety
+///
+/// The stack and the thread block belong to the task until it ends.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn clone(
+    flags: usize,
+    stack: *mut u8,
+    task: *mut u32,
+    pointer: usize,
+    run: extern "C" fn(*mut u8) -> !,
+    start: *mut u8,
+) -> isize {
+    naked_asm!(
+        "sub rsi, 16",
+        "mov [rsi], r8",
+        "mov r10, rdx",
+        "mov r8, rcx",
+        "mov eax, {number}",
+        "syscall",
+        "test rax, rax",
+        "jz 2f",
+        "ret",
+        "2:",
+        "xor ebp, ebp",
+        "mov rax, [rsp]",
+        "add rsp, 16",
+        "mov rdi, r9",
+        "call rax",
+        "ud2",
+        number = const libc::SYS_clone,
+    )
+}
+
+/// Writes what compiled code expects at a thread pointer: the block's own address, and
+/// the guard value of stack protectors.
+///
+/// # Safety
+///
+/// The block at `pointer` is the caller's, and zero.
+pub(crate) unsafe fn begin_thread_block(pointer: *mut u8) {
+    const OWN_ADDRESS: [usize; 2] = [0, 16];
+    const STACK_GUARD: usize = 40;
+    let guard: usize;
+    // SAFETY: reads the calling thread's own guard; the block is the caller's.
+    unsafe {
+        asm!("mov {}, fs:[{at}]", out(reg) guard, at = const STACK_GUARD,
+            options(readonly, nostack, preserves_flags));
+        for at in OWN_ADDRESS {
+            pointer.add(at).cast::<usize>().write(pointer.expose_provenance());
+        }
+        pointer.add(STACK_GUARD).cast::<usize>().write(guard);
+    }
+}
+
+/// Unmaps the calling task's stack, and ends the task.
+///
+/// # Safety
+///
+/// The mapping is the task's, and nothing else in it is used.
+pub(crate) unsafe fn unmap_and_exit(mapping: *mut u8, bytes: usize) -> ! {
+    // SAFETY: by the caller. There is no stack after the first call, and none is used.
+    unsafe {
+        asm!("syscall", "xor edi, edi", "mov eax, {exit}", "syscall", "ud2",
+            exit = const libc::SYS_exit,
+            in("rax") libc::SYS_munmap, in("rdi") mapping, in("rsi") bytes,
+            options(noreturn, nostack));
+    }
+}
+
+/// Whether ThreadSanitizer's runtime is in the process.
+pub(crate) fn has_thread_sanitizer() -> bool {
+    let place: *const u8;
+    // SAFETY: reads one entry of the global offset table, which is constant
+    // after program start.
+    unsafe {
+        asm!(".weak __tsan_init",
+            "mov {}, qword ptr [rip + __tsan_init@GOTPCREL]",
+            out(reg) place, options(pure, readonly, nostack, preserves_flags));
+    }
+    !place.is_null()
 }
