@@ -6,6 +6,16 @@
 //! feature `fake`, the module `fake` provides the same functions with the same
 //! signatures, checked and with failures on demand.
 //!
+//! They ask the kernel by system calls of their own. Functions of the C library
+//! may have been replaced in a process, by others that allocate. Only what the
+//! kernel does not know is left to it: the exit of threads, `fork`, and how to
+//! start a thread (`pthread_key_create`, `pthread_setspecific`,
+//! `pthread_atfork`, `pthread_create` and what belongs to it). Of its variables
+//! two are read: `environ`, and `__rseq_offset` where it is defined.
+//!
+//! Every call that Linux 4.18 does not have has a fallback, and one that the
+//! kernel refuses, for whatever reason, is a failure as described below.
+//!
 //! # Guarantees of every call
 //!
 //! - It may be made from inside `malloc`: it takes no lock of the standard
@@ -39,6 +49,7 @@
 //! | [`collapse`] | committed, consists of whole huge pages | contents unchanged, in huge pages | `false`; contents unchanged |
 //! | [`resident`] | any range | which of its pages are in memory | `false`: unknown |
 //! | [`rss`] | – | bytes of physical memory that the process has | `None`: unknown |
+//! | [`check_kernel`] | a committed page | reads as zero; from now on [`purge`], [`map_at`] and [`reserve_at`] keep their promises even on a kernel that answers without doing what was asked | – |
 //! | [`page_size`] | – | a power of two: 4, 16 or 64 KiB | – |
 //! | [`address_limit`] | – | bytes of `RLIMIT_AS` | `None`: no limit |
 //!
@@ -65,14 +76,14 @@
 //! |---|---|
 //! | [`cpu_count`] | number of CPUs that the process may use, at least 1; constant |
 //! | [`current_cpu`] | the current CPU, counted from 0: a hint |
-//! | [`with_environment`] | the value of an environment variable, if the process is not privileged (`AT_SECURE`) |
+//! | [`with_environment`] | the value of an environment variable, if the process is not privileged (`AT_SECURE`), as far as the kernel tells |
 //! | [`mapping_limit`] | maximum number of mappings of the process |
 //! | [`huge_pages`] | when the kernel uses huge pages on its own |
 //! | [`read_file`] | the start of a small file; [`FileError`]: it does not exist, or no descriptor is available now |
 //! | [`prefetch`] | none: the cache line may be loaded soon |
-//! | [`monotonic_ms`] | milliseconds since a fixed point in time; never decreases |
+//! | [`monotonic_ms`] | milliseconds since a fixed point in time; never decreases; 0 if unknown |
 //! | [`write_stderr`] | the text is written to standard error as far as possible |
-//! | [`abort`] | none: the process ends with `SIGABRT` |
+//! | [`abort`] | none: the process ends with `SIGABRT`, after a handler that the program has for it |
 #![no_std]
 #![deny(missing_docs)]
 

@@ -65,6 +65,7 @@ fn the_fake_has_the_same_signatures() {
         move_to: unsafe fn(*mut u8, usize, *mut u8, usize) -> bool;
         advise_huge: unsafe fn(*mut u8, usize, bool);
         collapse: unsafe fn(*mut u8, usize) -> bool;
+        check_kernel: unsafe fn(*mut u8);
         address_limit: fn() -> Option<usize>;
         mapping_limit: fn() -> usize;
         huge_pages: fn() -> HugePages;

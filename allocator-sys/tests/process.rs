@@ -3,6 +3,7 @@
 
 mod probe;
 
+use std::ffi::{c_int, c_long};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
@@ -24,11 +25,105 @@ fn the_case() {
             allocator_sys::write_stderr("message: gräßlich\n".as_bytes());
             allocator_sys::abort();
         }
+        Ok("abort blocked") => abort_with(libc::SIG_DFL, true),
+        Ok("abort ignored") => abort_with(libc::SIG_IGN, false),
+        Ok("abort handled") => abort_with(say_handled as extern "C" fn(c_int) as usize, true),
+        Ok("purge lies") => purge_where_the_kernel_lies(),
+        Ok("no fixed mappings") => map_where_it_must_be_a_hint(),
         Ok("closed") => write_to_closed_stderr(),
         Ok("unarmed") => arm_too_early(),
         Ok("limit") => run_into_the_limit(),
         Ok("descriptors") => use_up_descriptors(),
         _ => {}
+    }
+}
+
+/// Aborts with a disposition for `SIGABRT`, which may be blocked.
+fn abort_with(handler: libc::sighandler_t, blocked: bool) -> ! {
+    // SAFETY: reads the set; the handler only writes.
+    unsafe {
+        assert_ne!(libc::signal(libc::SIGABRT, handler), libc::SIG_ERR);
+        let mut set = std::mem::zeroed();
+        libc::sigaddset(&raw mut set, libc::SIGABRT);
+        let how = if blocked { libc::SIG_BLOCK } else { libc::SIG_UNBLOCK };
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
+    }
+    allocator_sys::abort()
+}
+
+/// A handler that returns.
+extern "C" fn say_handled(_signal: c_int) {
+    allocator_sys::write_stderr(b"handled\n");
+}
+
+/// From now on the kernel answers these calls with an error number, or with
+/// success if that is 0, and does nothing: calls with this number, if the
+/// argument has one of these bits.
+fn answer_instead(number: c_long, argument: u32, bits: u32, error: u32) {
+    let statement = |code: u32, k: u32| (code as u16, 0, 0, k);
+    let filter = [
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
+        (libc::BPF_JMP as u16 | libc::BPF_JEQ as u16, 0, 3, number as u32),
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 16 + 8 * argument),
+        (libc::BPF_JMP as u16 | libc::BPF_JSET as u16, 0, 1, bits),
+        statement(libc::BPF_RET, libc::SECCOMP_RET_ERRNO | error),
+        statement(libc::BPF_RET, libc::SECCOMP_RET_ALLOW),
+    ];
+    let mut filter = filter.map(|(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k });
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: reads the program.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let mode = libc::SECCOMP_MODE_FILTER;
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program), 0);
+    }
+}
+
+/// Two committed pages.
+fn two_pages() -> (*mut u8, usize) {
+    let page = probe::page();
+    let at = allocator_sys::reserve(2 * page).unwrap().as_ptr();
+    // SAFETY: just reserved.
+    assert!(unsafe { allocator_sys::commit(at, 2 * page) });
+    (at, page)
+}
+
+/// Where purging answers success and keeps the contents, it is refused.
+fn purge_where_the_kernel_lies() {
+    let (at, page) = two_pages();
+    // SAFETY: committed above.
+    unsafe {
+        probe::fill(at, 2 * page, 7);
+        probe::errno_kept(|| allocator_sys::check_kernel(at));
+        assert!(probe::holds(at, page, 0), "zero on a kernel that does as it says");
+        assert!(allocator_sys::purge(at, page));
+        answer_instead(libc::SYS_madvise, 2, libc::MADV_DONTNEED as u32, 0);
+        probe::fill(at, page, 7);
+        assert!(allocator_sys::purge(at, page) && probe::holds(at, page, 7));
+        probe::errno_kept(|| allocator_sys::check_kernel(at));
+        assert!(*at == 0);
+        assert!(!allocator_sys::purge(at, page));
+        assert!(probe::holds(at.wrapping_add(page), page, 7));
+    }
+}
+
+/// Where no address can be insisted on, mappings still replace nothing.
+fn map_where_it_must_be_a_hint() {
+    let (at, page) = two_pages();
+    answer_instead(libc::SYS_mmap, 3, libc::MAP_FIXED_NOREPLACE as u32, libc::EOPNOTSUPP as u32);
+    let free = probe::free_addresses(2);
+    // SAFETY: committed above, and whole pages.
+    unsafe {
+        let refused = Err(allocator_sys::MapError::NoMemory);
+        assert_eq!(allocator_sys::map_at(free, page), refused);
+        probe::errno_kept(|| allocator_sys::check_kernel(at));
+        probe::fill(at, 2 * page, 7);
+        assert_eq!(probe::errno_kept(|| allocator_sys::map_at(free, page)), Ok(()));
+        assert_eq!(allocator_sys::reserve_at(free.wrapping_add(page), page), Ok(()));
+        let taken = Err(allocator_sys::MapError::Taken);
+        assert_eq!(probe::errno_kept(|| allocator_sys::map_at(at, page)), taken);
+        assert_eq!(allocator_sys::reserve_at(at.wrapping_add(page), page), taken);
+        assert!(probe::holds(at, 2 * page, 7));
     }
 }
 
@@ -90,8 +185,19 @@ fn messages_are_written_before_the_abort() {
 }
 
 #[test]
+fn an_abort_ends_the_process_whatever_is_set_for_the_signal() {
+    for (case, told) in [("abort blocked", 0), ("abort ignored", 0), ("abort handled", 1)] {
+        let output = run(case);
+        assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{case}: {output:?}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(text.matches("handled").count(), told, "{case}: {text}");
+    }
+}
+
+#[test]
 fn cases_in_fresh_processes_pass() {
-    for case in ["closed", "unarmed", "limit", "descriptors"] {
+    let cases = ["closed", "unarmed", "limit", "descriptors", "purge lies", "no fixed mappings"];
+    for case in cases {
         let output = run(case);
         assert!(output.status.success(), "{case}: {output:?}");
     }

@@ -38,6 +38,8 @@ pub enum Call {
     ReadFile,
     /// `advise_huge`: never fails.
     AdviseHuge,
+    /// `check_kernel`: never fails.
+    CheckKernel,
     /// `yield_now`: never fails.
     YieldNow,
     /// `futex_wait` and `futex_wait_for`: never fail.
@@ -125,6 +127,7 @@ impl Call {
             Self::Collapse => "collapse",
             Self::ReadFile => "read_file",
             Self::AdviseHuge => "advise_huge",
+            Self::CheckKernel => "check_kernel",
             Self::YieldNow => "yield_now",
             Self::FutexWait => "futex_wait",
             Self::FutexWake => "futex_wake",

@@ -273,6 +273,21 @@ pub unsafe fn collapse(addr: *mut u8, size: usize) -> bool {
     unsafe { linux::collapse(addr, size) }
 }
 
+/// Same as [`crate::check_kernel`], of the real kernel.
+///
+/// # Safety
+///
+/// See [`crate::check_kernel`].
+pub unsafe fn check_kernel(addr: *mut u8) {
+    let table = lock_table();
+    let span = Span::checked(Call::CheckKernel, addr, page_size());
+    span.require_accessible(&table);
+    span.call.count();
+    // SAFETY: the page is owned and committed, and the caller does not need its
+    // contents.
+    unsafe { linux::check_kernel(addr) };
+}
+
 /// Same as [`crate::resident`]. If the page size is overridden, a page counts
 /// as resident if any part of it is.
 pub fn resident(addr: *mut u8, size: usize, pages: &mut [u8]) -> bool {

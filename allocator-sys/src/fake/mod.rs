@@ -36,8 +36,10 @@ mod memory;
 
 mod passthrough;
 
-pub use crate::linux::{FileError, HugePages, MapError, Rss, rss, with_environment};
-pub use crate::linux::{TaskBody, ThreadWord};
+pub use crate::linux::{
+    DEFAULT_MAPPING_LIMIT, FileError, HugePages, MapError, Rss, TaskBody, ThreadWord, rss,
+    with_environment,
+};
 pub use answer::{
     address_limit, clear_files, cpu_count, current_cpu, huge_pages, mapping_limit, monotonic_ms,
     page_size, read_file, set_address_limit, set_cpu_count, set_current_cpu, set_file,
@@ -45,8 +47,8 @@ pub use answer::{
 };
 pub use failure::{Call, calls, clear_failures, fail_any_nth, fail_nth, set_map_error};
 pub use memory::{
-    advise_huge, collapse, commit, committed_bytes, map_at, mapped_bytes, move_to, protect, purge,
-    purged_bytes, ranges, release, reserve, reserve_at, resident, resize, state_of,
+    advise_huge, check_kernel, collapse, commit, committed_bytes, map_at, mapped_bytes, move_to,
+    protect, purge, purged_bytes, ranges, release, reserve, reserve_at, resident, resize, state_of,
 };
 pub use passthrough::{
     abort, arm_thread_exit, credentials, forget_task, futex_wait, futex_wait_for, futex_wake,

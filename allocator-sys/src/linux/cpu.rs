@@ -1,8 +1,7 @@
 //! The number of CPUs and the current CPU.
 
 use super::arch;
-use super::errno::ErrnoGuard;
-use core::ffi::c_long;
+use super::syscall::syscall;
 use core::num::NonZeroUsize;
 use core::sync::atomic::{AtomicU64, Ordering};
 use once_cell::race::OnceNonZeroUsize;
@@ -27,28 +26,21 @@ pub fn cpu_count() -> usize {
 pub fn current_cpu() -> usize {
     match usize::try_from(rseq_cpu()) {
         Ok(cpu) => cpu,
-        Err(_) => cpu_from_libc(),
+        Err(_) => cpu_from_kernel(),
     }
 }
 
 /// Number of bits set in the affinity mask of the calling thread.
 fn count_cpus() -> NonZeroUsize {
-    let _guard = ErrnoGuard::save();
     let mut mask = [0u64; MASK_WORDS];
+    let args = [0, size_of_val(&mask), mask.as_mut_ptr().expose_provenance()];
     // SAFETY: the kernel writes at most `size_of_val(&mask)` bytes there.
-    let written = unsafe {
-        libc::syscall(
-            libc::SYS_sched_getaffinity,
-            0 as c_long,
-            size_of_val(&mask),
-            mask.as_mut_ptr(),
-        )
-    };
+    let written = unsafe { syscall(libc::SYS_sched_getaffinity, args) };
     let count: u32 = mask.iter().map(|word| word.count_ones()).sum();
     for (kept, word) in START_MASK.iter().zip(mask) {
         kept.store(word, Ordering::Relaxed);
     }
-    NonZeroUsize::new(count as usize).filter(|_| written > 0).unwrap_or(NonZeroUsize::MIN)
+    NonZeroUsize::new(count as usize).filter(|_| written.is_ok()).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// The affinity mask that [`cpu_count`] read, of the first 1024 CPUs. (Relaxed: several
@@ -82,13 +74,15 @@ pub(super) fn rseq_word_offset() -> Option<isize> {
     (!place.is_null()).then(|| unsafe { *place + RSEQ_CPU_ID })
 }
 
-/// The CPU number from the C library, which may make a system call.
+/// The CPU number from the kernel, where the C library registered no area with
+/// it.
 #[cold]
-fn cpu_from_libc() -> usize {
-    let _guard = ErrnoGuard::save();
-    // SAFETY: takes no arguments and accesses no memory of ours.
-    let cpu = unsafe { libc::sched_getcpu() };
-    usize::try_from(cpu).unwrap_or(0)
+fn cpu_from_kernel() -> usize {
+    let mut cpu = 0u32;
+    let args = [(&raw mut cpu).expose_provenance(), 0, 0];
+    // SAFETY: writes the number to `cpu`. A refusal leaves it 0.
+    let _ = unsafe { syscall(libc::SYS_getcpu, args) };
+    cpu as usize
 }
 
 /// Asks the processor to load the cache line at `place`. A hint: any address is

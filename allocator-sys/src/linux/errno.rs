@@ -1,5 +1,6 @@
 //! The calling thread's `errno`, which belongs to the program and must be
-//! preserved.
+//! preserved where a function of the C library is called. System calls of our
+//! own (`syscall.rs`) do not touch it.
 
 use core::ffi::c_int;
 
@@ -24,7 +25,7 @@ impl Drop for ErrnoGuard {
 }
 
 /// The calling thread's `errno`.
-pub(super) fn errno() -> c_int {
+fn errno() -> c_int {
     // SAFETY: as in `drop`.
     unsafe { *libc::__errno_location() }
 }

@@ -1,8 +1,7 @@
 //! Reading small files, such as those in `/proc` and `/sys`.
 
-use super::arch;
-use super::errno::{ErrnoGuard, errno};
-use core::ffi::{CStr, c_int, c_long};
+use super::syscall::{Errno, syscall};
+use core::ffi::CStr;
 
 /// Why a file could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +16,10 @@ pub enum FileError {
 /// returns the number of bytes. A read error counts as the end of the file. Not
 /// a cancellation point.
 pub fn read_file(path: &CStr, text: &mut [u8]) -> Result<usize, FileError> {
-    let _guard = ErrnoGuard::save();
-    let here = c_long::from(libc::AT_FDCWD);
-    let flags = c_long::from(libc::O_RDONLY | libc::O_CLOEXEC);
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    let args = [libc::AT_FDCWD as usize, path.as_ptr().expose_provenance(), flags as usize];
     // SAFETY: the path ends with a null byte.
-    let file = unsafe { libc::syscall(libc::SYS_openat, here, path.as_ptr(), flags) };
-    let file = c_int::try_from(file).ok().filter(|file| *file >= 0);
-    let file = file.ok_or_else(open_error)?;
+    let file = unsafe { syscall(libc::SYS_openat, args) }.map_err(open_error)?;
     let mut len = 0;
     while let Some(rest) = text.get_mut(len..).filter(|rest| !rest.is_empty()) {
         match read_some(file, rest) {
@@ -32,13 +28,13 @@ pub fn read_file(path: &CStr, text: &mut [u8]) -> Result<usize, FileError> {
         }
     }
     // SAFETY: opened above, and not known to anyone else.
-    unsafe { libc::syscall(libc::SYS_close, c_long::from(file)) };
+    let _ = unsafe { syscall(libc::SYS_close, [file]) };
     Ok(len)
 }
 
-/// Why the last open failed.
-fn open_error() -> FileError {
-    match errno() {
+/// Why an open failed.
+fn open_error(error: Errno) -> FileError {
+    match error.0 {
         libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR => FileError::NoRoom,
         _ => FileError::Absent,
     }
@@ -46,15 +42,13 @@ fn open_error() -> FileError {
 
 /// Number of bytes from one read, 0 at the end of the file. `None`: the read
 /// failed.
-fn read_some(file: c_int, into: &mut [u8]) -> Option<usize> {
+fn read_some(file: usize, into: &mut [u8]) -> Option<usize> {
     loop {
+        let args = [file, into.as_mut_ptr().expose_provenance(), into.len()];
         // SAFETY: the kernel writes at most `into.len()` bytes.
-        let read = unsafe {
-            libc::syscall(libc::SYS_read, c_long::from(file), into.as_mut_ptr(), into.len())
-        };
-        match usize::try_from(read) {
+        match unsafe { syscall(libc::SYS_read, args) } {
             Ok(read) => return Some(read),
-            Err(_) if errno() == libc::EINTR => {}
+            Err(Errno(libc::EINTR)) => {}
             Err(_) => return None,
         }
     }
@@ -65,18 +59,14 @@ pub(super) fn close_all() {
     let flags = (libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) as usize;
     let path = c"/proc/thread-self/fd".as_ptr().expose_provenance();
     // SAFETY: the path ends with a null byte.
-    let folder =
-        unsafe { arch::syscall(libc::SYS_openat, [libc::AT_FDCWD as usize, path, flags, 0, 0, 0]) };
-    let Ok(folder) = usize::try_from(folder) else {
-        return (0..MOST_DESCRIPTORS).for_each(close);
-    };
+    let folder = unsafe { syscall(libc::SYS_openat, [libc::AT_FDCWD as usize, path, flags]) };
+    let Ok(folder) = folder else { return (0..MOST_DESCRIPTORS).for_each(close) };
     let mut entries = [0u8; 1024];
     loop {
         let at = entries.as_mut_ptr().expose_provenance();
         // SAFETY: the kernel writes at most that many bytes.
-        let len =
-            unsafe { arch::syscall(libc::SYS_getdents64, [folder, at, entries.len(), 0, 0, 0]) };
-        let mut rest = match usize::try_from(len) {
+        let len = unsafe { syscall(libc::SYS_getdents64, [folder, at, entries.len()]) };
+        let mut rest = match len {
             Ok(len) if len != 0 => &entries[..len],
             _ => break,
         };
@@ -110,5 +100,5 @@ fn number(text: &[u8]) -> Option<usize> {
 
 fn close(descriptor: usize) {
     // SAFETY: the caller's table has the descriptor, or the call does nothing.
-    unsafe { arch::syscall(libc::SYS_close, [descriptor, 0, 0, 0, 0, 0]) };
+    let _ = unsafe { syscall(libc::SYS_close, [descriptor]) };
 }

@@ -1,6 +1,6 @@
 //! Futexes: waiting for a word to change.
 
-use super::arch;
+use super::syscall::syscall;
 use core::ffi::c_int;
 use core::ptr;
 use core::sync::atomic::AtomicU32;
@@ -42,8 +42,7 @@ fn wait(word: &AtomicU32, expected: u32, limit: *const libc::timespec) {
 /// `limit` is null or points to a valid time.
 unsafe fn futex(word: &AtomicU32, operation: c_int, value: usize, limit: *const libc::timespec) {
     let operation = (operation | libc::FUTEX_PRIVATE_FLAG) as usize;
-    let args =
-        [word.as_ptr().expose_provenance(), operation, value, limit.expose_provenance(), 0, 0];
+    let args = [word.as_ptr().expose_provenance(), operation, value, limit.expose_provenance()];
     // SAFETY: by the caller.
-    unsafe { arch::syscall(libc::SYS_futex, args) };
+    let _ = unsafe { syscall(libc::SYS_futex, args) };
 }

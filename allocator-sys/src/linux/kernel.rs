@@ -1,6 +1,5 @@
 //! Kernel settings.
 
-use super::errno::ErrnoGuard;
 use super::file::read_file;
 use core::ffi::CStr;
 
@@ -17,19 +16,19 @@ pub enum HugePages {
 
 /// Maximum number of mappings of a process.
 const MAX_MAP_COUNT: &CStr = c"/proc/sys/vm/max_map_count";
-/// The kernel's default, used if the file cannot be read.
-const DEFAULT_MAX_MAP_COUNT: usize = 65_530;
+/// The kernel's default for [`mapping_limit`].
+pub const DEFAULT_MAPPING_LIMIT: usize = 65_530;
 
-/// Maximum number of mappings of a process.
+/// Maximum number of mappings of a process; the kernel's default if the file
+/// cannot be read.
 pub fn mapping_limit() -> usize {
-    let _guard = ErrnoGuard::save();
     let mut text = [0; 32];
     let len = read_file(MAX_MAP_COUNT, &mut text).unwrap_or(0);
     let digits = text[..len].iter().take_while(|byte| byte.is_ascii_digit());
     let number = digits.fold(0usize, |number, digit| {
         number.saturating_mul(10).saturating_add(usize::from(digit - b'0'))
     });
-    if number == 0 { DEFAULT_MAX_MAP_COUNT } else { number }
+    if number == 0 { DEFAULT_MAPPING_LIMIT } else { number }
 }
 
 /// The mode of transparent huge pages.
@@ -38,7 +37,6 @@ const THP_ENABLED: &CStr = c"/sys/kernel/mm/transparent_hugepage/enabled";
 /// When the kernel uses transparent huge pages on its own; `Never` if that is
 /// unknown.
 pub fn huge_pages() -> HugePages {
-    let _guard = ErrnoGuard::save();
     let mut text = [0; 64];
     let len = read_file(THP_ENABLED, &mut text).unwrap_or(0);
     let selected = |word: &[u8]| text[..len].windows(word.len()).any(|part| part == word);

@@ -1,10 +1,10 @@
 //! Mapping memory.
 
-use super::errno::{ErrnoGuard, errno};
-use core::ffi::{c_int, c_void};
-use core::num::NonZeroUsize;
+use super::page_size::page_size;
+use super::syscall::{Errno, syscall};
+use core::ffi::c_int;
 use core::ptr::{self, NonNull};
-use once_cell::race::OnceNonZeroUsize;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Why a mapping failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,26 +25,23 @@ const MADV_COLLAPSE: c_int = 25;
 /// Flags of every mapping.
 const ANONYMOUS: c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
 
-/// Used if the kernel does not report its page size.
-const DEFAULT_PAGE_SIZE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// Whether purged memory reads as zero. See [`check_kernel`].
+static PURGES: AtomicBool = AtomicBool::new(true);
 
-/// Page size in bytes: a power of two, 4, 16 or 64 KiB.
-pub fn page_size() -> usize {
-    static SIZE: OnceNonZeroUsize = OnceNonZeroUsize::new();
-    SIZE.get_or_init(auxv_page_size).get()
-}
+/// Whether a mapping can be asked for that replaces nothing. See
+/// [`check_kernel`].
+static KEEPS_MAPPINGS: AtomicBool = AtomicBool::new(true);
 
 /// Reserves `size` bytes of addresses, anywhere, page aligned. They have no
 /// memory and cannot be accessed until [`commit`]. `None`: the system refused.
 ///
 /// `size` is a multiple of the page size and not 0.
 pub fn reserve(size: usize) -> Option<NonNull<u8>> {
-    let _guard = ErrnoGuard::save();
     let flags = ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new mapping at an address of the kernel's choice affects no
     // other mapping.
-    let found = unsafe { libc::mmap(ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0) };
-    NonNull::new(found.cast()).filter(|_| found != libc::MAP_FAILED)
+    let found = unsafe { map(ptr::null_mut(), size, libc::PROT_NONE, flags) };
+    found.ok().and_then(NonNull::new)
 }
 
 /// Makes a range readable and writable. A range that was reserved or purged
@@ -100,7 +97,7 @@ pub unsafe fn reserve_at(addr: *mut u8, size: usize) -> Result<(), MapError> {
 /// Same as [`commit`], and the contents are no longer needed.
 pub unsafe fn purge(addr: *mut u8, size: usize) -> bool {
     // SAFETY: as above.
-    unsafe { advise(addr, size, libc::MADV_DONTNEED) }
+    PURGES.load(Ordering::Relaxed) && unsafe { advise(addr, size, libc::MADV_DONTNEED) }
 }
 
 /// Unmaps a range, returning memory and addresses. `false`: the system refused;
@@ -110,9 +107,8 @@ pub unsafe fn purge(addr: *mut u8, size: usize) -> bool {
 ///
 /// Same as [`commit`], and the range is not used again.
 pub unsafe fn release(addr: *mut u8, size: usize) -> bool {
-    let _guard = ErrnoGuard::save();
     // SAFETY: the caller owns the range and does not use it again.
-    unsafe { libc::munmap(addr.cast(), size) == 0 }
+    unsafe { syscall(libc::SYS_munmap, [addr.expose_provenance(), size]) }.is_ok()
 }
 
 /// Makes a range inaccessible and keeps its contents. `false`: the system
@@ -138,10 +134,9 @@ pub unsafe fn protect(addr: *mut u8, size: usize) -> bool {
 /// as one mapping. `addr`, `old` and `new` are multiples of the page size and
 /// not 0. A removed part is not used again.
 pub unsafe fn resize(addr: *mut u8, old: usize, new: usize) -> bool {
-    let _guard = ErrnoGuard::save();
     // SAFETY: without flags the mapping does not move and no other mapping is
     // replaced.
-    unsafe { libc::mremap(addr.cast(), old, new, 0) != libc::MAP_FAILED }
+    unsafe { syscall(libc::SYS_mremap, [addr.expose_provenance(), old, new, 0]) }.is_ok()
 }
 
 /// Moves a range of `old` bytes onto `target`, where `new` bytes were reserved
@@ -201,19 +196,51 @@ pub unsafe fn collapse(addr: *mut u8, size: usize) -> bool {
 /// The limit on the process's address space in bytes (`RLIMIT_AS`); `None`: no
 /// limit.
 pub fn address_limit() -> Option<usize> {
-    let _guard = ErrnoGuard::save();
-    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: writes the limits to `limit`.
-    unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
-    (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as usize)
+    /// No limit, and what stands there if the kernel does not tell.
+    const NONE: u64 = u64::MAX;
+    let mut limits = [NONE; 2];
+    let place = (&raw mut limits).expose_provenance();
+    // SAFETY: writes the two limits to `limits`, and sets none.
+    let _ = unsafe { syscall(libc::SYS_prlimit64, [0, libc::RLIMIT_AS as usize, 0, place]) };
+    let [soft, _] = limits;
+    (soft != NONE).then_some(soft as usize)
 }
 
-/// The page size that the kernel passed at process start.
-fn auxv_page_size() -> NonZeroUsize {
-    let _guard = ErrnoGuard::save();
-    // SAFETY: takes a number and reads the process's auxiliary vector.
-    let size = unsafe { libc::getauxval(libc::AT_PAGESZ) } as usize;
-    NonZeroUsize::new(size).filter(|size| size.is_power_of_two()).unwrap_or(DEFAULT_PAGE_SIZE)
+/// Finds out, on a page of the caller's, whether the kernel does what it answers.
+/// Emulators and sandboxes do not always. Two system calls, once, before the
+/// other calls are relied on:
+///
+/// - If purged memory keeps its contents, [`purge`] refuses from then on.
+/// - If a mapping replaces another one although the kernel was asked not to, or
+///   that cannot be asked for (Linux before 4.17), then [`map_at`] and
+///   [`reserve_at`] ask for the address without insisting on it.
+///
+/// # Safety
+///
+/// The page at `addr` is owned and committed, and its contents are not needed.
+/// It reads as zero afterwards.
+pub unsafe fn check_kernel(addr: *mut u8) {
+    let size = page_size();
+    let flags = ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: the page is the caller's. If its mapping is replaced, then by one
+    // with the same access.
+    unsafe {
+        addr.write_volatile(1);
+        let again = map(addr, size, READ_WRITE, flags);
+        if again != Err(Errno(libc::EEXIST)) {
+            KEEPS_MAPPINGS.store(false, Ordering::Relaxed);
+        }
+        if let Ok(elsewhere) = again
+            && elsewhere != addr
+        {
+            release(elsewhere, size);
+        }
+        addr.write_volatile(1);
+        if advise(addr, size, libc::MADV_DONTNEED) && addr.read_volatile() != 0 {
+            PURGES.store(false, Ordering::Relaxed);
+        }
+        addr.write_volatile(0);
+    }
 }
 
 /// Changes the access to a range.
@@ -222,9 +249,9 @@ fn auxv_page_size() -> NonZeroUsize {
 ///
 /// The range is owned, and no one relies on an access that is removed.
 unsafe fn set_access(addr: *mut u8, size: usize, access: c_int) -> bool {
-    let _guard = ErrnoGuard::save();
+    let args = [addr.expose_provenance(), size, access as usize];
     // SAFETY: as above.
-    unsafe { libc::mprotect(addr.cast(), size, access) == 0 }
+    unsafe { syscall(libc::SYS_mprotect, args) }.is_ok()
 }
 
 /// Advises the kernel about a range.
@@ -233,9 +260,9 @@ unsafe fn set_access(addr: *mut u8, size: usize, access: c_int) -> bool {
 ///
 /// The range is owned, and contents that the advice discards are not needed.
 unsafe fn advise(addr: *mut u8, size: usize, advice: c_int) -> bool {
-    let _guard = ErrnoGuard::save();
+    let args = [addr.expose_provenance(), size, advice as usize];
     // SAFETY: as above.
-    unsafe { libc::madvise(addr.cast(), size, advice) == 0 }
+    unsafe { syscall(libc::SYS_madvise, args) }.is_ok()
 }
 
 /// Maps at `addr` exactly, without replacing anything.
@@ -249,26 +276,33 @@ unsafe fn map_fixed(
     access: c_int,
     flags: c_int,
 ) -> Result<(), MapError> {
-    let _guard = ErrnoGuard::save();
-    let wanted: *mut c_void = addr.cast();
-    let flags = flags | libc::MAP_FIXED_NOREPLACE;
-    // SAFETY: with this flag no existing mapping is replaced; kernels that do
-    // not know the flag treat the address as a hint.
-    let found = unsafe { libc::mmap(wanted, size, access, flags, -1, 0) };
-    if found == wanted {
-        return Ok(());
+    let keep = KEEPS_MAPPINGS.load(Ordering::Relaxed);
+    let flags = if keep { flags | libc::MAP_FIXED_NOREPLACE } else { flags };
+    // SAFETY: with the flag no existing mapping is replaced; without it, or where
+    // the kernel does not know it, the address is a hint.
+    match unsafe { map(addr, size, access, flags) } {
+        Ok(found) if found == addr => Ok(()),
+        Ok(elsewhere) => {
+            // SAFETY: just mapped, and not known to anyone else.
+            unsafe { release(elsewhere, size) };
+            Err(MapError::Taken)
+        }
+        Err(Errno(libc::EEXIST)) => Err(MapError::Taken),
+        Err(_) => Err(MapError::NoMemory),
     }
-    if found == libc::MAP_FAILED {
-        return Err(map_error());
-    }
-    // SAFETY: just mapped, and not known to anyone else.
-    unsafe { libc::munmap(found, size) };
-    Err(MapError::Taken)
 }
 
-/// Why the last `mmap` failed.
-fn map_error() -> MapError {
-    if errno() == libc::EEXIST { MapError::Taken } else { MapError::NoMemory }
+/// Maps memory that is backed by no file. Returns where.
+///
+/// # Safety
+///
+/// With these flags no mapping is replaced, or one that the caller owns.
+unsafe fn map(addr: *mut u8, size: usize, access: c_int, flags: c_int) -> Result<*mut u8, Errno> {
+    let no_file = usize::MAX;
+    let args = [addr.addr(), size, access as usize, flags as usize, no_file, 0];
+    // SAFETY: as above.
+    let found = unsafe { syscall(libc::SYS_mmap, args) }?;
+    Ok(ptr::with_exposed_provenance_mut(found))
 }
 
 /// Moves all `old` bytes onto a reserved range of `new` bytes, which is not
@@ -278,12 +312,10 @@ fn map_error() -> MapError {
 ///
 /// Same as [`move_to`].
 unsafe fn move_all(addr: *mut u8, old: usize, target: *mut u8, new: usize) -> bool {
-    let _guard = ErrnoGuard::save();
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-    let wanted: *mut c_void = target.cast();
+    let [from, to] = [addr, target].map(|place| place.expose_provenance());
     // SAFETY: the caller owns both ranges and does not use the old one again.
-    let moved = unsafe { libc::mremap(addr.cast(), old, new, flags, wanted) };
-    if moved != libc::MAP_FAILED {
+    if unsafe { syscall(libc::SYS_mremap, [from, old, new, flags as usize, to]) }.is_ok() {
         return true;
     }
     // The system may have unmapped the target before it refused. If it did not,

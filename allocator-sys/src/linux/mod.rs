@@ -2,10 +2,16 @@
 
 mod arch;
 mod errno;
+mod syscall;
+
+mod page_size;
 
 mod cpu;
-mod environment;
 mod file;
+
+mod auxv;
+
+mod environment;
 mod fork;
 mod futex;
 
@@ -27,11 +33,12 @@ pub use file::{FileError, read_file};
 pub(crate) use fork::around_fork;
 pub use fork::on_fork;
 pub use futex::{futex_wait, futex_wait_for, futex_wake};
-pub use kernel::{HugePages, huge_pages, mapping_limit};
+pub use kernel::{DEFAULT_MAPPING_LIMIT, HugePages, huge_pages, mapping_limit};
 pub use memory::{
-    MapError, address_limit, advise_huge, collapse, commit, map_at, move_to, page_size, protect,
+    MapError, address_limit, advise_huge, check_kernel, collapse, commit, map_at, move_to, protect,
     purge, release, reserve, reserve_at, resize,
 };
+pub use page_size::page_size;
 pub use report::{abort, write_stderr};
 pub use resident::{Rss, resident, rss};
 pub use task::{

@@ -1,8 +1,8 @@
 //! Resident memory.
 
-use super::errno::ErrnoGuard;
 use super::file::read_file;
-use super::memory::page_size;
+use super::page_size::page_size;
+use super::syscall::syscall;
 use core::ffi::CStr;
 
 /// Resident memory of the process, in bytes.
@@ -23,12 +23,12 @@ pub struct Rss {
 /// The range need not be owned. `addr` and `size` are multiples of the page
 /// size, and `size` is not 0.
 pub fn resident(addr: *mut u8, size: usize, pages: &mut [u8]) -> bool {
-    let _guard = ErrnoGuard::save();
     let count = size.div_ceil(page_size());
     let Some(pages) = pages.get_mut(..count) else { return false };
+    let args = [addr.addr(), size, pages.as_mut_ptr().expose_provenance()];
     // SAFETY: the kernel writes one byte per page of the range and does not
     // access the pages.
-    let done = unsafe { libc::mincore(addr.cast(), size, pages.as_mut_ptr()) == 0 };
+    let done = unsafe { syscall(libc::SYS_mincore, args) }.is_ok();
     // The other bits are reserved.
     pages.iter_mut().for_each(|page| *page &= 1);
     done
@@ -42,7 +42,6 @@ const ROLLUP_MAX: usize = 2048;
 
 /// Resident memory of the process. `None`: the system does not report it.
 pub fn rss() -> Option<Rss> {
-    let _guard = ErrnoGuard::save();
     let mut text = [0; ROLLUP_MAX];
     let len = read_file(ROLLUP, &mut text).ok()?;
     let text = text.get(..len)?;

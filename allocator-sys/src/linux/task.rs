@@ -20,7 +20,8 @@
 use super::arch;
 use super::cpu;
 use super::file;
-use super::memory::page_size;
+use super::page_size::page_size;
+use super::syscall::syscall;
 use super::thread::{self, TaskBody};
 use core::ffi::{CStr, c_int, c_long};
 use core::mem::MaybeUninit;
@@ -98,7 +99,7 @@ pub fn start_task(body: TaskBody, word: ThreadWord) -> bool {
         // SAFETY: no task has it.
         unsafe {
             let (mapping, bytes) = ((*start).mapping, (*start).bytes);
-            arch::syscall(libc::SYS_munmap, [mapping.expose_provenance(), bytes, 0, 0, 0, 0]);
+            let _ = syscall(libc::SYS_munmap, [mapping.expose_provenance(), bytes]);
         }
     }
     answer >= 0
@@ -119,9 +120,9 @@ pub fn wait_for_task() {
         }
         // The kernel wakes waiters of any process, so this is not a private wait.
         let word = TASK.as_ptr().expose_provenance();
-        let args = [word, libc::FUTEX_WAIT as usize, task as usize, 0, 0, 0];
+        let args = [word, libc::FUTEX_WAIT as usize, task as usize, 0];
         // SAFETY: the word is static, and the kernel only reads it.
-        unsafe { arch::syscall(libc::SYS_futex, args) };
+        let _ = unsafe { syscall(libc::SYS_futex, args) };
     }
 }
 
@@ -131,7 +132,7 @@ pub fn forget_task() {
         let mapping = MAPPING.load(Ordering::Relaxed).expose_provenance();
         let bytes = MAPPING_BYTES.load(Ordering::Relaxed);
         // SAFETY: the memory was the task's.
-        unsafe { arch::syscall(libc::SYS_munmap, [mapping, bytes, 0, 0, 0, 0]) };
+        let _ = unsafe { syscall(libc::SYS_munmap, [mapping, bytes]) };
     }
 }
 
@@ -176,12 +177,10 @@ fn status_of(path: &CStr) -> Option<libc::stat> {
         path.as_ptr().expose_provenance(),
         status.as_mut_ptr().expose_provenance(),
         0,
-        0,
-        0,
     ];
     // SAFETY: the path ends with a null byte, and the kernel fills the status if it
     // answers 0.
-    unsafe { (arch::syscall(libc::SYS_newfstatat, args) == 0).then(|| status.assume_init()) }
+    unsafe { syscall(libc::SYS_newfstatat, args).ok().map(|_| status.assume_init()) }
 }
 
 /// Maps the task's memory. Returns what it starts with, the top of its stack, and its
@@ -202,16 +201,16 @@ fn make_memory(body: TaskBody, word: ThreadWord) -> Option<(*mut Start, *mut u8,
     // SAFETY: a new mapping at an address of the kernel's choice affects no other.
     let mapping = unsafe {
         let args = [0, bytes, access as usize, flags as usize, usize::MAX, 0];
-        arch::syscall(libc::SYS_mmap, args)
+        syscall(libc::SYS_mmap, args)
     };
-    let mapping: *mut u8 = ptr::with_exposed_provenance_mut(usize::try_from(mapping).ok()?);
+    let mapping: *mut u8 = ptr::with_exposed_provenance_mut(mapping.ok()?);
     let pointer = mapping.wrapping_add(page + stack + below);
     let start = pointer.wrapping_sub(below).cast::<Start>();
     // SAFETY: all of this lies in the new mapping, which reads as zero. Without access to
     // the guard, the task would still run.
     unsafe {
-        let guard = [mapping.expose_provenance(), page, libc::PROT_NONE as usize, 0, 0, 0];
-        arch::syscall(libc::SYS_mprotect, guard);
+        let guard = [mapping.expose_provenance(), page, libc::PROT_NONE as usize];
+        let _ = syscall(libc::SYS_mprotect, guard);
         arch::begin_thread_block(pointer);
         pointer.offset(word.offset).cast::<usize>().write(word.value);
         if let Some(rseq) = rseq {
@@ -233,11 +232,9 @@ fn set_signals(mask: u64) -> u64 {
         (&raw const mask).expose_provenance(),
         (&raw mut before).expose_provenance(),
         size_of::<u64>(),
-        0,
-        0,
     ];
     // SAFETY: the kernel reads one mask and writes the other.
-    unsafe { arch::syscall(libc::SYS_rt_sigprocmask, args) };
+    let _ = unsafe { syscall(libc::SYS_rt_sigprocmask, args) };
     before
 }
 
@@ -257,13 +254,12 @@ extern "C" fn run(start: *mut u8) -> ! {
 fn take_own_files() -> bool {
     const UNSHARE: usize = 2;
     // SAFETY: acts on the task's own table: the new one has no descriptor.
-    if unsafe { arch::syscall(SYS_CLOSE_RANGE, [0, u32::MAX as usize, UNSHARE, 0, 0, 0]) } == 0 {
+    if unsafe { syscall(SYS_CLOSE_RANGE, [0, u32::MAX as usize, UNSHARE]) }.is_ok() {
         return true;
     }
     // Before Linux 5.9: a copy, which is then emptied.
     // SAFETY: likewise.
-    if unsafe { arch::syscall(libc::SYS_unshare, [libc::CLONE_FILES as usize, 0, 0, 0, 0, 0]) } != 0
-    {
+    if unsafe { syscall(libc::SYS_unshare, [libc::CLONE_FILES as usize]) }.is_err() {
         return false;
     }
     file::close_all();
@@ -282,17 +278,17 @@ fn schedule_as_usual() {
     // SAFETY: each call acts on the task alone, and reads the priority or the mask.
     unsafe {
         let at = (&raw const priority).expose_provenance();
-        arch::syscall(libc::SYS_sched_setscheduler, [0, other, at, 0, 0, 0]);
+        let _ = syscall(libc::SYS_sched_setscheduler, [0, other, at]);
         // The call answers 20 less the niceness.
-        if arch::syscall(libc::SYS_getpriority, [process, 0, 0, 0, 0, 0]) > 20 {
-            arch::syscall(libc::SYS_setpriority, [process, 0, 0, 0, 0, 0]);
+        if syscall(libc::SYS_getpriority, [process, 0]).is_ok_and(|answer| answer > 20) {
+            let _ = syscall(libc::SYS_setpriority, [process, 0, 0]);
         }
         cpu::with_start_mask(|mask| {
             let at = mask.as_ptr().expose_provenance();
-            arch::syscall(libc::SYS_sched_setaffinity, [0, size_of_val(mask), at, 0, 0, 0]);
+            let _ = syscall(libc::SYS_sched_setaffinity, [0, size_of_val(mask), at]);
         });
         let name = NAME.as_ptr().expose_provenance();
-        arch::syscall(libc::SYS_prctl, [libc::PR_SET_NAME as usize, name, 0, 0, 0, 0]);
+        let _ = syscall(libc::SYS_prctl, [libc::PR_SET_NAME as usize, name]);
     }
 }
 
@@ -311,32 +307,32 @@ fn drop_privileges() {
     let mut has = [0u32; 6];
     let header = CAPABILITIES;
     let header = (&raw const header).expose_provenance();
-    let ids = [NOBODY, NOBODY, NOBODY, 0, 0, 0];
+    let ids = [NOBODY; 3];
     // SAFETY: the kernel fills the capabilities, and the other calls act on this task's
     // credentials alone.
     unsafe {
         let at = has.as_mut_ptr().expose_provenance();
-        arch::syscall(libc::SYS_capget, [header, at, 0, 0, 0, 0]);
+        let _ = syscall(libc::SYS_capget, [header, at]);
         if has[0] >> CAP_SETGID & 1 != 0 {
-            arch::syscall(libc::SYS_setgroups, [0; 6]);
+            let _ = syscall(libc::SYS_setgroups, [0, 0]);
         }
         if has[0] >> CAP_SETUID & 1 != 0 {
             // A change of the user makes the whole process undumpable.
             let get = libc::PR_GET_DUMPABLE as usize;
-            let dumpable = arch::syscall(libc::SYS_prctl, [get, 0, 0, 0, 0, 0]) == 1;
+            let dumpable = syscall(libc::SYS_prctl, [get]) == Ok(1);
             if has[0] >> CAP_SETGID & 1 != 0 {
-                arch::syscall(libc::SYS_setresgid, ids);
+                let _ = syscall(libc::SYS_setresgid, ids);
             }
-            arch::syscall(libc::SYS_setresuid, ids);
+            let _ = syscall(libc::SYS_setresuid, ids);
             if dumpable {
                 let set = libc::PR_SET_DUMPABLE as usize;
-                arch::syscall(libc::SYS_prctl, [set, 1, 0, 0, 0, 0]);
+                let _ = syscall(libc::SYS_prctl, [set, 1]);
             }
         }
         if has.iter().any(|word| *word != 0) {
             let none = [0u32; 6];
             let at = none.as_ptr().expose_provenance();
-            arch::syscall(libc::SYS_capset, [header, at, 0, 0, 0, 0]);
+            let _ = syscall(libc::SYS_capset, [header, at]);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::arch;
 use super::errno::ErrnoGuard;
+use super::syscall::syscall;
 use core::ffi::c_void;
 use core::mem::{self, MaybeUninit};
 use core::ptr;
@@ -23,9 +24,8 @@ const SPREAD: u64 = 0x4f1b_bcdd;
 
 /// Lets another thread run if one waits for this CPU.
 pub fn yield_now() {
-    let _guard = ErrnoGuard::save();
     // SAFETY: takes no arguments and accesses no memory of ours.
-    unsafe { libc::sched_yield() };
+    let _ = unsafe { syscall(libc::SYS_sched_yield, []) };
 }
 
 /// A number that identifies the calling thread among the running ones: not 0,

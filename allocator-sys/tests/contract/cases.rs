@@ -196,6 +196,21 @@ fn locked_memory_is_not_purged() {
 }
 
 #[test]
+fn a_page_on_which_the_kernel_was_checked_is_zero() {
+    let page = probe::page();
+    let at = fresh(2);
+    // SAFETY: mapped above.
+    unsafe {
+        fill(at, 2 * page, 9);
+        errno_kept(|| sys::check_kernel(at));
+        assert!(holds(at, page, 0) && holds(at.wrapping_add(page), page, 9));
+        fill(at, page, 3);
+        assert!(sys::purge(at, page), "this kernel does as it answers");
+    }
+    drop_range(at, 2);
+}
+
+#[test]
 fn released_addresses_are_free() {
     let page = probe::page();
     let at = fresh(3);

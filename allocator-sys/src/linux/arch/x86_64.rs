@@ -166,3 +166,9 @@ pub(crate) fn has_thread_sanitizer() -> bool {
     }
     !place.is_null()
 }
+
+/// Ends the process by an instruction that is never valid.
+pub(crate) fn trap() -> ! {
+    // SAFETY: the kernel ends the process here, or runs a handler of the program.
+    unsafe { asm!("ud2", options(noreturn, nomem, nostack)) }
+}
