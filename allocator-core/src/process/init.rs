@@ -110,6 +110,8 @@ fn place_window(window: usize) -> bool {
         unsafe { sys::release(tables.as_ptr(), total) };
         return false;
     };
+    // SAFETY: the page is open, and still reads as zero.
+    unsafe { sys::check_kernel(taken.as_ptr()) };
     let bit_tables = hints.addr().get() - taken.addr().get() + sizes[3];
     BIT_TABLES.store(taken.as_ptr(), ordering::bit_tables());
     BIT_TABLES_BYTES.store(bit_tables, ordering::bit_tables());
