@@ -128,6 +128,9 @@ extern "C" fn run(own_files: bool) {
     let (mut calm, mut unused, mut pressed) = (0, 0, 0);
     let mut last = sys::monotonic_ms();
     usage::take_low_water();
+    if own_files {
+        address_space::read_mapping_limit();
+    }
     loop {
         // At first, and when the bell rings, before the round is due.
         let seen = helped::bell();

@@ -303,6 +303,12 @@ orderings! {
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     mapped_bytes = Relaxed;
 
+    /// How many mappings a process may have.
+    /// Written by: `address_space::read_mapping_limit`.
+    /// Read by: `address_space::are_many`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    mapping_limit = Relaxed;
+
     /// The option `thp`.
     /// Written by: `thp::choose`.
     /// Read by: `thp::chosen`.

@@ -62,6 +62,10 @@ const SHARE: usize = 2;
 /// Up to so many mappings, the system's limit is not read.
 const FEW: usize = 1 << 12;
 
+/// How many mappings a process may have: the system's default, until
+/// [`read_mapping_limit`] has read it.
+static MAPPING_LIMIT: AtomicUsize = AtomicUsize::new(sys::DEFAULT_MAPPING_LIMIT);
+
 /// Attempts to map before a window full of foreign mappings counts as full.
 const ATTEMPTS: usize = 64;
 
@@ -137,7 +141,7 @@ pub(super) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
         // SAFETY: the addresses are ours to use; nothing of ours is there.
         match unsafe { sys::map_at(MAP.chunk_base(at), bytes) } {
             Ok(()) => {
-                thp::mapped(MAP.chunk_base(at), bytes, mapped());
+                thp::mapped(MAP.chunk_base(at), bytes);
                 resized(0, bytes);
                 return Some(Mapped { at, bytes });
             }
@@ -171,6 +175,14 @@ pub(crate) unsafe fn unmap(at: usize, count: usize, bytes: usize) {
         // A chunk that is mapped in part stays taken.
         locked(|taken| taken.set_spares(at, bytes / CHUNK));
         give_back(at + bytes.div_ceil(CHUNK), count - bytes.div_ceil(CHUNK));
+    }
+}
+
+/// Reads the system's limit on mappings, if the window has so many that it matters. The
+/// helper calls this: no descriptor is opened on a thread of the program.
+pub(crate) fn read_mapping_limit() {
+    if locked(|taken| taken.mappings() >= FEW) == Some(true) {
+        MAPPING_LIMIT.store(sys::mapping_limit(), ordering::mapping_limit());
     }
 }
 
@@ -231,8 +243,13 @@ impl Taken {
 
     /// Whether there are about as many mappings as the window may use.
     fn are_many(&self) -> bool {
-        let mappings = self.gaps + self.rests;
-        mappings >= FEW && mappings >= sys::mapping_limit() / SHARE
+        let mappings = self.mappings();
+        mappings >= FEW && mappings >= MAPPING_LIMIT.load(ordering::mapping_limit()) / SHARE
+    }
+
+    /// About as many mappings the window has.
+    fn mappings(&self) -> usize {
+        self.gaps + self.rests
     }
 
     /// Whether unmapping these chunks would add a mapping, while there are many.

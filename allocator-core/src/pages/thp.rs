@@ -27,7 +27,8 @@ pub(crate) fn chosen() -> usize {
 /// The system's mode plus one; 0: not read yet.
 static MODE: AtomicU8 = AtomicU8::new(0);
 
-/// The system's mode. It is read once.
+/// The system's mode. It is read once, by the helper: no descriptor is opened on a
+/// thread of the program.
 pub(crate) fn mode() -> HugePages {
     const ALL: [HugePages; 3] = [HugePages::Always, HugePages::Advised, HugePages::Never];
     match ALL.get(usize::from(MODE.load(ordering::thp_mode())).wrapping_sub(1)) {
@@ -40,18 +41,13 @@ pub(crate) fn mode() -> HugePages {
     }
 }
 
-/// The first chunks of a process are advised against huge pages without reading the
-/// mode: one system call each, where reading the mode takes three.
-const UNASKED: usize = 8;
-
-/// Tells the system whether it may use huge pages for memory just mapped, of which the
-/// process has `before` bytes. The caller holds no lock.
-pub(crate) fn mapped(base: *mut u8, bytes: usize, before: usize) {
-    let yes = chosen() == ALWAYS;
-    let matters =
-        bytes >= CHUNK && (yes || before < UNASKED * CHUNK || mode() == HugePages::Always);
-    if matters {
+/// Tells the system whether it may use huge pages for memory just mapped. It is told
+/// in every mode: the mode may change, reading it would take a descriptor of the
+/// program's, and neighbouring mappings that were advised alike count as one. The caller
+/// holds no lock.
+pub(crate) fn mapped(base: *mut u8, bytes: usize) {
+    if bytes >= CHUNK {
         // SAFETY: the memory was just mapped, and is ours.
-        unsafe { sys::advise_huge(base, bytes, yes) };
+        unsafe { sys::advise_huge(base, bytes, chosen() == ALWAYS) };
     }
 }
