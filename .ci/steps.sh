@@ -101,7 +101,8 @@ step_packages() {
     # Debian's own: a python3 that comes before it in PATH may lack its tests.
     [[ -x /usr/bin/python3 ]] || missing+=(python3)
     for row in libjemalloc.so.2:libjemalloc2 libmimalloc.so.2:libmimalloc2.0 \
-        libtcmalloc_minimal.so.4:libtcmalloc-minimal4; do
+        libtcmalloc_minimal.so.4:libtcmalloc-minimal4 \
+        faketime/libfaketimeMT.so.1:libfaketime; do
         name=${row%%:*} package=${row##*:}
         [[ -e "/usr/lib/$(uname -m)-linux-gnu/$name" ]] || missing+=("$package")
     done

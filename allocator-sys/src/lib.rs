@@ -19,7 +19,7 @@
 //! # Guarantees of every call
 //!
 //! - It may be made from inside `malloc`: it takes no lock of the standard
-//!   library and does not allocate. The exceptions are the two calls marked
+//!   library and does not allocate. The exceptions are the three calls marked
 //!   ⚠: the C library may allocate in them through the process's own `malloc`,
 //!   so the caller must not hold a lock of the allocator.
 //! - It never panics. Errors are return values.
@@ -57,7 +57,7 @@
 //!
 //! | Call | After success | After failure |
 //! |---|---|---|
-//! | [`on_thread_exit`] | the function runs when an armed thread exits; only the first function is used | `false`: no key left |
+//! | [`on_thread_exit`] ⚠ | the function runs when an armed thread exits; only the first function is used | `false`: no key left |
 //! | [`arm_thread_exit`] ⚠ | the exit of the calling thread will be reported | `false`: it will not |
 //! | [`on_fork`] ⚠ | the handler runs in the child of every fork | `false`: it will not |
 //! | [`start_task`] | the helper's task runs, which the C library does not know | `false`: it was not started |

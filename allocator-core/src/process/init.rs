@@ -123,7 +123,6 @@ fn place_window(window: usize) -> bool {
         *shard = unsafe { hints.add(i * whole(free_space_index::table_bytes(chunks))) };
     }
     arena::init_tables(&shards[..arenas], chunks);
-    sys::on_thread_exit(registry::ended);
     true
 }
 

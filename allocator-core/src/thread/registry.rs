@@ -106,8 +106,8 @@ pub(crate) fn get_or_create() -> Option<&'static Cache> {
     let record = take_record()?;
     let cache = record.begin();
     tls::set(cache);
-    // Last: this may allocate, and then uses the cache.
-    if sys::arm_thread_exit(ptr::from_ref(record).cast_mut().cast()) {
+    // Last: these may allocate, and then use the cache.
+    if sys::on_thread_exit(ended) && sys::arm_thread_exit(ptr::from_ref(record).cast_mut().cast()) {
         return Some(cache);
     }
     // No hook will run when the thread ends: what it kept would be lost.
@@ -188,7 +188,7 @@ fn new_record() -> Option<&'static Record> {
 ///
 /// # Safety
 /// `value` is what [`get_or_create`] armed the hook with.
-pub(crate) unsafe extern "C" fn ended(value: *mut c_void) {
+unsafe extern "C" fn ended(value: *mut c_void) {
     // SAFETY: records are never freed.
     let record = unsafe { &*value.cast::<Record>() };
     let rounds = record.rounds.load(ordering::exit_rounds()) + 1;

@@ -45,7 +45,8 @@ pub fn thread_token() -> u32 {
 /// thread-specific key left.
 ///
 /// Any number of threads may call this at any time; the function of the first
-/// successful call is used.
+/// successful call is used. The C library may allocate through the process's
+/// `malloc` here: the caller must not hold a lock of the allocator.
 pub fn on_thread_exit(ended: unsafe extern "C" fn(*mut c_void)) -> bool {
     if EXIT_KEY.load(Ordering::Acquire) != 0 {
         return true;
