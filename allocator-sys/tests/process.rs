@@ -30,6 +30,7 @@ fn the_case() {
         Ok("abort handled") => abort_with(say_handled as extern "C" fn(c_int) as usize, true),
         Ok("purge lies") => purge_where_the_kernel_lies(),
         Ok("no fixed mappings") => map_where_it_must_be_a_hint(),
+        Ok("linux 4.18") => run_on_an_old_kernel(),
         Ok("closed") => write_to_closed_stderr(),
         Ok("unarmed") => arm_too_early(),
         Ok("limit") => run_into_the_limit(),
@@ -57,15 +58,16 @@ extern "C" fn say_handled(_signal: c_int) {
 }
 
 /// From now on the kernel answers these calls with an error number, or with
-/// success if that is 0, and does nothing: calls with this number, if the
-/// argument has one of these bits.
-fn answer_instead(number: c_long, argument: u32, bits: u32, error: u32) {
+/// success if that is 0, and does nothing: calls with this number, if these bits
+/// of the argument have this value.
+fn answer_instead(number: c_long, argument: u32, (bits, value): (u32, u32), error: u32) {
     let statement = |code: u32, k: u32| (code as u16, 0, 0, k);
     let filter = [
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
-        (libc::BPF_JMP as u16 | libc::BPF_JEQ as u16, 0, 3, number as u32),
+        (libc::BPF_JMP as u16 | libc::BPF_JEQ as u16, 0, 4, number as u32),
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 16 + 8 * argument),
-        (libc::BPF_JMP as u16 | libc::BPF_JSET as u16, 0, 1, bits),
+        statement(libc::BPF_ALU | libc::BPF_AND, bits),
+        (libc::BPF_JMP as u16 | libc::BPF_JEQ as u16, 0, 1, value),
         statement(libc::BPF_RET, libc::SECCOMP_RET_ERRNO | error),
         statement(libc::BPF_RET, libc::SECCOMP_RET_ALLOW),
     ];
@@ -97,7 +99,7 @@ fn purge_where_the_kernel_lies() {
         probe::errno_kept(|| allocator_sys::check_kernel(at));
         assert!(probe::holds(at, page, 0), "zero on a kernel that does as it says");
         assert!(allocator_sys::purge(at, page));
-        answer_instead(libc::SYS_madvise, 2, libc::MADV_DONTNEED as u32, 0);
+        answer_instead(libc::SYS_madvise, 2, (!0, libc::MADV_DONTNEED as u32), 0);
         probe::fill(at, page, 7);
         assert!(allocator_sys::purge(at, page) && probe::holds(at, page, 7));
         probe::errno_kept(|| allocator_sys::check_kernel(at));
@@ -110,7 +112,8 @@ fn purge_where_the_kernel_lies() {
 /// Where no address can be insisted on, mappings still replace nothing.
 fn map_where_it_must_be_a_hint() {
     let (at, page) = two_pages();
-    answer_instead(libc::SYS_mmap, 3, libc::MAP_FIXED_NOREPLACE as u32, libc::EOPNOTSUPP as u32);
+    let flag = libc::MAP_FIXED_NOREPLACE as u32;
+    answer_instead(libc::SYS_mmap, 3, (flag, flag), libc::EOPNOTSUPP as u32);
     let free = probe::free_addresses(2);
     // SAFETY: committed above, and whole pages.
     unsafe {
@@ -125,6 +128,38 @@ fn map_where_it_must_be_a_hint() {
         assert_eq!(allocator_sys::reserve_at(at.wrapping_add(page), page), taken);
         assert!(probe::holds(at, 2 * page, 7));
     }
+}
+
+/// Without what came after Linux 4.18, the calls that use it still work, or
+/// refuse.
+fn run_on_an_old_kernel() {
+    const MADV_COLLAPSE: u32 = 25;
+    const PR_GET_AUXV: u32 = 0x4155_5856;
+    let read = || {
+        let mut value = None;
+        probe::errno_kept(|| {
+            allocator_sys::with_environment(c"STRATA_TEST_CASE", |text| {
+                value = text.map(Vec::from)
+            });
+        });
+        value
+    };
+    let set = Some(b"linux 4.18".to_vec());
+    assert_eq!(read(), set);
+    answer_instead(libc::SYS_prctl, 0, (!0, PR_GET_AUXV), libc::EINVAL as u32);
+    answer_instead(libc::SYS_madvise, 2, (!0, MADV_COLLAPSE), libc::EINVAL as u32);
+    let (at, page) = two_pages();
+    // SAFETY: committed above.
+    unsafe {
+        probe::fill(at, 2 * page, 7);
+        assert!(!probe::errno_kept(|| allocator_sys::collapse(at, page)));
+        assert!(probe::holds(at, 2 * page, 7));
+    }
+    assert_eq!(read(), set, "from /proc/self/auxv");
+    answer_instead(libc::SYS_openat, 0, (0, 0), libc::ENOENT as u32);
+    assert_eq!(read(), set, "by comparing users and groups");
+    answer_instead(libc::SYS_geteuid, 0, (0, 0), libc::ENOSYS as u32);
+    assert_eq!(read(), None, "perhaps it is privileged");
 }
 
 /// Writing to a closed standard error has no effect.
@@ -196,7 +231,15 @@ fn an_abort_ends_the_process_whatever_is_set_for_the_signal() {
 
 #[test]
 fn cases_in_fresh_processes_pass() {
-    let cases = ["closed", "unarmed", "limit", "descriptors", "purge lies", "no fixed mappings"];
+    let cases = [
+        "closed",
+        "unarmed",
+        "limit",
+        "descriptors",
+        "purge lies",
+        "no fixed mappings",
+        "linux 4.18",
+    ];
     for case in cases {
         let output = run(case);
         assert!(output.status.success(), "{case}: {output:?}");

@@ -3,6 +3,12 @@
 
 #include "exercise.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
 // The first calls of a process are made by the dynamic linker and must not
 // fail. This many additional calls ensure that a fixed number can be exempted.
 enum { PASSED = 200 };
@@ -153,4 +159,57 @@ static void some_fail(void)
     random_calls(20000, true);
 }
 
-MAIN(CASE(give_back_fails), CASE(some_fail))
+// System calls that the kernel does not have, or answers without doing anything,
+// from the start of the process.
+
+static const struct {
+    const char *name;
+    unsigned number;
+} calls[] = {
+    {"madvise", SYS_madvise},
+    {"munmap", SYS_munmap},
+    {"mremap", SYS_mremap},
+    {"mincore", SYS_mincore},
+    {"prlimit64", SYS_prlimit64},
+    {"prctl", SYS_prctl},
+    {"clock_gettime", SYS_clock_gettime},
+    {"sched_getaffinity", SYS_sched_getaffinity},
+    {"sched_yield", SYS_sched_yield},
+    {"getcpu", SYS_getcpu},
+};
+
+static void answer(const char *name, int error)
+{
+    size_t i = 0;
+    while (i < sizeof calls / sizeof calls[0] && strcmp(calls[i].name, name) != 0)
+        i++;
+    CHECK(i < sizeof calls / sizeof calls[0], "%s", name);
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ, calls[i].number, 0, 1),
+        BPF_STMT(BPF_RET, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "%d", errno);
+    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0, "%d", errno);
+}
+
+// Runs itself once more, with one call answered by an error, or by success.
+static void other_kernel(void)
+{
+    const char *call = getenv("FAULTS");
+    if (call != NULL) {
+        answer(call, atoi(getenv("ANSWER")));
+        unsetenv("FAULTS");
+        execl("/proc/self/exe", "faults", "other_kernel", "ours", NULL);
+        CHECK(false, "exec: %d", errno);
+    }
+    pthread_t thread = start(exercise_in_thread, NULL);
+    random_calls(2000, true);
+    usleep(150000);
+    zero_after_dirt();
+    join(thread);
+}
+
+MAIN(CASE(give_back_fails), CASE(some_fail), CASE(other_kernel))

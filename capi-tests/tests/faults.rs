@@ -1,12 +1,12 @@
-//! Failing system calls, injected by strace.
+//! Failing system calls, injected by strace, or by a filter of the kernel.
 
-use capi_tests::{available_or_skip, cases, describe, library, plain};
+use capi_tests::{available_or_skip, cases, describe, library, plain, preloaded};
 use std::process::Command;
 
 cases! {
     "faults.c" [], 60 seconds;
     both:; ours:;
-    by_hand: give_back_fails some_fail;
+    by_hand: give_back_fails some_fail other_kernel;
 }
 
 /// A command that runs a case in which these calls fail: all of them, or every
@@ -61,6 +61,38 @@ fn some_fail() {
     {
         for each in [3, 4, 7] {
             expect_success(failing(calls, each, "some_fail"));
+        }
+    }
+}
+
+#[test]
+fn other_kernel() {
+    let calls = [
+        "madvise",
+        "munmap",
+        "mremap",
+        "mincore",
+        "prlimit64",
+        "prctl",
+        "clock_gettime",
+        "sched_getaffinity",
+        "sched_yield",
+        "getcpu",
+    ];
+    const ENOSYS: &str = "38";
+    const EPERM: &str = "1";
+    const SUCCESS: &str = "0";
+    for call in calls {
+        // glibc starts no thread where limits are answered without being told.
+        let answers = if call == "prlimit64" {
+            [ENOSYS, EPERM].as_slice()
+        } else {
+            &[ENOSYS, EPERM, SUCCESS]
+        };
+        for answer in answers {
+            let mut command = preloaded(program(), 60);
+            command.args(["other_kernel", "ours"]).env("FAULTS", call).env("ANSWER", answer);
+            expect_success(command);
         }
     }
 }

@@ -134,9 +134,10 @@ pub unsafe fn protect(addr: *mut u8, size: usize) -> bool {
 /// as one mapping. `addr`, `old` and `new` are multiples of the page size and
 /// not 0. A removed part is not used again.
 pub unsafe fn resize(addr: *mut u8, old: usize, new: usize) -> bool {
+    let from = addr.expose_provenance();
     // SAFETY: without flags the mapping does not move and no other mapping is
     // replaced.
-    unsafe { syscall(libc::SYS_mremap, [addr.expose_provenance(), old, new, 0]) }.is_ok()
+    unsafe { syscall(libc::SYS_mremap, [from, old, new, 0]) == Ok(from) }
 }
 
 /// Moves a range of `old` bytes onto `target`, where `new` bytes were reserved
@@ -315,7 +316,7 @@ unsafe fn move_all(addr: *mut u8, old: usize, target: *mut u8, new: usize) -> bo
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
     let [from, to] = [addr, target].map(|place| place.expose_provenance());
     // SAFETY: the caller owns both ranges and does not use the old one again.
-    if unsafe { syscall(libc::SYS_mremap, [from, old, new, flags as usize, to]) }.is_ok() {
+    if unsafe { syscall(libc::SYS_mremap, [from, old, new, flags as usize, to]) } == Ok(to) {
         return true;
     }
     // The system may have unmapped the target before it refused. If it did not,
