@@ -212,4 +212,22 @@ static void other_kernel(void)
     join(thread);
 }
 
-MAIN(CASE(give_back_fails), CASE(some_fail), CASE(other_kernel))
+// Has many mappings and much memory. The test sees which files are opened after
+// the mark.
+static void many_mappings(void)
+{
+    enum { COUNT = 5000 };
+    static char *blocks[COUNT];
+    join(start(exercise_in_thread, NULL));
+    access("/mark", F_OK);
+    for (int i = 0; i < COUNT; i++) {
+        // Such a mapping ends within a chunk.
+        blocks[i] = malloc(MIB + 100 * KIB);
+        CHECK(blocks[i] != NULL, "%d", i);
+        blocks[i][0] = 1;
+    }
+    for (int i = 0; i < COUNT; i++)
+        free(blocks[i]);
+}
+
+MAIN(CASE(give_back_fails), CASE(some_fail), CASE(other_kernel), CASE(many_mappings))

@@ -6,7 +6,7 @@ use std::process::Command;
 cases! {
     "faults.c" [], 60 seconds;
     both:; ours:;
-    by_hand: give_back_fails some_fail other_kernel;
+    by_hand: give_back_fails some_fail other_kernel many_mappings;
 }
 
 /// A command that runs a case in which these calls fail: all of them, or every
@@ -94,5 +94,24 @@ fn other_kernel() {
             command.args(["other_kernel", "ours"]).env("FAULTS", call).env("ANSWER", answer);
             expect_success(command);
         }
+    }
+}
+
+/// What the helper reads is read by no other thread: without it, nobody does.
+#[test]
+fn many_mappings() {
+    if !can_trace() {
+        return;
+    }
+    let mut command = plain("strace", 120);
+    command.args(["-f", "-qq", "-e", "signal=none", "-e", "trace=access,openat"]);
+    command.args(["-E", &format!("LD_PRELOAD={}", library().display())]);
+    command.args(["-E", "STRATA_CONF=helper:false"]).arg(program()).args(["many_mappings", "ours"]);
+    let output = command.output().expect("strace starts");
+    let trace = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && output.stdout == b"ok\n", "{}", describe(&output));
+    let (_, opened) = trace.split_once("/mark").expect("the mark");
+    for file in ["max_map_count", "transparent_hugepage"] {
+        assert!(!opened.contains(file), "{opened}");
     }
 }
