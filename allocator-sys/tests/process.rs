@@ -3,9 +3,10 @@
 
 mod probe;
 
-use std::ffi::{c_int, c_long};
+use std::ffi::{c_int, c_long, c_void};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Environment variable with the case that a process has to run.
 const CASE: &str = "STRATA_TEST_CASE";
@@ -30,6 +31,8 @@ fn the_case() {
         Ok("abort handled") => abort_with(say_handled as extern "C" fn(c_int) as usize, true),
         Ok("purge lies") => purge_where_the_kernel_lies(),
         Ok("no fixed mappings") => map_where_it_must_be_a_hint(),
+        Ok("mappings are hints") => map_on_another_kernel(0),
+        Ok("mappings replace") => map_on_another_kernel(libc::MAP_FIXED),
         Ok("linux 4.18") => run_on_an_old_kernel(),
         Ok("closed") => write_to_closed_stderr(),
         Ok("unarmed") => arm_too_early(),
@@ -60,7 +63,12 @@ extern "C" fn say_handled(_signal: c_int) {
 /// From now on the kernel answers these calls with an error number, or with
 /// success if that is 0, and does nothing: calls with this number, if these bits
 /// of the argument have this value.
-fn answer_instead(number: c_long, argument: u32, (bits, value): (u32, u32), error: u32) {
+fn answer_instead(number: c_long, argument: u32, value: (u32, u32), error: u32) {
+    filter(number, argument, value, libc::SECCOMP_RET_ERRNO | error);
+}
+
+/// From now on the kernel does this instead of these calls.
+fn filter(number: c_long, argument: u32, (bits, value): (u32, u32), action: u32) {
     let statement = |code: u32, k: u32| (code as u16, 0, 0, k);
     let filter = [
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
@@ -68,7 +76,7 @@ fn answer_instead(number: c_long, argument: u32, (bits, value): (u32, u32), erro
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 16 + 8 * argument),
         statement(libc::BPF_ALU | libc::BPF_AND, bits),
         (libc::BPF_JMP as u16 | libc::BPF_JEQ as u16, 0, 1, value),
-        statement(libc::BPF_RET, libc::SECCOMP_RET_ERRNO | error),
+        statement(libc::BPF_RET, action),
         statement(libc::BPF_RET, libc::SECCOMP_RET_ALLOW),
     ];
     let mut filter = filter.map(|(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k });
@@ -127,6 +135,74 @@ fn map_where_it_must_be_a_hint() {
         assert_eq!(probe::errno_kept(|| allocator_sys::map_at(at, page)), taken);
         assert_eq!(allocator_sys::reserve_at(at.wrapping_add(page), page), taken);
         assert!(probe::holds(at, 2 * page, 7));
+    }
+}
+
+/// Flags of a mapping on the other kernel, instead of `MAP_FIXED_NOREPLACE`.
+static INSTEAD: AtomicI32 = AtomicI32::new(0);
+
+/// Where a mapping may replace another one although it was asked not to, or where
+/// the address was always a hint, none is replaced.
+fn map_on_another_kernel(instead: c_int) {
+    INSTEAD.store(instead, Ordering::SeqCst);
+    let (at, page) = two_pages();
+    // SAFETY: the handler only makes a system call.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = map_otherwise as extern "C" fn(_, _, _) as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        assert_eq!(libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut()), 0);
+    }
+    let flag = libc::MAP_FIXED_NOREPLACE as u32;
+    filter(libc::SYS_mmap, 3, (flag, flag), libc::SECCOMP_RET_TRAP);
+    let free = probe::free_addresses(1);
+    // SAFETY: committed above, and whole pages.
+    unsafe {
+        allocator_sys::check_kernel(at);
+        probe::fill(at, 2 * page, 7);
+        assert_eq!(allocator_sys::map_at(free, page), Ok(()));
+        let taken = Err(allocator_sys::MapError::Taken);
+        assert_eq!(allocator_sys::map_at(at, page), taken);
+        assert_eq!(allocator_sys::reserve_at(at.wrapping_add(page), page), taken);
+        assert!(probe::holds(at, 2 * page, 7));
+    }
+}
+
+/// Makes a system call for mapping, with other flags.
+#[cfg(target_arch = "x86_64")]
+extern "C" fn map_otherwise(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes the registers of the call; its answer goes into
+    // one of them.
+    unsafe {
+        let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
+        let argument = |register: c_int| registers[register as usize];
+        let flags = argument(libc::REG_R10) & !i64::from(libc::MAP_FIXED_NOREPLACE)
+            | i64::from(INSTEAD.load(Ordering::SeqCst));
+        let answer = libc::syscall(
+            libc::SYS_mmap,
+            argument(libc::REG_RDI),
+            argument(libc::REG_RSI),
+            argument(libc::REG_RDX),
+            flags,
+            argument(libc::REG_R8),
+            argument(libc::REG_R9),
+        );
+        registers[libc::REG_RAX as usize] = answer;
+    }
+}
+
+/// Makes a system call for mapping, with other flags.
+#[cfg(target_arch = "aarch64")]
+extern "C" fn map_otherwise(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes the registers of the call; its answer goes into
+    // one of them.
+    unsafe {
+        let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.regs;
+        let [at, size, access, flags, file, offset, ..] = *registers;
+        let flags =
+            flags & !(libc::MAP_FIXED_NOREPLACE as u64) | INSTEAD.load(Ordering::SeqCst) as u64;
+        let answer = libc::syscall(libc::SYS_mmap, at, size, access, flags, file, offset);
+        registers[0] = answer as u64;
     }
 }
 
@@ -238,6 +314,8 @@ fn cases_in_fresh_processes_pass() {
         "descriptors",
         "purge lies",
         "no fixed mappings",
+        "mappings are hints",
+        "mappings replace",
         "linux 4.18",
     ];
     for case in cases {
