@@ -27,7 +27,7 @@ pub(crate) fn chosen() -> usize {
 /// The system's mode plus one; 0: not read yet.
 static MODE: AtomicU8 = AtomicU8::new(0);
 
-/// The system's mode. It is read once, by the helper: no descriptor is opened on a
+/// The system's mode. It is read once, at set-up: later, no descriptor is opened on a
 /// thread of the program.
 pub(crate) fn mode() -> HugePages {
     const ALL: [HugePages; 3] = [HugePages::Always, HugePages::Advised, HugePages::Never];

@@ -23,6 +23,7 @@ use crate::pages::cgroup;
 use crate::pages::free_space_index;
 use crate::pages::huge_block;
 use crate::pages::metadata::{self};
+use crate::pages::thp;
 use crate::process::config::Config;
 use crate::process::options;
 use crate::reclaim::limit;
@@ -61,6 +62,7 @@ fn set_up(config: &Config) -> bool {
         sys::on_fork(after_fork_in_child);
         options::read();
         cgroup::read_limit();
+        thp::mode();
     }
     done != Done::Not
 }
