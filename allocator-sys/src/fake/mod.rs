@@ -37,8 +37,8 @@ mod memory;
 mod passthrough;
 
 pub use crate::linux::{
-    DEFAULT_MAPPING_LIMIT, FileError, HugePages, MapError, Rss, TaskBody, ThreadWord, rss,
-    with_environment,
+    DEFAULT_MAPPING_LIMIT, FileError, HugePages, MapError, Rss, Stack, TaskBody, ThreadWord,
+    on_stack, rss, with_environment, without_signals,
 };
 pub use answer::{
     address_limit, clear_files, cpu_count, current_cpu, huge_pages, mapping_limit, monotonic_ms,

@@ -21,6 +21,7 @@ mod memory;
 
 mod report;
 mod resident;
+mod stack;
 mod thread;
 
 mod task;
@@ -41,6 +42,7 @@ pub use memory::{
 pub use page_size::page_size;
 pub use report::{abort, write_stderr};
 pub use resident::{Rss, resident, rss};
+pub use stack::{Stack, on_stack, without_signals};
 pub use task::{
     ThreadWord, credentials, forget_task, start_task, task_count, task_runs, wait_for_task,
 };

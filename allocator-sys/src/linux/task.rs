@@ -21,6 +21,7 @@ use super::arch;
 use super::cpu;
 use super::file;
 use super::page_size::page_size;
+use super::stack::without_signals;
 use super::syscall::syscall;
 use super::thread::{self, TaskBody};
 use core::ffi::{CStr, c_int, c_long};
@@ -90,11 +91,11 @@ pub fn start_task(body: TaskBody, word: ThreadWord) -> bool {
         return false;
     }
     let Some((start, stack, pointer)) = make_memory(body, word) else { return false };
-    let signals = set_signals(u64::MAX);
     // SAFETY: the stack and the block are the task's alone, and stay mapped until it
     // unmaps them.
-    let answer = unsafe { arch::clone(FLAGS, stack, TASK.as_ptr(), pointer, run, start.cast()) };
-    set_signals(signals);
+    let answer = without_signals(|| unsafe {
+        arch::clone(FLAGS, stack, TASK.as_ptr(), pointer, run, start.cast())
+    });
     if answer < 0 {
         // SAFETY: no task has it.
         unsafe {
@@ -222,20 +223,6 @@ fn make_memory(body: TaskBody, word: ThreadWord) -> Option<(*mut Start, *mut u8,
     MAPPING.store(mapping, Ordering::Relaxed);
     MAPPING_BYTES.store(bytes, Ordering::Relaxed);
     Some((start, start.cast(), pointer.expose_provenance()))
-}
-
-/// Sets the signal mask of the calling thread, and returns the one before.
-fn set_signals(mask: u64) -> u64 {
-    let mut before = 0u64;
-    let args = [
-        libc::SIG_SETMASK as usize,
-        (&raw const mask).expose_provenance(),
-        (&raw mut before).expose_provenance(),
-        size_of::<u64>(),
-    ];
-    // SAFETY: the kernel reads one mask and writes the other.
-    let _ = unsafe { syscall(libc::SYS_rt_sigprocmask, args) };
-    before
 }
 
 /// The first function of the task.

@@ -632,6 +632,44 @@ fn the_helper_holds_no_descriptor() {
             libc::close(ends[0]);
         }
     });
+fn a_function_runs_on_another_stack() {
+    static STACK: sys::Stack = sys::Stack::new();
+    let there = ptr::from_ref(&STACK).addr()..ptr::from_ref(&STACK).wrapping_add(1).addr();
+    let words = [1u64, 2, 3].map(std::hint::black_box);
+    // SAFETY: this test alone uses the stack.
+    let (place, sum) = errno_kept(|| unsafe {
+        sys::on_stack(&STACK, || {
+            let local = std::hint::black_box(0u8);
+            ((&raw const local).addr(), words.iter().sum::<u64>())
+        })
+    });
+    assert!(there.contains(&place), "{place:#x} is not in {there:x?}");
+    assert_eq!(sum, 6);
+}
+
+#[test]
+fn unwinders_find_the_way_back_from_another_stack() {
+    static STACK: sys::Stack = sys::Stack::new();
+    // SAFETY: this test alone uses the stack.
+    let trace = unsafe { sys::on_stack(&STACK, std::backtrace::Backtrace::force_capture) };
+    let trace = trace.to_string();
+    assert!(trace.contains("unwinders_find_the_way_back"), "{trace}");
+}
+
+#[test]
+fn signals_are_blocked_for_a_while() {
+    assert!(!all_signals_blocked());
+    assert!(errno_kept(|| sys::without_signals(all_signals_blocked)));
+    assert!(!all_signals_blocked());
+}
+
+/// The name of the calling thread.
+fn thread_name() -> String {
+    let mut name = [0u8; 16];
+    // SAFETY: writes at most 16 bytes, including a null byte.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    let name = CStr::from_bytes_until_nul(&name).unwrap();
+    name.to_str().unwrap().into()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Instructions specific to AArch64.
 
 use core::arch::{asm, naked_asm};
-use core::ffi::c_long;
+use core::ffi::{c_long, c_void};
 
 /// The thread pointer: the base address of the calling thread's local storage.
 #[inline]
@@ -149,4 +149,42 @@ pub(crate) fn has_thread_sanitizer() -> bool {
 pub(crate) fn trap() -> ! {
     // SAFETY: the kernel ends the process here, or runs a handler of the program.
     unsafe { asm!("brk #1", options(noreturn, nomem, nostack)) }
+}
+
+/// Calls `f(argument)` with the stack pointer at `top`.
+///
+/// The frame pointer leads back to the caller's stack, for the return as for unwinders.
+/// To debuggers this is a frame of a signal: anywhere else they would take a stack at
+/// another address for a corrupt one.
+///
+/// # Safety
+///
+/// Below `top`, which is aligned to 16 bytes, there is enough memory that nobody uses.
+/// `f` may be called with `argument`, and does not unwind.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn call_on_stack(
+    argument: *mut c_void,
+    f: unsafe extern "C" fn(*mut c_void),
+    top: *mut u8,
+) {
+    naked_asm!(
+        ".cfi_startproc",
+        ".cfi_signal_frame",
+        "stp x29, x30, [sp, #-16]!",
+        ".cfi_def_cfa_offset 16",
+        ".cfi_offset w30, -8",
+        ".cfi_offset w29, -16",
+        "mov x29, sp",
+        ".cfi_def_cfa w29, 16",
+        "mov sp, x2",
+        "blr x1",
+        "mov sp, x29",
+        ".cfi_def_cfa wsp, 16",
+        "ldp x29, x30, [sp], #16",
+        ".cfi_def_cfa_offset 0",
+        ".cfi_restore w30",
+        ".cfi_restore w29",
+        "ret",
+        ".cfi_endproc",
+    );
 }

@@ -1,7 +1,7 @@
 //! Instructions specific to x86-64.
 
 use core::arch::{asm, naked_asm};
-use core::ffi::c_long;
+use core::ffi::{c_long, c_void};
 
 /// The thread pointer: the address of the calling thread's control block.
 #[inline]
@@ -171,4 +171,38 @@ pub(crate) fn has_thread_sanitizer() -> bool {
 pub(crate) fn trap() -> ! {
     // SAFETY: the kernel ends the process here, or runs a handler of the program.
     unsafe { asm!("ud2", options(noreturn, nomem, nostack)) }
+}
+
+/// Calls `f(argument)` with the stack pointer at `top`.
+///
+/// The frame pointer leads back to the caller's stack, for the return as for unwinders.
+/// To debuggers this is a frame of a signal: anywhere else they would take a stack at
+/// another address for a corrupt one.
+///
+/// # Safety
+///
+/// Below `top`, which is aligned to 16 bytes, there is enough memory that nobody uses.
+/// `f` may be called with `argument`, and does not unwind.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn call_on_stack(
+    argument: *mut c_void,
+    f: unsafe extern "C" fn(*mut c_void),
+    top: *mut u8,
+) {
+    naked_asm!(
+        ".cfi_startproc",
+        ".cfi_signal_frame",
+        "push rbp",
+        ".cfi_def_cfa_offset 16",
+        ".cfi_offset rbp, -16",
+        "mov rbp, rsp",
+        ".cfi_def_cfa_register rbp",
+        "mov rsp, rdx",
+        "call rsi",
+        "mov rsp, rbp",
+        "pop rbp",
+        ".cfi_def_cfa rsp, 8",
+        "ret",
+        ".cfi_endproc",
+    );
 }
