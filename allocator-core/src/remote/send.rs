@@ -3,6 +3,7 @@
 
 use core::ptr::{self, NonNull};
 
+use crate::base::geometry::HEAP_IDS;
 use crate::base::misuse::{self, Location, Misuse};
 use crate::heaps::heap::{Heap, LockedHeap, Millis};
 use crate::heaps::heap_table;
@@ -35,6 +36,11 @@ const DRAIN_ALWAYS: u32 = 256;
 
 /// Blocks that are grouped by owner at a time.
 const GROUP_MAX: usize = 256;
+
+/// An id of a heap, in little room: a whole group of them is on the stack.
+type OwnerId = u16;
+
+const _: () = assert!(HEAP_IDS - 1 <= OwnerId::MAX as usize);
 
 /// Empty batches that a thread keeps for later use.
 const SPARE_MAX: usize = 8;
@@ -96,7 +102,8 @@ impl BatchPool {
         }
     }
 
-    /// Sends at most [`GROUP_MAX`] blocks, owner by owner.
+    /// Sends at most [`GROUP_MAX`] blocks, owner by owner. Those of one owner keep their
+    /// order, as many are of the same span as the one before.
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
@@ -105,40 +112,50 @@ impl BatchPool {
         let entries = MAP.entries();
         let mut owners = [0; GROUP_MAX];
         for (owner, block) in owners.iter_mut().zip(&*blocks) {
-            *owner = page_map::owner(entries.of(*block));
+            *owner = page_map::owner(entries.of(*block)) as OwnerId;
         }
-        let mut group = [ptr::null_mut(); GROUP_MAX];
         let mut left = blocks.len().min(GROUP_MAX);
         while left != 0 {
             let id = owners[0];
-            let (mut members, mut others) = (0, 0);
+            if owners[..left].iter().all(|owner| *owner == id) {
+                // SAFETY: by the caller, here and below.
+                return unsafe { self.send_group(id.into(), &mut blocks[..left], true) };
+            }
+            let mut group = [ptr::null_mut(); BATCH_BLOCKS];
+            let (mut members, mut others, mut all) = (0, 0, true);
             for at in 0..left {
                 let (owner, block) = (owners[at], blocks[at]);
-                if owner == id {
-                    group[members] = block;
-                    members += 1;
-                } else {
+                if owner != id {
                     (owners[others], blocks[others]) = (owner, block);
                     others += 1;
+                    continue;
                 }
+                if members == BATCH_BLOCKS {
+                    // SAFETY: as above.
+                    unsafe { self.send_group(id.into(), &mut group, false) };
+                    (members, all) = (0, false);
+                }
+                group[members] = block;
+                members += 1;
             }
-            // SAFETY: by the caller.
-            unsafe { self.send_group(id, &mut group[..members]) };
+            // SAFETY: as above.
+            unsafe { self.send_group(id.into(), &mut group[..members], all) };
             left = others;
         }
     }
 
-    /// Sends blocks that all seem to have this owner.
+    /// Sends blocks that seem to have this owner; `all` that are at hand, or a part.
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
-    unsafe fn send_group(&mut self, id: u32, blocks: &mut [*mut u8]) {
+    unsafe fn send_group(&mut self, id: u32, blocks: &mut [*mut u8], all: bool) {
         let Some(heap) = heap_table::get(id) else {
             // SAFETY: by the caller.
             return unsafe { resend(blocks) };
         };
         let mut left = blocks.len();
-        if left < BATCH_WORTHWHILE
+        if all
+            && left < BATCH_WORTHWHILE
             && let Some(locked) = heap.try_lock()
         {
             // SAFETY: by the caller. Blocks that are left have another owner by now.
