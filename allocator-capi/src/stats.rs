@@ -5,7 +5,7 @@
 use core::ffi::{c_int, c_void};
 use core::fmt::{self, Write};
 
-use allocator_core::{Stats, Strata};
+use allocator_core::{Stats, Strata, c_internals};
 
 /// glibc's `struct mallinfo2`. Values are in bytes unless stated otherwise.
 #[repr(C)]
@@ -55,7 +55,7 @@ impl MallInfo<usize> {
 /// Returns statistics of the process in glibc's format.
 #[unsafe(no_mangle)]
 pub extern "C" fn mallinfo2() -> MallInfo<usize> {
-    MallInfo::from_stats(&Strata::stats())
+    c_internals::on_own_stack(|| MallInfo::from_stats(&Strata::stats()))
 }
 
 /// Same as [`mallinfo2`], with each value limited to `INT_MAX`.
@@ -108,6 +108,10 @@ impl Write for Stderr {
 /// Prints statistics of the process to standard error.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_stats() {
+    c_internals::on_own_stack(print_stats);
+}
+
+fn print_stats() {
     let stats = Strata::stats();
     let lines = [
         ("live", stats.live_bytes()),

@@ -16,6 +16,7 @@ use crate::alloc::{self, is_medium};
 use crate::background::helper;
 use crate::base::geometry::{MEDIUM_MAX, SMALL_MAX, UNIT};
 use crate::base::misuse::{self, Location, Misuse};
+use crate::base::own_stack;
 use crate::base::size_class::{self, CLASSES};
 use crate::free;
 use crate::pages::huge_block;
@@ -278,6 +279,12 @@ pub fn start() {
 #[inline]
 pub fn check_excess(_may_start: impl FnOnce() -> bool) {
     helper::check_excess();
+}
+
+/// Calls `f` on the allocator's own stack, with all signals blocked: for what reads
+/// statistics, which take 2 KiB. `f` calls nothing that may allocate.
+pub fn on_own_stack<R>(f: impl FnOnce() -> R) -> R {
+    own_stack::run(f)
 }
 
 /// Whether the options request statistics at the end of the process.

@@ -1,5 +1,5 @@
 //! What every other folder stands on: the door to atomics and their orderings, bits, constants,
-//! size classes, locks, and the report of misuse.
+//! size classes, locks, a stack of our own, and the report of misuse.
 
 pub(crate) mod sync;
 pub(crate) mod ordering;
@@ -8,5 +8,6 @@ pub(crate) mod geometry;
 pub(crate) mod size_class;
 pub(crate) mod misuse;
 pub(crate) mod lock;
+pub(crate) mod own_stack;
 pub(crate) mod once;
 pub(crate) mod published;

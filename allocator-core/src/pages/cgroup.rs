@@ -1,6 +1,6 @@
 //! The limits of the container, and its memory pressure: those of the process's control
-//! group (version 2) and of all groups above it. The kernel's files are read on demand.
-//! An absent file means no limit.
+//! group (version 2) and of all groups above it. The kernel's files are read on demand,
+//! on a stack of our own. An absent file means no limit.
 //!
 //! ```text
 //!  /proc/self/cgroup        0::/a/b
@@ -12,6 +12,7 @@
 use core::ffi::CStr;
 
 use crate::base::ordering;
+use crate::base::own_stack;
 use crate::base::sync::{AtomicBool, AtomicU8, AtomicUsize};
 use crate::sys::{self, FileError};
 
@@ -50,6 +51,12 @@ static LIMIT: AtomicUsize = AtomicUsize::new(0);
 #[cold]
 #[inline(never)]
 pub(crate) fn read_limit() {
+    let least = own_stack::run(least_limit);
+    LIMIT.store(if least == NO_LIMIT { 0 } else { least }, ordering::cgroup_limit());
+}
+
+/// The tightest memory limit of all levels.
+fn least_limit() -> usize {
     let mut least = NO_LIMIT;
     if let Ok(Some(group)) = Group::of_this() {
         let _ = group.for_levels(|group| {
@@ -57,7 +64,7 @@ pub(crate) fn read_limit() {
             Ok(())
         });
     }
-    LIMIT.store(if least == NO_LIMIT { 0 } else { least }, ordering::cgroup_limit());
+    least
 }
 
 /// Returns whether memory is short, by the allocator's own bytes alone.
@@ -77,7 +84,7 @@ pub(crate) fn estimate(bytes: usize) -> bool {
 pub(crate) fn update() -> bool {
     let before = is_pressed();
     // Where a file cannot be opened just now, the last reading stands.
-    let after = measure(before).unwrap_or(before);
+    let after = own_stack::run(|| measure(before)).unwrap_or(before);
     if after != before {
         SHORTAGE.store(after, ordering::memory_short());
     }
@@ -123,12 +130,12 @@ fn waiting(text: &[u8]) -> Option<usize> {
 
 /// Number of processors whose time the container may use, rounded up. `None`: there is
 /// no limit.
-///
-/// Out of line, because of the buffer on the stack: the caller is on every thread's
-/// path, and would take a page of each stack for it.
 #[cold]
-#[inline(never)]
 pub(crate) fn cpus() -> Option<usize> {
+    own_stack::run(least_cpus)
+}
+
+fn least_cpus() -> Option<usize> {
     let mut least: Option<usize> = None;
     let levels = Group::of_this().ok()??.for_levels(|group| {
         if let Some(cpus) = group.read(b"cpu.max", cpus_of)?.flatten() {

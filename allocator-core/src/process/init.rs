@@ -16,6 +16,7 @@ use crate::base::geometry::{
 };
 use crate::base::once::{Done, Once};
 use crate::base::ordering;
+use crate::base::own_stack;
 use crate::base::sync::{AtomicPtr, AtomicUsize};
 use crate::pages::address_space;
 use crate::pages::arena::{self};
@@ -142,6 +143,7 @@ fn window_base(tables: NonNull<u8>, window: usize) -> usize {
 /// In the child of a fork, which has one thread: repairs or drops the state that the
 /// others were changing.
 unsafe extern "C" fn after_fork_in_child() {
+    own_stack::after_fork();
     metadata::after_fork();
     address_space::after_fork();
     huge_block::after_fork();

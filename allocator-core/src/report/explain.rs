@@ -14,6 +14,7 @@
 
 use core::fmt::{self, Display, Write};
 
+use crate::base::own_stack;
 use crate::base::size_class;
 use crate::pages::usage;
 use crate::process::options;
@@ -454,6 +455,6 @@ static END: extern "C" fn() = ending;
 
 extern "C" fn ending() {
     if options::explain_at_exit() {
-        let _ = write!(Lines { text: [0; 256], len: 0 }, "strata: {}", read());
+        let _ = own_stack::run(|| write!(Lines { text: [0; 256], len: 0 }, "strata: {}", read()));
     }
 }

@@ -632,6 +632,9 @@ fn the_helper_holds_no_descriptor() {
             libc::close(ends[0]);
         }
     });
+}
+
+#[test]
 fn a_function_runs_on_another_stack() {
     static STACK: sys::Stack = sys::Stack::new();
     let there = ptr::from_ref(&STACK).addr()..ptr::from_ref(&STACK).wrapping_add(1).addr();
@@ -661,15 +664,6 @@ fn signals_are_blocked_for_a_while() {
     assert!(!all_signals_blocked());
     assert!(errno_kept(|| sys::without_signals(all_signals_blocked)));
     assert!(!all_signals_blocked());
-}
-
-/// The name of the calling thread.
-fn thread_name() -> String {
-    let mut name = [0u8; 16];
-    // SAFETY: writes at most 16 bytes, including a null byte.
-    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
-    let name = CStr::from_bytes_until_nul(&name).unwrap();
-    name.to_str().unwrap().into()
 }
 
 #[test]
@@ -713,4 +707,15 @@ fn tasks_are_counted() {
         }
     }
     panic!("the number of tasks never stays the same");
+}
+
+/// Whether the calling thread blocks the signals that programs usually handle.
+fn all_signals_blocked() -> bool {
+    let mut mask = std::mem::MaybeUninit::uninit();
+    let signals = [libc::SIGINT, libc::SIGTERM, libc::SIGUSR1, libc::SIGCHLD, libc::SIGALRM];
+    // SAFETY: writes the mask, then reads it.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), mask.as_mut_ptr());
+        signals.iter().all(|signal| libc::sigismember(mask.as_ptr(), *signal) == 1)
+    }
 }
