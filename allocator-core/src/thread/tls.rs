@@ -8,6 +8,11 @@
 //! thread's word starts as the address of the cache that belongs to no thread, so no
 //! path tests whether there is one.
 //!
+//! Between two allocations in one function, a coroutine may move to another thread. The
+//! compiler may keep the offset, which is the same everywhere; but the thread pointer
+//! and the word are read by one piece of assembly that counts as a read of memory, so
+//! neither is kept over a call that may write memory, as every switch does.
+//!
 //! The symbol's name contains the crate's name and version, so that a program can link
 //! two versions of the crate: each has its own word.
 
@@ -89,6 +94,24 @@ fn offset() -> usize {
 }
 
 /// Offset of the thread's word from its thread pointer.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+fn offset() -> usize {
+    let offset;
+    // SAFETY: reads a word that the loader fills in before any code runs.
+    unsafe {
+        asm!(
+            concat!("adrp {0}, :gottprel:", word!()),
+            concat!("ldr {0}, [{0}, :gottprel_lo12:", word!(), "]"),
+            out(reg) offset,
+            pre = const PRE,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    offset
+}
+
+/// Offset of the thread's word from its thread pointer.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn offset() -> usize {
@@ -136,39 +159,36 @@ pub(crate) fn set(cache: &'static Cache) {
     }
 }
 
-/// Address of the thread's word.
-#[cfg(target_arch = "aarch64")]
-#[inline(always)]
-fn place() -> *mut *const Cache {
-    let place;
-    // SAFETY: adds the word's offset, which the loader filled in, to the
-    // thread pointer.
-    unsafe {
-        asm!(
-            concat!("adrp {0}, :gottprel:", word!()),
-            concat!("ldr {0}, [{0}, :gottprel_lo12:", word!(), "]"),
-            "mrs {1}, tpidr_el0",
-            "add {0}, {0}, {1}",
-            out(reg) place,
-            out(reg) _,
-            pre = const PRE,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    place
-}
-
 /// The calling thread's cache: its own, `NO_CACHE` or `ENDED`.
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
 pub(crate) fn get() -> *const Cache {
+    let cache;
     // SAFETY: reads the thread's own word.
-    unsafe { place().read() }
+    unsafe {
+        asm!(
+            "mrs {0}, tpidr_el0",
+            "ldr {0}, [{0}, {1}]",
+            out(reg) cache,
+            in(reg) offset(),
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    cache
 }
 
 /// Sets the calling thread's cache.
 #[cfg(target_arch = "aarch64")]
 pub(crate) fn set(cache: &'static Cache) {
     // SAFETY: writes the thread's own word.
-    unsafe { place().write(cache) };
+    unsafe {
+        asm!(
+            "mrs {0}, tpidr_el0",
+            "str {2}, [{0}, {1}]",
+            out(reg) _,
+            in(reg) offset(),
+            in(reg) core::ptr::from_ref(cache),
+            options(nostack, preserves_flags),
+        );
+    }
 }

@@ -7,10 +7,12 @@ use core::ffi::{c_long, c_void};
 #[inline]
 pub(crate) fn thread_pointer() -> usize {
     let pointer: usize;
-    // SAFETY: reads the thread pointer register; no other effect.
+    // SAFETY: reads the thread pointer register; no other effect. It is said to read
+    // memory, so that it is read again behind a call that writes memory: a coroutine
+    // may be on another thread then.
     unsafe {
         asm!("mrs {}, tpidr_el0", out(reg) pointer,
-            options(pure, nomem, nostack, preserves_flags));
+            options(pure, readonly, nostack, preserves_flags));
     }
     pointer
 }
