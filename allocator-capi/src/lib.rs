@@ -19,6 +19,8 @@ use core::fmt::Write;
 
 mod errno;
 
+mod personality;
+
 mod symbol_lookup;
 
 mod callers;

@@ -108,6 +108,7 @@ global_asm!(
     "4:",
     "ldp x19, x20, [sp, #16]",
     "ldp x29, x30, [sp], #32",
+    ".cfi_def_cfa_offset 0",
     "ret",
     ".cfi_endproc",
     ".size strata_new_slow, . - strata_new_slow",

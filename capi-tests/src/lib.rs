@@ -37,17 +37,31 @@ pub fn scratch() -> &'static Path {
 #[must_use]
 pub fn libraries() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let target = scratch().join("target");
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--release", "--quiet", "-p", "allocator-capi", "--target-dir"])
-            .arg(&target)
-            .current_dir(repository())
-            .status()
-            .expect("cargo starts");
-        assert!(status.success(), "building the C library failed");
-        target.join("release")
-    })
+    BUILT.get_or_init(|| build(&["--release"]).join("release"))
+}
+
+/// The path of `libstrata.so` as built without `--release`.
+///
+/// # Panics
+/// If the build fails.
+#[must_use]
+pub fn unoptimized_library() -> PathBuf {
+    build(&[]).join("debug/libstrata.so")
+}
+
+/// Builds the library with these options of Cargo, and returns the target directory.
+fn build(options: &[&str]) -> PathBuf {
+    let target = scratch().join("target");
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "-p", "allocator-capi"])
+        .args(options)
+        .arg("--target-dir")
+        .arg(&target)
+        .current_dir(repository())
+        .status()
+        .expect("cargo starts");
+    assert!(status.success(), "building the C library failed");
+    target
 }
 
 /// The path of `libstrata.so`.

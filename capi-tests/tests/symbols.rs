@@ -1,6 +1,6 @@
 //! Exports, dependencies and ELF properties of the shared library.
 
-use capi_tests::{library, succeed};
+use capi_tests::{library, succeed, unoptimized_library};
 use std::collections::BTreeSet;
 use std::process::Command;
 
@@ -146,6 +146,21 @@ fn needs_the_c_library_alone() {
         count += 1;
     }
     assert!(count > 0, "{dynamic}");
+}
+
+/// What nobody defines keeps the library from being loaded. (A weak import may be
+/// missing.)
+#[test]
+fn imports_are_found_in_the_c_library() {
+    for library in [library(), unoptimized_library()] {
+        let mut nm = Command::new("nm");
+        let imports = succeed(nm.args(["-D", "--undefined-only"]).arg(&library));
+        let strong = || imports.lines().filter(|line| line.trim_start().starts_with("U "));
+        assert!(strong().count() > 0, "{imports}");
+        for line in strong() {
+            assert!(line.contains("@GLIBC_"), "{}: {line}", library.display());
+        }
+    }
 }
 
 #[test]
