@@ -503,6 +503,9 @@ fn child() {
             };
             huge_pages(system, chosen);
         }
+        ["bits", bits, page] => {
+            addresses::few_address_bits(bits.parse().unwrap(), page.parse().unwrap());
+        }
         ["pages", bytes] => addresses::large_pages(bytes.parse().unwrap()),
         _ => panic!("{case}?"),
     }
@@ -579,6 +582,16 @@ fn a_limit_on_addresses_makes_a_small_window() {
 fn pages_may_be_larger() {
     common::succeeds("2 pages 16384");
     common::succeeds("2 pages 65536");
+}
+
+/// 39 and 42 bits are those of small kernels on AArch64.
+#[test]
+fn a_kernel_may_have_few_address_bits() {
+    for bits in [39, 42, 47] {
+        for page in [4 << 10, 16 << 10, 64 << 10] {
+            common::succeeds(&format!("2 bits {bits} {page}"));
+        }
+    }
 }
 
 #[test]

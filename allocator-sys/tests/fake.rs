@@ -288,3 +288,25 @@ fn many_threads_map_and_release_at_once() {
     });
     assert_eq!(fake::mapped_bytes(), before);
 }
+
+#[test]
+fn nothing_is_mapped_above_the_address_bits() {
+    let _alone = alone();
+    fake::set_address_bits(Some(39));
+    let page = probe::page();
+    let reserved: Vec<*mut u8> =
+        (1..=3).map(|pages| fake::reserve(pages * page).expect("addresses").as_ptr()).collect();
+    assert!(reserved.is_sorted_by(|one, next| one > next), "{reserved:?}");
+    assert!(reserved.iter().all(|at| at.addr() < 1 << 39), "{reserved:?}");
+    reserved.iter().zip(1..).for_each(|(at, pages)| drop_range(*at, pages));
+    let last = core::ptr::without_provenance_mut::<u8>((1 << 39) - page);
+    // SAFETY: whole pages; what was mapped is dropped.
+    unsafe {
+        assert_eq!(fake::reserve_at(last, 2 * page), Err(MapError::NoMemory));
+        assert_eq!(fake::map_at(last.wrapping_add(page), page), Err(MapError::NoMemory));
+        assert_eq!(fake::map_at(last, page), Ok(()));
+        assert!(!fake::resize(last, page, 2 * page));
+    }
+    drop_range(last, 1);
+    fake::set_address_bits(None);
+}

@@ -55,6 +55,29 @@ pub(crate) fn small_window() {
     assert!(at_rest() <= before + SLACK);
 }
 
+/// The kernel gives a program this many bits of addresses, in pages of this size.
+pub(crate) fn few_address_bits(bits: u32, page: usize) {
+    const GIB: usize = 1 << 30;
+    sys::set_address_bits(Some(bits));
+    sys::set_page_size(Some(page));
+    warm_up();
+    let tables = at_rest();
+    eprintln!("{bits} bits: {tables} bytes mapped at rest");
+    // An eighth of the addresses can be used for blocks, up to a part of the window.
+    let gibs = ((1 << bits) / 8 / GIB).min(96) - 1;
+    let blocks: Vec<Block> = (0..gibs)
+        .map(|gib| Block::new(&ALLOC, GIB, 8).unwrap_or_else(|| panic!("{gib} GiB")))
+        .collect();
+    assert!(blocks.iter().all(|block| block.ptr.addr() + GIB <= 1 << bits));
+    blocks.into_iter().for_each(|block| block.free(&ALLOC));
+    for k in 1..10 {
+        sys::fail_any_nth(k, 1);
+        workload(k);
+        all_is_well(k);
+    }
+    assert!(at_rest() <= tables + SLACK);
+}
+
 /// The system's pages are larger.
 pub(crate) fn large_pages(bytes: usize) {
     sys::set_page_size(Some(bytes));

@@ -1,5 +1,6 @@
 //! The memory calls, each checked against the table of owned ranges.
 
+use super::address_bits;
 use super::answer::page_size;
 use super::failure::{Call, map_error};
 use super::lock::{SpinGuard, SpinLock};
@@ -211,8 +212,9 @@ pub unsafe fn resize(addr: *mut u8, old: usize, new: usize) -> bool {
     let before = Span::checked(Call::Resize, addr, old);
     let after = Span::checked(Call::Resize, addr, new);
     before.require_accessible(&table);
+    let refused = before.call.count_and_inject() || address_bits::ends_outside(after.end());
     // SAFETY: the range is owned, and no other mapping is replaced.
-    let done = !before.call.count_and_inject() && unsafe { linux::resize(addr, old, new) };
+    let done = !refused && unsafe { linux::resize(addr, old, new) };
     if done {
         note_resized(&mut table, before, after);
     }
@@ -383,6 +385,9 @@ fn map_new(
     if call.count_and_inject() {
         return Err(map_error());
     }
+    if address_bits::ends_outside(span.end()) {
+        return Err(MapError::NoMemory);
+    }
     map()?;
     span.set(&mut table, state);
     Ok(())
@@ -413,7 +418,7 @@ fn note_resized(table: &mut Table, before: Span, after: Span) {
 /// Reserves addresses, aligned to the page size even if that is overridden.
 fn reserve_aligned(size: usize) -> Option<NonNull<u8>> {
     let slack = page_size().saturating_sub(linux::page_size());
-    let found = linux::reserve(size.checked_add(slack)?)?;
+    let found = address_bits::reserve(size.checked_add(slack)?)?;
     let front = found.as_ptr().align_offset(page_size());
     let start = found.as_ptr().wrapping_add(front);
     drop_slack(found.as_ptr(), front);

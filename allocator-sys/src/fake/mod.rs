@@ -29,6 +29,7 @@ mod failure;
 
 mod answer;
 
+mod address_bits;
 mod misuse;
 mod table;
 
@@ -40,6 +41,7 @@ pub use crate::linux::{
     DEFAULT_MAPPING_LIMIT, FileError, HugePages, MapError, Rss, Stack, TaskBody, ThreadWord,
     on_stack, rss, with_environment, without_signals,
 };
+pub use address_bits::set_address_bits;
 pub use answer::{
     address_limit, clear_files, cpu_count, current_cpu, huge_pages, mapping_limit, monotonic_ms,
     page_size, read_file, set_address_limit, set_cpu_count, set_current_cpu, set_file,
