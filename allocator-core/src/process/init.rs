@@ -1,12 +1,23 @@
-//! Initialization, at the first allocation of the process: chooses the window, reserves
-//! its tables (addresses only) with a guard around each, gives the arenas their
-//! indexes, and registers the hooks.
+//! Initialization, at the first allocation: reserves the tables (addresses only) with a
+//! guard around each, claims a window, gives the arenas their indexes, and registers
+//! the hooks.
 //!
 //! ```text
 //!  │guard│ entries 128 MiB │guard│ chunks 128 MiB │guard│ taken │guard│ indexes │guard│
 //! ```
 //! The sizes are those of a window of 1 TiB; a smaller one has smaller tables in
 //! proportion.
+//!
+//! A process may have several copies of the allocator, of one version or of several:
+//! in the program, in libraries that it loads, preloaded. They know nothing of each
+//! other, and need windows that are apart. So all addresses are divided into regions,
+//! twice as large as a window. A copy claims a region by mapping its last page; where
+//! that page is mapped already, the copy tries the next region.
+//!
+//! ```text
+//!  │            ├──────────── window ────────────┤                  ▌│ next region
+//!   └ at random ┘                                                   └ claim
+//! ```
 
 use core::ptr::{self, NonNull};
 
@@ -30,7 +41,7 @@ use crate::process::options;
 use crate::reclaim::limit;
 use crate::reclaim::purge;
 use crate::spans::page_map::{self, MAP};
-use crate::sys;
+use crate::sys::{self, MapError};
 use crate::thread::registry;
 
 static ONCE: Once = Once::new();
@@ -103,12 +114,11 @@ fn place_window(window: usize) -> bool {
         // SAFETY: within the reservation.
         unsafe { tables.add(table) }
     });
-    let base = window_base(tables, window);
     // SAFETY: within the reservation. Both are accessed at any place from the start, so
     // they are opened whole; untouched, they cost nothing.
     let opened =
         unsafe { sys::commit(taken.as_ptr(), sizes[2]) && sys::commit(hints.as_ptr(), sizes[3]) };
-    if !opened {
+    let Some(base) = Some(tables).filter(|_| opened).and_then(|at| claim_window(at, window)) else {
         // SAFETY: nothing refers to the tables yet.
         unsafe { sys::release(tables.as_ptr(), total) };
         return false;
@@ -129,15 +139,31 @@ fn place_window(window: usize) -> bool {
     true
 }
 
-/// The base of the window: well below the system's own mappings, which it places from
-/// high addresses down; the tables are such a mapping, placed at random. Where the
-/// system maps from low addresses up (some tools and old layouts do), there is no room
-/// below, and the window is well above.
-fn window_base(tables: NonNull<u8>, window: usize) -> usize {
+/// Regions that are tried in each direction.
+const REGIONS: usize = 64;
+
+/// Claims a region for a window, and returns the window's base: well below the system's
+/// own mappings, which it places from high addresses down; the tables are such a
+/// mapping, placed at random. Where the system maps from low addresses up (some tools
+/// and old layouts do), or all below is taken, the window is well above.
+fn claim_window(tables: NonNull<u8>, window: usize) -> Option<usize> {
+    let region = (2 * window).max(WINDOW_ALIGN);
     let gap = WINDOW_GAP.min(window);
     let tables = tables.as_ptr().expose_provenance();
-    let base = tables.saturating_sub(window + gap) & !(WINDOW_ALIGN - 1);
-    if base != 0 { base } else { (tables + gap).next_multiple_of(WINDOW_ALIGN) }
+    // The program is at low addresses: the first region is not used.
+    let below = (tables.saturating_sub(gap) / region).saturating_sub(1);
+    let below = (1..=below).rev().take(REGIONS);
+    let above = (tables + gap).div_ceil(region);
+    for at in below.chain(above..above + REGIONS).map(|index| index * region) {
+        let claim = ptr::with_exposed_provenance_mut(at + region - sys::page_size());
+        // SAFETY: a multiple of the page size, and not 0.
+        match unsafe { sys::reserve_at(claim, sys::page_size()) } {
+            Ok(()) => return Some(at + tables % window / WINDOW_ALIGN * WINDOW_ALIGN),
+            Err(MapError::Taken) => {}
+            Err(MapError::NoMemory) => return None,
+        }
+    }
+    None
 }
 
 /// In the child of a fork, which has one thread: repairs or drops the state that the
