@@ -19,7 +19,7 @@
 //! # Guarantees of every call
 //!
 //! - It may be made from inside `malloc`: it takes no lock of the standard
-//!   library and does not allocate. The exceptions are the three calls marked
+//!   library and does not allocate. The exceptions are the four calls marked
 //!   ⚠: the C library may allocate in them through the process's own `malloc`,
 //!   so the caller must not hold a lock of the allocator.
 //! - It never panics. Errors are return values.
@@ -59,12 +59,15 @@
 //! |---|---|---|
 //! | [`on_thread_exit`] ⚠ | the function runs when an armed thread exits; only the first function is used | `false`: no key left |
 //! | [`arm_thread_exit`] ⚠ | the exit of the calling thread will be reported | `false`: it will not |
+//! | [`forget_thread_exit`] | no exit is reported any more, but those that have begun | – |
 //! | [`on_fork`] ⚠ | the handler runs in the child of every fork | `false`: it will not |
 //! | [`start_task`] | the helper's task runs, which the C library does not know | `false`: it was not started |
 //! | [`wait_for_task`], [`task_runs`] | the task is gone, its memory included | – |
 //! | [`forget_task`] | the child of a fork has released the task's memory | – |
 //! | [`task_count`] | number of tasks of the process | `None`: unknown |
 //! | [`credentials`] | a number that changes with what the program's first thread may do | – |
+//! | [`on_exit`] ⚠ | the function runs when the process exits, before all finalizers; when the object is unloaded, among its finalizers | `false`: it will not |
+//! | [`can_be_unloaded`] | whether the object that holds the allocator can be unloaded before the process ends | – |
 //! | [`thread_token`] | a number that identifies the calling thread among the running ones; 1 to 2³¹ − 1 | – |
 //! | [`futex_wait`], [`futex_wait_for`] | the word changed, the timeout expired, or a spurious wakeup | – |
 //! | [`futex_wake`] | at most the given number of waiters run again | – |

@@ -80,6 +80,9 @@ fn the_fake_has_the_same_signatures() {
         futex_wake: fn(&AtomicU32, u32);
         on_thread_exit: fn(unsafe extern "C" fn(*mut c_void)) -> bool;
         arm_thread_exit: fn(*mut c_void) -> bool;
+        forget_thread_exit: fn();
+        can_be_unloaded: fn() -> bool;
+        on_exit: fn(unsafe extern "C" fn(*mut c_void)) -> bool;
         on_fork: fn(unsafe extern "C" fn()) -> bool;
         thread_token: fn() -> u32;
         write_stderr: fn(&[u8]);

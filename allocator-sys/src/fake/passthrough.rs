@@ -40,6 +40,21 @@ pub fn arm_thread_exit(value: *mut c_void) -> bool {
     !Call::ArmThreadExit.count_and_inject() && linux::arm_thread_exit(value)
 }
 
+/// Same as [`crate::forget_thread_exit`].
+pub fn forget_thread_exit() {
+    linux::forget_thread_exit();
+}
+
+/// Same as [`crate::can_be_unloaded`].
+pub fn can_be_unloaded() -> bool {
+    linux::can_be_unloaded()
+}
+
+/// Same as [`crate::on_exit`].
+pub fn on_exit(function: unsafe extern "C" fn(*mut c_void)) -> bool {
+    linux::on_exit(function)
+}
+
 /// Same as [`crate::on_fork`].
 pub fn on_fork(child: unsafe extern "C" fn()) -> bool {
     !Call::OnFork.count_and_inject() && guard_table_across_fork() && linux::on_fork(child)

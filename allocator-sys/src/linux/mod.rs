@@ -26,6 +26,7 @@ mod thread;
 
 mod task;
 mod time;
+mod unload;
 
 pub use cpu::{cpu_count, current_cpu, prefetch};
 pub use environment::with_environment;
@@ -46,5 +47,8 @@ pub use stack::{Stack, on_stack, without_signals};
 pub use task::{
     ThreadWord, credentials, forget_task, start_task, task_count, task_runs, wait_for_task,
 };
-pub use thread::{TaskBody, arm_thread_exit, on_thread_exit, thread_token, yield_now};
+pub use thread::{
+    TaskBody, arm_thread_exit, forget_thread_exit, on_thread_exit, thread_token, yield_now,
+};
 pub use time::monotonic_ms;
+pub use unload::{can_be_unloaded, on_exit};

@@ -77,8 +77,18 @@ pub fn arm_thread_exit(value: *mut c_void) -> bool {
     let Some(key) = EXIT_KEY.load(Ordering::Acquire).checked_sub(1) else {
         return false;
     };
-    // SAFETY: the key was created, and a published key is never deleted.
+    // SAFETY: the key was created; setting one that was deleted since is an error.
     unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, value) == 0 }
+}
+
+/// From now on no exit is reported any more. `ended` may still run in a thread that is
+/// in the midst of exiting.
+pub fn forget_thread_exit() {
+    let _guard = ErrnoGuard::save();
+    if let Some(key) = EXIT_KEY.swap(0, Ordering::AcqRel).checked_sub(1) {
+        // SAFETY: the key was created, and nobody else deletes it.
+        unsafe { libc::pthread_key_delete(key as libc::pthread_key_t) };
+    }
 }
 
 /// Starts a detached thread of the C library that runs `body(false)`. For runtimes that

@@ -507,6 +507,38 @@ fn the_exit_of_an_armed_thread_is_reported_once() {
         .join()
         .unwrap();
     assert_eq!(ENDS.load(Ordering::SeqCst), 2);
+    // What was requested is forgotten, and nothing can be requested.
+    let (send, receive) = std::sync::mpsc::channel::<()>();
+    let late = std::thread::spawn(move || (arm(), receive.recv()));
+    std::thread::sleep(Duration::from_millis(20));
+    errno_kept(sys::forget_thread_exit);
+    drop(send);
+    late.join().unwrap().1.unwrap_err();
+    assert_eq!(ENDS.load(Ordering::SeqCst), 2);
+    assert!(!sys::arm_thread_exit(counter()));
+    errno_kept(sys::forget_thread_exit);
+    assert!(sys::on_thread_exit(probe::ended));
+    std::thread::spawn(arm).join().unwrap();
+    assert_eq!(ENDS.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_program_is_never_unloaded() {
+    assert!(!errno_kept(sys::can_be_unloaded));
+}
+
+#[test]
+fn the_exit_function_runs_at_exit() {
+    unsafe extern "C" fn leave(_: *mut c_void) {
+        // SAFETY: ends the child with a status of its own.
+        unsafe { libc::_exit(7) };
+    }
+    let exit = || {
+        assert!(errno_kept(|| sys::on_exit(leave)));
+        // SAFETY: the child has one thread.
+        unsafe { libc::exit(0) };
+    };
+    assert_eq!(probe::status_of_fork(exit), 7);
 }
 
 #[test]

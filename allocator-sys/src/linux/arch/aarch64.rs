@@ -33,6 +33,21 @@ pub(crate) fn rseq_offset_ptr() -> *const isize {
     place
 }
 
+/// The dynamic section of the object that holds this code, pairs of a tag and a value;
+/// null in a program that is linked statically.
+#[inline]
+pub(crate) fn dynamic_section() -> *const [usize; 2] {
+    let place: *const [usize; 2];
+    // SAFETY: as above.
+    unsafe {
+        asm!(".weak _DYNAMIC", ".hidden _DYNAMIC",
+            "adrp {place}, :got:_DYNAMIC",
+            "ldr {place}, [{place}, :got_lo12:_DYNAMIC]",
+            place = out(reg) place, options(pure, readonly, nostack, preserves_flags));
+    }
+    place
+}
+
 /// The 32-bit word `offset` bytes from the thread pointer.
 ///
 /// # Safety
