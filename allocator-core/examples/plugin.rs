@@ -38,6 +38,12 @@ pub unsafe extern "C" fn plugin_free(words: *mut Words) {
     drop(unsafe { Box::from_raw(words) });
 }
 
+/// Makes a block of 1000 bytes that is never freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn plugin_leave() -> *const u8 {
+    vec![0xa5_u8; 1000].leak().as_ptr()
+}
+
 /// Starts threads inside the library, which allocate, and joins them.
 #[unsafe(no_mangle)]
 pub extern "C" fn plugin_threads(count: u64) -> u64 {

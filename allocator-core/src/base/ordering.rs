@@ -501,18 +501,31 @@ orderings! {
     request_sample = Relaxed;
 
     /// `Record::rounds`: exit hooks that ran for the thread. One thread writes and reads it.
-    /// Written by: `registry::begin`, `registry::ended`.
-    /// Read by: `registry::ended`.
+    /// Written by: `registry::begin`, `registry::thread_ends`.
+    /// Read by: `registry::thread_ends`.
     /// Relaxed: it is the thread's own.
     exit_rounds = Relaxed;
 
     /// `Record::cache`, taken away by its thread, or read in the child of a fork.
     /// Written by: `registry::end_cache`.
-    /// Read by: `registry::after_fork`, `registry::end_cache`.
+    /// Read by: `registry::after_fork`, `registry::end_all`, `registry::end_cache`.
     /// Other end: `published_set`, `published_get`.
     /// Relaxed: its thread reads what it wrote; a thread that still holds the cache finds memory
     /// that stays mapped; the child of a fork has one thread.
     record_cache = Relaxed;
+
+    /// Threads in the exit hook.
+    /// Written by: `registry::ended`.
+    /// Read by: `registry::ended`, `registry::wait_for_hooks`.
+    /// Relaxed: whoever found none sees what they did by `lock_acquire`, on the lock that each had
+    /// at its end.
+    exit_hooks = Relaxed;
+
+    /// Whether the process is the child of a fork.
+    /// Written by: `registry::after_fork`.
+    /// Read by: `registry::end_all`.
+    /// Relaxed: it is written while the process has one thread.
+    forked = Relaxed;
 
     /// Blocks returned by threads without a cache.
     /// Written by: `registry::free_without_cache`.
@@ -571,6 +584,18 @@ orderings! {
     /// Read by: `init::bit_tables`.
     /// Relaxed: they are written once, before `init_done`.
     bit_tables = Relaxed;
+
+    /// What was reserved at the set-up, to be released at the unload.
+    /// Written by: `unload::has_claim`, `unload::has_tables`.
+    /// Read by: `unload::release`, `unload::release_tables`.
+    /// Relaxed: it is written once, before `init_done`.
+    reserved = Relaxed;
+
+    /// Whether the process exits, or the library is being unloaded.
+    /// Written by: `unload::pass`, `unload::watch`.
+    /// Read by: `unload::end`, `unload::pass`.
+    /// Relaxed: the loader runs one finalizer after the other.
+    unload_state = Relaxed;
 
     /// Whether the options were read.
     /// Written by: `options::read`.

@@ -8,6 +8,7 @@
 //! they where the system refuses. Such chunks are *spare*: taken, purged, and the first
 //! to be used again.
 
+use core::ops::Range;
 use core::ptr;
 
 use crate::base::bits;
@@ -66,8 +67,9 @@ const FEW: usize = 1 << 12;
 /// [`read_mapping_limit`] has read it.
 static MAPPING_LIMIT: AtomicUsize = AtomicUsize::new(sys::DEFAULT_MAPPING_LIMIT);
 
-/// Attempts to map before a window full of foreign mappings counts as full.
-const ATTEMPTS: usize = 64;
+/// Attempts to map before a window full of foreign mappings counts as full: some tens of
+/// milliseconds. What was found taken is not tried again.
+const ATTEMPTS: usize = 1 << 16;
 
 /// Sets the table of bits (all zero), once, while no other thread runs.
 pub(crate) fn init_tables(words: *mut u64, chunks: usize) {
@@ -228,6 +230,11 @@ pub(crate) fn end_window() -> bool {
     }
 }
 
+/// The chunks that were in the window at first, and are not since [`end_window`].
+pub(crate) fn outside() -> Range<usize> {
+    locked(|taken| taken.chunks..taken.chunks_at_first()).unwrap_or_default()
+}
+
 /// In the child of a fork: frees an orphaned lock. Each bit is valid by itself.
 pub(crate) fn after_fork() {
     if SPACE.lock.is_orphaned() {
@@ -239,6 +246,11 @@ impl Taken {
     const fn new(words: *mut u64, chunks: usize) -> Self {
         let spares = words.wrapping_add(chunks / 64);
         Taken { words, chunks, low: 0, spares, spare: 0, gaps: 1, rests: 0 }
+    }
+
+    /// Chunks in the window as it was made: behind their bits are those of spares.
+    fn chunks_at_first(&self) -> usize {
+        (self.spares.addr() - self.words.addr()) * 8
     }
 
     /// Whether there are about as many mappings as the window may use.

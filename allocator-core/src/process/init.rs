@@ -38,6 +38,7 @@ use crate::pages::metadata::{self};
 use crate::pages::thp;
 use crate::process::config::Config;
 use crate::process::options;
+use crate::process::unload;
 use crate::reclaim::limit;
 use crate::reclaim::purge;
 use crate::spans::page_map::{self, MAP};
@@ -72,6 +73,7 @@ fn set_up(config: &Config) -> bool {
     if done == Done::ByUs {
         // These may allocate; everything is initialized by now.
         sys::on_fork(after_fork_in_child);
+        unload::watch();
         options::read();
         cgroup::read_limit();
         thp::mode();
@@ -126,6 +128,7 @@ fn place_window(window: usize) -> bool {
     // SAFETY: the page is open, and still reads as zero.
     unsafe { sys::check_kernel(taken.as_ptr()) };
     let bit_tables = hints.addr().get() - taken.addr().get() + sizes[3];
+    unload::has_tables(tables.as_ptr(), total);
     BIT_TABLES.store(taken.as_ptr(), ordering::bit_tables());
     BIT_TABLES_BYTES.store(bit_tables, ordering::bit_tables());
     MAP.init_tables(base, entries, records);
@@ -158,7 +161,10 @@ fn claim_window(tables: NonNull<u8>, window: usize) -> Option<usize> {
         let claim = ptr::with_exposed_provenance_mut(at + region - sys::page_size());
         // SAFETY: a multiple of the page size, and not 0.
         match unsafe { sys::reserve_at(claim, sys::page_size()) } {
-            Ok(()) => return Some(at + tables % window / WINDOW_ALIGN * WINDOW_ALIGN),
+            Ok(()) => {
+                unload::has_claim(claim);
+                return Some(at + tables % window / WINDOW_ALIGN * WINDOW_ALIGN);
+            }
             Err(MapError::Taken) => {}
             Err(MapError::NoMemory) => return None,
         }

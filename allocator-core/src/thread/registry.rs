@@ -9,7 +9,7 @@ use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::published::Published;
 use crate::base::size_class::{self, CLASSES};
-use crate::base::sync::{self, AtomicPtr, AtomicU8, AtomicU32, Guarded};
+use crate::base::sync::{self, AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Guarded};
 use crate::heaps::heap::Heap;
 use crate::heaps::heap_table;
 use crate::pages::arena;
@@ -44,6 +44,12 @@ struct Record {
 
 const _: () = assert!(size_of::<Record>() <= 1024);
 const _: () = assert!(size_of::<Cache>() < CACHE_BYTES);
+
+/// Threads that are in the exit hook.
+static HOOKS: AtomicU32 = AtomicU32::new(0);
+
+/// Whether this is the child of a fork: there may be caches of threads that are not.
+static FORKED: AtomicBool = AtomicBool::new(false);
 
 struct Records {
     lock: Lock,
@@ -189,8 +195,13 @@ fn new_record() -> Option<&'static Record> {
 /// # Safety
 /// `value` is what [`get_or_create`] armed the hook with.
 unsafe extern "C" fn ended(value: *mut c_void) {
+    HOOKS.fetch_add(1, ordering::exit_hooks());
     // SAFETY: records are never freed.
-    let record = unsafe { &*value.cast::<Record>() };
+    thread_ends(unsafe { &*value.cast::<Record>() }, value);
+    HOOKS.fetch_sub(1, ordering::exit_hooks());
+}
+
+fn thread_ends(record: &'static Record, value: *mut c_void) {
     let rounds = record.rounds.load(ordering::exit_rounds()) + 1;
     record.rounds.store(rounds, ordering::exit_rounds());
     if rounds < ROUNDS && sys::arm_thread_exit(value) {
@@ -207,6 +218,43 @@ fn end_cache(record: &'static Record) {
     unsafe { (*cache).end() };
     helped::thread_ended();
     put_record(record);
+}
+
+/// Milliseconds for a thread to go a few instructions.
+const MOMENT: u32 = 1;
+
+/// Waits until no thread is in the exit hook, which is not armed any more.
+pub(crate) fn wait_for_hooks() {
+    let mine = current().map_or(ptr::null(), ptr::from_ref);
+    if threads().all(|(_, cache)| ptr::eq(cache, mine)) && HOOKS.load(ordering::exit_hooks()) == 0 {
+        return;
+    }
+    loop {
+        // A thread may be about to enter the hook, where nobody sees it yet.
+        sys::futex_wait_for(&AtomicU32::new(0), 0, MOMENT);
+        if HOOKS.load(ordering::exit_hooks()) == 0 {
+            return;
+        }
+    }
+}
+
+/// Ends the caches of all threads, which get no others. In the child of a fork, only
+/// that of the calling thread: the caches of vanished threads may be in any state.
+///
+/// # Safety
+/// \[OWNER-ONLY\] No thread uses its cache any more.
+pub(crate) unsafe fn end_all() {
+    // Sees all that the exit hooks did, as each of them had the lock at its end.
+    drop(RECORDS.lock.lock());
+    let mine = tls::get();
+    let forked = FORKED.load(ordering::forked());
+    for record in records() {
+        let cache = record.cache.load(ordering::record_cache());
+        if !cache.is_null() && (!forked || ptr::eq(cache, mine)) {
+            end_cache(record);
+        }
+    }
+    tls::set(&ENDED);
 }
 
 fn put_record(record: &'static Record) {
@@ -285,6 +333,7 @@ pub(crate) unsafe fn free_without_cache(block: *mut u8, class: usize) {
 /// In the child of a fork: the other threads do not exist here, and their caches belong
 /// to nobody. A heap that was open is lost; spans can be stolen from the others.
 pub(crate) fn after_fork() {
+    FORKED.store(true, ordering::forked());
     if RECORDS.lock.is_orphaned() {
         RECORDS.lock.force_unlock();
     }

@@ -121,6 +121,11 @@ pub(crate) fn cargo(command: &str, profile: &str) -> Command {
 pub(crate) fn example(profile: &str, name: &str, file: &str) -> PathBuf {
     let built = cargo("build", profile).args(["--quiet", "--example", name]).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    example_path(profile, file)
+}
+
+/// The path of an example that is built.
+pub(crate) fn example_path(profile: &str, file: &str) -> PathBuf {
     let folder = if profile == "dev" { "debug" } else { profile };
     profile_folder().with_file_name(folder).join("examples").join(file)
 }
@@ -140,6 +145,21 @@ pub(crate) fn rss() -> usize {
 /// Resident bytes that do not come from files: the part that allocators hold.
 pub(crate) fn anonymous() -> usize {
     rollup("Anonymous:")
+}
+
+/// Forks; the child ends with the status that `status` returns.
+pub(crate) fn status_of_child(status: impl FnOnce() -> i32) -> i32 {
+    // SAFETY: the child ends without running handlers of the parent.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            libc::_exit(status());
+        }
+        let mut raw = 0;
+        assert_eq!(libc::waitpid(child, &raw mut raw, 0), child);
+        assert!(libc::WIFEXITED(raw), "the child was killed: {raw:#x}");
+        libc::WEXITSTATUS(raw)
+    }
 }
 
 /// `bytes` in MiB, for printing.

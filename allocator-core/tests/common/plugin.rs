@@ -7,6 +7,7 @@ type Make = extern "C" fn(u64) -> *mut c_void;
 type Sum = unsafe extern "C" fn(*const c_void) -> u64;
 type Free = unsafe extern "C" fn(*mut c_void);
 type Threads = extern "C" fn(u64) -> u64;
+type Leave = extern "C" fn() -> *const u8;
 type Bytes = extern "C" fn() -> usize;
 
 /// The library's functions.
@@ -18,12 +19,18 @@ pub(crate) struct Plugin {
     pub(crate) threads: Threads,
     pub(crate) live_bytes: Bytes,
     pub(crate) mapped_bytes: Bytes,
+    leave: Leave,
     library: *mut c_void,
 }
 
 /// Builds the library.
 pub(crate) fn build(profile: &str) -> PathBuf {
     super::example(profile, "plugin", "libplugin.so")
+}
+
+/// Where the library is once it is built.
+pub(crate) fn built(profile: &str) -> PathBuf {
+    super::example_path(profile, "libplugin.so")
 }
 
 /// Loads the library from a file.
@@ -49,6 +56,7 @@ pub(crate) fn load(path: &Path) -> Plugin {
             mapped_bytes: std::mem::transmute::<*mut c_void, Bytes>(function(
                 c"plugin_mapped_bytes",
             )),
+            leave: std::mem::transmute::<*mut c_void, Leave>(function(c"plugin_leave")),
             library,
         }
     }
@@ -65,11 +73,27 @@ impl Plugin {
         Object { plugin: self, at: (self.make)(blocks), blocks }
     }
 
+    /// Makes a block that is never freed.
+    pub(crate) fn leave(self) -> Left {
+        Left((self.leave)())
+    }
+
     /// # Safety
     /// Nothing of the library is used after this.
     pub(crate) unsafe fn unload(self) {
         // SAFETY: by the caller.
         assert_eq!(unsafe { libc::dlclose(self.library) }, 0);
+    }
+}
+
+/// A block that the library allocated, and that stays.
+pub(crate) struct Left(*const u8);
+
+impl Left {
+    pub(crate) fn check(&self) {
+        // SAFETY: the library leaves so many bytes.
+        let bytes = unsafe { std::slice::from_raw_parts(self.0, 1000) };
+        assert!(bytes.iter().all(|byte| *byte == 0xa5));
     }
 }
 
@@ -87,12 +111,6 @@ impl Object {
     pub(crate) fn check(&self) {
         // SAFETY: it was made by the library.
         assert_eq!(unsafe { (self.plugin.sum)(self.at) }, expected(self.blocks));
-    }
-
-    /// Leaves the object allocated.
-    pub(crate) fn leave(self) {
-        self.check();
-        std::mem::forget(self);
     }
 }
 

@@ -1,0 +1,149 @@
+//! What happens when the library that holds this copy of the allocator is unloaded
+//! (`dlclose`). Its code and its statics vanish, and the process goes on. So nothing
+//! may call that code afterwards: no helper, no hook. What the allocator has mapped for
+//! itself is unmapped, and so is all memory without a live block. Live blocks stay.
+//!
+//! When the process exits, other threads go on until the end, and nothing of theirs may
+//! vanish. The C library runs the same finalizers in both cases. What tells the cases
+//! apart is when the function runs that is registered for the exit:
+//!
+//! ```text
+//!  unload   begin ─► destructors, at_exit ─► end: quiesce, release
+//!  exit     at_exit ─► begin ─► destructors ─► end: quiesce
+//! ```
+//! The exit quiesces, too: a program may unload libraries while it exits. All of this
+//! holds for libraries that can be unloaded; programs and others register nothing.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use crate::background::helper;
+use crate::base::geometry::GUARD;
+use crate::base::ordering;
+use crate::base::sync::{AtomicPtr, AtomicU32, AtomicUsize};
+use crate::pages::address_space;
+use crate::pages::metadata;
+use crate::spans::page_map::{CHUNK_TABLE, MAP};
+use crate::sys;
+use crate::thread::registry;
+
+/// Nothing ends: this is a program, or a library that is never unloaded, or there is
+/// no allocator yet.
+const NEVER: u32 = 0;
+/// The end will be noticed.
+const WATCHING: u32 = 1;
+/// The process exits.
+const EXITING: u32 = 2;
+/// The library is being unloaded.
+const UNLOADING: u32 = 3;
+
+static STATE: AtomicU32 = AtomicU32::new(NEVER);
+
+/// Address and bytes of the tables, and the page that claims the region.
+static TABLES: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+static TABLES_BYTES: AtomicUsize = AtomicUsize::new(0);
+static CLAIM: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+
+/// Records the tables, to be released at the unload.
+pub(super) fn has_tables(tables: *mut u8, bytes: usize) {
+    TABLES.store(tables, ordering::reserved());
+    TABLES_BYTES.store(bytes, ordering::reserved());
+}
+
+/// Records the page that claims the region, to be released at the unload.
+pub(super) fn has_claim(page: *mut u8) {
+    CLAIM.store(page, ordering::reserved());
+}
+
+/// Begins to watch for the end, once the allocator is set up. This may allocate.
+pub(super) fn watch() {
+    if sys::can_be_unloaded() {
+        let watching = sys::on_exit(at_exit);
+        // If the end of the process cannot be told, then nothing is released.
+        let state = if watching { WATCHING } else { EXITING };
+        STATE.store(state, ordering::unload_state());
+    }
+}
+
+/// Entries in the linker's table of finalizers, which run in reverse order: this one
+/// before the compiler's own, which calls destructors and [`at_exit`].
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static BEGIN: extern "C" fn() = begin;
+
+/// This one after all others.
+#[used]
+#[unsafe(link_section = ".fini_array.00000")]
+static END: extern "C" fn() = end;
+
+unsafe extern "C" fn at_exit(_: *mut c_void) {
+    pass(WATCHING, EXITING);
+}
+
+extern "C" fn begin() {
+    pass(WATCHING, UNLOADING);
+}
+
+fn pass(from: u32, to: u32) {
+    if STATE.load(ordering::unload_state()) == from {
+        STATE.store(to, ordering::unload_state());
+    }
+}
+
+extern "C" fn end() {
+    let state = STATE.load(ordering::unload_state());
+    if state >= EXITING {
+        quiesce();
+    }
+    if state == UNLOADING {
+        // SAFETY: the program unloads the library: none of its threads is in it, and
+        // none will be. The helper and the hooks are gone.
+        unsafe { release() };
+    }
+}
+
+/// From here on, nobody calls the allocator unless the program does.
+fn quiesce() {
+    helper::stop();
+    sys::forget_thread_exit();
+    registry::wait_for_hooks();
+}
+
+/// Returns to the system all memory but that of live blocks.
+///
+/// # Safety
+/// Nobody uses the allocator any more.
+pub(crate) unsafe fn release() {
+    // SAFETY: [OWNER-ONLY] by the caller, no thread uses its cache.
+    unsafe { registry::end_all() };
+    helper::purge_all();
+    for (segment, bytes) in metadata::segments() {
+        // SAFETY: by the caller; a guard is on both sides of each.
+        unsafe { sys::release(segment.wrapping_sub(GUARD), bytes + 2 * GUARD) };
+    }
+    // SAFETY: by the caller.
+    unsafe { release_tables() };
+    let claim = CLAIM.load(ordering::reserved());
+    // SAFETY: reserved at the set-up. There is no window any more.
+    unsafe { sys::release(claim, sys::page_size()) };
+}
+
+/// Releases the tables, except the parts that were released before: others may have
+/// mapped something there.
+///
+/// # Safety
+/// Nobody uses the tables any more.
+unsafe fn release_tables() {
+    let released = address_space::outside();
+    let bytes = released.len() * CHUNK_TABLE;
+    let mut at = TABLES.load(ordering::reserved());
+    let end = at.wrapping_add(TABLES_BYTES.load(ordering::reserved()));
+    for table in MAP.tables() {
+        let hole = table.wrapping_add(released.start * CHUNK_TABLE);
+        // SAFETY: by the caller; reserved at the set-up.
+        unsafe { sys::release(at, hole.addr() - at.addr()) };
+        at = hole.wrapping_add(bytes);
+    }
+    // SAFETY: likewise.
+    unsafe { sys::release(at, end.addr() - at.addr()) };
+}
