@@ -3,7 +3,8 @@
 use std::env;
 
 /// Calls between the library's own functions are bound at link time, except for
-/// the operators that a C++ program may replace. The library is never unloaded,
+/// the operators that a C++ program may replace, and the functions that a library
+/// in front of this one may wrap. The library is never unloaded,
 /// because threads that exit later call into it.
 fn main() {
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");

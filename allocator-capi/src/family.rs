@@ -2,6 +2,7 @@
 //! against.
 
 use core::ffi::{c_int, c_void};
+use core::mem;
 use core::ptr;
 
 use allocator_core::c_internals;
@@ -10,6 +11,7 @@ use crate::callers;
 use crate::errno;
 use crate::foreign;
 use crate::replaced;
+use crate::symbol_lookup;
 
 /// Alignment of `valloc`'s blocks, and the granularity of `pvalloc`.
 fn page_size() -> usize {
@@ -146,6 +148,16 @@ pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 /// The caller owns the block and uses only the returned pointer afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
+    // SAFETY: the caller guarantees it.
+    unsafe { resize(ptr, size) }
+}
+
+/// This library's `realloc`, even if another library in front of it defines
+/// one.
+///
+/// # Safety
+/// See [`realloc`].
+pub(crate) unsafe fn resize(ptr: *mut c_void, size: usize) -> *mut c_void {
     if ptr.is_null() {
         return malloc(size);
     }
@@ -162,17 +174,19 @@ pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
     }
 }
 
-/// Same as [`realloc`], for `count` elements of `size` bytes.
+/// Same as [`realloc`], for `count` elements of `size` bytes. As in glibc, it
+/// calls the process's `realloc`: a library in front of this one may define that
+/// and `free`, but not this function.
 ///
 /// # Safety
 /// See [`realloc`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn reallocarray(ptr: *mut c_void, count: usize, size: usize) -> *mut c_void {
-    match count.checked_mul(size) {
-        // SAFETY: the caller guarantees it.
-        Some(bytes) => unsafe { realloc(ptr, bytes) },
-        None => errno::null_with_enomem(),
-    }
+    type Realloc = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
+    let Some(bytes) = count.checked_mul(size) else { return errno::null_with_enomem() };
+    let realloc = symbol_lookup::global_address!("realloc");
+    // SAFETY: it is the function of that name; the caller guarantees the rest.
+    unsafe { mem::transmute::<*const c_void, Realloc>(realloc)(ptr, bytes) }
 }
 
 /// Allocates `size` bytes, aligned to `align`, and stores the pointer in
@@ -202,6 +216,12 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, siz
 /// as [`malloc`] does otherwise.
 #[unsafe(no_mangle)]
 pub extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
+    alloc_rounded(align, size)
+}
+
+/// This library's `memalign`, even if another library in front of it defines
+/// one.
+pub(crate) fn alloc_rounded(align: usize, size: usize) -> *mut c_void {
     match align.checked_next_power_of_two() {
         Some(align) => alloc_aligned(size, align),
         None => errno::null_with_einval(),
@@ -211,7 +231,7 @@ pub extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
 /// Same as [`memalign`].
 #[unsafe(no_mangle)]
 pub extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
-    memalign(align, size)
+    alloc_rounded(align, size)
 }
 
 /// Allocates `size` bytes, aligned to a page.
@@ -220,13 +240,19 @@ pub extern "C" fn valloc(size: usize) -> *mut c_void {
     alloc_aligned(size, page_size())
 }
 
-/// Allocates `size` bytes rounded up to whole pages, aligned to a page.
+/// Allocates `size` bytes rounded up to whole pages, aligned to a page. It calls
+/// the process's `memalign`: tools that wrap that, or put one of theirs in its
+/// place, forget this function.
 #[unsafe(no_mangle)]
 pub extern "C" fn pvalloc(size: usize) -> *mut c_void {
-    match size.checked_next_multiple_of(page_size()) {
-        Some(size) => alloc_aligned(size, page_size()),
-        None => errno::null_with_enomem(),
-    }
+    type Memalign = extern "C" fn(usize, usize) -> *mut c_void;
+    let page = page_size();
+    let Some(bytes) = size.checked_next_multiple_of(page) else {
+        return errno::null_with_enomem();
+    };
+    let memalign = symbol_lookup::global_address!("memalign");
+    // SAFETY: it is the function of that name.
+    unsafe { mem::transmute::<*const c_void, Memalign>(memalign)(page, bytes) }
 }
 
 /// Returns the usable size of a block; 0 for null.

@@ -13,7 +13,6 @@ use core::ptr;
 
 use allocator_core::c_internals;
 
-use crate::family;
 use crate::replaced;
 use crate::sized;
 use crate::symbol_lookup;
@@ -220,6 +219,34 @@ fn runtime_new_aligned(name: &CStr, size: usize, align: usize, tag: Nothrow) -> 
     unsafe { mem::transmute::<*const c_void, New>(at)(size, align, tag) }
 }
 
+/// Frees a block. Unlike C's `free`, it has a slow path of its own: functions
+/// that are the same down to their jumps get one address, and tools that tell
+/// them apart by their addresses would take `delete` for `free`.
+///
+/// # Safety
+/// The block must not be used afterwards.
+#[inline(always)]
+unsafe fn free(ptr: *mut c_void) {
+    // SAFETY: the caller guarantees it.
+    unsafe {
+        if !c_internals::push(ptr.cast()) {
+            free_slow(ptr);
+        }
+    }
+}
+
+/// Frees a block that usually belongs to another thread.
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn free_slow(ptr: *mut c_void) {
+    // SAFETY: the caller guarantees it.
+    unsafe {
+        if !c_internals::buffer_remote(ptr.cast()) {
+            sized::free_to_core(ptr);
+        }
+    }
+}
+
 /// Calls the basic form. One without an alignment parameter ignores that
 /// argument.
 #[cold]
@@ -309,7 +336,7 @@ pub extern "C" fn new_array_aligned_nothrow(
 #[unsafe(export_name = "_ZdlPv")]
 pub unsafe extern "C" fn delete(ptr: *mut c_void) {
     // SAFETY: the caller guarantees it.
-    unsafe { family::free(ptr) }
+    unsafe { free(ptr) }
 }
 
 /// `operator delete(void*, align_val_t)`
@@ -319,7 +346,7 @@ pub unsafe extern "C" fn delete(ptr: *mut c_void) {
 #[unsafe(export_name = "_ZdlPvSt11align_val_t")]
 pub unsafe extern "C" fn delete_aligned(ptr: *mut c_void, _align: usize) {
     // SAFETY: the caller guarantees it.
-    unsafe { family::free(ptr) }
+    unsafe { free(ptr) }
 }
 
 /// Defines the other forms of `delete`. They call the basic form given after
@@ -346,19 +373,19 @@ macro_rules! deletes {
 }
 
 deletes! {
-    "_ZdaPv" delete_array(ptr) => "_ZdlPv" 0, family::free(ptr);
-    "_ZdlPvRKSt9nothrow_t" delete_nothrow(ptr, _tag: Nothrow) => "_ZdlPv" 0, family::free(ptr);
+    "_ZdaPv" delete_array(ptr) => "_ZdlPv" 0, free(ptr);
+    "_ZdlPvRKSt9nothrow_t" delete_nothrow(ptr, _tag: Nothrow) => "_ZdlPv" 0, free(ptr);
     "_ZdaPvRKSt9nothrow_t" delete_array_nothrow(ptr, _tag: Nothrow)
-        => "_ZdaPv" 0, family::free(ptr);
+        => "_ZdaPv" 0, free(ptr);
     "_ZdlPvm" delete_sized(ptr, size: usize) => "_ZdlPv" 0, sized::free(ptr, size);
     "_ZdaPvm" delete_array_sized(ptr, size: usize) => "_ZdaPv" 0, sized::free(ptr, size);
     "_ZdaPvSt11align_val_t" delete_array_aligned(ptr, align: usize)
-        => "_ZdlPvSt11align_val_t" align, family::free(ptr);
+        => "_ZdlPvSt11align_val_t" align, free(ptr);
     "_ZdlPvSt11align_val_tRKSt9nothrow_t" delete_aligned_nothrow(ptr, align: usize, _tag: Nothrow)
-        => "_ZdlPvSt11align_val_t" align, family::free(ptr);
+        => "_ZdlPvSt11align_val_t" align, free(ptr);
     "_ZdaPvSt11align_val_tRKSt9nothrow_t"
         delete_array_aligned_nothrow(ptr, align: usize, _tag: Nothrow)
-        => "_ZdaPvSt11align_val_t" align, family::free(ptr);
+        => "_ZdaPvSt11align_val_t" align, free(ptr);
     "_ZdlPvmSt11align_val_t" delete_sized_aligned(ptr, size: usize, align: usize)
         => "_ZdlPvSt11align_val_t" align, sized::free_aligned(ptr, size, align);
     "_ZdaPvmSt11align_val_t" delete_array_sized_aligned(ptr, size: usize, align: usize)

@@ -39,6 +39,23 @@ pub(crate) unsafe extern "C" fn free_aligned(ptr: *mut c_void, size: usize, alig
     c_internals::check_excess(|| true);
 }
 
+/// Frees a block, on a path that the C library, which frees while holding locks,
+/// does not use. Null is ignored.
+///
+/// # Safety
+/// The block must not be used afterwards.
+#[cold]
+#[inline(never)]
+pub(crate) unsafe extern "C" fn free_to_core(ptr: *mut c_void) {
+    // SAFETY: the caller guarantees it.
+    unsafe {
+        if !ptr.is_null() && !c_internals::free(ptr.cast()) {
+            foreign::free(ptr);
+        }
+    }
+    c_internals::check_excess(|| true);
+}
+
 /// Frees a block that was allocated with `size` bytes (C23). Null is ignored.
 ///
 /// # Safety
