@@ -44,7 +44,12 @@ mod process;
 // The paths of allocation, free and reallocation.
 mod alloc;
 mod free;
+#[cfg_attr(feature = "system", expect(dead_code, reason = "`system` is used instead"))]
 mod realloc;
+
+// The same paths through the C library.
+#[cfg(feature = "system")]
+mod system;
 
 // Statistics, residency, and their explanation.
 mod report;

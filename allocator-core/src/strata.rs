@@ -2,15 +2,16 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 
-use crate::alloc;
 use crate::background::helper;
-use crate::free;
 use crate::pages::committed;
 use crate::process::config::Config;
-use crate::realloc;
 use crate::reclaim::limit;
 use crate::report::explain::{self, Explanation};
 use crate::report::stats::{self, Stats};
+#[cfg(feature = "system")]
+use crate::system::{self as alloc, self as free, self as realloc};
+#[cfg(not(feature = "system"))]
+use crate::{alloc, free, realloc};
 
 /// The allocator. Make a `static` of this type and declare it as the
 /// `#[global_allocator]` of the program.
