@@ -24,7 +24,7 @@ pub extern "C" fn __libc_calloc(count: usize, size: usize) -> *mut c_void {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __libc_realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: the caller guarantees it.
-    unsafe { family::resize(ptr, size) }
+    unsafe { family::own_realloc(ptr, size) }
 }
 
 /// See [`family::free`].
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn __libc_free(ptr: *mut c_void) {
 /// See [`family::memalign`].
 #[unsafe(no_mangle)]
 pub extern "C" fn __libc_memalign(align: usize, size: usize) -> *mut c_void {
-    family::alloc_rounded(align, size)
+    family::own_memalign(align, size)
 }
 
 /// See [`family::valloc`].

@@ -10,8 +10,8 @@ use allocator_core::c_internals;
 use crate::callers;
 use crate::errno;
 use crate::foreign;
-use crate::replaced;
 use crate::symbol_lookup;
+use crate::system::{self, Server};
 
 /// Alignment of `valloc`'s blocks, and the granularity of `pvalloc`.
 fn page_size() -> usize {
@@ -51,6 +51,9 @@ extern "C" fn malloc_slow(size: usize) -> *mut c_void {
 /// Allocates a block. `caller` is the return address of `malloc`.
 #[cold]
 extern "C" fn malloc_with_caller(size: usize, caller: usize) -> *mut c_void {
+    if system::is_on() {
+        return system::alloc(size, 1);
+    }
     let block = alloc_aligned(size, 1);
     c_internals::check_excess(|| callers::is_program_code(caller));
     block
@@ -58,8 +61,11 @@ extern "C" fn malloc_with_caller(size: usize, caller: usize) -> *mut c_void {
 
 /// Allocates `size` bytes, aligned to a power of two.
 fn alloc_aligned(size: usize, align: usize) -> *mut c_void {
-    replaced::detect();
-    or_enomem(c_internals::alloc(size, align))
+    match system::server() {
+        Server::Own => or_enomem(c_internals::alloc(size, align)),
+        Server::Early => or_enomem(c_internals::without_cache(|| c_internals::alloc(size, align))),
+        Server::System => system::alloc(size, align),
+    }
 }
 
 fn or_enomem(block: *mut u8) -> *mut c_void {
@@ -132,12 +138,21 @@ pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else { return errno::null_with_enomem() };
     let block = c_internals::pop(bytes);
     if block.is_null() {
-        replaced::detect();
-        return or_enomem(c_internals::alloc_zeroed(bytes));
+        return calloc_slow(bytes);
     }
     // SAFETY: the block has at least this many bytes.
     unsafe { block.write_bytes(0, bytes) };
     block.cast()
+}
+
+#[cold]
+#[inline(never)]
+extern "C" fn calloc_slow(bytes: usize) -> *mut c_void {
+    match system::server() {
+        Server::Own => or_enomem(c_internals::alloc_zeroed(bytes)),
+        Server::Early => or_enomem(c_internals::without_cache(|| c_internals::alloc_zeroed(bytes))),
+        Server::System => system::calloc(bytes, 1),
+    }
 }
 
 /// Resizes a block to `size` bytes, possibly moving it. `realloc(p, 0)` frees
@@ -149,7 +164,7 @@ pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: the caller guarantees it.
-    unsafe { resize(ptr, size) }
+    unsafe { own_realloc(ptr, size) }
 }
 
 /// This library's `realloc`, even if another library in front of it defines
@@ -157,7 +172,7 @@ pub unsafe extern "C" fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
 ///
 /// # Safety
 /// See [`realloc`].
-pub(crate) unsafe fn resize(ptr: *mut c_void, size: usize) -> *mut c_void {
+pub(crate) unsafe fn own_realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
     if ptr.is_null() {
         return malloc(size);
     }
@@ -167,7 +182,12 @@ pub(crate) unsafe fn resize(ptr: *mut c_void, size: usize) -> *mut c_void {
             free(ptr);
             return ptr::null_mut();
         }
-        match c_internals::realloc(ptr.cast(), size) {
+        let resized = match system::server() {
+            Server::Own => c_internals::realloc(ptr.cast(), size),
+            Server::Early => c_internals::without_cache(|| c_internals::realloc(ptr.cast(), size)),
+            Server::System => return system::realloc(ptr, size),
+        };
+        match resized {
             Some(block) => or_enomem(block),
             None => foreign::realloc(ptr, size),
         }
@@ -201,8 +221,12 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, siz
     if !align.is_power_of_two() || align < size_of::<*mut c_void>() {
         return libc::EINVAL;
     }
-    replaced::detect();
-    let block = c_internals::alloc(size, align);
+    let block = match system::server() {
+        Server::Own => c_internals::alloc(size, align),
+        Server::Early => c_internals::without_cache(|| c_internals::alloc(size, align)),
+        // SAFETY: the caller guarantees it.
+        Server::System => return unsafe { system::posix_memalign(out, align, size) },
+    };
     if block.is_null() {
         return libc::ENOMEM;
     }
@@ -216,12 +240,12 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, siz
 /// as [`malloc`] does otherwise.
 #[unsafe(no_mangle)]
 pub extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
-    alloc_rounded(align, size)
+    own_memalign(align, size)
 }
 
 /// This library's `memalign`, even if another library in front of it defines
 /// one.
-pub(crate) fn alloc_rounded(align: usize, size: usize) -> *mut c_void {
+pub(crate) fn own_memalign(align: usize, size: usize) -> *mut c_void {
     match align.checked_next_power_of_two() {
         Some(align) => alloc_aligned(size, align),
         None => errno::null_with_einval(),
@@ -231,7 +255,7 @@ pub(crate) fn alloc_rounded(align: usize, size: usize) -> *mut c_void {
 /// Same as [`memalign`].
 #[unsafe(no_mangle)]
 pub extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
-    alloc_rounded(align, size)
+    own_memalign(align, size)
 }
 
 /// Allocates `size` bytes, aligned to a page.
@@ -272,6 +296,9 @@ pub unsafe extern "C" fn malloc_usable_size(ptr: *mut c_void) -> usize {
 /// is too large.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_good_size(size: usize) -> usize {
+    if system::is_on() {
+        return size;
+    }
     c_internals::good_size(size, 1).unwrap_or(0)
 }
 

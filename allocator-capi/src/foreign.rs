@@ -8,6 +8,7 @@ use core::mem;
 use allocator_core::c_internals;
 
 use crate::symbol_lookup;
+use crate::system;
 
 /// A function of the process's own allocator; `None` if that is this library.
 fn find_other_allocator(name: &CStr) -> Option<*const c_void> {
@@ -39,6 +40,10 @@ fn abort_on_foreign(ptr: *mut c_void) -> ! {
 /// See `free`.
 #[cold]
 pub(crate) unsafe fn free(ptr: *mut c_void) {
+    if system::is_on() {
+        // SAFETY: it is on; the caller guarantees the rest.
+        return unsafe { system::free(ptr) };
+    }
     let Some(function) = find_other_allocator(c"free") else { abort_on_foreign(ptr) };
     // SAFETY: it is the function of that name; the caller guarantees the rest.
     unsafe { mem::transmute::<*const c_void, unsafe extern "C" fn(*mut c_void)>(function)(ptr) }
@@ -62,6 +67,10 @@ pub(crate) unsafe fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
 /// See `malloc_usable_size`.
 #[cold]
 pub(crate) unsafe fn usable_size(ptr: *mut c_void) -> usize {
+    if system::is_on() {
+        // SAFETY: it is on; the caller guarantees the rest.
+        return unsafe { system::usable_size(ptr) };
+    }
     type Usable = unsafe extern "C" fn(*mut c_void) -> usize;
     let Some(function) = find_other_allocator(c"malloc_usable_size") else { abort_on_foreign(ptr) };
     // SAFETY: it is the function of that name; the caller guarantees the rest.

@@ -25,9 +25,11 @@ mod symbol_lookup;
 
 mod callers;
 
-mod foreign;
-
 mod replaced;
+
+mod system;
+
+mod foreign;
 
 pub mod family;
 
@@ -36,6 +38,8 @@ pub mod sized;
 pub mod aliases;
 
 pub mod stats;
+
+mod cxx_runtime;
 
 pub mod operators;
 

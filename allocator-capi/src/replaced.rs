@@ -8,9 +8,6 @@ use crate::symbol_lookup;
 /// Whether the program defines any of the basic forms.
 static REPLACED: AtomicBool = AtomicBool::new(false);
 
-/// Whether detection has run.
-static KNOWN: AtomicBool = AtomicBool::new(false);
-
 /// Whether the program defines any of the basic forms. Known once the first
 /// block was allocated; before that, there is none to delete. (Relaxed: a
 /// thread got its block after detection, and this word guards no other data.)
@@ -19,18 +16,8 @@ pub(crate) fn operators_are_replaced() -> bool {
     REPLACED.load(Ordering::Relaxed)
 }
 
-/// Runs detection once. Called wherever a block is allocated other than from a
-/// magazine, as the first block of the process is. (Relaxed: running it twice
-/// is harmless.)
-#[inline]
+/// Looks for such operators. Called at the first request of the process.
 pub(crate) fn detect() {
-    if !KNOWN.load(Ordering::Relaxed) {
-        detect_now();
-    }
-}
-
-#[cold]
-fn detect_now() {
     let basic = [
         symbol_lookup::global_address!("_Znwm"),
         symbol_lookup::global_address!("_ZdlPv"),
@@ -40,5 +27,4 @@ fn detect_now() {
         symbol_lookup::global_address!("_ZdaPv"),
     ];
     REPLACED.store(!basic.into_iter().all(symbol_lookup::is_own_code), Ordering::Relaxed);
-    KNOWN.store(true, Ordering::Relaxed);
 }

@@ -6,6 +6,7 @@ use core::ffi::{c_int, c_void};
 use allocator_core::c_internals;
 
 use crate::foreign;
+use crate::system;
 
 /// Frees a block that was allocated with `size` bytes. Null is ignored.
 ///
@@ -36,23 +37,6 @@ pub(crate) unsafe extern "C" fn free_aligned(ptr: *mut c_void, size: usize, alig
     }
     // The C library, which frees while holding locks, does not use this
     // function.
-    c_internals::check_excess(|| true);
-}
-
-/// Frees a block, on a path that the C library, which frees while holding locks,
-/// does not use. Null is ignored.
-///
-/// # Safety
-/// The block must not be used afterwards.
-#[cold]
-#[inline(never)]
-pub(crate) unsafe extern "C" fn free_to_core(ptr: *mut c_void) {
-    // SAFETY: the caller guarantees it.
-    unsafe {
-        if !ptr.is_null() && !c_internals::free(ptr.cast()) {
-            foreign::free(ptr);
-        }
-    }
     c_internals::check_excess(|| true);
 }
 
@@ -98,5 +82,8 @@ pub unsafe extern "C" fn sdallocx(ptr: *mut c_void, size: usize, flags: c_int) {
 /// large.
 #[unsafe(no_mangle)]
 pub extern "C" fn nallocx(size: usize, flags: c_int) -> usize {
+    if system::is_on() {
+        return size;
+    }
     c_internals::good_size(size, align_from_flags(flags)).unwrap_or(0)
 }

@@ -4,6 +4,7 @@ use allocator_core::c_internals;
 
 use crate::callers;
 use crate::stats;
+use crate::system::{self, Server};
 
 /// Entries in the linker's tables of initializers and finalizers.
 #[used]
@@ -18,7 +19,9 @@ static END: extern "C" fn() = on_exit;
 /// Blocks may have been allocated before this runs, at a time when the C
 /// library's environment could not be read yet.
 extern "C" fn on_load() {
-    c_internals::start();
+    if !matches!(system::server(), Server::System) {
+        c_internals::start();
+    }
     callers::find_ranges();
 }
 

@@ -94,39 +94,90 @@ use core::mem;
 use core::ptr;
 
 type Dlsym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *const c_void;
+type Dladdr = unsafe extern "C" fn(*const c_void, *mut libc::Dl_info) -> c_int;
 type Dlopen = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;
+type Dlclose = unsafe extern "C" fn(*mut c_void) -> c_int;
+type Dlerror = unsafe extern "C" fn() -> *const c_char;
 
 /// The address of a function as the program resolves it, or null.
 pub(crate) fn find_global(name: &CStr) -> *const c_void {
-    dlsym_in(dlopen_loaded(ptr::null()), name)
+    find_in(ptr::null(), name)
 }
 
-/// The address of a function in a library, if that library is loaded, or null.
-pub(crate) fn find_in_library(library: &CStr, name: &CStr) -> *const c_void {
-    dlsym_in(dlopen_loaded(library.as_ptr()), name)
+/// The address of a symbol as the program or library with this code resolves
+/// it, or null. A library that was loaded for itself alone (`RTLD_LOCAL`) sees
+/// symbols that nobody else does.
+pub(crate) fn find_for(code: *const c_void, name: &CStr) -> *const c_void {
+    let file = file_of(code);
+    let found = if file.is_null() { ptr::null() } else { find_in(file, name) };
+    if found.is_null() { find_global(name) } else { found }
 }
 
-/// The handle of a loaded library; null names the program and the libraries
-/// that it was started with.
-fn dlopen_loaded(name: *const c_char) -> *mut c_void {
-    let dlopen = weak_address!("dlopen");
-    if dlopen.is_null() {
-        return ptr::null_mut();
+/// The name of the library with this code, or null.
+fn file_of(code: *const c_void) -> *const c_char {
+    let dladdr = weak_address!("dladdr");
+    if dladdr.is_null() {
+        return ptr::null();
     }
-    // SAFETY: `dlopen` has this signature; `RTLD_NOLOAD` loads nothing.
+    // SAFETY: a description may be zero; `dladdr` has this signature, and fills
+    // it in if it knows the address. The name stays while the library is loaded.
+    unsafe {
+        let mut info: libc::Dl_info = mem::zeroed();
+        let known = mem::transmute::<*const c_void, Dladdr>(dladdr)(code, &raw mut info);
+        if known == 0 { ptr::null() } else { info.dli_fname }
+    }
+}
+
+/// The address of a function in the libraries behind this one, or null. The
+/// return address tells `dlsym` which library this is.
+#[inline(never)]
+pub(crate) fn find_next(name: &CStr) -> *const c_void {
+    look_up(libc::RTLD_NEXT, name)
+}
+
+/// The address of a symbol in a loaded library and those that it needs, or null.
+/// A null for the library stands for the program and the libraries that it was
+/// started with.
+fn find_in(library: *const c_char, name: &CStr) -> *const c_void {
+    let (dlopen, dlclose) = (weak_address!("dlopen"), weak_address!("dlclose"));
+    if dlopen.is_null() || dlclose.is_null() {
+        return ptr::null();
+    }
+    // SAFETY: they have these signatures; `RTLD_NOLOAD` loads nothing, and so
+    // closing unloads nothing.
     unsafe {
         let dlopen = mem::transmute::<*const c_void, Dlopen>(dlopen);
-        dlopen(name, libc::RTLD_LAZY | libc::RTLD_NOLOAD)
+        let handle = dlopen(library, libc::RTLD_LAZY | libc::RTLD_NOLOAD);
+        if handle.is_null() {
+            forget_error();
+            return handle;
+        }
+        let found = look_up(handle, name);
+        mem::transmute::<*const c_void, Dlclose>(dlclose)(handle);
+        found
     }
 }
 
-fn dlsym_in(handle: *mut c_void, name: &CStr) -> *const c_void {
+fn look_up(handle: *mut c_void, name: &CStr) -> *const c_void {
     let dlsym = weak_address!("dlsym");
-    if dlsym.is_null() || handle.is_null() {
+    if dlsym.is_null() {
         return ptr::null();
     }
     // SAFETY: `dlsym` has this signature.
-    unsafe { mem::transmute::<*const c_void, Dlsym>(dlsym)(handle, name.as_ptr()) }
+    let found = unsafe { mem::transmute::<*const c_void, Dlsym>(dlsym)(handle, name.as_ptr()) };
+    if found.is_null() {
+        forget_error();
+    }
+    found
+}
+
+/// Clears the error of a lookup that failed, which the program would get.
+fn forget_error() {
+    let dlerror = weak_address!("dlerror");
+    if !dlerror.is_null() {
+        // SAFETY: `dlerror` has this signature.
+        unsafe { mem::transmute::<*const c_void, Dlerror>(dlerror)() };
+    }
 }
 
 /// Whether a code address is in this library. The linker defines the bounds.

@@ -27,6 +27,7 @@ use crate::process::options;
 use crate::realloc;
 use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
+use crate::thread::registry;
 use crate::thread::tls;
 
 /// No block is larger: the difference of two pointers into it must fit `isize`.
@@ -273,6 +274,19 @@ pub fn start() {
     if init::ensure(Config::PLAIN) {
         options::read();
     }
+}
+
+/// Reads the options, if there is an environment by now, and says whether they leave
+/// all requests to the system's allocator. `None`: there is no environment yet.
+#[must_use]
+pub fn system_is_chosen() -> Option<bool> {
+    options::read().then(options::system_serves)
+}
+
+/// Runs `work` in a thread that must not get a cache by it. If the thread has one, that
+/// is used.
+pub fn without_cache<R>(work: impl FnOnce() -> R) -> R {
+    registry::without_cache(work)
 }
 
 /// If there is excess free memory, has it given back.

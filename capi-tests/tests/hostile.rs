@@ -62,6 +62,14 @@ fn plugin_throws() {
     with_library("plugin_throws", "PLUGIN", &plugin);
 }
 
+/// The program has no C++ runtime; the library that it loads has one within.
+#[test]
+fn plugin_throws_with_a_runtime_within() {
+    let flags = ["-shared", "-fPIC", "-static-libstdc++", "-static-libgcc"];
+    let plugin = compile("plugin.cc", ".static.so", &flags);
+    with_library("plugin_throws", "PLUGIN", &plugin);
+}
+
 #[test]
 fn another_library_before() {
     all_preloaded([neighbour(), &library()]);

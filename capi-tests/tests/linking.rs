@@ -59,3 +59,26 @@ fn everything_static() {
 fn everything_static_at_any_address() {
     linked(".static-pie", &["-static-pie", "-fPIE", "-L", &folder(), "-l:libstrata.a"]);
 }
+
+/// The C++ runtime is part of the program, as far as the program uses it.
+#[test]
+fn runtime_in_the_program() {
+    let folder = folder();
+    let rpath = format!("-Wl,-rpath,{folder}");
+    let shared = ["-static-libstdc++", "-L", &folder, "-lstrata", &rpath];
+    let kinds: [(&str, &[&str]); 4] = [
+        ("shared", &shared),
+        ("exported", &[&shared[..], &["-rdynamic"]].concat()),
+        ("archive", &["-static-libstdc++", "-L", &folder, "-l:libstrata.a"]),
+        ("static", &["-static", "-L", &folder, "-l:libstrata.a"]),
+    ];
+    let caught = ["const std::bad_alloc &", "const std::exception &", "..."];
+    for (kind, flags) in kinds {
+        for (n, caught) in caught.iter().enumerate() {
+            let define = format!("-DCAUGHT={caught}");
+            let program =
+                compile("thrown.cc", &format!(".{kind}-{n}"), &[flags, &[&define]].concat());
+            expect_ok(&mut plain(&program, 60));
+        }
+    }
+}

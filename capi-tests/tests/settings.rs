@@ -16,7 +16,7 @@ cases! {
 }
 
 const KEYS: &[&str] =
-    &["explain", "hard_limit", "help", "helper", "huge_guards", "limit", "stats", "thp"];
+    &["explain", "hard_limit", "help", "helper", "huge_guards", "limit", "stats", "system", "thp"];
 
 /// A command that runs a case with options.
 fn set(options: &str, case: &str) -> Command {

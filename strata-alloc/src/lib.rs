@@ -76,9 +76,15 @@
 //! | [`huge_guards`](Config::huge_guards) | `false`, `true` | an access beyond the end of a block above 1 MiB faults |
 //! | [`limit`](Config::limit) | `none`, bytes | above it, free memory is returned, and [`Strata::on_limit`] calls |
 //! | [`stats`](Config::stats) | `never`, `exit` | print statistics when the process exits (C library only) |
+//! | [`system`](Config::system) | `false`, `true` | the system's allocator serves, for tools (C library only; see below) |
 //! | [`thp`](Config::thp) | `auto`, `never`, `always` | which memory uses transparent huge pages |
 //!
 //! Bytes are written as `1000`, `64k`, `512m` or `2g`, in powers of 1024.
+//!
+//! # Tools
+//!
+//! valgrind, heaptrack and sanitizers know the system's allocator, not this one. With
+//! the feature `system`, every request goes to it.
 //!
 //! # At run time
 //!
@@ -98,6 +104,7 @@
 //! |---|---|
 //! | Platforms | Linux, on x86-64 with glibc. The source supports AArch64 and musl, too, but neither is tested. |
 //! | Page size | 4 KiB is tested; 16 and 64 KiB are tested with a simulated system only |
+//! | Alignment | up to 1 GiB; beyond that, allocations return null |
 //! | Heap | one range of addresses of 1 TiB, less under `ulimit -v` |
 //! | Threads | 32 thousand at a time have a cache; more work without one, slower |
 //! | Size classes | 75, up to 32 KiB; rounding wastes at most 1/8 above 128 bytes |

@@ -609,6 +609,12 @@ orderings! {
     /// Relaxed: it is read by the thread that parsed the options.
     print_help = Relaxed;
 
+    /// The option `system`.
+    /// Written by: `options::KEYS`.
+    /// Read by: `options::system_serves`.
+    /// Relaxed: it is read by the thread that parsed the options.
+    system_serves = Relaxed;
+
     /// The options `stats` and `explain`.
     /// Written by: `options::KEYS`.
     /// Read by: `options::explain_at_exit`, `options::stats_at_exit`.

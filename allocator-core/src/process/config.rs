@@ -122,6 +122,14 @@ impl Config {
         self.with_when(const { options::index_of("stats") }, when)
     }
 
+    /// Whether the C library leaves all requests to the system's allocator, which tools
+    /// know. It has no effect in programs that use the allocator from Rust: build these
+    /// with the feature `system`. Default: `false`.
+    #[must_use]
+    pub const fn system(self, wanted: bool) -> Self {
+        self.with_flag(const { options::index_of("system") }, wanted)
+    }
+
     /// Which memory uses transparent huge pages. Default: [`Thp::Auto`].
     #[must_use]
     pub const fn thp(self, when: Thp) -> Self {
@@ -191,6 +199,7 @@ mod tests {
             "stats" => {
                 [(NEW.stats(When::Exit), b"stats:exit"), (NEW.stats(When::Never), b"stats:never")]
             }
+            "system" => [(NEW.system(true), b"system:true"), (NEW.system(false), b"system:false")],
             "thp" => [(NEW.thp(Thp::Always), b"thp:always"), (NEW.thp(Thp::Auto), b"thp:auto")],
             _ => panic!("{name} is in the table, and has no function"),
         }

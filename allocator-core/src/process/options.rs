@@ -45,6 +45,7 @@ use Values::{Bytes, OneOf};
 
 static HELP: AtomicBool = AtomicBool::new(false);
 static STATS_AT_EXIT: AtomicBool = AtomicBool::new(false);
+static SYSTEM: AtomicBool = AtomicBool::new(false);
 static EXPLAIN_AT_EXIT: AtomicBool = AtomicBool::new(false);
 static READ: AtomicBool = AtomicBool::new(false);
 
@@ -100,6 +101,13 @@ pub(super) const KEYS: &[Key] = &[
         what: "print statistics when the program ends (C library only)",
     },
     Key {
+        name: "system",
+        values: OneOf(&["false", "true"]),
+        choose: |value| SYSTEM.store(value == 1, ordering::system_serves()),
+        chosen: || usize::from(system_serves()),
+        what: "the system's allocator serves, for tools that know it (C library only)",
+    },
+    Key {
         name: "thp",
         values: OneOf(&["auto", "never", "always"]),
         choose: thp::choose,
@@ -118,14 +126,23 @@ pub(crate) fn explain_at_exit() -> bool {
     EXPLAIN_AT_EXIT.load(ordering::print_at_exit())
 }
 
+/// Whether the system's allocator is to serve instead of this one.
+pub(crate) fn system_serves() -> bool {
+    SYSTEM.load(ordering::system_serves())
+}
+
 /// Reads the options, if there is an environment by now and they were not read yet.
+/// Returns whether there is one.
 #[cold]
-pub(crate) fn read() {
+pub(crate) fn read() -> bool {
+    let mut is_there = false;
     sys::with_environment(VARIABLE, |text| {
+        is_there = true;
         if !READ.swap(true, ordering::options_read()) {
             apply(text.unwrap_or_default());
         }
     });
+    is_there
 }
 
 /// Applies options, in the syntax of the variable.

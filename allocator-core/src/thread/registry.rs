@@ -99,6 +99,20 @@ pub(crate) fn current() -> Option<&'static Cache> {
     Some(unsafe { &*now })
 }
 
+/// Runs `work` in a thread that must not get a cache by it. If the thread has one, that
+/// is used.
+pub(crate) fn without_cache<R>(work: impl FnOnce() -> R) -> R {
+    if current().is_some() {
+        return work();
+    }
+    // SAFETY: [OWNER-ONLY] a thread without a cache has a stand-in, which is static.
+    let before = unsafe { &*tls::get() };
+    tls::set(&ENDED);
+    let result = work();
+    tls::set(before);
+    result
+}
+
 /// The calling thread's cache; creates it if the thread never had one. `None`: it has
 /// ended, or there is no memory or no id for it.
 #[cold]
