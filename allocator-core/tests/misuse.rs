@@ -13,10 +13,10 @@ use std::thread;
 #[global_allocator]
 static GLOBAL: Strata = Strata::new();
 
-const FOREIGN: &str = "freed a pointer that is not from this allocator, or was given back";
-const INTERIOR: &str = "freed a pointer into the middle of a block";
-const TWICE: &str = "freed a block twice";
-const LAYOUT: &str = "freed a block with a layout that it was not made with";
+const FOREIGN: &str = "free(): invalid pointer, not from this allocator, or given back already";
+const INTERIOR: &str = "free(): invalid pointer, into the middle of a block";
+const TWICE: &str = "free(): double free detected, the block is free already";
+const LAYOUT: &str = "free(): invalid size, not that of the layout that the block was made with";
 
 const SMALL: Layout = Layout::new::<[u64; 8]>();
 const MEDIUM: Layout = Layout::new::<[u8; 100 << 10]>();

@@ -73,11 +73,16 @@ pub(crate) struct Location {
 #[inline(never)]
 pub(crate) fn abort(what: Misuse, ptr: *mut u8, location: &Location, size: usize) -> ! {
     let mut line = Line::new();
+    // Each begins with what glibc says in such a case, which people search for.
     let text = match what {
-        Misuse::Foreign => "freed a pointer that is not from this allocator, or was given back",
-        Misuse::Interior => "freed a pointer into the middle of a block",
-        Misuse::DoubleFree => "freed a block twice",
-        Misuse::Layout => "freed a block with a layout that it was not made with",
+        Misuse::Foreign => {
+            "free(): invalid pointer, not from this allocator, or given back already"
+        }
+        Misuse::Interior => "free(): invalid pointer, into the middle of a block",
+        Misuse::DoubleFree => "free(): double free detected, the block is free already",
+        Misuse::Layout => {
+            "free(): invalid size, not that of the layout that the block was made with"
+        }
     };
     let _ = write!(line, "{text}: pointer {ptr:p}");
     if location.span != 0 {
