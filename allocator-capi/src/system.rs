@@ -164,7 +164,8 @@ static NEXT: [AtomicPtr<c_void>; SYMBOLS.len()] =
 fn find_functions() -> bool {
     for (place, symbol) in NEXT.iter().zip(SYMBOLS).take(Function::New as usize) {
         let found = symbol_lookup::find_next(symbol);
-        if found.is_null() {
+        // A library in front may wrap `dlsym`: what is behind that is here.
+        if found.is_null() || symbol_lookup::is_own_code(found) {
             allocator_sys::write_stderr(b"strata: system: the process has no other allocator\n");
             return false;
         }

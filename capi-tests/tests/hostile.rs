@@ -81,6 +81,11 @@ fn another_library_behind() {
 }
 
 #[test]
+fn a_library_that_is_not_ready() {
+    all_preloaded([&shared("unready.c"), &library()]);
+}
+
+#[test]
 fn a_library_that_wraps() {
     all_preloaded([&shared("wrapper.c"), &library()]);
 }
