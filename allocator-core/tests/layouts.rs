@@ -73,6 +73,20 @@ fn alignments_up_to_a_gibibyte_are_served() {
     }
 }
 
+#[test]
+fn larger_alignments_are_refused() {
+    for log in 31..=62 {
+        for size in [1, 5000, 5 << 20] {
+            let layout = layout(size, 1 << log);
+            // SAFETY: the size is not 0.
+            unsafe {
+                assert!(GLOBAL.alloc(layout).is_null(), "{layout:?}");
+                assert!(GLOBAL.alloc_zeroed(layout).is_null(), "{layout:?}");
+            }
+        }
+    }
+}
+
 /// Blocks are written, freed, perhaps purged, and allocated again as zeroed.
 #[test]
 fn zeroed_is_zero_after_dirt() {

@@ -249,6 +249,22 @@ static void large_alignments(void)
     }
 }
 
+// Beyond the largest alignment, there is no memory.
+static void too_large_alignments(void)
+{
+    for (size_t align = 2 * GIB; align != 0; align *= 2) {
+        errno = 4242;
+        CHECK(memalign(align, 100) == NULL && errno == ENOMEM, "%zx: %d", align, errno);
+        errno = 4242;
+        CHECK(aligned_alloc(align, align) == NULL && errno == ENOMEM, "%zx: %d", align, errno);
+        errno = 4242;
+        void *p = &p;
+        int error = posix_memalign(&p, align, 100);
+        CHECK(error == ENOMEM && p == &p && errno == 4242, "%zx: %d, %d", align, error, errno);
+    }
+    free(opaque(memalign(GIB, 100)));
+}
+
 static void whole_pages(void)
 {
     for (size_t n = 0; n < 20000; n += 97) {
@@ -407,5 +423,6 @@ static void errno_is_kept(void)
 
 MAIN(CASE(refused_sizes), CASE(overflowing_products), CASE(zero_bytes), CASE(null_is_fine),
      CASE(realloc_to_nothing), CASE(failed_realloc), CASE(refused_alignments),
-     CASE(odd_alignments), CASE(large_alignments), CASE(whole_pages), CASE(all_bytes_are_usable),
-     CASE(realloc_keeps_the_usable), CASE(calloc_is_zero), CASE(errno_is_kept))
+     CASE(odd_alignments), CASE(large_alignments), CASE(too_large_alignments), CASE(whole_pages),
+     CASE(all_bytes_are_usable), CASE(realloc_keeps_the_usable), CASE(calloc_is_zero),
+     CASE(errno_is_kept))

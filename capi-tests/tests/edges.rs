@@ -5,5 +5,5 @@ capi_tests::cases! {
     both: refused_sizes overflowing_products zero_bytes null_is_fine realloc_to_nothing
         failed_realloc refused_alignments odd_alignments large_alignments whole_pages
         all_bytes_are_usable realloc_keeps_the_usable calloc_is_zero errno_is_kept;
-    ours:;
+    ours: too_large_alignments;
 }
