@@ -7,6 +7,12 @@ mod real {
     use allocator_sys as sys;
 
     include!("contract/cases.rs");
+
+    mod task {
+        use super::sys;
+
+        include!("contract/task.rs");
+    }
 }
 
 #[cfg(feature = "fake")]
@@ -14,4 +20,10 @@ mod fake {
     use allocator_sys::fake as sys;
 
     include!("contract/cases.rs");
+
+    mod task {
+        use super::sys;
+
+        include!("contract/task.rs");
+    }
 }

@@ -188,3 +188,7 @@ pub(crate) fn bind_to(cpu: usize) {
         assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &raw const set), 0);
     }
 }
+
+/// Held by a test that has the helper's task: there is one in a process.
+#[allow(dead_code, reason = "not all tests start one")]
+pub static ONE_TASK: std::sync::Mutex<()> = std::sync::Mutex::new(());
