@@ -91,8 +91,9 @@ impl Config {
         self.with_flag(const { options::index_of("help") }, wanted)
     }
 
-    /// Whether a background thread may be started that returns free memory to the
-    /// system. Without it, threads that free memory do so themselves. Default: `true`.
+    /// Whether a process with several threads may have a helper, a task that returns free
+    /// memory to the system. Without it, threads that free memory do so themselves, and
+    /// keep more of it. Default: `true`.
     #[must_use]
     pub const fn helper(self, allowed: bool) -> Self {
         self.with_flag(const { options::index_of("helper") }, allowed)

@@ -77,7 +77,7 @@ pub(super) const KEYS: &[Key] = &[
         values: OneOf(&["true", "false"]),
         choose: |value| helped::allow(value == 0),
         chosen: || usize::from(!helped::is_allowed()),
-        what: "allow a thread that returns free memory to the system",
+        what: "allow a task that returns free memory, where there are several threads",
     },
     Key {
         name: "huge_guards",

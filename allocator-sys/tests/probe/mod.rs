@@ -191,4 +191,4 @@ pub(crate) fn bind_to(cpu: usize) {
 
 /// Held by a test that has the helper's task: there is one in a process.
 #[allow(dead_code, reason = "not all tests start one")]
-pub static ONE_TASK: std::sync::Mutex<()> = std::sync::Mutex::new(());
+pub(crate) static ONE_TASK: std::sync::Mutex<()> = std::sync::Mutex::new(());
