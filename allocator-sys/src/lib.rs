@@ -8,10 +8,10 @@
 //!
 //! They ask the kernel by system calls of their own. Functions of the C library
 //! may have been replaced in a process, by others that allocate. Only what the
-//! kernel does not know is left to it: the exit of threads, `fork`, and how to
-//! start a thread (`pthread_key_create`, `pthread_setspecific`,
-//! `pthread_atfork`, `pthread_create` and what belongs to it). Of its variables
-//! two are read: `environ`, and `__rseq_offset` where it is defined.
+//! kernel does not know is left to it: the exit of threads and `fork`
+//! (`pthread_key_create`, `pthread_setspecific`, `pthread_atfork`); and under
+//! ThreadSanitizer, which must know every thread, `pthread_create`. Of its
+//! variables two are read: `environ`, and `__rseq_offset` where it is defined.
 //!
 //! Every call that Linux 4.18 does not have has a fallback, and one that the
 //! kernel refuses, for whatever reason, is a failure as described below.

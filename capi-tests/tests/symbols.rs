@@ -75,7 +75,6 @@ const IMPORTS: &[&str] = &[
     // Variables.
     "environ",
     "__rseq_offset",
-    "_r_debug",
     // C requires it of a `malloc` that fails.
     "__errno_location",
     // The exit of a thread, and fork, are known to the C library alone.
@@ -84,15 +83,13 @@ const IMPORTS: &[&str] = &[
     "pthread_key_delete",
     "pthread_setspecific",
     "__register_atfork",
-    // The start of the helper.
+    // The helper is started by them under ThreadSanitizer only, which must know
+    // every thread.
+    "__tsan_init",
     "pthread_create",
     "pthread_attr_init",
     "pthread_attr_destroy",
     "pthread_attr_setdetachstate",
-    "pthread_attr_setstacksize",
-    "pthread_sigmask",
-    "sigfillset",
-    "prctl",
     // When the library is loaded: where the C library is.
     "dl_iterate_phdr",
     // `malloc_info` writes to a stream.
