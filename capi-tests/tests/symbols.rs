@@ -90,17 +90,29 @@ const IMPORTS: &[&str] = &[
     "pthread_attr_init",
     "pthread_attr_destroy",
     "pthread_attr_setdetachstate",
+    // The end of the process.
+    "__cxa_atexit",
     // When the library is loaded: where the C library is.
-    "dl_iterate_phdr",
+    "_r_debug",
     // `malloc_info` writes to a stream.
     "fwrite",
-    // A pointer that is not ours: whose is it? What C++ does when memory runs out.
-    // (All but the first are weak: static programs lack them.)
-    "strdup",
+    // Of the dynamic linker, which static programs lack: whose is a pointer that is
+    // not ours, and where is the C++ runtime?
+    "dladdr",
     "dlopen",
+    "dlclose",
     "dlsym",
+    "dlerror",
+    // Of the C++ runtime, which most programs lack: what C++ does when memory runs
+    // out.
     "_ZSt15get_new_handlerv",
     "_ZSt17__throw_bad_allocv",
+    "_ZTISt9bad_alloc",
+    "_ZTISt9exception",
+    "_ZTVN10__cxxabiv120__si_class_type_infoE",
+    "_ZTVSt9bad_alloc",
+    "__cxa_allocate_exception",
+    "__cxa_throw",
     // What the C compiler adds to every library.
     "_ITM_deregisterTMCloneTable",
     "_ITM_registerTMCloneTable",
