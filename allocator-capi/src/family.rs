@@ -7,7 +7,6 @@ use core::ptr;
 
 use allocator_core::c_internals;
 
-use crate::callers;
 use crate::errno;
 use crate::foreign;
 use crate::symbol_lookup;
@@ -30,33 +29,10 @@ pub extern "C" fn malloc(size: usize) -> *mut c_void {
     malloc_slow(size)
 }
 
-/// Passes on the return address of `malloc`, which ends in a jump to this
-/// function.
-#[cfg(target_arch = "x86_64")]
 #[cold]
-#[unsafe(naked)]
+#[inline(never)]
 extern "C" fn malloc_slow(size: usize) -> *mut c_void {
-    core::arch::naked_asm!("mov rsi, [rsp]", "jmp {malloc}", malloc = sym malloc_with_caller)
-}
-
-/// Passes on the return address of `malloc`, which ends in a jump to this
-/// function.
-#[cfg(target_arch = "aarch64")]
-#[cold]
-#[unsafe(naked)]
-extern "C" fn malloc_slow(size: usize) -> *mut c_void {
-    core::arch::naked_asm!("mov x1, x30", "b {malloc}", malloc = sym malloc_with_caller)
-}
-
-/// Allocates a block. `caller` is the return address of `malloc`.
-#[cold]
-extern "C" fn malloc_with_caller(size: usize, caller: usize) -> *mut c_void {
-    if system::is_on() {
-        return system::alloc(size, 1);
-    }
-    let block = alloc_aligned(size, 1);
-    c_internals::check_excess(|| callers::is_program_code(caller));
-    block
+    alloc_aligned(size, 1)
 }
 
 /// Allocates `size` bytes, aligned to a power of two.
@@ -89,46 +65,27 @@ pub unsafe extern "C" fn free(ptr: *mut c_void) {
     }
 }
 
-/// Passes on the return address of `free`, which ends in a jump to this
-/// function.
-#[cfg(target_arch = "x86_64")]
+/// Frees a block that usually belongs to another thread.
 #[cold]
-#[unsafe(naked)]
+#[inline(never)]
 unsafe extern "C" fn free_slow(ptr: *mut c_void) {
-    core::arch::naked_asm!("mov rsi, [rsp]", "jmp {free}", free = sym free_with_caller)
-}
-
-/// Passes on the return address of `free`, which ends in a jump to this
-/// function.
-#[cfg(target_arch = "aarch64")]
-#[cold]
-#[unsafe(naked)]
-unsafe extern "C" fn free_slow(ptr: *mut c_void) {
-    core::arch::naked_asm!("mov x1, x30", "b {free}", free = sym free_with_caller)
-}
-
-/// Frees a block that usually belongs to another thread. `caller` is the return
-/// address of `free`.
-#[cold]
-unsafe extern "C" fn free_with_caller(ptr: *mut c_void, caller: usize) {
     // SAFETY: the caller guarantees it.
     unsafe {
         if !c_internals::buffer_remote(ptr.cast()) {
-            free_to_core(ptr, caller);
+            free_to_core(ptr);
         }
     }
 }
 
 #[cold]
 #[inline(never)]
-unsafe extern "C" fn free_to_core(ptr: *mut c_void, caller: usize) {
+unsafe extern "C" fn free_to_core(ptr: *mut c_void) {
     // SAFETY: the caller guarantees it.
     unsafe {
         if !ptr.is_null() && !c_internals::free(ptr.cast()) {
             foreign::free(ptr);
         }
     }
-    c_internals::check_excess(|| callers::is_program_code(caller));
 }
 
 /// Allocates `count` elements of `size` bytes, all zero. Returns null and sets

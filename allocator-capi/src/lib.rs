@@ -23,8 +23,6 @@ mod personality;
 
 mod symbol_lookup;
 
-mod callers;
-
 mod replaced;
 
 mod system;

@@ -257,8 +257,6 @@ unsafe extern "C" fn free_to_core(ptr: *mut c_void, align: usize, operator: Func
             }
         }
     }
-    // The C library, which frees while holding locks, uses no operators.
-    c_internals::check_excess(|| true);
 }
 
 /// Frees a block that was allocated with `size` bytes.

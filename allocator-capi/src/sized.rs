@@ -35,9 +35,6 @@ pub(crate) unsafe extern "C" fn free_aligned(ptr: *mut c_void, size: usize, alig
             foreign::free(ptr);
         }
     }
-    // The C library, which frees while holding locks, does not use this
-    // function.
-    c_internals::check_excess(|| true);
 }
 
 /// Frees a block that was allocated with `size` bytes (C23). Null is ignored.

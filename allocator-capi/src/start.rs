@@ -2,7 +2,6 @@
 
 use allocator_core::c_internals;
 
-use crate::callers;
 use crate::stats;
 use crate::system::{self, Server};
 
@@ -22,7 +21,6 @@ extern "C" fn on_load() {
     if !matches!(system::server(), Server::System) {
         c_internals::start();
     }
-    callers::find_ranges();
 }
 
 extern "C" fn on_exit() {

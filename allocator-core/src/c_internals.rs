@@ -289,12 +289,6 @@ pub fn without_cache<R>(work: impl FnOnce() -> R) -> R {
     registry::without_cache(work)
 }
 
-/// If there is excess free memory, has it given back.
-#[inline]
-pub fn check_excess(_may_start: impl FnOnce() -> bool) {
-    helper::check_excess();
-}
-
 /// Calls `f` on the allocator's own stack, with all signals blocked: for what reads
 /// statistics, which take 2 KiB. `f` calls nothing that may allocate.
 pub fn on_own_stack<R>(f: impl FnOnce() -> R) -> R {

@@ -92,12 +92,10 @@ const IMPORTS: &[&str] = &[
     "pthread_attr_setdetachstate",
     // The end of the process.
     "__cxa_atexit",
-    // When the library is loaded: where the C library is.
-    "_r_debug",
     // `malloc_info` writes to a stream.
     "fwrite",
     // Of the dynamic linker, which static programs lack: whose is a pointer that is
-    // not ours, and where is the C++ runtime?
+    // not ours, who serves with `system`, and where is the C++ runtime?
     "dladdr",
     "dlopen",
     "dlclose",
