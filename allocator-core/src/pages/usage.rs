@@ -180,8 +180,8 @@ fn is_too_much() -> bool {
     if excess == 0 || helped::is_helped() {
         return excess != 0;
     }
-    let (held, step) =
-        (dirty() + unsearched(), bound() / STEPS << POOR.load(ordering::usage_left()));
+    let held = dirty() + unsearched();
+    let step = (bound() / STEPS) << POOR.load(ordering::usage_left());
     let left = LEFT.fetch_min(held, ordering::usage_left()).min(held);
     excess > step && held - left > step
 }

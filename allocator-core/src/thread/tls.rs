@@ -78,23 +78,6 @@ pub(crate) fn word_without_cache() -> ThreadWord {
 
 /// Offset of the thread's word from its thread pointer.
 #[cfg(target_arch = "aarch64")]
-fn offset() -> usize {
-    let offset;
-    // SAFETY: reads a word that the loader fills in before any code runs.
-    unsafe {
-        asm!(
-            concat!("adrp {0}, :gottprel:", word!()),
-            concat!("ldr {0}, [{0}, :gottprel_lo12:", word!(), "]"),
-            out(reg) offset,
-            pre = const PRE,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    offset
-}
-
-/// Offset of the thread's word from its thread pointer.
-#[cfg(target_arch = "aarch64")]
 #[inline(always)]
 fn offset() -> usize {
     let offset;
