@@ -484,6 +484,9 @@ fn child() {
         ["shards"] => many_shards(),
         ["guards"] => addresses::guards_around_metadata(),
         ["window"] => addresses::small_window(),
+        ["released", limited, live] => {
+            addresses::released(*limited == "limited", live.parse().unwrap());
+        }
         ["short"] => memory_gets_short(),
         ["goes-back"] => short_memory_goes_back(),
         ["fits"] => shards_fit_the_container(),
@@ -576,6 +579,15 @@ fn metadata_lies_between_guards() {
 #[test]
 fn a_limit_on_addresses_makes_a_small_window() {
     common::succeeds("2 window");
+}
+
+#[test]
+fn an_unload_releases_all_but_live_blocks() {
+    for limited in ["limited", "not"] {
+        common::succeeds(&format!("2 released {limited} 0"));
+        common::succeeds(&format!("2 released {limited} 7"));
+        common::succeeds(&format!("8 released {limited} 0"));
+    }
 }
 
 #[test]

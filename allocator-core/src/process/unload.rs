@@ -103,7 +103,7 @@ extern "C" fn end() {
 }
 
 /// From here on, nobody calls the allocator unless the program does.
-fn quiesce() {
+pub(crate) fn quiesce() {
     helper::stop();
     sys::forget_thread_exit();
     registry::wait_for_hooks();

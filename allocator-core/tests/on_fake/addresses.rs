@@ -2,8 +2,10 @@
 
 use crate::common::Block;
 use crate::failures::zero_without_purging;
-use crate::pages::metadata;
-use crate::sys;
+use crate::pages::{address_space, metadata};
+use crate::process::unload;
+use crate::strata::Strata;
+use crate::sys::{self, Call};
 use crate::workload::{ALLOC, SLACK, all_is_well, at_rest, warm_up, workload};
 
 /// All metadata lies between guards.
@@ -76,6 +78,50 @@ pub(crate) fn few_address_bits(bits: u32, page: usize) {
         all_is_well(k);
     }
     assert!(at_rest() <= tables + SLACK);
+}
+
+/// At an unload all is released but the chunks of live blocks; with a limit on
+/// addresses, which ended the window early, too.
+pub(crate) fn released(limited: bool, live: usize) {
+    if limited {
+        sys::set_address_limit(Some(2 << 30));
+    }
+    warm_up();
+    if limited {
+        // What the system refuses ends the window.
+        Strata::purge();
+        sys::fail_nth(Call::MapAt, 1, u64::MAX);
+        assert!(Block::new(&ALLOC, 30 << 20, 8).is_none());
+        sys::clear_failures();
+        assert!(!address_space::outside().is_empty());
+    }
+    // Threads that are still there, with caches.
+    let gate = std::sync::Barrier::new(5);
+    let blocks = |count: usize| -> Vec<Block> {
+        (0..count).map(|n| Block::new(&ALLOC, 24 + n * 8, 8).unwrap()).collect()
+    };
+    let kept = blocks(live);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                blocks(3000).into_iter().for_each(|block| block.free(&ALLOC));
+                gate.wait();
+                gate.wait();
+            });
+        }
+        gate.wait();
+        unload::quiesce();
+        // SAFETY: no thread allocates or frees from here on.
+        unsafe { unload::release() };
+        let left = sys::mapped_bytes();
+        assert!(if live == 0 { left == 0 } else { left <= live * (2 << 20) }, "{left} bytes");
+        for block in &kept {
+            // SAFETY: the block is ours, and was written when it was made.
+            let ends = unsafe { (*block.ptr, *block.ptr.add(block.layout.size() - 1)) };
+            assert_eq!(ends, (1, 2));
+        }
+        gate.wait();
+    });
 }
 
 /// The system's pages are larger.
