@@ -1,5 +1,5 @@
 //! The allocator of metadata: slots of powers of two, cut from segments between guard
-//! pages. Segments are never unmapped. Freed slots go on one list per size, as do the
+//! pages. Segments are unmapped only in an unload. Freed slots go on one list per size, as do the
 //! bytes skipped for alignment.
 //!
 //! ```text
@@ -233,7 +233,7 @@ fn segment(size: usize) -> Option<(NonNull<u8>, usize)> {
     None
 }
 
-/// The segments, each with its address and bytes. They are never unmapped.
+/// The segments, each with its address and bytes.
 pub(crate) fn segments() -> impl Iterator<Item = (*mut u8, usize)> {
     (0..SEGMENTS).map_while(|index| {
         let _held = POOL.lock.lock()?;
