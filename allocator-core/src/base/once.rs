@@ -7,8 +7,7 @@
 //! ```
 
 use crate::base::ordering;
-use crate::base::sync::AtomicU32;
-use crate::sys;
+use crate::base::sync::{self, AtomicU32};
 
 const NOT_YET: u32 = 0;
 const RUNNING: u32 = 1;
@@ -61,7 +60,7 @@ impl Once {
                     return if done { Done::ByUs } else { Done::Not };
                 }
                 Err(DONE) => return Done::ByOthers,
-                Err(_) => sys::yield_now(),
+                Err(seen) => sync::wait_briefly(&self.state, seen),
             }
         }
     }

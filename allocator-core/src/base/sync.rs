@@ -58,6 +58,12 @@ mod door {
         crate::sys::futex_wait(word, seen);
     }
 
+    /// Sleeps for a moment, unless `word` differs from `seen`. A thread that only yields
+    /// would keep one of a lower priority from running.
+    pub(crate) fn wait_briefly(word: &AtomicU32, seen: u32) {
+        crate::sys::futex_wait_for(word, seen, 1);
+    }
+
     /// Wakes one waiter of `word`.
     #[inline]
     pub(crate) fn wake(word: &AtomicU32) {
@@ -134,6 +140,10 @@ mod door {
 
     pub(crate) fn wait(word: &AtomicU32, seen: u32) {
         crate::sys::futex_wait(word, seen);
+    }
+
+    pub(crate) fn wait_briefly(_word: &AtomicU32, _seen: u32) {
+        loom::thread::yield_now();
     }
 
     pub(crate) fn wake(word: &AtomicU32) {

@@ -39,11 +39,6 @@ pub(crate) fn futex_wake(word: &AtomicU32) {
     bed(&mut sleepers, word).notify_one();
 }
 
-/// Lets another thread run.
-pub(crate) fn yield_now() {
-    loom::thread::yield_now();
-}
-
 /// Nothing to prefetch.
 pub(crate) fn prefetch(_line: *const u8) {}
 
