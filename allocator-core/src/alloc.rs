@@ -21,6 +21,7 @@ use crate::process::init;
 use crate::reclaim::limit;
 use crate::reclaim::purge;
 use crate::thread::cache::Cache;
+use crate::thread::inside;
 use crate::thread::internal_fragmentation;
 use crate::thread::registry;
 use crate::thread::tls;
@@ -52,7 +53,9 @@ fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
     if !init::ensure(config) {
         return core::ptr::null_mut();
     }
-    let block = match registry::get_or_create() {
+    let cache = registry::get_or_create();
+    let _inside = inside::enter();
+    let block = match cache {
         // SAFETY: [OWNER-ONLY] it is the calling thread's cache.
         Some(cache) => unsafe { Cache::refill(cache, class) },
         None => registry::alloc_without_cache(class),
@@ -100,6 +103,7 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
     if !init::ensure(config) || align > WINDOW_ALIGN {
         return core::ptr::null_mut();
     }
+    let _inside = inside::enter();
     let get = || {
         if !is_medium(size, align) {
             return huge_block::get(size, align, zeroed);

@@ -20,6 +20,7 @@ use crate::pages::page_runs::{self};
 use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
+use crate::thread::inside;
 use crate::thread::registry;
 use crate::thread::remote_cache::Buffered;
 use crate::thread::tls;
@@ -83,6 +84,7 @@ pub(crate) unsafe fn buffer_remote(ptr: *mut u8, entry: u32) -> bool {
 #[cold]
 #[inline(never)]
 fn flush_remote_cache() {
+    let _inside = inside::enter();
     if let Some(cache) = registry::current() {
         // SAFETY: [OWNER-ONLY] it is the thread's cache.
         unsafe { cache.flush_remote_cache() };
@@ -97,6 +99,7 @@ fn flush_remote_cache() {
 #[cold]
 #[inline(never)]
 pub(crate) unsafe fn free_small(ptr: *mut u8, entry: u32) {
+    let _inside = inside::enter();
     let (owner, class) = (page_map::owner(entry), page_map::kind(entry) as usize);
     // SAFETY: by the caller; [OWNER-ONLY] it is the thread's cache.
     unsafe {
@@ -112,6 +115,7 @@ pub(crate) unsafe fn free_small(ptr: *mut u8, entry: u32) {
 /// Frees a block that is not small, or does not match its layout.
 #[inline(never)]
 pub(crate) fn free_other(ptr: *mut u8, entry: u32, size: usize) {
+    let _inside = inside::enter();
     let owner = page_map::owner(entry);
     match page_map::kind(entry) {
         _ if owner == NO_HEAP => {

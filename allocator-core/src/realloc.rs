@@ -17,6 +17,7 @@ use crate::process::config::Config;
 use crate::reclaim::limit;
 use crate::reclaim::purge;
 use crate::spans::page_map::{self, MAP};
+use crate::thread::inside;
 
 /// Changes the size of a block, in place or elsewhere. Null if there is no memory;
 /// then the block is unchanged.
@@ -65,6 +66,7 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
 /// Resizes a page run to `new` bytes in place. Returns whether it could.
 pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
     let Some(arena) = arena::by_id(page_map::owner(MAP.entry(ptr))) else { return false };
+    let _inside = inside::enter();
     let (from, to) = (page_runs::units(old.max(1)), page_runs::units(new));
     let resize = || arena.page_runs.resize(ptr, from, to, old);
     let resized =
@@ -77,6 +79,7 @@ pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
 /// then the block is unchanged. Growth needs less memory than another block and a
 /// copy, so if it fails, free memory goes back to the system, and it is tried again.
 pub(crate) fn resize_huge(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
+    let _inside = inside::enter();
     let resize = || huge_block::resize(ptr, old, new, align);
     let resized = resize().or_else(|| (new > old && purge::make_room()).then(resize)?);
     helper::check_excess();

@@ -50,6 +50,9 @@ use process::options;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::alloc::GlobalAlloc;
+use std::ops::Range;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 use thread::registry;
 
 use strata::Strata;
@@ -231,22 +234,90 @@ fn short_memory_goes_back() {
     all_is_well(1);
 }
 
-/// Threads use as many shards as the container may use processors. Memory that the
-/// other shards got before is still found.
+/// Threads that stay until they are told to end, each started on one of these CPUs.
+struct Threads(Vec<(mpsc::Sender<()>, JoinHandle<()>)>);
+
+impl Threads {
+    fn on(cpus: Range<usize>) -> Self {
+        Threads(cpus.map(Threads::start).collect())
+    }
+
+    fn start(cpu: usize) -> (mpsc::Sender<()>, JoinHandle<()>) {
+        sys::set_current_cpu(Some(cpu));
+        let (end, ended) = mpsc::channel();
+        let (ready, is_ready) = mpsc::channel();
+        let body = move || {
+            let blocks: Vec<_> = (0..1000).map(|_| Block::new(&ALLOC, 100, 8).unwrap()).collect();
+            ready.send(()).unwrap();
+            ended.recv().unwrap();
+            blocks.into_iter().for_each(|block| block.free(&ALLOC));
+        };
+        let thread = std::thread::spawn(body);
+        is_ready.recv().unwrap();
+        (end, thread)
+    }
+
+    fn end(self) {
+        for (end, thread) in self.0 {
+            end.send(()).unwrap();
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// The shard for each of these CPUs.
+fn nearest_of(cpus: Range<usize>) -> Vec<usize> {
+    let nearest = |cpu| {
+        sys::set_current_cpu(Some(cpu));
+        arena::nearest()
+    };
+    cpus.map(nearest).collect()
+}
+
+/// Threads use as many shards as the container may use processors.
 fn shards_fit_the_container() {
     in_a_container();
-    sys::set_current_cpu(Some(5));
-    let blocks: Vec<Block> = (0..1000).map(|_| Block::new(&ALLOC, 100, 8).unwrap()).collect();
-    assert_eq!((arena::count(), arena::nearest()), (8, 5));
-    let others = std::thread::spawn(|| {
-        (0..1000).map(|_| Block::new(&ALLOC, 100, 8).unwrap()).collect::<Vec<_>>()
-    });
-    let others = others.join().unwrap();
-    assert_eq!((arena::count(), arena::nearest()), (8, 1));
-    std::thread::spawn(move || blocks.into_iter().for_each(|block| block.free(&ALLOC)))
-        .join()
-        .unwrap();
-    others.into_iter().for_each(|block| block.free(&ALLOC));
+    let threads = Threads::on(0..8);
+    assert_eq!(arena::count(), 2);
+    assert!(nearest_of(0..8).iter().all(|shard| *shard < 2));
+    threads.end();
+    // The container may use more: somebody looks again.
+    sys::set_file(c"/sys/fs/cgroup/pod/cpu.max", Some(b"700000 100000\n"));
+    arena::fit_container();
+    let threads = Threads::on(0..8);
+    assert_eq!(arena::count(), 7);
+    threads.end();
+    all_is_well(1);
+}
+
+/// There are as many shards as CPUs that run threads, whatever their numbers. A thread that
+/// moves to another CPU draws from its shard after a while.
+fn shards_follow_the_cpus() {
+    let block = Block::new(&ALLOC, 100, 8).unwrap();
+    assert_eq!(nearest_of(40..48), [0; 8], "one thread, one shard");
+    let threads = Threads::on(40..47);
+    let mut shards = nearest_of(40..48);
+    shards.sort_unstable();
+    assert_eq!(shards, [0, 1, 2, 3, 4, 5, 6, 7]);
+    // More CPUs may be used now.
+    let more = Threads::on(500..600);
+    let (few, all) = (nearest_of(40..48), nearest_of(500..600));
+    assert_eq!(arena::count(), 64);
+    assert!((0..64).all(|shard| few.contains(&shard) || all.contains(&shard)));
+    // This thread moves. One look alone decides nothing.
+    let cache = registry::current().unwrap();
+    let to = (500..600).find(|cpu| nearest_of(*cpu..cpu + 1)[0] != cache.shard()).unwrap();
+    let shard = arena::nearest();
+    let mut blocks = Vec::new();
+    while cache.shard() != shard {
+        blocks.push(Block::new(&ALLOC, 9000, 8).unwrap());
+        assert!(blocks.len() < 2000, "CPU {to} is not noticed");
+    }
+    assert!(blocks.len() > 300);
+    blocks.into_iter().for_each(|block| block.free(&ALLOC));
+    block.free(&ALLOC);
+    threads.end();
+    more.end();
     all_is_well(1);
 }
 
@@ -490,6 +561,7 @@ fn child() {
         ["short"] => memory_gets_short(),
         ["goes-back"] => short_memory_goes_back(),
         ["fits"] => shards_fit_the_container(),
+        ["follows"] => shards_follow_the_cpus(),
         ["free"] => without_a_container(),
         ["version-1"] => without_version_2(),
         ["later"] => limits_come_later(),
@@ -615,6 +687,11 @@ fn a_container_runs_short_of_memory() {
 #[test]
 fn a_container_has_as_many_shards_as_processors() {
     common::succeeds("8 fits");
+}
+
+#[test]
+fn shards_are_those_of_the_cpus_in_use() {
+    common::succeeds("8 follows");
 }
 
 #[test]

@@ -24,6 +24,7 @@ use crate::pages::usage;
 use crate::reclaim::purge;
 use crate::remote::send::BatchPool;
 use crate::sys;
+use crate::thread::inside;
 use crate::thread::registry;
 use crate::thread::tls;
 
@@ -54,6 +55,9 @@ const PATIENCE: u32 = 5;
 /// so many times, one millisecond apart, whether it is alone with one task.
 const LAST_LOOKS: u32 = 20;
 
+/// Caches of threads that vanished in a fork that a round ends.
+const VANISHED: usize = 16;
+
 /// A search that finds less than one byte in so many was not worth its time.
 const POOR: usize = 8;
 
@@ -74,6 +78,7 @@ pub(crate) fn check_excess() {
 #[cold]
 #[inline(never)]
 fn give_back() {
+    let _inside = inside::enter();
     if !(helped::may_be_helped() && start()) {
         helped::set_helped(false);
         give_back_here();
@@ -82,6 +87,7 @@ fn give_back() {
 
 /// Purges down to the bound.
 fn give_back_here() {
+    registry::end_vanished(VANISHED);
     cgroup::estimate(committed::bytes());
     let excess = usage::excess();
     if excess != 0 && purge::purge(excess).is_none() {
@@ -124,6 +130,7 @@ fn change_state(from: u32, to: u32) -> bool {
 }
 
 extern "C" fn run(own_files: bool) {
+    let _inside = inside::enter();
     let credentials = if own_files { sys::credentials() } else { 0 };
     let (mut calm, mut unused, mut pressed) = (0, 0, 0);
     let mut last = sys::monotonic_ms();
@@ -141,16 +148,17 @@ extern "C" fn run(own_files: bool) {
         if own_files && cgroup::update() {
             purge_under_pressure(pressed);
             (pressed, calm) = (pressed + 1, 0);
-            helped::wait_for_bell(seen, HURRY);
+            wait_for_bell(seen, HURRY);
             continue;
         }
         pressed = 0;
         let passed = sys::monotonic_ms() - last;
         if passed < TICK.into() {
-            helped::wait_for_bell(seen, TICK - passed as u32);
+            wait_for_bell(seen, TICK - passed as u32);
             continue;
         }
         last += passed;
+        registry::end_vanished(VANISHED);
         drain_sleepers();
         let low = usage::take_low_water();
         let unwanted = usage::above_bound(low);
@@ -184,12 +192,17 @@ extern "C" fn run(own_files: bool) {
     }
 }
 
+/// Waits until the bell has rung since `seen`, or that many milliseconds.
+fn wait_for_bell(seen: u32, milliseconds: u32) {
+    inside::outside(|| helped::wait_for_bell(seen, milliseconds));
+}
+
 /// Whether the program has one task left.
 fn is_alone() -> bool {
     let left = |_| {
         let alone = sys::task_count().is_some_and(|tasks| tasks <= 2);
         if !alone && STOP.load(ordering::helper_stop()) == 0 {
-            helped::wait_for_bell(helped::bell(), 1);
+            wait_for_bell(helped::bell(), 1);
         }
         alone
     };
@@ -244,7 +257,7 @@ fn try_end() -> bool {
     STATE.store(LEAVING, ordering::helper_state());
     usage::look_from(address_space::mapped());
     // After one more tick all threads have seen that.
-    helped::wait_for_bell(helped::bell(), TICK);
+    wait_for_bell(helped::bell(), TICK);
     if usage::recheck_excess() && STOP.load(ordering::helper_stop()) == 0 {
         STATE.store(RUNNING, ordering::helper_state());
         return false;
@@ -269,6 +282,7 @@ fn drain_sleepers() {
 
 /// Flushes what the calling thread keeps: it is going to sleep.
 pub(crate) fn thread_idle() {
+    let _inside = inside::enter();
     if let Some(cache) = registry::current() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         unsafe { cache.flush_if_any() };
@@ -279,6 +293,8 @@ pub(crate) fn thread_idle() {
 /// Purges all free memory now, after draining all heaps: a block in a batch holds its
 /// span, as does one that a thread keeps. Returns how many bytes.
 pub(crate) fn purge_all() -> usize {
+    let _inside = inside::enter();
+    registry::end_vanished(usize::MAX);
     if let Some(cache) = registry::current() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         unsafe { cache.flush_all() };

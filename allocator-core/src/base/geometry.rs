@@ -51,15 +51,16 @@ pub(crate) const GUARD: usize = 64 << 10;
 /// Bytes of the memory of a thread cache.
 pub(crate) const CACHE_BYTES: usize = PAGE;
 
-/// Maximum number of arenas in use at a time.
-pub(crate) const MAX_ARENAS: usize = 8;
+/// Maximum number of arenas.
+pub(crate) const MAX_ARENAS: usize = 64;
 /// The heaps of arenas have the ids from 1 to this one, inclusive. The heaps
 /// of threads have the ids above.
-pub(crate) const ARENA_IDS: u32 = 16;
+pub(crate) const ARENA_IDS: u32 = 64;
 /// Number of heap ids. A thread that finds none free has no cache.
 pub(crate) const HEAP_IDS: usize = 32 << 10;
 
 // A word has a bit for each granule of a chunk or for each unit of a span.
 const _: () = assert!(CHUNK_GRANULES == 64);
+const _: () = assert!(MAX_ARENAS == ARENA_IDS as usize);
 const _: () = assert!(SPAN_GRANULES * GRANULE_UNITS <= 64);
 const _: () = assert!(SMALL_MAX <= GRANULE && MEDIUM_MAX < CHUNK);

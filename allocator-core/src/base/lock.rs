@@ -6,14 +6,12 @@
 //!  word   0            free
 //!         token        held by the thread with that token
 //!         token|WAIT   held, and a thread may sleep until it is free
-//!         DEAD         its holder vanished in a fork: never acquired again
 //! ```
 
 use crate::base::ordering;
 use crate::base::sync::{self, AtomicU32};
 
 const WAIT: u32 = 1 << 31;
-const DEAD: u32 = u32::MAX;
 /// Number of looks at a held lock before the thread sleeps.
 #[cfg(not(strata_loom))]
 const SPINS: u32 = 100;
@@ -72,9 +70,6 @@ impl Lock {
         let mut mine = token;
         loop {
             let seen = self.word.load(ordering::lock_peek());
-            if seen == DEAD {
-                return None;
-            }
             if seen == 0 {
                 if self
                     .word
@@ -117,17 +112,10 @@ impl Lock {
     }
 
     /// In the child of a fork: releases an orphaned lock whose data is
-    /// consistent after every single store.
+    /// consistent after every single store, or was made again.
     #[cfg(not(strata_loom))]
     pub(crate) fn force_unlock(&self) {
         self.word.store(0, ordering::lock_release());
-    }
-
-    /// In the child of a fork: marks an orphaned lock whose data may be half
-    /// changed. It is never acquired again.
-    #[cfg(not(strata_loom))]
-    pub(crate) fn mark_dead(&self) {
-        self.word.store(DEAD, ordering::lock_release());
     }
 }
 

@@ -147,6 +147,7 @@ orderings! {
     remote_depth = Relaxed;
 
     /// `Heap::id`.
+    /// Written by: `heap::set_id`.
     /// Read by: `heap::id`.
     /// Relaxed: it is written once, before other threads know of the heap.
     heap_id = Relaxed;
@@ -253,18 +254,24 @@ orderings! {
     chunk_spans = Relaxed;
 
     /// `Chunk::arena`: the shard of a chunk.
-    /// Written by: `arena::new_chunk`.
-    /// Read by: `arena::give_back`, `arena::of`.
-    /// Relaxed: it is written before the granules of the chunk are offered (`granules_return`).
+    /// Written by: `arena::new_chunk`, `arena::retire`.
+    /// Read by: `arena::has_spans`, `arena::shard_of`.
+    /// Relaxed: it is written before the granules of the chunk are offered (`granules_return`), and
+    /// after all of them were claimed.
     chunk_arena = Relaxed;
 
     /// `Chunk::runs`: the record of a chunk of page runs.
-    /// Written by: `page_runs::begin_purge`, `page_runs::grow`.
-    /// Read by: `page_map::was_used`, `page_runs::begin_purge`, `page_runs::free`,
-    /// `page_runs::record_of`.
+    /// Written by: `page_runs::grow`, `page_runs::take_free`.
+    /// Read by: `page_map::was_used`, `page_runs::record_in`, `page_runs::record_of`.
     /// Relaxed: it is read under the lock of the arena's runs, or through a block; a report asks
     /// only whether there is one.
     chunk_runs = Relaxed;
+
+    /// `PageRuns::id`.
+    /// Written by: `page_runs::set_id`.
+    /// Read by: `page_runs::grow`.
+    /// Relaxed: it is written once, before other threads know of the arena.
+    runs_id = Relaxed;
 
     /// The length of a page run, at its first unit.
     /// Written by: `page_runs::set_len`.
@@ -322,7 +329,7 @@ orderings! {
     thp_mode = Relaxed;
 
     /// Committed bytes, which a charge reads and raises in one step.
-    /// Written by: `committed::charge`, `committed::discharge`.
+    /// Written by: `committed::charge`, `committed::discharge`, `committed::set`.
     /// Read by: `committed::bytes`, `committed::charge`, `committed::discharge`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     committed_bytes = Relaxed;
@@ -365,7 +372,7 @@ orderings! {
     cgroup_absent = Relaxed;
 
     /// `Usage::spans` and `Usage::large`: bytes in use.
-    /// Written by: `usage::gave_large`, `usage::gave_span`, `usage::took_large`,
+    /// Written by: `usage::gave_large`, `usage::gave_span`, `usage::set`, `usage::took_large`,
     /// `usage::took_span`.
     /// Read by: `usage::gave_large`, `usage::gave_span`, `usage::large`, `usage::live`,
     /// `usage::loose`, `usage::took_large`, `usage::took_span`.
@@ -373,7 +380,8 @@ orderings! {
     usage_live = Relaxed;
 
     /// `Usage::dirty` and `Usage::low`: free bytes that may hold memory, now and at the least.
-    /// Written by: `usage::less_dirty`, `usage::more_dirty`, `usage::take_low_water`.
+    /// Written by: `usage::less_dirty`, `usage::more_dirty`, `usage::set`,
+    /// `usage::take_low_water`.
     /// Read by: `usage::dirty`, `usage::less_dirty`, `usage::more_dirty`, `usage::take_low_water`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     usage_dirty = Relaxed;
@@ -386,14 +394,14 @@ orderings! {
 
     /// `Usage::out`, `Usage::holes` and `Usage::stuck`: free memory within spans in use.
     /// Written by: `usage::came_back`, `usage::filled`, `usage::made_holes`, `usage::searched`,
-    /// `usage::went_out`.
+    /// `usage::set`, `usage::went_out`.
     /// Read by: `usage::came_back`, `usage::filled`, `usage::loose`, `usage::made_holes`,
     /// `usage::unsearched`, `usage::went_out`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     usage_loose = Relaxed;
 
     /// `Usage::lent`: bytes lent to the budgets of threads.
-    /// Written by: `usage::lend`, `usage::repay`.
+    /// Written by: `usage::lend`, `usage::repay`, `usage::set_lent`.
     /// Read by: `usage::lend`, `usage::lent`, `usage::repay`.
     /// Relaxed: a loan is counted in one step and taken back if it was too much.
     usage_lent = Relaxed;
@@ -427,21 +435,26 @@ orderings! {
     /// Where the words of a free-space index are.
     /// Written by: `free_space_index::init_tables`.
     /// Read by: `free_space_index::top`, `free_space_index::word`.
-    /// Relaxed: they are written once, before `init_done`.
+    /// Relaxed: they are written once, before the shard is published (`published_set`).
     index_place = Relaxed;
 
-    /// How many shards there are, and how many are given to threads.
-    /// Written by: `arena::fit_container`, `arena::init_tables`.
-    /// Read by: `arena::count`, `arena::nearest`.
-    /// Relaxed: the count is written once, before `init_done`, and the shards that are given are
-    /// never more.
-    shard_count = Relaxed;
+    /// Where the tables of the free-space indexes are, and how many chunks each covers.
+    /// Written by: `arena::init_tables`.
+    /// Read by: `arena::start`.
+    /// Relaxed: they are written once, before `init_done`.
+    shard_tables = Relaxed;
 
-    /// Arenas handed out.
-    /// Written by: `arena::install`.
-    /// Read by: `arena::all`, `arena::install`.
-    /// Relaxed: arenas are static; the record of one is published by `published_set`.
-    arenas_used = Relaxed;
+    /// Maximum number of shards that threads are assigned to.
+    /// Written by: `arena::fit_container`.
+    /// Read by: `arena::nearest`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    shards_wanted = Relaxed;
+
+    /// The ranks of CPUs, and how many have one.
+    /// Written by: `arena::rank`.
+    /// Read by: `arena::rank`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    cpu_rank = Relaxed;
 
     /// The option `huge_guards`.
     /// Written by: `huge_block::guard_from_now_on`.
@@ -450,7 +463,8 @@ orderings! {
     huge_guards = Relaxed;
 
     /// Huge blocks in use, and their bytes.
-    /// Written by: `huge_block::gave`, `huge_block::note`, `huge_block::took`.
+    /// Written by: `huge_block::gave`, `huge_block::note`, `huge_block::set_held`,
+    /// `huge_block::took`.
     /// Read by: `huge_block::gave`, `huge_block::held`, `huge_block::note`, `huge_block::took`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     huge_count = Relaxed;
@@ -474,6 +488,12 @@ orderings! {
     /// Other end: `lock_acquire`, `lock_release`.
     /// Relaxed: taking the flag decides.
     limit_busy = Relaxed;
+
+    /// Searches for a span in other arenas.
+    /// Written by: `span_source::find_span`.
+    /// Read by: `span_source::find_span`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    shard_cursor = Relaxed;
 
     /// The thread that the next search for a span to steal begins with.
     /// Written by: `span_source::steal`.
@@ -507,8 +527,8 @@ orderings! {
     exit_rounds = Relaxed;
 
     /// `Record::cache`, taken away by its thread, or read in the child of a fork.
-    /// Written by: `registry::end_cache`.
-    /// Read by: `registry::after_fork`, `registry::end_all`, `registry::end_cache`.
+    /// Written by: `registry::end_cache`, `registry::end_vanished`.
+    /// Read by: `registry::end_all`, `registry::end_cache`, `registry::end_vanished`.
     /// Other end: `published_set`, `published_get`.
     /// Relaxed: its thread reads what it wrote; a thread that still holds the cache finds memory
     /// that stays mapped; the child of a fork has one thread.
@@ -521,11 +541,19 @@ orderings! {
     /// at its end.
     exit_hooks = Relaxed;
 
-    /// Whether the process is the child of a fork.
-    /// Written by: `registry::after_fork`.
+    /// Whether there may be caches of threads that vanished in a fork, in any state.
+    /// Written by: `registry::after_fork`, `registry::keep_vanished`.
     /// Read by: `registry::end_all`.
     /// Relaxed: it is written while the process has one thread.
     forked = Relaxed;
+
+    /// Slow paths that threads without a cache are in.
+    /// Written by: `inside::drop`, `inside::enter`, `inside::outside`, `inside::take_vanished`.
+    /// Read by: `inside::drop`, `inside::enter`, `inside::is_this_thread`, `inside::outside`,
+    /// `inside::take_vanished`.
+    /// Relaxed: it is wanted in the child of a fork, which finds the stores of each thread in their
+    /// order.
+    slow_paths = Relaxed;
 
     /// Blocks returned by threads without a cache.
     /// Written by: `registry::free_without_cache`.

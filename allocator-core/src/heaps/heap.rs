@@ -39,7 +39,7 @@ pub(crate) struct Heap {
     seen_epoch: AtomicU32,
     /// When `seen_epoch` was first observed, in milliseconds.
     seen_at: AtomicU32,
-    lock: Lock,
+    pub(super) lock: Lock,
     remote_queue: RemoteQueue,
     lists: Guarded<SpanLists>,
     /// Per class: blocks that left the bitmaps here for users or magazines,
@@ -50,9 +50,9 @@ pub(crate) struct Heap {
 }
 
 /// The spans of a heap \[HEAP-LOCKED\].
-struct SpanLists {
-    partial: [SpanList; CLASSES],
-    full: SpanList,
+pub(super) struct SpanLists {
+    pub(super) partial: [SpanList; CLASSES],
+    pub(super) full: SpanList,
     /// Received batches: taken from the remote queue and not consumed yet.
     received: *mut Batch,
 }
@@ -135,6 +135,12 @@ impl Heap {
         self.id.load(ordering::heap_id())
     }
 
+    /// Sets the id, before the heap is published.
+    #[cfg(not(strata_loom))]
+    pub(crate) fn set_id(&self, id: u32) {
+        self.id.store(id, ordering::heap_id());
+    }
+
     /// Locks the heap if its lock is free.
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<LockedHeap<'_>> {
@@ -205,21 +211,11 @@ impl Heap {
         self.out[class].load(ordering::heap_out())
     }
 
-    /// In the child of a fork: if a vanished thread held the lock, the heap's
-    /// spans are lost. Returns whether this is so.
-    #[cfg(not(strata_loom))]
-    pub(crate) fn mark_dead_if_orphaned(&self) -> bool {
-        let orphaned = self.lock.is_orphaned();
-        if orphaned {
-            self.lock.mark_dead();
-        }
-        orphaned
-    }
-
     #[inline]
     #[expect(clippy::mut_from_ref, reason = "the holder of the lock has the lists")]
-    fn lists(&self) -> &mut SpanLists {
-        // SAFETY: [HEAP-LOCKED] called only through `LockedHeap`, one at a time.
+    pub(super) fn lists(&self) -> &mut SpanLists {
+        // SAFETY: [HEAP-LOCKED] called only through `LockedHeap`, one at a time, and in the
+        // child of a fork.
         self.lists.with(|lists| unsafe { &mut *lists })
     }
 }

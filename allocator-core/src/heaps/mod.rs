@@ -3,4 +3,5 @@
 
 pub(crate) mod remote_queue;
 pub(crate) mod heap;
+pub(crate) mod orphaned_heap;
 pub(crate) mod heap_table;

@@ -242,6 +242,12 @@ pub(crate) fn after_fork() {
     }
 }
 
+/// Whether a chunk is taken. Called in the child of a fork, where no other thread runs.
+pub(crate) fn is_taken(at: usize) -> bool {
+    // SAFETY: [SPACE-LOCKED] no other thread runs.
+    SPACE.taken.with(|taken| unsafe { &*taken }.is_taken(at))
+}
+
 impl Taken {
     const fn new(words: *mut u64, chunks: usize) -> Self {
         let spares = words.wrapping_add(chunks / 64);

@@ -1,20 +1,27 @@
 //! Arenas: shards of the heap. Each has chunks of granules, a heap for spans that
-//! belong to no thread, and chunks of page runs (`page_runs.rs`). A thread stays with
-//! one arena, chosen by the CPU that it first ran on.
+//! belong to no thread, and chunks of page runs (`page_runs.rs`). A thread draws from
+//! the arena of the CPU that it runs on; it looks now and then whether that is another.
+//!
+//! ```text
+//!  CPU     40 41 42 43        ranks in the order in which they ran a thread
+//!  rank     1  0  –  2
+//!  shard    1  0     0        two threads so far: two shards
+//! ```
 
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use crate::base::bits;
-use crate::base::geometry::{ARENA_IDS, CHUNK, CHUNK_GRANULES, GRANULE, MAX_ARENAS, UNIT};
+use crate::base::geometry::{CHUNK, CHUNK_GRANULES, GRANULE, MAX_ARENAS, UNIT};
+use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::size_class::{MAX_WORDS, SHAPES};
-use crate::base::sync::{AtomicU32, AtomicUsize};
+use crate::base::sync::{AtomicPtr, AtomicU16, AtomicUsize};
 use crate::heaps::heap::{self, Heap};
 use crate::heaps::heap_table;
 use crate::pages::address_space;
 use crate::pages::cgroup;
 use crate::pages::committed::{self, Refused};
-use crate::pages::free_space_index::FreeSpaceIndex;
+use crate::pages::free_space_index::{self, FreeSpaceIndex};
 use crate::pages::metadata;
 use crate::pages::page_runs::PageRuns;
 use crate::pages::usage;
@@ -22,7 +29,7 @@ use crate::spans::page_map::{Chunk, MAP};
 use crate::spans::span::{DetachedSpans, Span};
 use crate::sys;
 
-/// The state of a shard that a fork can lose. It is replaced as a whole.
+/// The state of a shard.
 pub(crate) struct Arena {
     /// The heap of spans that belong to no thread.
     pub(crate) heap: Heap,
@@ -30,105 +37,155 @@ pub(crate) struct Arena {
     pub(crate) page_runs: PageRuns,
 }
 
-const SLOTS: usize = ARENA_IDS as usize;
+/// All zero: an arena that is not started takes no memory.
+static ARENAS: [Arena; MAX_ARENAS] =
+    [const { Arena { heap: Heap::new(0), page_runs: PageRuns::new() } }; MAX_ARENAS];
 
-static ARENAS: [Arena; SLOTS] = {
-    let mut arenas = [const { Arena { heap: Heap::new(0), page_runs: PageRuns::new(0) } }; SLOTS];
-    let mut i = 0;
-    while i < SLOTS {
-        arenas[i] = Arena { heap: Heap::new(i as u32 + 1), page_runs: PageRuns::new(i as u32 + 1) };
-        i += 1;
-    }
-    arenas
-};
-
-/// The free-space index of each shard. It is consistent after every single store, so it
-/// survives a fork.
+/// The free-space index of each shard.
 static FREE_SPACE: [FreeSpaceIndex; MAX_ARENAS] = [const { FreeSpaceIndex::new() }; MAX_ARENAS];
 
-/// Shards that there are.
-static COUNT: AtomicUsize = AtomicUsize::new(1);
+/// Shards that are started: the first ones.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// Shards that threads are assigned to; the others may have some from before.
-static GIVEN: AtomicUsize = AtomicUsize::new(1);
+/// Maximum number of shards that threads are assigned to.
+static MOST: AtomicUsize = AtomicUsize::new(MAX_ARENAS);
 
-/// The index in `ARENAS` of each shard's arena.
-static PRESENT: [AtomicU32; MAX_ARENAS] = [const { AtomicU32::new(0) }; MAX_ARENAS];
+/// Held to start a shard.
+static STARTING: Lock = Lock::new();
 
-/// Slots of `ARENAS` in use or used before.
-static USED: AtomicUsize = AtomicUsize::new(0);
+/// Where the tables of the indexes are, and the number of chunks that each covers.
+static TABLES: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+static CHUNKS: AtomicUsize = AtomicUsize::new(0);
 
-/// Creates as many shards as the process may use CPUs, with an index at each of
-/// `tables`, once, while no other thread runs.
-pub(crate) fn init_tables(tables: &[NonNull<u8>], chunks: usize) {
-    for (shard, table) in tables.iter().enumerate() {
-        FREE_SPACE[shard].init_tables(*table, chunks);
-        install(shard);
+/// CPU numbers that are told apart.
+const CPUS: usize = 1024;
+
+/// For each CPU, how many others ran a thread of the process before it did, plus one; 0:
+/// it ran none yet.
+static RANKS: [AtomicU16; CPUS] = [const { AtomicU16::new(0) }; CPUS];
+
+/// CPUs that have a rank.
+static RANKED: AtomicU16 = AtomicU16::new(0);
+
+/// Bytes of the tables of all indexes for a window of `chunks`.
+pub(crate) fn tables_bytes(chunks: usize) -> usize {
+    MAX_ARENAS * table_bytes(chunks)
+}
+
+fn table_bytes(chunks: usize) -> usize {
+    free_space_index::table_bytes(chunks).next_multiple_of(sys::page_size())
+}
+
+/// Sets the place of the indexes, which is reserved, and starts the first shard. Called
+/// while no other thread runs. False if there is no memory.
+pub(crate) fn init_tables(tables: NonNull<u8>, chunks: usize) -> bool {
+    TABLES.store(tables.as_ptr(), ordering::shard_tables());
+    CHUNKS.store(chunks, ordering::shard_tables());
+    // The last attempt to set up may have failed after this.
+    COUNT.store(0, ordering::published_set());
+    start(0)
+}
+
+/// Starts all shards up to this one. False if there is no memory.
+#[cold]
+fn start(shard: usize) -> bool {
+    let Some(_held) = STARTING.lock() else { return false };
+    let chunks = CHUNKS.load(ordering::shard_tables());
+    let bytes = table_bytes(chunks);
+    for next in count()..=shard {
+        let table = TABLES.load(ordering::shard_tables()).wrapping_add(next * bytes);
+        // SAFETY: within the reservation. An index is accessed at any place from the
+        // start, so it is opened whole; untouched, it costs nothing.
+        if !unsafe { sys::commit(table, bytes) } {
+            return false;
+        }
+        if let Some(table) = NonNull::new(table) {
+            FREE_SPACE[next].init_tables(table, chunks);
+        }
+        let arena = &ARENAS[next];
+        arena.heap.set_id(next as u32 + 1);
+        arena.page_runs.set_id(next as u32 + 1);
+        heap_table::publish(&arena.heap);
+        COUNT.store(next + 1, ordering::published_set());
     }
-    COUNT.store(tables.len(), ordering::shard_count());
-    GIVEN.store(tables.len(), ordering::shard_count());
-}
-
-/// How many shards there should be.
-pub(crate) fn wanted() -> usize {
-    sys::cpu_count().clamp(1, MAX_ARENAS)
-}
-
-fn install(shard: usize) -> bool {
-    let slot = USED.fetch_add(1, ordering::arenas_used());
-    let Some(arena) = ARENAS.get(slot) else { return false };
-    heap_table::publish(&arena.heap);
-    PRESENT[shard].store(slot as u32, ordering::published_set());
     true
 }
 
-/// Shards that there are.
+/// Shards that are started.
 pub(crate) fn count() -> usize {
-    COUNT.load(ordering::shard_count())
+    COUNT.load(ordering::published_get())
 }
 
 /// From now on, assigns threads to as many shards as the container may use processors.
+/// Opens files.
 pub(crate) fn fit_container() {
-    if let Some(cpus) = cgroup::cpus() {
-        GIVEN.store(cpus.clamp(1, count()), ordering::shard_count());
-    }
+    let cpus = cgroup::cpus().unwrap_or(MAX_ARENAS);
+    MOST.store(cpus.clamp(1, MAX_ARENAS), ordering::shards_wanted());
 }
 
-/// The shard for a thread on this CPU.
+/// The shard for a thread on this CPU. There are as many as CPUs that threads of the
+/// process ran on, but not more than threads: one alone would spread over all of them
+/// what it frees.
 pub(crate) fn nearest() -> usize {
-    sys::current_cpu() % GIVEN.load(ordering::shard_count())
+    let most = MOST.load(ordering::shards_wanted()).min(heap_table::thread_ids().len()).max(1);
+    let shard = rank(sys::current_cpu()) % most;
+    if shard < count() || start(shard) { shard } else { 0 }
+}
+
+/// How many CPUs ran a thread of the process before this one did. The CPUs that it may use
+/// can change at any time, and be any.
+fn rank(cpu: usize) -> usize {
+    let rank = &RANKS[cpu % CPUS];
+    let seen = rank.load(ordering::cpu_rank());
+    if seen != 0 {
+        return usize::from(seen) - 1;
+    }
+    let new = RANKED.fetch_add(1, ordering::cpu_rank()) + 1;
+    match rank.compare_exchange(0, new, ordering::cpu_rank(), ordering::cpu_rank()) {
+        Ok(_) => usize::from(new) - 1,
+        Err(seen) => usize::from(seen) - 1,
+    }
 }
 
 /// The arena of a shard.
 pub(crate) fn get(shard: usize) -> &'static Arena {
-    &ARENAS[PRESENT[shard].load(ordering::published_get()) as usize]
+    &ARENAS[shard]
 }
 
 /// The arena of the shard that a chunk of spans is in.
 pub(crate) fn of(chunk: &Chunk) -> &'static Arena {
-    get(chunk.arena.load(ordering::chunk_arena()) as usize)
+    get(shard_of(chunk))
+}
+
+/// The shard of a chunk of spans. Of another, it may be any.
+fn shard_of(chunk: &Chunk) -> usize {
+    chunk.arena.load(ordering::chunk_arena()).saturating_sub(1) as usize
+}
+
+/// Whether a chunk is one of spans.
+pub(crate) fn has_spans(chunk: &Chunk) -> bool {
+    chunk.arena.load(ordering::chunk_arena()) != 0
+}
+
+/// Records that a chunk is none of spans any more. The caller has claimed all of it.
+pub(crate) fn retire(chunk: &Chunk) {
+    chunk.arena.store(0, ordering::chunk_arena());
 }
 
 /// The arena that an entry names, if its owner is an arena.
 pub(crate) fn by_id(id: u32) -> Option<&'static Arena> {
-    ARENAS.get(id.wrapping_sub(1) as usize)
+    all().get(id.wrapping_sub(1) as usize)
 }
 
-/// All arenas that ever existed.
+/// All arenas.
 pub(crate) fn all() -> &'static [Arena] {
-    &ARENAS[..USED.load(ordering::arenas_used()).min(SLOTS)]
+    &ARENAS[..count()]
 }
 
-/// In the child of a fork: an arena that a vanished thread was changing is lost. Its
-/// shard gets a new one, while there are any.
+/// In the child of a fork: frees an orphaned lock. Starting a shard twice has no effect.
 pub(crate) fn after_fork() {
-    for shard in 0..count() {
-        let arena = get(shard);
-        let heap = arena.heap.mark_dead_if_orphaned();
-        let runs = arena.page_runs.mark_dead_if_orphaned();
-        if heap || runs {
-            install(shard);
-        }
+    if STARTING.is_orphaned() {
+        STARTING.force_unlock();
     }
 }
 
@@ -195,7 +252,7 @@ fn new_chunk(shard: usize) -> Option<()> {
         unsafe { address_space::unmap(index, 1, CHUNK) };
         return None;
     }
-    chunk.arena.store(shard as u32, ordering::chunk_arena());
+    chunk.arena.store(shard as u32 + 1, ordering::chunk_arena());
     chunk.granules.reset_free();
     FREE_SPACE[shard].mark(index, u64::MAX);
     usage::grew_to(address_space::mapped());
@@ -235,9 +292,13 @@ pub(crate) fn release_spans(mut empty: DetachedSpans) {
     }
 }
 
+/// In the child of a fork: sets the bits of a chunk that a vanished thread was about to set.
+pub(crate) fn mark_again(index: usize, chunk: &Chunk) {
+    FREE_SPACE[shard_of(chunk)].mark_surely(index, chunk.granules.free_hint());
+}
+
 /// Frees claimed granules of a chunk; `dirty` are those with memory.
 pub(crate) fn give_back(index: usize, bits: u64, dirty: u64) {
     let chunk = MAP.chunk(index);
-    let shard = chunk.arena.load(ordering::chunk_arena()) as usize;
-    FREE_SPACE[shard].give_back(index, &chunk.granules, bits, dirty);
+    FREE_SPACE[shard_of(chunk)].give_back(index, &chunk.granules, bits, dirty);
 }

@@ -71,6 +71,11 @@ pub(super) fn discharge(bytes: usize) {
     }
 }
 
+/// In the child of a fork: sets the bytes charged.
+pub(super) fn set(bytes: usize) {
+    BYTES.store(bytes, ordering::committed_bytes());
+}
+
 /// Bytes charged now.
 pub(crate) fn bytes() -> usize {
     BYTES.load(ordering::committed_bytes())

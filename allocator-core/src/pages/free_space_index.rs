@@ -97,6 +97,20 @@ impl FreeSpaceIndex {
         }
     }
 
+    /// In the child of a fork: as [`mark`](Self::mark), whatever a vanished thread left.
+    #[cfg(not(strata_loom))]
+    pub(crate) fn mark_surely(&self, chunk: usize, free: u64) {
+        let i = chunk / 64;
+        for log in (0..LENGTHS).take_while(|log| bits::aligned_runs(free, 1 << log) != 0) {
+            for (word, bit) in [(self.word(i, log), chunk % 64), (self.top(i / 64, log), i % 64)] {
+                // A page that is not written to stays shared with the parent.
+                if word.load(ordering::index_read()) >> bit & 1 == 0 {
+                    word.fetch_or(1 << bit, ordering::index_mark());
+                }
+            }
+        }
+    }
+
     fn mark_length(&self, chunk: usize, log: usize) {
         let (i, bit) = (chunk / 64, 1 << (chunk % 64));
         if self.word(i, log).fetch_or(bit, ordering::index_mark()) == 0 {

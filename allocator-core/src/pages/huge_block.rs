@@ -250,6 +250,12 @@ pub(crate) fn after_fork() {
     }
 }
 
+/// In the child of a fork: sets the number of blocks and their bytes.
+pub(crate) fn set_held(blocks: usize, bytes: usize) {
+    BLOCKS.store(blocks, ordering::huge_count());
+    BYTES.store(bytes, ordering::huge_count());
+}
+
 /// Resizes a block from `old` bytes to `new`, keeping its contents; new bytes are zero.
 /// Returns its address; `None`: it is unchanged.
 pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {

@@ -10,5 +10,6 @@ pub(crate) mod helped;
 pub(crate) mod usage;
 pub(crate) mod free_space_index;
 pub(crate) mod page_runs;
+pub(crate) mod orphaned_runs;
 pub(crate) mod arena;
 pub(crate) mod huge_block;

@@ -15,48 +15,49 @@ use crate::base::geometry::{CHUNK, CHUNK_UNITS, GRANULE, UNIT};
 use crate::base::lock::Lock;
 use crate::base::misuse::{self, Location, Misuse};
 use crate::base::ordering;
-use crate::base::sync::{AtomicU16, Guarded};
+use crate::base::sync::{self, AtomicU16, AtomicU32, Guarded};
 use crate::pages::address_space::{self, Mapped};
 use crate::pages::committed::{self, Refused};
 use crate::pages::metadata;
 use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
 
-const WORDS: usize = CHUNK_UNITS / 64;
+pub(super) const WORDS: usize = CHUNK_UNITS / 64;
 /// Lists of chunks, by the logarithm of their longest free run.
-const LISTS: usize = CHUNK_UNITS.trailing_zeros() as usize + 1;
+pub(super) const LISTS: usize = CHUNK_UNITS.trailing_zeros() as usize + 1;
 /// Chunks examined per list: the longest run of each may or may not fit.
 const LOOKS: usize = 8;
 
 /// One bit a unit of a chunk.
-type Bits = [u64; WORDS];
+pub(super) type Bits = [u64; WORDS];
 
 /// The page runs of one arena.
 pub(crate) struct PageRuns {
-    id: u32,
-    lock: Lock,
-    lists: Guarded<Lists>,
+    /// The id of the arena. Written once, before other threads know of it.
+    id: AtomicU32,
+    pub(super) lock: Lock,
+    pub(super) lists: Guarded<Lists>,
 }
 
 // SAFETY: [RUNS-LOCKED] the lists are touched only under the lock.
 unsafe impl Sync for PageRuns {}
 
 /// \[RUNS-LOCKED\] Touched only under the lock of the arena's runs.
-struct Lists {
-    heads: [*mut Runs; LISTS],
+pub(super) struct Lists {
+    pub(super) heads: [*mut Runs; LISTS],
 }
 
 /// The state of a chunk of page runs \[RUNS-LOCKED\].
-struct Runs {
+pub(super) struct Runs {
     next: *mut Runs,
     prev: *mut Runs,
     chunk: usize,
     /// Units of the longest free run.
-    longest: usize,
+    pub(super) longest: usize,
     /// Free units.
-    free: Bits,
+    pub(super) free: Bits,
     /// Free units that are known to be zero.
-    clean: Bits,
+    pub(super) clean: Bits,
 }
 
 /// At the first unit of a run in use, the number of its units; elsewhere 0. Changed
@@ -79,7 +80,7 @@ fn lens(record: NonNull<Runs>) -> &'static Lens {
     unsafe { record.byte_add(size_of::<Runs>()).cast::<Lens>().as_ref() }
 }
 
-fn len(record: NonNull<Runs>, first: usize) -> usize {
+pub(super) fn len(record: NonNull<Runs>, first: usize) -> usize {
     lens(record)[first].load(ordering::run_len()).into()
 }
 
@@ -101,28 +102,23 @@ pub(crate) const fn units(size: usize) -> usize {
 }
 
 impl PageRuns {
-    pub(crate) const fn new(id: u32) -> Self {
+    pub(crate) const fn new() -> Self {
         PageRuns {
-            id,
+            id: AtomicU32::new(0),
             lock: Lock::new(),
             lists: Guarded::new(Lists { heads: [ptr::null_mut(); LISTS] }),
         }
+    }
+
+    /// Sets the id of the arena, before other threads know of it.
+    pub(super) fn set_id(&self, id: u32) {
+        self.id.store(id, ordering::runs_id());
     }
 
     fn locked<R>(&self, f: impl FnOnce(&mut Lists) -> R) -> Option<R> {
         let _held = self.lock.lock()?;
         // SAFETY: [RUNS-LOCKED].
         Some(self.lists.with(|lists| f(unsafe { &mut *lists })))
-    }
-
-    /// In the child of a fork: if a vanished thread was changing these runs, marks them
-    /// dead. Returns whether it did.
-    pub(crate) fn mark_dead_if_orphaned(&self) -> bool {
-        let orphaned = self.lock.is_orphaned();
-        if orphaned {
-            self.lock.mark_dead();
-        }
-        orphaned
     }
 
     /// Allocates a run of `units` that starts at a multiple of `align` units.
@@ -160,7 +156,7 @@ impl PageRuns {
         MAP.set(
             MAP.chunk_base(chunk),
             CHUNK / GRANULE,
-            page_map::entry_of(self.id, page_map::MEDIUM),
+            page_map::entry_of(self.id.load(ordering::runs_id()), page_map::MEDIUM),
         );
         self.locked(|lists| {
             // A purge may read the record as soon as the entries are set.
@@ -209,9 +205,10 @@ impl PageRuns {
             }
             let clean = count(&runs.clean, first + old, new - old);
             committed::charge(clean * UNIT)?;
-            set_len(record, first, new);
             // SAFETY: [RUNS-LOCKED] as above.
             unsafe { lists.occupy(record, first + old, new - old) };
+            sync::in_order();
+            set_len(record, first, new);
             Ok(Some((new - old - clean) * UNIT))
         });
         Ok(match grown.transpose()?.flatten() {
@@ -230,9 +227,9 @@ impl PageRuns {
     /// The free units of a chunk of these runs.
     pub(crate) fn free(&self, chunk: usize) -> Option<Free> {
         self.locked(|_| {
-            let runs = MAP.chunk(chunk).runs.load(ordering::chunk_runs()).cast::<Runs>();
+            let record = record_in(chunk)?;
             // SAFETY: [RUNS-LOCKED] records in the table are on our lists.
-            let runs = unsafe { runs.as_ref()? };
+            let runs = unsafe { record.as_ref() };
             Some(Free { free: runs.free, clean: runs.clean })
         })?
     }
@@ -240,35 +237,40 @@ impl PageRuns {
     /// Purges the free units of one chunk of these runs, and unmaps the chunk if all
     /// are free. Returns how many bytes.
     pub(crate) fn purge(&self, chunk: usize, page: usize) -> usize {
-        let Some(Some(work)) = self.locked(|lists| lists.begin_purge(chunk, page)) else {
+        // Purged first: the child of a fork cannot tell whether a vanished thread has
+        // unmapped the chunk, and leaves it mapped.
+        self.purge_units(chunk, page) + self.unmap_if_free(chunk)
+    }
+
+    fn purge_units(&self, chunk: usize, page: usize) -> usize {
+        let Some(Some((record, bits))) = self.locked(|lists| lists.begin_purge(chunk, page)) else {
             return 0;
         };
         let base = MAP.chunk_base(chunk);
-        match work {
-            Work::Whole(record, bytes) => {
-                MAP.set(base, CHUNK / GRANULE, 0);
-                // SAFETY: the chunk is off the lists, and all free.
-                unsafe {
-                    address_space::unmap(chunk, 1, CHUNK);
-                    metadata::free(record.cast(), size_of::<Record>());
-                }
-                bytes
-            }
-            Work::Part(record, bits) => {
-                let mut purged = 0;
-                for (first, len) in runs_of(&bits) {
-                    // SAFETY: these units are marked in use, and no block is there.
-                    let clean = unsafe { crate::sys::purge(base.add(first * UNIT), len * UNIT) };
-                    purged += if clean { len * UNIT } else { 0 };
-                    self.locked(|lists| {
-                        // SAFETY: [RUNS-LOCKED] a record with units in use
-                        // stays on our lists.
-                        unsafe { lists.release(record, first, len, clean) }
-                    });
-                }
-                purged
-            }
+        let mut purged = 0;
+        for (first, len) in runs_of(&bits) {
+            // SAFETY: these units are marked in use, and no block is there.
+            let clean = unsafe { crate::sys::purge(base.add(first * UNIT), len * UNIT) };
+            purged += if clean { len * UNIT } else { 0 };
+            self.locked(|lists| {
+                // SAFETY: [RUNS-LOCKED] a record with units in use stays on our lists.
+                unsafe { lists.release(record, first, len, clean) }
+            });
         }
+        purged
+    }
+
+    fn unmap_if_free(&self, chunk: usize) -> usize {
+        let Some(Some((record, bytes))) = self.locked(|lists| lists.take_free(chunk)) else {
+            return 0;
+        };
+        MAP.set(MAP.chunk_base(chunk), CHUNK / GRANULE, 0);
+        // SAFETY: the chunk is off the lists, and all free.
+        unsafe {
+            address_space::unmap(chunk, 1, CHUNK);
+            metadata::free(record.cast(), size_of::<Record>());
+        }
+        bytes
     }
 }
 
@@ -285,10 +287,9 @@ impl Free {
     }
 }
 
-/// Units to purge: a whole chunk off the lists, or units marked in use.
-enum Work {
-    Whole(NonNull<Runs>, usize),
-    Part(NonNull<Runs>, Bits),
+/// The record of a chunk of page runs.
+pub(super) fn record_in(chunk: usize) -> Option<NonNull<Runs>> {
+    NonNull::new(MAP.chunk(chunk).runs.load(ordering::chunk_runs()).cast())
 }
 
 /// The record of the chunk of a run.
@@ -329,7 +330,7 @@ pub(crate) fn bytes_at(ptr: *mut u8) -> usize {
 impl Lists {
     /// # Safety
     /// \[RUNS-LOCKED\], and the record is on no list.
-    unsafe fn link(&mut self, record: NonNull<Runs>) {
+    pub(super) unsafe fn link(&mut self, record: NonNull<Runs>) {
         // SAFETY: [RUNS-LOCKED] for it and the head of the list.
         unsafe {
             let runs = &mut *record.as_ptr();
@@ -345,7 +346,7 @@ impl Lists {
 
     /// # Safety
     /// \[RUNS-LOCKED\], and the record is on its list.
-    unsafe fn unlink(&mut self, record: NonNull<Runs>) {
+    pub(super) unsafe fn unlink(&mut self, record: NonNull<Runs>) {
         // SAFETY: [RUNS-LOCKED] for it and its neighbours.
         unsafe {
             let runs = record.as_ref();
@@ -370,10 +371,10 @@ impl Lists {
                     committed::charge(count(&runs.clean, first, units) * UNIT)?;
                     let ptr = MAP.chunk_base(runs.chunk).wrapping_add(first * UNIT);
                     // SAFETY: [RUNS-LOCKED] as above.
-                    let clean = unsafe {
-                        set_len(record, first, units);
-                        self.occupy(record, first, units)
-                    };
+                    let clean = unsafe { self.occupy(record, first, units) };
+                    // Last: in the child of a fork, the lengths tell which units are used.
+                    sync::in_order();
+                    set_len(record, first, units);
                     return Ok(Some(Run { ptr, units, first, clean }));
                 }
                 at = runs.next;
@@ -417,18 +418,27 @@ impl Lists {
         }
     }
 
-    fn begin_purge(&mut self, chunk: usize, page: usize) -> Option<Work> {
-        let runs = MAP.chunk(chunk).runs.load(ordering::chunk_runs()).cast::<Runs>();
-        let record = NonNull::new(runs)?;
+    /// Takes a chunk off the lists if all its units are free. Returns how many bytes of it
+    /// may hold memory.
+    fn take_free(&mut self, chunk: usize) -> Option<(NonNull<Runs>, usize)> {
+        let record = record_in(chunk)?;
         // SAFETY: [RUNS-LOCKED] records in the table are on our lists.
-        let runs = unsafe { &mut *record.as_ptr() };
-        if runs.longest == CHUNK_UNITS {
-            let dirty = CHUNK_UNITS - count(&runs.clean, 0, CHUNK_UNITS);
-            MAP.chunk(chunk).runs.store(ptr::null_mut(), ordering::chunk_runs());
-            // SAFETY: [RUNS-LOCKED] as above.
-            unsafe { self.unlink(record) };
-            return Some(Work::Whole(record, dirty * UNIT));
+        let runs = unsafe { record.as_ref() };
+        if runs.longest != CHUNK_UNITS {
+            return None;
         }
+        let dirty = CHUNK_UNITS - count(&runs.clean, 0, CHUNK_UNITS);
+        MAP.chunk(chunk).runs.store(ptr::null_mut(), ordering::chunk_runs());
+        // SAFETY: [RUNS-LOCKED] as above.
+        unsafe { self.unlink(record) };
+        Some((record, dirty * UNIT))
+    }
+
+    /// Marks the units of a chunk that are to be purged as in use.
+    fn begin_purge(&mut self, chunk: usize, page: usize) -> Option<(NonNull<Runs>, Bits)> {
+        let record = record_in(chunk)?;
+        // SAFETY: [RUNS-LOCKED] records in the table are on our lists.
+        let runs = unsafe { record.as_ref() };
         let mut bits = [0; WORDS];
         for (i, bits) in bits.iter_mut().enumerate() {
             *bits = runs.free[i] & !runs.clean[i];
@@ -441,7 +451,7 @@ impl Lists {
             // SAFETY: [RUNS-LOCKED] as above.
             unsafe { self.occupy(record, first, len) };
         }
-        Some(Work::Part(record, bits))
+        Some((record, bits))
     }
 }
 
@@ -473,7 +483,7 @@ fn bit(bits: &Bits, at: usize) -> bool {
     bits[at / 64] >> (at % 64) & 1 != 0
 }
 
-fn set(units: &mut Bits, first: usize, len: usize, value: bool) {
+pub(super) fn set(units: &mut Bits, first: usize, len: usize, value: bool) {
     for (word, mask) in bits::masks(first, len) {
         units[word] = if value { units[word] | mask } else { units[word] & !mask };
     }
@@ -483,7 +493,7 @@ fn all(units: &Bits, first: usize, len: usize) -> bool {
     bits::masks(first, len).all(|(word, mask)| units[word] & mask == mask)
 }
 
-fn count(units: &Bits, first: usize, len: usize) -> usize {
+pub(super) fn count(units: &Bits, first: usize, len: usize) -> usize {
     bits::masks(first, len).map(|(word, mask)| (units[word] & mask).count_ones() as usize).sum()
 }
 
@@ -500,7 +510,7 @@ fn find(free: &Bits, len: usize, align: usize) -> Option<usize> {
     })
 }
 
-fn longest(free: &Bits) -> usize {
+pub(super) fn longest(free: &Bits) -> usize {
     runs_of(free).map(|(_, len)| len).max().unwrap_or(0)
 }
 

@@ -352,6 +352,37 @@ pub(crate) fn repay(bytes: usize) {
     USAGE.lent.fetch_sub(bytes, ordering::usage_lent());
 }
 
+/// Counts of memory, made again in the child of a fork.
+#[derive(Default)]
+pub(crate) struct Recount {
+    /// Bytes of the granules of spans in use.
+    pub(crate) spans: usize,
+    /// Bytes of page runs and mappings in use.
+    pub(crate) large: usize,
+    /// Bytes that are free and may hold memory.
+    pub(crate) dirty: usize,
+    /// Bytes of holes in spans.
+    pub(crate) holes: usize,
+    /// Bytes of blocks outside their spans, modulo 2^64.
+    pub(crate) out: usize,
+}
+
+/// In the child of a fork: sets the counts that a vanished thread may have been changing.
+pub(crate) fn set(counts: &Recount) {
+    USAGE.spans.store(counts.spans, ordering::usage_live());
+    USAGE.large.store(counts.large, ordering::usage_live());
+    USAGE.dirty.store(counts.dirty, ordering::usage_dirty());
+    USAGE.low.store(counts.dirty, ordering::usage_dirty());
+    USAGE.holes.store(counts.holes, ordering::usage_loose());
+    USAGE.out.store(counts.out, ordering::usage_loose());
+    committed::set(counts.spans + counts.large + counts.dirty);
+}
+
+/// In the child of a fork: sets the bytes lent, to the one thread.
+pub(crate) fn set_lent(bytes: usize) {
+    USAGE.lent.store(bytes, ordering::usage_lent());
+}
+
 /// Free bytes above the bound, as far as they may be purged.
 pub(crate) fn excess() -> usize {
     (dirty() + unsearched()).saturating_sub(bound())

@@ -22,9 +22,7 @@
 use core::ptr::{self, NonNull};
 
 use crate::background::helper;
-use crate::base::geometry::{
-    CHUNK_SHIFT, GUARD, MAX_ARENAS, WINDOW, WINDOW_ALIGN, WINDOW_GAP, WINDOW_MIN,
-};
+use crate::base::geometry::{CHUNK_SHIFT, GUARD, WINDOW, WINDOW_ALIGN, WINDOW_GAP, WINDOW_MIN};
 use crate::base::once::{Done, Once};
 use crate::base::ordering;
 use crate::base::own_stack;
@@ -32,18 +30,17 @@ use crate::base::sync::{AtomicPtr, AtomicUsize};
 use crate::pages::address_space;
 use crate::pages::arena::{self};
 use crate::pages::cgroup;
-use crate::pages::free_space_index;
 use crate::pages::huge_block;
 use crate::pages::metadata::{self};
 use crate::pages::thp;
 use crate::process::config::Config;
+use crate::process::fork_repair;
 use crate::process::options;
 use crate::process::unload;
 use crate::reclaim::limit;
 use crate::reclaim::purge;
 use crate::spans::page_map::{self, MAP};
 use crate::sys::{self, MapError};
-use crate::thread::registry;
 
 static ONCE: Once = Once::new();
 
@@ -76,6 +73,9 @@ fn set_up(config: &Config) -> bool {
         unload::watch();
         options::read();
         cgroup::read_limit();
+        if sys::cpu_count() > 1 {
+            arena::fit_container();
+        }
         thp::mode();
     }
     done != Done::Not
@@ -99,13 +99,12 @@ fn choose_window() -> bool {
 
 fn place_window(window: usize) -> bool {
     let chunks = window >> CHUNK_SHIFT;
-    let arenas = arena::wanted();
     let whole = |bytes: usize| bytes.next_multiple_of(GUARD);
     let sizes = [
         whole(page_map::entries_bytes(chunks)),
         whole(page_map::chunks_bytes(chunks)),
         whole(address_space::table_bytes(chunks)),
-        whole(free_space_index::table_bytes(chunks)) * arenas,
+        whole(arena::tables_bytes(chunks)),
     ];
     let total = sizes.iter().sum::<usize>() + (sizes.len() + 1) * GUARD;
     let Some(tables) = sys::reserve(total) else { return false };
@@ -116,10 +115,10 @@ fn place_window(window: usize) -> bool {
         // SAFETY: within the reservation.
         unsafe { tables.add(table) }
     });
-    // SAFETY: within the reservation. Both are accessed at any place from the start, so
-    // they are opened whole; untouched, they cost nothing.
-    let opened =
-        unsafe { sys::commit(taken.as_ptr(), sizes[2]) && sys::commit(hints.as_ptr(), sizes[3]) };
+    // SAFETY: within the reservation. It is accessed at any place from the start, so it is
+    // opened whole; untouched, it costs nothing.
+    let opened = unsafe { sys::commit(taken.as_ptr(), sizes[2]) };
+    let opened = opened && arena::init_tables(hints, chunks);
     let Some(base) = Some(tables).filter(|_| opened).and_then(|at| claim_window(at, window)) else {
         // SAFETY: nothing refers to the tables yet.
         unsafe { sys::release(tables.as_ptr(), total) };
@@ -133,12 +132,6 @@ fn place_window(window: usize) -> bool {
     BIT_TABLES_BYTES.store(bit_tables, ordering::bit_tables());
     MAP.init_tables(base, entries, records);
     address_space::init_tables(taken.as_ptr().cast(), chunks);
-    let mut shards = [hints; MAX_ARENAS];
-    for (i, shard) in shards.iter_mut().enumerate().take(arenas) {
-        // SAFETY: within the table of indexes.
-        *shard = unsafe { hints.add(i * whole(free_space_index::table_bytes(chunks))) };
-    }
-    arena::init_tables(&shards[..arenas], chunks);
     true
 }
 
@@ -182,6 +175,6 @@ unsafe extern "C" fn after_fork_in_child() {
     purge::after_fork();
     limit::after_fork();
     arena::after_fork();
-    registry::after_fork();
+    fork_repair::run();
     helper::after_fork();
 }

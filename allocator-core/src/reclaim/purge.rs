@@ -6,7 +6,7 @@
 use crate::base::bits;
 use crate::base::geometry::{CHUNK, GRANULE};
 use crate::base::ordering;
-use crate::base::sync::{AtomicBool, AtomicUsize};
+use crate::base::sync::{self, AtomicBool, AtomicU32, AtomicUsize};
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::committed;
@@ -28,7 +28,7 @@ pub(crate) fn purge_all() -> usize {
     loop {
         match purge(usize::MAX) {
             Some(bytes) => return bytes,
-            None => sys::yield_now(),
+            None => sync::wait_briefly(&AtomicU32::new(0), 0),
         }
     }
 }
@@ -92,7 +92,13 @@ fn purge_granules(index: usize, dirty: u64) -> usize {
         let bytes = granules.take_dirty(u64::MAX).count_ones() as usize * GRANULE;
         usage::cleaned(bytes);
         // SAFETY: we claimed all of the chunk.
-        unsafe { address_space::unmap(index, 1, CHUNK) };
+        unsafe {
+            // The child of a fork can give the memory of a chunk back, but not tell whether a
+            // vanished thread has unmapped it: then it holds none.
+            sys::purge(base, CHUNK);
+            arena::retire(MAP.chunk(index));
+            address_space::unmap(index, 1, CHUNK);
+        }
         return bytes;
     }
     let page = (sys::page_size() / GRANULE).max(1);

@@ -5,6 +5,7 @@ use core::ptr::{self, NonNull};
 
 use crate::base::geometry::HEAP_IDS;
 use crate::base::misuse::{self, Location, Misuse};
+use crate::base::sync;
 use crate::heaps::heap::{Heap, LockedHeap, Millis};
 use crate::heaps::heap_table;
 use crate::heaps::remote_queue::{BATCH_BLOCKS, Batch, Closed};
@@ -74,6 +75,7 @@ impl BatchPool {
         }
         // SAFETY: [BATCH-ONE-PLACE] the batch is ours.
         unsafe { batch.as_ref().with(|contents| contents.next = self.list) };
+        sync::in_order();
         self.list = batch.as_ptr();
         self.count += 1;
     }

@@ -17,17 +17,28 @@ use crate::sys;
 /// Threads examined for spans to steal, before fresh memory is taken.
 const LOOKS: u32 = 8;
 
+/// Arenas asked for a span beside a thread's own, before fresh memory is taken.
+const OTHERS: usize = 7;
+
+/// Counts searches: each asks other arenas than the last one.
+static TURN: AtomicU32 = AtomicU32::new(0);
+
 /// The thread at which the next thief starts.
 static THIEF: AtomicU32 = AtomicU32::new(0);
 
 /// Finds a span of `class` and detaches it, with `to` as its heap: one of this arena or
-/// of another; else one of a sleeping thread; else a fresh one.
+/// of some others; else one of a sleeping thread; else a fresh one.
 pub(crate) fn find_span(shard: usize, class: usize, to: u32) -> Option<NonNull<Span>> {
     let shards = arena::count();
-    let transfer =
-        |i| span_transfer::transfer_one(&arena::get((shard + i) % shards).heap, class, to);
+    let others = shards - 1;
+    let turn = TURN.fetch_add(1, ordering::shard_cursor()) as usize * OTHERS;
+    // The shard itself, then the others from where the last search stopped.
+    let transfer = |i| {
+        let at = if i == 0 { 0 } else { 1 + (turn + i) % others };
+        span_transfer::transfer_one(&arena::get((shard + at) % shards).heap, class, to)
+    };
     let fresh = || arena::claim_span(shard, class, to);
-    (0..shards)
+    (0..=others.min(OTHERS))
         .find_map(transfer)
         .or_else(|| steal(shard, class, to).then(|| transfer(0))?)
         .or_else(fresh)

@@ -64,7 +64,7 @@ pub(crate) struct Chunk {
     pub(crate) huge_mapped: AtomicUsize,
     /// Chunks of addresses of the huge block that starts here.
     pub(crate) huge_chunks: AtomicUsize,
-    /// The arena that the chunk belongs to.
+    /// The shard of a chunk of spans, plus one; 0: it is none.
     pub(crate) arena: AtomicU32,
     /// For each granule, the first granule of its span.
     heads: [AtomicU8; CHUNK_GRANULES],

@@ -338,6 +338,17 @@ impl Body {
         Ok(())
     }
 
+    /// In the child of a fork: counts the free blocks again. A vanished thread may have
+    /// taken or put some, and not counted them yet.
+    #[cfg(not(strata_loom))]
+    pub(crate) fn count_again(&mut self) {
+        let words = SHAPES[self.class as usize].words();
+        // SAFETY: the bitmap has so many words.
+        let free = (0..words).map(|i| unsafe { self.bits.add(i).read() }.count_ones()).sum::<u32>();
+        self.free = free as u16;
+        self.low = 0;
+    }
+
     /// Bytes of the free blocks.
     pub(crate) fn free_bytes(&self) -> usize {
         self.free as usize * size_class::size(self.class as usize)

@@ -1,14 +1,27 @@
 //! One magazine at a time ages: every 16 slow-path calls, a clock comes by the next
 //! class, and flushes its magazine if it was idle for a whole round. Every 256
-//! calls, the remote cache is sent.
+//! calls, the remote cache is sent, and the thread looks which shard is nearest.
 
 use crate::base::size_class::CLASSES;
-use crate::thread::cache::{ACTIVE, Cache};
+use crate::pages::arena;
+use crate::thread::cache::{ACTIVE, Cache, Owner};
 
 /// Slow-path calls after which the clock moves to the next magazine.
 const AGE: u32 = 16;
 /// Slow-path calls after which the remote cache is sent, full or not.
 const FLUSH_REMOTE: u32 = 256;
+
+impl Owner {
+    /// Draws from the shard of the CPU that the thread runs on, if that was the nearest
+    /// one the last time, too.
+    fn follow_cpu(&mut self) {
+        let nearest = arena::nearest() as u8;
+        if self.nearest == nearest {
+            self.shard = nearest;
+        }
+        self.nearest = nearest;
+    }
+}
 
 impl Cache {
     /// Counts a slow-path call. Now and then flushes an idle magazine, and sends
@@ -29,6 +42,7 @@ impl Cache {
             if owner.calls.is_multiple_of(FLUSH_REMOTE) {
                 self.owner().budget.settle();
                 self.flush_remote_cache();
+                self.owner().follow_cpu();
             }
         }
     }

@@ -15,7 +15,7 @@ use core::cell::Cell;
 use core::{ptr, slice};
 
 use crate::base::ordering;
-use crate::base::sync::AtomicPtr;
+use crate::base::sync::{self, AtomicPtr};
 
 /// A place for a pointer to a free block.
 pub(super) type Slot = *mut u8;
@@ -103,6 +103,8 @@ impl Bin {
         }
         // SAFETY: [BIN-BOTTOM] below the limit is ours to write.
         unsafe { top.write(block) };
+        // In the child of a fork, the slots below the top of any thread are filled.
+        sync::in_order();
         self.move_top(1);
         true
     }
@@ -146,6 +148,18 @@ impl Bin {
     pub(crate) unsafe fn blocks(&self) -> &mut [*mut u8] {
         // SAFETY: the slots below the top are filled.
         unsafe { slice::from_raw_parts_mut(self.first(), self.len()) }
+    }
+
+    /// Drops the oldest blocks.
+    ///
+    /// Nothing is popped or pushed meanwhile.
+    pub(super) fn drop_oldest(&self, count: usize) {
+        let kept = self.len().saturating_sub(count);
+        if kept != 0 {
+            // SAFETY: the slots below the top are filled.
+            unsafe { ptr::copy(self.first().wrapping_add(count), self.first(), kept) };
+        }
+        self.set_len(kept);
     }
 
     /// Sets the number of blocks in the magazine.

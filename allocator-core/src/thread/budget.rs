@@ -59,6 +59,24 @@ impl Budget {
         self.charged -= bytes;
     }
 
+    /// In the child of a fork, for a thread that vanished: nothing is lent to it any more.
+    pub(super) fn forget_loan(&mut self) {
+        if self.lent != 0 {
+            self.lent = 0;
+        }
+    }
+
+    /// In the child of a fork, for a cache that is ended: nothing is compared with the budget
+    /// any more. The thread may have vanished before it counted what it did.
+    pub(super) fn forget(&mut self) {
+        *self = Budget { charged: usize::MAX / 2, lent: 0 };
+    }
+
+    /// Bytes lent.
+    pub(super) fn lent(&self) -> usize {
+        self.lent
+    }
+
     /// Repays what is lent and not needed.
     pub(super) fn settle(&mut self) {
         let unused = self.lent.min((OWN + self.lent).saturating_sub(self.charged)) / STEP * STEP;

@@ -26,6 +26,7 @@ use crate::spans::page_map::{self, View};
 use crate::thread::bin::{Bin, NO_KEY};
 use crate::thread::budget::Budget;
 use crate::thread::cache_tail::Tail;
+use crate::thread::doubt::Doubt;
 use crate::thread::flow::Flow;
 use crate::thread::lease_trial::Trial;
 use crate::thread::remote_cache::{Buffered, RemoteCache};
@@ -51,6 +52,12 @@ pub(crate) struct Cache {
 pub(super) struct Owner {
     /// The shard that the thread draws from.
     pub(super) shard: u8,
+    /// The shard that was nearest when the thread last looked.
+    pub(super) nearest: u8,
+    /// Slow paths that the thread is in: more than one in a signal handler.
+    pub(super) inside: u32,
+    /// What the child of a fork could not rely on.
+    pub(super) doubt: Doubt,
     /// Bounds the bytes that full magazines would hold.
     pub(super) budget: Budget,
     /// The next class to be checked for idleness.
@@ -167,6 +174,9 @@ impl Cache {
             heap: &NO_CACHE_HEAP,
             owner: Guarded::new(Owner {
                 shard: 0,
+                nearest: 0,
+                inside: 0,
+                doubt: Doubt::new(),
                 budget: Budget::new(),
                 clock: 0,
                 victim: 0,
@@ -209,7 +219,17 @@ impl Cache {
     pub(super) fn begin(&self) {
         self.view.refresh();
         // SAFETY: [OWNER-ONLY] the calling thread just got the cache.
-        unsafe { self.owner() }.shard = arena::nearest() as u8;
+        let owner = unsafe { self.owner() };
+        // Until the thread has got it.
+        owner.inside = 1;
+        owner.nearest = arena::nearest() as u8;
+        owner.shard = owner.nearest;
+    }
+
+    /// Records that the thread has got the cache.
+    pub(super) fn got(&self) {
+        // SAFETY: [OWNER-ONLY] called by the thread itself.
+        unsafe { self.owner() }.inside = 0;
     }
 
     /// # Safety

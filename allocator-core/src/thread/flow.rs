@@ -31,6 +31,11 @@ impl Flow {
         self.count(-bytes.cast_signed());
     }
 
+    /// Bytes counted since the last report.
+    pub(super) fn unreported(&self) -> isize {
+        self.bytes
+    }
+
     #[inline]
     fn count(&mut self, bytes: isize) {
         self.bytes += bytes;

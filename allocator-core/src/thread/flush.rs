@@ -8,7 +8,7 @@
 //!         └───► remote cache ──► remote queues of other heaps
 //! ```
 
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use core::slice;
 
 use crate::base::size_class::{self, CLASSES};
@@ -16,6 +16,7 @@ use crate::pages::arena;
 use crate::remote::send;
 use crate::spans::page_map::{self, MAP};
 use crate::thread::cache::Cache;
+use crate::thread::doubt::Doubt;
 use crate::thread::remote_cache::Buffered;
 
 impl Cache {
@@ -25,18 +26,19 @@ impl Cache {
     /// \[OWNER-ONLY\]; the magazine holds at least `count` blocks.
     pub(super) unsafe fn flush(&self, class: usize, count: usize) {
         let bin = &self.bins[class];
-        let len = bin.len();
         if count == 0 {
             return;
         }
-        self.heap.count_back(class, count);
         // SAFETY: [OWNER-ONLY] the slots below the top are filled.
         unsafe {
+            self.begin_change(class, count);
+            self.heap.count_back(class, count);
             self.owner().flow.come_back(count * size_class::size(class));
             self.return_to_spans(slice::from_raw_parts_mut(bin.first(), count));
-            ptr::copy(bin.first().wrapping_add(count), bin.first(), len - count);
+            self.begin_change(class, Doubt::ALL_BLOCKS);
+            bin.drop_oldest(count);
+            self.end_change();
         }
-        bin.set_len(len - count);
     }
 
     /// Returns blocks to their spans; those of other owners go to the remote cache.
@@ -101,7 +103,9 @@ impl Cache {
         unsafe {
             self.flush(class, bin.len());
             let (array, bytes) = bin.array();
+            self.begin_change(class, Doubt::ALL);
             bin.unset_array();
+            self.end_change();
             if let Some(array) = NonNull::new(array).filter(|_| bytes != 0) {
                 self.owner().tail.put(array.cast(), bytes);
             }

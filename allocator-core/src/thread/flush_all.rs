@@ -2,7 +2,9 @@
 //! requests it, and when it ends; then its spans go to the arena, too.
 
 use crate::base::size_class::CLASSES;
+use crate::heaps::heap::Heap;
 use crate::pages::arena;
+use crate::remote::send::BatchPool;
 use crate::remote::span_transfer;
 use crate::thread::cache::Cache;
 
@@ -60,4 +62,23 @@ impl Cache {
             owner.remote_cache.batches.empty();
         }
     }
+
+    /// In the child of a fork: as [`end`](Self::end), on behalf of a thread that vanished.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\] The thread vanished.
+    pub(super) unsafe fn end_vanished(&self) {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            self.owner().budget.forget();
+            self.end();
+        }
+    }
+}
+
+/// In the child of a fork: gives the spans of a heap without a cache to an arena.
+pub(super) fn abandon(heap: &Heap) {
+    let mut pool = BatchPool::new();
+    pool.recycle(span_transfer::abandon(heap, &arena::get(arena::nearest()).heap));
+    pool.empty();
 }

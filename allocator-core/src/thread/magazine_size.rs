@@ -13,6 +13,7 @@ use crate::base::size_class::{self, CLASSES};
 use crate::pages::metadata;
 use crate::thread::bin::Slot;
 use crate::thread::cache::{Cache, MAX_MAGAZINE_BLOCKS};
+use crate::thread::doubt::Doubt;
 
 /// Most bytes of blocks in one magazine.
 const MAX_MAGAZINE_BYTES: usize = 512 << 10;
@@ -108,6 +109,7 @@ impl Cache {
                 let new = new.as_ptr().cast::<Slot>();
                 let len = bin.len();
                 ptr::copy_nonoverlapping(bin.first(), new.add(1), len);
+                self.begin_change(class, Doubt::ALL);
                 bin.set_array(new, needed);
                 bin.set_len(len);
                 if let Some(array) = NonNull::new(array).filter(|_| bytes != 0) {
@@ -115,6 +117,7 @@ impl Cache {
                 }
             }
             bin.set_capacity(capacity);
+            self.end_change();
             self.owner().budget.charge(more);
             true
         }

@@ -20,7 +20,10 @@ use crate::remote::send;
 use crate::remote::span_source;
 use crate::sys;
 use crate::thread::bin::Slot;
-use crate::thread::cache::{Cache, ENDED, NO_CACHE};
+use crate::thread::cache::{Cache, ENDED};
+pub(crate) use crate::thread::current::current;
+use crate::thread::flush_all;
+use crate::thread::inside;
 use crate::thread::tls;
 
 /// The thread-exit hook ends the cache in this round, the last but one.
@@ -48,19 +51,53 @@ const _: () = assert!(size_of::<Cache>() < CACHE_BYTES);
 /// Threads that are in the exit hook.
 static HOOKS: AtomicU32 = AtomicU32::new(0);
 
-/// Whether this is the child of a fork: there may be caches of threads that are not.
+/// Whether there may be caches of threads that vanished in a fork, in any state.
 static FORKED: AtomicBool = AtomicBool::new(false);
 
 struct Records {
     lock: Lock,
     /// Records without a thread \[RECORDS-LOCKED\].
     free: Guarded<*mut Record>,
+    /// In the child of a fork, the records of threads that vanished \[RECORDS-LOCKED\].
+    vanished: Guarded<Vanished>,
+}
+
+/// Ids of heaps whose threads vanished in a fork, and were not seen since.
+struct Vanished {
+    next: u32,
+    end: u32,
+    /// The thread that forked has this one.
+    own: u32,
 }
 
 // SAFETY: [RECORDS-LOCKED] the list is touched only under the lock.
 unsafe impl Sync for Records {}
 
-static RECORDS: Records = Records { lock: Lock::new(), free: Guarded::new(ptr::null_mut()) };
+static RECORDS: Records = Records {
+    lock: Lock::new(),
+    free: Guarded::new(ptr::null_mut()),
+    vanished: Guarded::new(Vanished { next: 0, end: 0, own: 0 }),
+};
+
+impl Records {
+    /// The next record whose thread vanished. The caller holds the lock.
+    fn next_vanished(&self) -> Option<&'static Record> {
+        self.vanished.with(|vanished| {
+            // SAFETY: [RECORDS-LOCKED] by the caller.
+            let vanished = unsafe { &mut *vanished };
+            while vanished.next < vanished.end {
+                let id = vanished.next;
+                vanished.next += 1;
+                if id != vanished.own
+                    && let Some(record) = record(id)
+                {
+                    return Some(record);
+                }
+            }
+            None
+        })
+    }
+}
 
 /// Records by id, for statistics and forks.
 static TABLE: [Published<Record>; HEAP_IDS] = [const { Published::new() }; HEAP_IDS];
@@ -88,17 +125,6 @@ pub(crate) fn threads() -> impl Iterator<Item = (&'static Heap, &'static Cache)>
     })
 }
 
-/// The calling thread's cache, if it has one now.
-#[inline]
-pub(crate) fn current() -> Option<&'static Cache> {
-    let now = tls::get();
-    if ptr::eq(now, &NO_CACHE) || ptr::eq(now, &ENDED) {
-        return None;
-    }
-    // SAFETY: [HEAPS-STAY] a thread's cache lives as long as the thread.
-    Some(unsafe { &*now })
-}
-
 /// Runs `work` in a thread that must not get a cache by it. If the thread has one, that
 /// is used.
 pub(crate) fn without_cache<R>(work: impl FnOnce() -> R) -> R {
@@ -123,11 +149,13 @@ pub(crate) fn get_or_create() -> Option<&'static Cache> {
     if ptr::eq(tls::get(), &ENDED) {
         return None;
     }
+    let _inside = inside::enter();
     let record = take_record()?;
     let cache = record.begin();
     tls::set(cache);
     // Last: these may allocate, and then use the cache.
     if sys::on_thread_exit(ended) && sys::arm_thread_exit(ptr::from_ref(record).cast_mut().cast()) {
+        cache.got();
         return Some(cache);
     }
     // No hook will run when the thread ends: what it kept would be lost.
@@ -136,6 +164,21 @@ pub(crate) fn get_or_create() -> Option<&'static Cache> {
 }
 
 impl Record {
+    /// In the child of a fork: ends the cache of a thread that vanished, on its behalf.
+    fn end_vanished(&self) {
+        let cache = self.cache.load(ordering::record_cache());
+        // SAFETY: [OWNER-ONLY] the thread vanished; [HEAPS-STAY] its cache did not.
+        match unsafe { cache.as_ref() } {
+            // SAFETY: likewise.
+            Some(cache) => unsafe { cache.end_vanished() },
+            None => flush_all::abandon(&self.heap),
+        }
+        self.cache.store(ptr::null_mut(), ordering::record_cache());
+        // The thread may have vanished while it made the cache.
+        // SAFETY: [OWNER-ONLY] likewise.
+        self.place.with(|place| unsafe { (*place).1 = false });
+    }
+
     /// Starts the cache of the calling thread, which has the record.
     fn begin(&self) -> &'static Cache {
         let cache = self.place.with(|place| {
@@ -167,8 +210,9 @@ fn take_record() -> Option<&'static Record> {
             Some(record)
         }
     });
+    let vanished = if free.is_none() { RECORDS.next_vanished() } else { None };
     drop(held);
-    free.or_else(new_record)
+    vanished.inspect(|record| record.end_vanished()).or(free).or_else(new_record)
 }
 
 fn new_record() -> Option<&'static Record> {
@@ -194,10 +238,6 @@ fn new_record() -> Option<&'static Record> {
         });
         memory.as_ref()
     };
-    // The first thread must not wait for files.
-    if id == heap_table::thread_ids().start + 1 {
-        arena::fit_container();
-    }
     heap_table::publish(&record.heap);
     TABLE[id as usize].publish(record);
     Some(record)
@@ -227,9 +267,12 @@ fn thread_ends(record: &'static Record, value: *mut c_void) {
 /// Ends the cache of the calling thread, which gets no other.
 fn end_cache(record: &'static Record) {
     tls::set(&ENDED);
-    let cache = record.cache.swap(ptr::null_mut(), ordering::record_cache());
+    let _inside = inside::enter();
+    let cache = record.cache.load(ordering::record_cache());
     // SAFETY: [OWNER-ONLY] this is the cache's thread, which has left it.
     unsafe { (*cache).end() };
+    // Late: in the child of a fork, the cache of a thread that vanished here is ended again.
+    record.cache.store(ptr::null_mut(), ordering::record_cache());
     helped::thread_ended();
     put_record(record);
 }
@@ -252,14 +295,15 @@ pub(crate) fn wait_for_hooks() {
     }
 }
 
-/// Ends the caches of all threads, which get no others. In the child of a fork, only
-/// that of the calling thread: the caches of vanished threads may be in any state.
+/// Ends the caches of all threads, which get no others. Where caches of vanished threads
+/// may be in any state, only that of the calling thread.
 ///
 /// # Safety
 /// \[OWNER-ONLY\] No thread uses its cache any more.
 pub(crate) unsafe fn end_all() {
     // Sees all that the exit hooks did, as each of them had the lock at its end.
     drop(RECORDS.lock.lock());
+    end_vanished(usize::MAX);
     let mine = tls::get();
     let forked = FORKED.load(ordering::forked());
     for record in records() {
@@ -344,43 +388,73 @@ pub(crate) unsafe fn free_without_cache(block: *mut u8, class: usize) {
     unsafe { send::send_one(block) };
 }
 
-/// In the child of a fork: the other threads do not exist here, and their caches belong
-/// to nobody. A heap that was open is lost; spans can be stolen from the others.
-pub(crate) fn after_fork() {
+/// In the child of a fork, where the calling thread is in no slow path: all records but its
+/// own belong to nobody, whatever list they were on. Their caches are ended when they are
+/// needed.
+pub(crate) fn after_fork() -> AfterFork {
+    let (mut inside, mut lent, mut unreported) = (false, 0, 0);
+    let own = current();
+    for (_, cache) in threads() {
+        // SAFETY: [OWNER-ONLY] no other thread runs.
+        unsafe {
+            if own.is_none_or(|own| !ptr::eq(own, cache)) {
+                inside |= cache.is_inside();
+                cache.settle_vanished();
+            }
+            lent += cache.lent();
+            unreported += cache.unreported();
+        }
+    }
+    usage::set_lent(lent);
+    FORKED.store(false, ordering::forked());
+    let ids = heap_table::thread_ids();
+    RECORDS.free.with(|free| {
+        // SAFETY: [RECORDS-LOCKED] no other thread runs.
+        unsafe { *free = ptr::null_mut() }
+    });
+    RECORDS.vanished.with(|vanished| {
+        // SAFETY: [RECORDS-LOCKED] likewise.
+        unsafe {
+            *vanished = Vanished { next: ids.start, end: ids.end, own: own.map_or(0, Cache::id) }
+        };
+    });
+    AfterFork { inside, unreported }
+}
+
+/// What was found in the caches after a fork.
+pub(crate) struct AfterFork {
+    /// Whether a vanished thread was in a slow path.
+    pub(crate) inside: bool,
+    /// Bytes of blocks that left spans, and that caches did not report.
+    pub(crate) unreported: isize,
+}
+
+/// In the child of a fork, where the calling thread is in a slow path: the caches of vanished
+/// threads stay as they are.
+pub(crate) fn keep_vanished() {
     FORKED.store(true, ordering::forked());
+}
+
+/// In the child of a fork: frees an orphaned lock. The list is consistent after every
+/// single store.
+pub(crate) fn free_orphaned_lock() {
     if RECORDS.lock.is_orphaned() {
         RECORDS.lock.force_unlock();
     }
-    for record in records() {
-        let cache = record.cache.load(ordering::record_cache());
-        if record.heap.mark_dead_if_orphaned() && ptr::eq(cache, tls::get()) {
-            // A sender or a thief had the forking thread's heap open: the thread starts
-            // again without a cache.
-            sys::arm_thread_exit(ptr::null_mut());
-            tls::set(&NO_CACHE);
-        }
-    }
-    drop_lost_records();
-    helped::after_fork(current().is_some());
 }
 
-/// In the child of a fork: removes the records whose heap was lost.
-fn drop_lost_records() {
-    let Some(_held) = RECORDS.lock.try_lock() else { return };
-    RECORDS.free.with(|free| {
-        // SAFETY: [RECORDS-LOCKED]; records are never freed.
-        unsafe {
-            let mut at = core::mem::replace(&mut *free, ptr::null_mut());
-            while let Some(record) = at.as_ref() {
-                let next = record.next.with(|next| *next);
-                if !record.heap.mark_dead_if_orphaned() {
-                    record.next.with(|next| *next = *free);
-                    *free = at;
-                }
-                at = next;
-            }
-        }
-    });
+/// In the child of a fork: ends the caches of some threads that vanished. Returns whether
+/// there may be more.
+pub(crate) fn end_vanished(count: usize) -> bool {
+    for _ in 0..count {
+        let Some(held) = RECORDS.lock.lock() else { return false };
+        let vanished = RECORDS.next_vanished();
+        drop(held);
+        let Some(record) = vanished else { return false };
+        record.end_vanished();
+        put_record(record);
+    }
+    true
 }
 
 /// Number of blocks of a class in magazines.

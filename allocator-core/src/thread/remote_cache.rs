@@ -7,6 +7,7 @@ use core::ptr::{self, NonNull};
 use core::slice;
 
 use crate::base::size_class;
+use crate::base::sync;
 use crate::pages::metadata;
 use crate::remote::send::BatchPool;
 use crate::thread::bin::Slot;
@@ -54,6 +55,8 @@ impl RemoteCache {
         }
         // SAFETY: [OWNER-ONLY] the slot lies in the array, as `len` is below `most`.
         unsafe { self.blocks.add(self.len as usize).write(block) };
+        // In the child of a fork, the slots below the length of any thread are filled.
+        sync::in_order();
         self.len += 1;
         self.bytes += size_class::size(class) as u32;
         let full = self.len == self.most || self.bytes >= MAX_BYTES;
@@ -67,6 +70,8 @@ impl RemoteCache {
     pub(super) unsafe fn send(&mut self) -> usize {
         let len = core::mem::take(&mut self.len);
         let bytes = core::mem::take(&mut self.bytes);
+        // In the child of a fork, no block of a vanished thread is in two places.
+        sync::in_order();
         if len != 0 {
             // SAFETY: `len` slots are filled. [LIVE-PINS-SPAN] by the caller.
             unsafe { self.batches.send(slice::from_raw_parts_mut(self.blocks, len as usize)) };
