@@ -81,7 +81,7 @@ extern "C" fn busy(thread: *mut libc::c_void) -> *mut libc::c_void {
     let mut random = Random(thread.addr() as u64 + 1);
     loop {
         work(&mut random, thread.addr() % THREADS);
-        if thread.addr() % THREADS == 0 && random.below(30) == 0 {
+        if thread.addr().is_multiple_of(THREADS) && random.below(30) == 0 {
             Strata::purge();
         }
     }
@@ -190,14 +190,166 @@ fn deep() {
     }
 }
 
+const LARGE: usize = 100 << 20;
+
+/// A child frees what the parent had, in a thread of its own, too. The memory goes back.
+fn freed() {
+    let half = || {
+        let blocks = (0..LARGE / 2 / 4096).map(|_| {
+            let block = make(512);
+            // SAFETY: the block has so many words.
+            unsafe { block.write(512) };
+            block.addr()
+        });
+        blocks.collect::<Vec<_>>()
+    };
+    let (first, mut second) = (half(), half());
+    for thread in 0..THREADS {
+        start(busy, thread);
+    }
+    // SAFETY: plain calls.
+    unsafe {
+        libc::usleep(20_000);
+        let pid = libc::fork();
+        if pid != 0 {
+            let mut status = 0;
+            assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
+            assert_eq!(status, 0);
+            // Its threads go on.
+            libc::_exit(ended_well());
+        }
+        libc::alarm(60);
+        let before = Strata::stats();
+        if before.live_bytes() < LARGE {
+            fail("the blocks are not counted");
+        }
+        free_blocks(first);
+        let mut thread = 0;
+        let arg = (&raw mut second).cast();
+        if libc::pthread_create(&raw mut thread, ptr::null(), frees, arg) != 0
+            || libc::pthread_join(thread, ptr::null_mut()) != 0
+        {
+            fail("no thread");
+        }
+        free_all();
+        // The helper does it, unasked.
+        for _ in 0..100 {
+            libc::usleep(100_000);
+            let stats = Strata::stats();
+            if stats.committed_bytes() < 16 << 20 && resident() < 40 << 20 {
+                if stats.live_bytes() > 4 << 20 {
+                    fail("live bytes are wrong");
+                }
+                libc::_exit(0);
+            }
+        }
+        fail("the memory does not go back");
+    }
+}
+
+/// Prints that the case came to its end, for a process that cannot end in the usual way.
+fn ended_well() -> i32 {
+    common::at_end();
+    0
+}
+
+fn free_blocks(blocks: Vec<usize>) {
+    for block in blocks {
+        // SAFETY: made with this layout.
+        unsafe { GLOBAL.dealloc(ptr::with_exposed_provenance_mut(block), layout(512)) };
+    }
+}
+
+extern "C" fn frees(blocks: *mut libc::c_void) -> *mut libc::c_void {
+    // SAFETY: the starter waits, and uses the vector no more.
+    free_blocks(std::mem::take(unsafe { &mut *blocks.cast::<Vec<usize>>() }));
+    ptr::null_mut()
+}
+
+/// A signal handler forks, whatever it interrupts. The child goes on with that, and forks
+/// again, amid busy threads.
+fn in_a_handler() {
+    extern "C" fn handler(_: i32) {
+        // SAFETY: plain calls. The child returns to what was interrupted, and is ended by
+        // its own work.
+        unsafe {
+            let pid = libc::fork();
+            if pid == 0 {
+                CHILD.store(true, Ordering::Relaxed);
+                return;
+            }
+            let mut status = 0;
+            if libc::waitpid(pid, &raw mut status, 0) != pid || status != 0 {
+                fail("a child failed");
+            }
+        }
+    }
+    static CHILD: AtomicBool = AtomicBool::new(false);
+    for thread in 0..THREADS {
+        start(busy, thread);
+    }
+    let mut random = Random(3);
+    // SAFETY: plain calls.
+    unsafe {
+        libc::signal(libc::SIGUSR1, handler as extern "C" fn(i32) as libc::sighandler_t);
+        let main = libc::pthread_self();
+        extern "C" fn sends(thread: *mut libc::c_void) -> *mut libc::c_void {
+            for _ in 0..150 {
+                // SAFETY: the thread lives as long as the process.
+                unsafe {
+                    libc::usleep(3_000);
+                    libc::pthread_kill(thread.addr() as libc::pthread_t, libc::SIGUSR1);
+                }
+            }
+            DONE.store(true, Ordering::Relaxed);
+            ptr::null_mut()
+        }
+        static DONE: AtomicBool = AtomicBool::new(false);
+        start(sends, main as usize);
+        while !DONE.load(Ordering::Relaxed) {
+            work(&mut random, 0);
+            if CHILD.load(Ordering::Relaxed) {
+                libc::alarm(20);
+                work(&mut random, 1);
+                // Not in a slow path any more.
+                let pid = libc::fork();
+                if pid == 0 {
+                    libc::alarm(20);
+                    free_all();
+                    start(busy, 1);
+                    libc::usleep(500);
+                    Strata::purge();
+                    libc::_exit(0);
+                }
+                let mut status = 0;
+                libc::waitpid(pid, &raw mut status, 0);
+                libc::_exit(i32::from(status != 0));
+            }
+        }
+        libc::_exit(ended_well());
+    }
+}
+
 #[test]
 fn child() {
     let Some(case) = common::case() else { return };
     match case.as_str() {
         "deep" => deep(),
+        "freed" => freed(),
+        "handler" => in_a_handler(),
         _ => panic!("{case}?"),
     }
     common::at_end();
+}
+
+#[test]
+fn a_child_gives_memory_back() {
+    common::succeeds("freed");
+}
+
+#[test]
+fn a_signal_handler_may_fork_in_any_place() {
+    common::succeeds("handler");
 }
 
 #[test]

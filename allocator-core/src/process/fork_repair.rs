@@ -8,7 +8,7 @@
 use core::ptr::NonNull;
 
 use crate::base::bits;
-use crate::base::geometry::{GRANULE, UNIT};
+use crate::base::geometry::{CHUNK_GRANULES, GRANULE, UNIT};
 use crate::base::size_class::{self, SHAPES};
 use crate::heaps::heap_table;
 use crate::pages::address_space;
@@ -18,7 +18,7 @@ use crate::pages::huge_block;
 use crate::pages::orphaned_runs::RunBytes;
 use crate::pages::usage::{self, Recount};
 use crate::spans::page_map::{self, Chunk, MAP};
-use crate::spans::span::{DetachedSpans, List, NO_HEAP, Span};
+use crate::spans::span::{Body, DetachedSpans, List, NO_HEAP, Span};
 use crate::thread::inside;
 use crate::thread::registry;
 
@@ -127,6 +127,9 @@ impl Repair {
         // Nobody has these: a vanished thread was making a span of them, or purging them.
         let lost = !covered;
         if self.whole && lost != 0 {
+            for (first, len) in bits::runs(|_| lost, CHUNK_GRANULES) {
+                MAP.set(MAP.chunk_base(index).wrapping_add(first * GRANULE), len, 0);
+            }
             arena::give_back(index, lost, lost);
             self.counts.dirty += (lost & !dirty).count_ones() as usize * GRANULE;
         }
@@ -152,7 +155,15 @@ impl Repair {
             }
         }
         // SAFETY: [HEAP-LOCKED] likewise.
-        let (free, holes) = unsafe { span_ref.body(|body| (body.free as usize, body.holes())) };
+        let (free, holes) = unsafe {
+            span_ref.body(|body: &mut Body| {
+                // Entries are written before the heap.
+                if self.whole && page_map::owner(MAP.entry(body.base)) != id {
+                    page_map::publish_owner(body, id);
+                }
+                (body.free as usize, body.holes())
+            })
+        };
         let shape = &SHAPES[class];
         self.counts.spans += shape.granules as usize * GRANULE;
         self.counts.out = self
