@@ -22,11 +22,10 @@ fn page_size() -> usize {
 /// block.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
-    let block = c_internals::pop(size);
-    if !block.is_null() {
-        return block.cast();
+    match c_internals::pop(size) {
+        Some(block) => block.cast(),
+        None => malloc_slow(size),
     }
-    malloc_slow(size)
 }
 
 #[cold]
@@ -93,10 +92,7 @@ unsafe extern "C" fn free_to_core(ptr: *mut c_void) {
 #[unsafe(no_mangle)]
 pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = count.checked_mul(size) else { return errno::null_with_enomem() };
-    let block = c_internals::pop(bytes);
-    if block.is_null() {
-        return calloc_slow(bytes);
-    }
+    let Some(block) = c_internals::pop(bytes) else { return calloc_slow(bytes) };
     // SAFETY: the block has at least this many bytes.
     unsafe { block.write_bytes(0, bytes) };
     block.cast()

@@ -168,11 +168,10 @@ extern "C" fn alloc(size: usize, align: usize) -> *mut c_void {
 
 #[inline(always)]
 fn new(size: usize, operator: Function) -> *mut c_void {
-    let block = c_internals::pop(size);
-    if !block.is_null() {
-        return block.cast();
+    match c_internals::pop(size) {
+        Some(block) => block.cast(),
+        None => new_aligned(size, 1, operator),
     }
-    new_aligned(size, 1, operator)
 }
 
 /// Ends in a jump to `strata_new_slow` if memory is exhausted, so that an

@@ -15,6 +15,7 @@ use crate::base::geometry::{MEDIUM_MAX, UNIT, WINDOW_ALIGN};
 use crate::base::size_class::{self, CLASSES};
 use crate::pages::arena;
 use crate::pages::huge_block;
+use crate::pages::interrupted;
 use crate::pages::page_runs::{self};
 use crate::process::config::Config;
 use crate::process::init;
@@ -24,6 +25,7 @@ use crate::thread::cache::Cache;
 use crate::thread::inside;
 use crate::thread::internal_fragmentation;
 use crate::thread::registry;
+use crate::thread::slow_path::SlowPath;
 use crate::thread::tls;
 
 /// A block for a layout; null if there is no memory. For a constant layout, this
@@ -40,11 +42,10 @@ pub(crate) unsafe fn alloc(size: usize, align: usize, config: &Config) -> *mut u
         return large(size, align, config);
     }
     // SAFETY: [OWNER-ONLY] the calling thread's cache, or a stand-in.
-    let block = unsafe { (*tls::get()).pop(class) };
-    if block.is_null() {
-        return small_slow(class, size, config);
+    match unsafe { (*tls::get()).pop(class) } {
+        Some(block) => block,
+        None => small_slow(class, size, config),
     }
-    block
 }
 
 #[cold]
@@ -53,16 +54,22 @@ fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
     if !init::ensure(config) {
         return core::ptr::null_mut();
     }
-    let cache = registry::get_or_create();
     let _inside = inside::enter();
-    let block = match cache {
+    let mut slow = SlowPath::enter();
+    let mut block = match registry::get_or_create(&mut slow) {
         // SAFETY: [OWNER-ONLY] it is the calling thread's cache.
         Some(cache) => unsafe { Cache::refill(cache, class) },
         None => registry::alloc_without_cache(class),
     };
-    internal_fragmentation::sample(shard(), class, size);
-    helper::check_excess();
-    limit::check();
+    if block.is_null() && interrupted::is_any_lock_held_here() {
+        block = registry::alloc_while_interrupted(class);
+    }
+    let shard = slow.cache().map_or_else(arena::nearest, Cache::shard);
+    internal_fragmentation::sample(shard, class, size);
+    if slow.leave() {
+        helper::check_excess();
+        limit::check();
+    }
     block
 }
 
@@ -104,21 +111,27 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
         return core::ptr::null_mut();
     }
     let _inside = inside::enter();
+    let slow = SlowPath::enter();
     let get = || {
         if !is_medium(size, align) {
             return huge_block::get(size, align, zeroed);
         }
         let align = (align / UNIT).max(1);
-        let run = arena::get(shard()).page_runs.get(page_runs::units(size.max(1)), align)?;
+        let shard = slow.cache().map_or_else(arena::nearest, Cache::shard);
+        let run = arena::get(shard).page_runs.get(page_runs::units(size.max(1)), align)?;
         if zeroed {
             // SAFETY: the run was just taken, and is ours.
             unsafe { run.clear() };
         }
         Some(run.ptr)
     };
-    let block = get().or_else(|| purge::make_room().then(get)?);
-    helper::check_excess();
-    limit::check();
+    let block = get().or_else(|| purge::make_room().then(get)?).or_else(|| {
+        interrupted::is_any_lock_held_here().then(|| interrupted::alloc(size, align, zeroed))?
+    });
+    if slow.leave() {
+        helper::check_excess();
+        limit::check();
+    }
     block.unwrap_or(core::ptr::null_mut())
 }
 
@@ -126,9 +139,4 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
 #[inline]
 pub(crate) fn is_medium(size: usize, align: usize) -> bool {
     size <= MEDIUM_MAX && align <= MEDIUM_MAX
-}
-
-/// The shard that the calling thread draws page runs from.
-fn shard() -> usize {
-    registry::current().map_or_else(arena::nearest, Cache::shard)
 }

@@ -13,9 +13,8 @@
 use core::ptr;
 
 use crate::alloc::{self, is_medium};
-use crate::background::helper;
 use crate::base::geometry::{MEDIUM_MAX, SMALL_MAX, UNIT};
-use crate::base::misuse::{self, Location, Misuse};
+use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::own_stack;
 use crate::base::size_class::{self, CLASSES};
 use crate::free;
@@ -33,12 +32,12 @@ use crate::thread::tls;
 /// No block is larger: the difference of two pointers into it must fit `isize`.
 const MAX_SIZE: usize = isize::MAX as usize;
 
-/// Takes a block of `size` bytes from the thread's magazine. Null if that is empty
+/// Takes a block of `size` bytes from the thread's magazine. `None` if that is empty
 /// or `size` is above 1 KiB: then call [`alloc()`].
 #[inline(always)]
 #[must_use]
-pub fn pop(size: usize) -> *mut u8 {
-    let Some(class) = size_class::of_any(size) else { return ptr::null_mut() };
+pub fn pop(size: usize) -> Option<*mut u8> {
+    let class = size_class::of_any(size)?;
     // SAFETY: [OWNER-ONLY] the calling thread's cache, or a stand-in.
     unsafe { (*tls::get()).pop(class) }
 }
@@ -104,7 +103,6 @@ pub unsafe fn free(ptr: *mut u8) -> bool {
         unsafe { free::free_small(ptr, entry) };
     } else {
         free::free_other(ptr, entry, large_bytes(ptr, entry));
-        helper::check_excess();
     }
     true
 }
@@ -133,9 +131,15 @@ pub unsafe fn free_sized(ptr: *mut u8, size: usize, align: usize) -> bool {
         return true;
     }
     let Some(block) = usable(ptr) else { return false };
-    if good_size(size, align) != Some(block) && !fits(size, block) {
+    // In a signal handler, a small block may be pages.
+    let pages = match page_map::kind(MAP.entry(ptr)) {
+        page_map::MEDIUM => Some(page_runs::units(size.max(1)) * UNIT),
+        page_map::HUGE => huge_block::bytes_for(size),
+        _ => None,
+    };
+    if ![good_size(size, align), pages].contains(&Some(block)) && !fits(size, block) {
         let location = Location { span: 0, block };
-        misuse::abort(Misuse::Layout, ptr, &location, size);
+        Report { what: Misuse::Layout, ptr, location, size }.abort();
     }
     // SAFETY: by the caller.
     unsafe { free(ptr) }
@@ -158,10 +162,7 @@ pub unsafe fn realloc(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     if fits(new, old) {
         return Some(ptr);
     }
-    let to = match pop(new) {
-        block if block.is_null() => alloc(new, 1),
-        block => block,
-    };
+    let to = pop(new).unwrap_or_else(|| alloc(new, 1));
     // SAFETY: by the caller.
     unsafe { move_to(to, ptr, old.min(new)) };
     Some(to)
@@ -250,7 +251,8 @@ pub fn usable(ptr: *mut u8) -> Option<usize> {
     let span = page_map::span_base(ptr);
     let block = shape.size as usize;
     if shape.block_at(ptr.addr() - span).is_none() {
-        misuse::abort(Misuse::Interior, ptr, &Location { span, block }, 0);
+        let location = Location { span, block };
+        Report { what: Misuse::Interior, ptr, location, size: 0 }.abort();
     }
     Some(block)
 }
@@ -258,14 +260,15 @@ pub fn usable(ptr: *mut u8) -> Option<usize> {
 /// Bytes of a block with this entry, which is not small.
 fn large_bytes(ptr: *mut u8, entry: u32) -> usize {
     if page_map::kind(entry) == page_map::HUGE {
-        return huge_block::bytes_at(ptr, 0);
+        return huge_block::bytes_at(ptr);
     }
     page_runs::bytes_at(ptr)
 }
 
 /// Ends the process because of a pointer that is not ours.
 pub fn refuse(ptr: *mut u8) -> ! {
-    misuse::abort(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, 0)
+    let location = Location { span: 0, block: 0 };
+    Report { what: Misuse::Foreign, ptr, location, size: 0 }.abort()
 }
 
 /// Sets up the allocator, unless an allocation did, and reads the options from the

@@ -11,18 +11,16 @@
 //! ```
 
 use crate::background::helper;
-use crate::base::geometry::UNIT;
-use crate::base::misuse::{self, Location, Misuse};
+use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::size_class::{self, CLASSES};
 use crate::pages::arena;
 use crate::pages::huge_block;
-use crate::pages::page_runs::{self};
-use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
+use crate::thread::cache::Cache;
 use crate::thread::inside;
 use crate::thread::registry;
-use crate::thread::remote_cache::Buffered;
+use crate::thread::slow_path::SlowPath;
 use crate::thread::tls;
 
 /// Frees a block. For a constant layout, this folds to sixteen instructions.
@@ -53,7 +51,6 @@ pub(crate) unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
     let entry = MAP.entry(ptr);
     if page_map::kind(entry) as usize != class || page_map::owner(entry) == NO_HEAP {
         free_other(ptr, entry, size);
-        helper::check_excess();
         return;
     }
     // SAFETY: by the caller.
@@ -72,24 +69,32 @@ pub(crate) unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
 /// As for [`free`].
 #[inline(always)]
 pub(crate) unsafe fn buffer_remote(ptr: *mut u8, entry: u32) -> bool {
+    // SAFETY: [HEAPS-STAY] a thread's cache lives as long as the thread.
+    let cache = unsafe { &*tls::get() };
     // SAFETY: [OWNER-ONLY] the calling thread's cache, or a stand-in.
-    let held = unsafe { (*tls::get()).buffer_remote(ptr, entry) };
-    if held == Buffered::Full {
-        flush_remote_cache();
+    if !unsafe { cache.buffers(entry) } {
+        return false;
     }
-    held != Buffered::No
+    let slow = SlowPath::enter_with(cache);
+    // SAFETY: [OWNER-ONLY] it is the thread's cache; by the caller.
+    if unsafe { cache.buffer(ptr, page_map::kind(entry) as usize) } {
+        flush_remote_cache(cache, slow);
+    } else {
+        slow.leave_unsettled();
+    }
+    true
 }
 
 /// Sends all blocks of the thread's remote cache to their owners.
 #[cold]
 #[inline(never)]
-fn flush_remote_cache() {
+fn flush_remote_cache(cache: &'static Cache, slow: SlowPath) {
     let _inside = inside::enter();
-    if let Some(cache) = registry::current() {
-        // SAFETY: [OWNER-ONLY] it is the thread's cache.
-        unsafe { cache.flush_remote_cache() };
+    // SAFETY: [OWNER-ONLY] it is the thread's cache.
+    unsafe { cache.flush_remote_cache() };
+    if slow.leave() {
+        helper::check_excess();
     }
-    helper::check_excess();
 }
 
 /// Frees a small block with this entry, which the magazine did not take.
@@ -101,42 +106,43 @@ fn flush_remote_cache() {
 pub(crate) unsafe fn free_small(ptr: *mut u8, entry: u32) {
     let _inside = inside::enter();
     let (owner, class) = (page_map::owner(entry), page_map::kind(entry) as usize);
+    let slow = SlowPath::enter();
     // SAFETY: by the caller; [OWNER-ONLY] it is the thread's cache.
     unsafe {
-        match registry::current() {
+        match slow.cache() {
             Some(cache) if owner != cache.id() => cache.pass_on(ptr, class),
             Some(cache) => cache.take_back(ptr, class),
             None => registry::free_without_cache(ptr, class),
         }
     }
-    helper::check_excess();
+    if slow.leave() {
+        helper::check_excess();
+    }
 }
 
 /// Frees a block that is not small, or does not match its layout.
 #[inline(never)]
 pub(crate) fn free_other(ptr: *mut u8, entry: u32, size: usize) {
     let _inside = inside::enter();
+    let slow = SlowPath::enter();
     let owner = page_map::owner(entry);
     match page_map::kind(entry) {
         _ if owner == NO_HEAP => {
-            misuse::abort(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, size)
+            let location = Location { span: 0, block: 0 };
+            Report { what: Misuse::Foreign, ptr, location, size }.note();
         }
-        page_map::MEDIUM => free_run(ptr, owner, size),
+        page_map::MEDIUM => arena::put_run(ptr, owner, size),
         page_map::HUGE => huge_block::put(ptr, size),
         class => wrong_layout(ptr, class as usize, size),
     }
-}
-
-fn free_run(ptr: *mut u8, owner: u32, size: usize) {
-    let Some(arena) = arena::by_id(owner) else { return };
-    let units = page_runs::units(size.max(1));
-    arena.page_runs.put(ptr, units, size);
-    usage::gave_large(units * UNIT, units * UNIT);
+    if slow.leave() {
+        helper::check_excess();
+    }
 }
 
 #[cold]
-fn wrong_layout(ptr: *mut u8, class: usize, size: usize) -> ! {
+fn wrong_layout(ptr: *mut u8, class: usize, size: usize) {
     let span = page_map::span_base(ptr);
     let location = Location { span, block: size_class::size(class) };
-    misuse::abort(Misuse::Layout, ptr, &location, size)
+    Report { what: Misuse::Layout, ptr, location, size }.note();
 }

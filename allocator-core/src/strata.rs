@@ -127,9 +127,9 @@ impl Strata {
     /// eighths of the limit.
     ///
     /// It runs in the thread that exceeded the limit, at the end of that allocation,
-    /// with no lock of the allocator held. It may allocate and free; it is not called
-    /// from within itself, nor by two threads at once. It must not panic: a panic in
-    /// it aborts the process.
+    /// with no lock of the allocator held. It may allocate, free and fork; it is not
+    /// called from within itself, nor by two threads at once. It must return: one that
+    /// leaves by a jump is not called again, and a panic in it aborts the process.
     pub fn on_limit(callback: fn(committed: usize)) {
         limit::call(callback);
     }

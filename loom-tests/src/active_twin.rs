@@ -2,7 +2,7 @@
 //! The twin is chosen when a model runs.
 
 use core::cell::Cell;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// What a twin changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +44,15 @@ pub(crate) fn deleted(label: &'static str) -> bool {
     ACTIVE.get() == Some((label, Weakness::Deleted))
 }
 
-/// Tokens tell threads apart only in the child of a fork. Here all are equal.
+/// The next thread's token. Only whether two are equal matters, so they may differ
+/// from one execution to the next.
+static TOKENS: AtomicU32 = AtomicU32::new(1);
+
+loom::thread_local! {
+    static TOKEN: u32 = TOKENS.fetch_add(1, Ordering::Relaxed) % (1 << 30) + 1;
+}
+
+/// A number that identifies the calling thread of a model.
 pub(crate) fn thread_token() -> u32 {
-    1
+    TOKEN.with(|token| *token)
 }

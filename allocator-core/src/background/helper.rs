@@ -26,6 +26,7 @@ use crate::remote::send::BatchPool;
 use crate::sys;
 use crate::thread::inside;
 use crate::thread::registry;
+use crate::thread::slow_path::{self, SlowPath};
 use crate::thread::tls;
 
 /// There is no helper.
@@ -160,6 +161,7 @@ extern "C" fn run(own_files: bool) {
         last += passed;
         registry::end_vanished(VANISHED);
         drain_sleepers();
+        slow_path::settle();
         let low = usage::take_low_water();
         let unwanted = usage::above_bound(low);
         if unwanted != 0 {
@@ -283,9 +285,12 @@ fn drain_sleepers() {
 /// Flushes what the calling thread keeps: it is going to sleep.
 pub(crate) fn thread_idle() {
     let _inside = inside::enter();
-    if let Some(cache) = registry::current() {
+    let slow = SlowPath::enter();
+    if let Some(cache) = slow.cache() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         unsafe { cache.flush_if_any() };
+    }
+    if slow.leave() {
         check_excess();
     }
 }
@@ -295,7 +300,9 @@ pub(crate) fn thread_idle() {
 pub(crate) fn purge_all() -> usize {
     let _inside = inside::enter();
     registry::end_vanished(usize::MAX);
-    if let Some(cache) = registry::current() {
+    // All along: the thread's own heap is locked in between, too.
+    let slow = SlowPath::enter();
+    if let Some(cache) = slow.cache() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         unsafe { cache.flush_all() };
     }
@@ -308,7 +315,9 @@ pub(crate) fn purge_all() -> usize {
         }
     }
     batches.empty();
-    purge::purge_all() + span_purge::purge_all() + registry::purge()
+    let bytes = purge::purge_all() + span_purge::purge_all() + registry::purge();
+    slow.leave();
+    bytes
 }
 
 /// In the child of a fork: the helper does not exist here.

@@ -1,6 +1,7 @@
 //! A lock of one word. Without contention it takes one compare-and-swap to
 //! acquire and one swap to release. The word names the holder, so the child of
-//! a fork can tell which locks belong to threads that do not exist there.
+//! a fork can tell which locks belong to threads that do not exist there, and a
+//! signal handler which ones the thread that it interrupted holds.
 //!
 //! ```text
 //!  word   0            free
@@ -53,8 +54,9 @@ impl Lock {
             .map(|_| LockGuard { lock: self })
     }
 
-    /// Waits for the lock and acquires it. Returns `None` only in the child of
-    /// a fork, for a lock whose holder does not exist there.
+    /// Waits for the lock and acquires it. Returns `None` at once if the calling
+    /// thread holds it: the caller runs in a signal handler, and what it interrupted
+    /// has the lock.
     #[inline]
     pub(crate) fn lock(&self) -> Option<LockGuard<'_>> {
         match self.try_lock() {
@@ -70,6 +72,9 @@ impl Lock {
         let mut mine = token;
         loop {
             let seen = self.word.load(ordering::lock_peek());
+            if is_by(seen, token) && sync::step("lock_knows_holder") {
+                return None;
+            }
             if seen == 0 {
                 if self
                     .word
@@ -103,12 +108,20 @@ impl Lock {
         }
     }
 
+    /// Whether the calling thread holds the lock: in a signal handler, what it
+    /// interrupted may.
+    #[inline]
+    pub(crate) fn is_held_here(&self) -> bool {
+        let seen = self.word.load(ordering::lock_peek());
+        seen != 0 && is_by(seen, sync::thread_token())
+    }
+
     /// In the child of a fork: returns whether a thread other than the one
     /// that forked holds the lock. It will never be released.
     #[cfg(not(strata_loom))]
     pub(crate) fn is_orphaned(&self) -> bool {
         let seen = self.word.load(ordering::lock_peek());
-        seen != 0 && seen & !WAIT != sync::thread_token()
+        seen != 0 && !is_by(seen, sync::thread_token())
     }
 
     /// In the child of a fork: releases an orphaned lock whose data is
@@ -117,6 +130,11 @@ impl Lock {
     pub(crate) fn force_unlock(&self) {
         self.word.store(0, ordering::lock_release());
     }
+}
+
+/// Whether a word, not 0, says that the thread with this token holds the lock.
+fn is_by(word: u32, token: u32) -> bool {
+    word & !WAIT == token
 }
 
 impl Drop for LockGuard<'_> {

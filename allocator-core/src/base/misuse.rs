@@ -1,8 +1,17 @@
 //! Ends a process that misused its memory: it writes one line to standard error that
 //! says what was wrong with which pointer, and aborts. The line is built in a buffer
 //! on the stack; nothing here allocates or unwinds.
+//!
+//! The program may handle the abort, and its handler may allocate, fork, or jump back
+//! into the program. So nothing is reported while a lock is held or a cache is half
+//! changed: what is found there is noted, has no effect, and is reported when the
+//! thread leaves its slow path.
 
 use core::fmt::{self, Write};
+use core::mem;
+
+use crate::base::lock::Lock;
+use crate::base::sync::Guarded;
 
 /// What was wrong with a pointer given back to the allocator.
 #[derive(Clone, Copy)]
@@ -61,6 +70,7 @@ impl Write for Line {
 }
 
 /// Where a pointer points, as far as the allocator can tell.
+#[derive(Clone, Copy)]
 pub(crate) struct Location {
     /// First byte of its span (or of its mapping), 0 if there is none.
     pub(crate) span: usize,
@@ -68,29 +78,102 @@ pub(crate) struct Location {
     pub(crate) block: usize,
 }
 
-/// Reports in one line on standard error what was wrong with `ptr`, and aborts.
+/// What was wrong with which pointer.
+#[derive(Clone, Copy)]
+pub(crate) struct Report {
+    pub(crate) what: Misuse,
+    pub(crate) ptr: *mut u8,
+    pub(crate) location: Location,
+    /// Bytes of the layout that the caller named, 0 if none.
+    pub(crate) size: usize,
+}
+
+impl Report {
+    /// Writes one line on standard error, and aborts. The caller holds no lock, and the
+    /// thread's cache is in its place.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn abort(&self) -> ! {
+        let mut line = Line::new();
+        // Each begins with what glibc says in such a case, which people search for.
+        let text = match self.what {
+            Misuse::Foreign => {
+                "free(): invalid pointer, not from this allocator, or given back already"
+            }
+            Misuse::Interior => "free(): invalid pointer, into the middle of a block",
+            Misuse::DoubleFree => "free(): double free detected, the block is free already",
+            Misuse::Layout => {
+                "free(): invalid size, not that of the layout that the block was made with"
+            }
+        };
+        let _ = write!(line, "{text}: pointer {:p}", self.ptr);
+        let Location { span, block } = self.location;
+        if span != 0 {
+            let _ = write!(line, ", span {span:#x}, class of {block} bytes");
+        }
+        if self.size != 0 {
+            let _ = write!(line, ", layout of {} bytes", self.size);
+        }
+        line.print();
+        crate::sys::abort()
+    }
+
+    /// Notes the misuse, to be reported by [`report_noted`]. The caller may hold locks. If
+    /// one is noted already, this one is not reported.
+    #[cfg(not(strata_loom))]
+    #[cold]
+    pub(crate) fn note(self) {
+        let Some(held) = NOTED.lock.try_lock() else { return };
+        // SAFETY: the lock is held.
+        NOTED.report.with(|report| unsafe { *report = Some(self) });
+        // Held until the report.
+        mem::forget(held);
+    }
+
+    /// No model misuses its memory.
+    #[cfg(strata_loom)]
+    pub(crate) fn note(self) {
+        self.abort()
+    }
+}
+
+/// The misuse that the thread that holds the lock found, and has yet to report.
+struct Noted {
+    lock: Lock,
+    report: Guarded<Option<Report>>,
+}
+
+// SAFETY: the report is touched only under the lock.
+unsafe impl Sync for Noted {}
+
+#[cfg(not(strata_loom))]
+static NOTED: Noted = Noted { lock: Lock::new(), report: Guarded::new(None) };
+
+/// If the calling thread noted a misuse, reports it and aborts. The caller holds no lock,
+/// and the thread's cache is in its place.
+#[cfg(not(strata_loom))]
+#[inline]
+pub(crate) fn report_noted() {
+    if NOTED.lock.is_held_here() {
+        report_ours();
+    }
+}
+
+#[cfg(not(strata_loom))]
 #[cold]
-#[inline(never)]
-pub(crate) fn abort(what: Misuse, ptr: *mut u8, location: &Location, size: usize) -> ! {
-    let mut line = Line::new();
-    // Each begins with what glibc says in such a case, which people search for.
-    let text = match what {
-        Misuse::Foreign => {
-            "free(): invalid pointer, not from this allocator, or given back already"
-        }
-        Misuse::Interior => "free(): invalid pointer, into the middle of a block",
-        Misuse::DoubleFree => "free(): double free detected, the block is free already",
-        Misuse::Layout => {
-            "free(): invalid size, not that of the layout that the block was made with"
-        }
-    };
-    let _ = write!(line, "{text}: pointer {ptr:p}");
-    if location.span != 0 {
-        let _ = write!(line, ", span {:#x}, class of {} bytes", location.span, location.block);
+fn report_ours() {
+    // SAFETY: this thread holds the lock. It is nothing yet if a signal handler interrupts
+    // the thread that notes it.
+    if let Some(report) = NOTED.report.with(|report| unsafe { (*report).take() }) {
+        NOTED.lock.force_unlock();
+        report.abort();
     }
-    if size != 0 {
-        let _ = write!(line, ", layout of {size} bytes");
+}
+
+/// In the child of a fork: what another thread noted is not reported here.
+#[cfg(not(strata_loom))]
+pub(crate) fn after_fork() {
+    if NOTED.lock.is_orphaned() {
+        NOTED.lock.force_unlock();
     }
-    line.print();
-    crate::sys::abort()
 }

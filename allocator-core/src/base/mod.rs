@@ -1,13 +1,14 @@
 //! What every other folder stands on: the door to atomics and their orderings, bits, constants,
-//! size classes, locks, a stack of our own, and the report of misuse.
+//! size classes, locks, a stack of our own, what waits for a lock, and the report of misuse.
 
 pub(crate) mod sync;
 pub(crate) mod ordering;
 pub(crate) mod bits;
 pub(crate) mod geometry;
 pub(crate) mod size_class;
-pub(crate) mod misuse;
 pub(crate) mod lock;
+pub(crate) mod misuse;
 pub(crate) mod own_stack;
 pub(crate) mod once;
+pub(crate) mod later;
 pub(crate) mod published;

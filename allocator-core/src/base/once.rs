@@ -1,17 +1,17 @@
-//! Work that the first thread to need it does once. The other threads wait.
+//! Work that the first thread to need it does once. The other threads wait. A signal
+//! handler that interrupts the work does not wait for what it interrupted.
 //!
 //! ```text
-//!  NOT_YET ──► RUNNING ──► DONE
-//!     ▲           │
-//!     └─ failed ──┘         the next thread tries again
+//!  NOT_YET ──► token ──► DONE      token: of the thread that does it now
+//!     ▲          │
+//!     └─ failed ─┘                 the next thread tries again
 //! ```
 
 use crate::base::ordering;
 use crate::base::sync::{self, AtomicU32};
 
 const NOT_YET: u32 = 0;
-const RUNNING: u32 = 1;
-const DONE: u32 = 2;
+const DONE: u32 = u32::MAX;
 
 pub(crate) struct Once {
     state: AtomicU32,
@@ -24,7 +24,7 @@ pub(crate) enum Done {
     ByUs,
     /// Another thread, earlier.
     ByOthers,
-    /// Nobody: the caller tried and failed.
+    /// Nobody: the caller tried and failed, or interrupts the work.
     Not,
 }
 
@@ -47,10 +47,11 @@ impl Once {
 
     /// Runs `work` unless it is done. `work` returns whether it succeeded.
     pub(crate) fn run(&self, work: impl FnOnce() -> bool) -> Done {
+        let token = sync::thread_token();
         loop {
             match self.state.compare_exchange(
                 NOT_YET,
-                RUNNING,
+                token,
                 ordering::init_seen(),
                 ordering::init_seen(),
             ) {
@@ -60,7 +61,8 @@ impl Once {
                     return if done { Done::ByUs } else { Done::Not };
                 }
                 Err(DONE) => return Done::ByOthers,
-                Err(seen) => sync::wait_briefly(&self.state, seen),
+                Err(holder) if holder == token => return Done::Not,
+                Err(holder) => sync::wait_briefly(&self.state, holder),
             }
         }
     }

@@ -58,6 +58,16 @@ orderings! {
     /// Pairs with: `published_set`.
     published_get = Acquire;
 
+    // Memory that waits for a lock.
+
+    /// Keeps memory whose free has to wait. Publishes its link, and the last writes to it.
+    /// Pairs with: `later_take`.
+    later_keep = Release;
+
+    /// Takes all memory that waits.
+    /// Pairs with: `later_keep`.
+    later_take = Acquire;
+
     // Remote queue.
 
     /// Pushes a batch. Publishes its contents, and with them the last writes of the threads that
@@ -120,10 +130,17 @@ orderings! {
     /// The word of a lock, looked at before a compare-and-swap, after a failed one, and in the
     /// child of a fork.
     /// Written by: `lock::lock_slow`.
-    /// Read by: `lock::is_orphaned`, `lock::lock_slow`, `lock::try_lock`.
+    /// Read by: `lock::is_held_here`, `lock::is_orphaned`, `lock::lock_slow`, `lock::try_lock`.
     /// Other end: `lock_acquire`, `lock_release`.
     /// Relaxed: the compare-and-swap that follows decides, and the child of a fork has one thread.
     lock_peek = Relaxed;
+
+    /// The list of memory that waits: whether there is any, and its head before an attempt to
+    /// put more in front.
+    /// Read by: `later::is_empty`, `later::keep`.
+    /// Other end: `later_keep`, `later_take`.
+    /// Relaxed: taking all of it follows, or nothing; the head is only written into the new link.
+    later_peek = Relaxed;
 
     /// The head of a remote queue: whether there is a batch, whether it is closed.
     /// Read by: `remote_queue::has_batches`, `remote_queue::is_closed`.
@@ -283,7 +300,7 @@ orderings! {
     /// `Chunk::huge_bytes`, `Chunk::huge_mapped`, `Chunk::huge_chunks`: the huge block that starts
     /// at a chunk.
     /// Written by: `huge_block::settle`.
-    /// Read by: `huge_block::bytes_at`, `huge_block::extent`, `huge_block::purge`,
+    /// Read by: `huge_block::bytes_of`, `huge_block::extent`, `huge_block::purge`,
     /// `huge_block::resize_charged`, `huge_block::take_kept`, `huge_block::unmap`,
     /// `page_map::was_used`.
     /// Relaxed: they are read through the block, or by the thread that took the mapping off the
@@ -472,8 +489,8 @@ orderings! {
     // Reclaim, remote and threads.
 
     /// The chunk at which the next purge goes on.
-    /// Written by: `purge::purge`.
-    /// Read by: `purge::purge`.
+    /// Written by: `purge::purge_locked`.
+    /// Read by: `purge::purge_locked`.
     /// Relaxed: one thread purges at a time, under a flag taken with `lock_acquire`.
     purge_cursor = Relaxed;
 
@@ -482,12 +499,6 @@ orderings! {
     /// Read by: `limit::call_back`.
     /// Relaxed: it points at code, which is always there.
     limit_callback = Relaxed;
-
-    /// Whether a thread enforces the limit, looked at before the flag is taken.
-    /// Read by: `limit::enforce`.
-    /// Other end: `lock_acquire`, `lock_release`.
-    /// Relaxed: taking the flag decides.
-    limit_busy = Relaxed;
 
     /// Searches for a span in other arenas.
     /// Written by: `span_source::find_span`.

@@ -148,12 +148,19 @@ impl Heap {
         Some(LockedHeap { heap: self, id: self.id(), empty: DetachedSpans::new(), _held: held })
     }
 
-    /// Waits for the lock and locks the heap. Returns `None` only in the child
-    /// of a fork, for a heap whose lock was held by a vanished thread.
+    /// Waits for the lock and locks the heap. Returns `None` in a signal handler,
+    /// for a heap that the interrupted code has locked.
     #[inline]
     pub(crate) fn lock(&self) -> Option<LockedHeap<'_>> {
         let held = self.lock.lock()?;
         Some(LockedHeap { heap: self, id: self.id(), empty: DetachedSpans::new(), _held: held })
+    }
+
+    /// Whether the calling thread holds the lock: in a signal handler, what it
+    /// interrupted may.
+    #[inline]
+    pub(crate) fn is_held_here(&self) -> bool {
+        self.lock.is_held_here()
     }
 
     /// Pushes a batch of this heap's blocks. Returns about how many batches wait.

@@ -85,6 +85,12 @@ fn locked<R>(f: impl FnOnce(&mut Taken) -> R) -> Option<R> {
     Some(SPACE.taken.with(|taken| f(unsafe { &mut *taken })))
 }
 
+/// Whether the calling thread is changing which chunks are taken: in a signal handler,
+/// what it interrupted may. Then nothing can be taken or given back.
+pub(crate) fn is_held_here() -> bool {
+    SPACE.lock.is_held_here()
+}
+
 /// Takes `count` chunks of addresses, the first a multiple of `align` chunks.
 pub(crate) fn take(count: usize, align: usize) -> Option<usize> {
     locked(|taken| taken.take(count, align))?

@@ -12,6 +12,7 @@ use core::ptr::{self, NonNull};
 
 use crate::base::bits;
 use crate::base::geometry::{CHUNK, CHUNK_GRANULES, GRANULE, MAX_ARENAS, UNIT};
+use crate::base::later;
 use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::size_class::{MAX_WORDS, SHAPES};
@@ -23,7 +24,7 @@ use crate::pages::cgroup;
 use crate::pages::committed::{self, Refused};
 use crate::pages::free_space_index::{self, FreeSpaceIndex};
 use crate::pages::metadata;
-use crate::pages::page_runs::PageRuns;
+use crate::pages::page_runs::{self, PageRuns};
 use crate::pages::usage;
 use crate::spans::page_map::{Chunk, MAP};
 use crate::spans::span::{DetachedSpans, Span};
@@ -271,6 +272,20 @@ fn furnish(chunk: &Chunk) -> bool {
         chunk.long_bits.store(bits.as_ptr().cast(), ordering::chunk_spans());
     }
     true
+}
+
+/// Frees the page run at `ptr`, which has an arena's entry and is said to have `size`
+/// bytes. A misuse is noted, and has no effect. In a signal handler that interrupts the
+/// arena's page runs, the run waits.
+pub(crate) fn put_run(ptr: *mut u8, owner: u32, size: usize) {
+    let Some(arena) = by_id(owner) else { return };
+    let bytes = page_runs::units(size.max(1)) * UNIT;
+    match arena.page_runs.put(ptr, bytes / UNIT, size) {
+        Some(Ok(())) => usage::gave_large(bytes, bytes),
+        Some(Err(report)) => report.note(),
+        // SAFETY: the caller frees the run.
+        None => unsafe { later::keep_block(ptr) },
+    }
 }
 
 /// Frees the granules of empty spans. The caller holds no lock.

@@ -11,8 +11,9 @@
 //! ```
 
 use crate::base::geometry::CHUNK;
+use crate::base::later;
 use crate::base::lock::Lock;
-use crate::base::misuse::{self, Location, Misuse};
+use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize, Guarded};
 use crate::heaps::heap_table;
@@ -129,31 +130,43 @@ unsafe fn unmap(index: usize) {
 
 /// Checks that a huge block of `size` starts at `ptr`. Returns the index of its chunk,
 /// and its bytes.
-fn check(ptr: *mut u8, size: usize) -> (usize, usize) {
+fn check(ptr: *mut u8, size: usize) -> Result<(usize, usize), Report> {
     let index = MAP.chunk_index(ptr);
-    let bytes = bytes_at(ptr, size);
+    let bytes = bytes_of(ptr, size)?;
     if bytes_for(size) != Some(bytes) {
-        let place = Location { span: ptr.addr(), block: bytes };
-        misuse::abort(Misuse::Layout, ptr, &place, size);
+        let location = Location { span: ptr.addr(), block: bytes };
+        return Err(Report { what: Misuse::Layout, ptr, location, size });
     }
-    (index, bytes)
+    Ok((index, bytes))
 }
 
 /// Bytes of the huge block at `ptr`. The entry says that one is there; the caller says
 /// that it has `size`.
-pub(crate) fn bytes_at(ptr: *mut u8, size: usize) -> usize {
+fn bytes_of(ptr: *mut u8, size: usize) -> Result<usize, Report> {
     let index = MAP.chunk_index(ptr);
     let bytes = MAP.chunk(index).huge_bytes.load(ordering::chunk_huge());
-    let place = Location { span: MAP.chunk_base(index).addr(), block: bytes };
     if !ptr.addr().is_multiple_of(CHUNK) {
-        misuse::abort(Misuse::Interior, ptr, &place, size);
+        let location = Location { span: MAP.chunk_base(index).addr(), block: bytes };
+        return Err(Report { what: Misuse::Interior, ptr, location, size });
     }
-    bytes
+    Ok(bytes)
 }
 
-/// Frees a block: keeps its mapping, or unmaps it.
+/// Bytes of the huge block at `ptr`. The entry says that one is there.
+pub(crate) fn bytes_at(ptr: *mut u8) -> usize {
+    bytes_of(ptr, 0).unwrap_or_else(|report| report.abort())
+}
+
+/// Frees a block: keeps its mapping, or unmaps it. A misuse is noted, and has no effect.
 pub(crate) fn put(ptr: *mut u8, size: usize) {
-    let (index, bytes) = check(ptr, size);
+    let (index, bytes) = match check(ptr, size) {
+        Ok(checked) => checked,
+        Err(report) => return report.note(),
+    };
+    if address_space::is_held_here() {
+        // SAFETY: by the caller, who frees the block.
+        return unsafe { later::keep_block(ptr) };
+    }
     MAP.set(ptr, 1, 0);
     if keep(index, bytes) {
         gave(bytes, bytes);
@@ -259,10 +272,13 @@ pub(crate) fn set_held(blocks: usize, bytes: usize) {
 /// Resizes a block from `old` bytes to `new`, keeping its contents; new bytes are zero.
 /// Returns its address; `None`: it is unchanged.
 pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
-    let (_, old_bytes) = check(ptr, old);
+    let (_, old_bytes) = check(ptr, old).unwrap_or_else(|report| report.abort());
     let bytes = bytes_for(new)?;
     if bytes == old_bytes {
         return Some(ptr);
+    }
+    if address_space::is_held_here() {
+        return None;
     }
     let more = bytes.saturating_sub(old_bytes);
     committed::charge(more).ok()?;

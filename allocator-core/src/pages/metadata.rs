@@ -13,6 +13,7 @@
 use core::ptr::{self, NonNull};
 
 use crate::base::geometry::{GUARD, PAGE};
+use crate::base::later::Later;
 use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::sync::{self, AtomicUsize, Guarded};
@@ -59,6 +60,10 @@ static POOL: Pool = Pool {
     mapped: AtomicUsize::new(0),
 };
 
+/// Slots that a signal handler freed while the code that it interrupted had the pool. The
+/// word behind the link is the size.
+static WAITING: Later = Later::new();
+
 /// Size in bytes of the slot for `size` bytes.
 pub(crate) const fn slot_bytes(size: usize) -> usize {
     let slot = size.next_power_of_two();
@@ -79,6 +84,7 @@ pub(crate) fn alloc(size: usize) -> Option<NonNull<u8>> {
         let got = POOL.slots.with(|slots| {
             // SAFETY: [POOL-LOCKED].
             let slots = unsafe { &mut *slots };
+            slots.take_waiting();
             slots.get(slot)
         });
         drop(held);
@@ -98,8 +104,15 @@ pub(crate) fn alloc(size: usize) -> Option<NonNull<u8>> {
 /// `at` came from [`alloc`] with the same size and is not used any more.
 pub(crate) unsafe fn free(at: NonNull<u8>, size: usize) {
     let slot = slot_bytes(size);
-    let Some(_held) = POOL.lock.lock() else { return };
     POOL.used.fetch_sub(slot, ordering::metadata_used());
+    let Some(_held) = POOL.lock.lock() else {
+        // SAFETY: by the caller; a slot has room for two words.
+        unsafe {
+            at.cast::<usize>().add(1).write(slot);
+            WAITING.keep(at.cast());
+        }
+        return;
+    };
     POOL.slots.with(|slots| {
         // SAFETY: [POOL-LOCKED], and nobody else has the slot.
         unsafe { (*slots).push(at, slot) };
@@ -114,6 +127,16 @@ impl Slots {
             left: 0,
             segments: [(ptr::null_mut(), 0); SEGMENTS],
             count: 0,
+        }
+    }
+
+    /// Frees what waited for the lock.
+    #[inline]
+    fn take_waiting(&mut self) {
+        if !WAITING.is_empty() {
+            // SAFETY: [POOL-LOCKED] whoever freed a slot there wrote its size behind the link.
+            WAITING
+                .take_all(|at| unsafe { self.push(at.cast(), at.cast::<usize>().add(1).read()) });
         }
     }
 
@@ -243,6 +266,11 @@ pub(crate) fn segments() -> impl Iterator<Item = (*mut u8, usize)> {
             slots.segments[..slots.count].get(index).copied()
         })
     })
+}
+
+/// Whether the calling thread has the pool: in a signal handler, what it interrupted may.
+pub(crate) fn is_held_here() -> bool {
+    POOL.lock.is_held_here()
 }
 
 /// Bytes of the slots in use.

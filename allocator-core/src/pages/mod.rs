@@ -13,3 +13,4 @@ pub(crate) mod page_runs;
 pub(crate) mod orphaned_runs;
 pub(crate) mod arena;
 pub(crate) mod huge_block;
+pub(crate) mod interrupted;

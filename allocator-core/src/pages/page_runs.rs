@@ -13,7 +13,7 @@ use core::ptr::{self, NonNull};
 use crate::base::bits;
 use crate::base::geometry::{CHUNK, CHUNK_UNITS, GRANULE, UNIT};
 use crate::base::lock::Lock;
-use crate::base::misuse::{self, Location, Misuse};
+use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::ordering;
 use crate::base::sync::{self, AtomicU16, AtomicU32, Guarded};
 use crate::pages::address_space::{self, Mapped};
@@ -121,6 +121,12 @@ impl PageRuns {
         Some(self.lists.with(|lists| f(unsafe { &mut *lists })))
     }
 
+    /// Whether the calling thread is changing these runs: in a signal handler, what it
+    /// interrupted may.
+    pub(crate) fn is_held_here(&self) -> bool {
+        self.lock.is_held_here()
+    }
+
     /// Allocates a run of `units` that starts at a multiple of `align` units.
     pub(crate) fn get(&self, units: usize, align: usize) -> Option<Run> {
         loop {
@@ -166,18 +172,28 @@ impl PageRuns {
         })
     }
 
-    /// Frees a run, after a check that it is one of `units`.
-    pub(crate) fn put(&self, ptr: *mut u8, units: usize, size: usize) {
-        let record = record_of(ptr);
+    /// Frees a run, after a check that it is one of `units`. `None` if the lock cannot be
+    /// had; then nothing was done.
+    pub(crate) fn put(
+        &self,
+        ptr: *mut u8,
+        units: usize,
+        size: usize,
+    ) -> Option<Result<(), Report>> {
+        let record = match record_of(ptr) {
+            Ok(record) => record,
+            Err(report) => return Some(Err(report)),
+        };
         let first = (ptr.addr() % CHUNK) / UNIT;
         self.locked(|lists| {
             // SAFETY: [RUNS-LOCKED] the entry led to this arena's record.
             let runs = unsafe { &mut *record.as_ptr() };
-            check(runs, ptr, len(record, first), units, size);
+            check(runs, ptr, len(record, first), units, size)?;
             set_len(record, first, 0);
             // SAFETY: [RUNS-LOCKED] the record is on our lists.
             unsafe { lists.release(record, first, units, false) };
-        });
+            Ok(())
+        })
     }
 
     /// Resizes the run at `ptr` to `new` units in place. Returns whether it could.
@@ -188,12 +204,14 @@ impl PageRuns {
         new: usize,
         size: usize,
     ) -> Result<bool, Refused> {
-        let record = record_of(ptr);
+        let record = record_of(ptr).unwrap_or_else(|report| report.abort());
         let first = (ptr.addr() % CHUNK) / UNIT;
         let grown = self.locked(|lists| {
             // SAFETY: [RUNS-LOCKED] as above.
             let runs = unsafe { &mut *record.as_ptr() };
-            check(runs, ptr, len(record, first), old, size);
+            if let Err(report) = check(runs, ptr, len(record, first), old, size) {
+                return Err(Unchanged::Misuse(report));
+            }
             if new < old {
                 set_len(record, first, new);
                 // SAFETY: [RUNS-LOCKED] as above.
@@ -204,14 +222,18 @@ impl PageRuns {
                 return Ok(None);
             }
             let clean = count(&runs.clean, first + old, new - old);
-            committed::charge(clean * UNIT)?;
+            committed::charge(clean * UNIT).map_err(Unchanged::Refused)?;
             // SAFETY: [RUNS-LOCKED] as above.
             unsafe { lists.occupy(record, first + old, new - old) };
             sync::in_order();
             set_len(record, first, new);
             Ok(Some((new - old - clean) * UNIT))
         });
-        Ok(match grown.transpose()?.flatten() {
+        let grown = grown.transpose().map_err(|unchanged| match unchanged {
+            Unchanged::Refused(refused) => refused,
+            Unchanged::Misuse(report) => report.abort(),
+        });
+        Ok(match grown?.flatten() {
             None => false,
             Some(dirty) => {
                 if new < old {
@@ -274,6 +296,12 @@ impl PageRuns {
     }
 }
 
+/// Why a run was not resized.
+enum Unchanged {
+    Refused(Refused),
+    Misuse(Report),
+}
+
 /// The free units of a chunk of page runs, and which are known to be zero.
 pub(crate) struct Free {
     free: Bits,
@@ -293,17 +321,17 @@ pub(super) fn record_in(chunk: usize) -> Option<NonNull<Runs>> {
 }
 
 /// The record of the chunk of a run.
-fn record_of(ptr: *mut u8) -> NonNull<Runs> {
+fn record_of(ptr: *mut u8) -> Result<NonNull<Runs>, Report> {
     let chunk = MAP.chunk(MAP.chunk_index(ptr));
     let runs = chunk.runs.load(ordering::chunk_runs()).cast::<Runs>();
-    NonNull::new(runs)
-        .unwrap_or_else(|| misuse::abort(Misuse::Foreign, ptr, &Location { span: 0, block: 0 }, 0))
+    let location = Location { span: 0, block: 0 };
+    NonNull::new(runs).ok_or(Report { what: Misuse::Foreign, ptr, location, size: 0 })
 }
 
 /// Checks that `ptr` is the start of a run of `len` units, and that these are `units`.
-fn check(runs: &Runs, ptr: *mut u8, len: usize, units: usize, size: usize) {
+fn check(runs: &Runs, ptr: *mut u8, len: usize, units: usize, size: usize) -> Result<(), Report> {
     if len != 0 && ptr.addr().is_multiple_of(UNIT) && len == units {
-        return;
+        return Ok(());
     }
     let what = if bit(&runs.free, (ptr.addr() % CHUNK) / UNIT) {
         Misuse::DoubleFree
@@ -312,17 +340,18 @@ fn check(runs: &Runs, ptr: *mut u8, len: usize, units: usize, size: usize) {
     } else {
         Misuse::Layout
     };
-    let place = Location { span: MAP.chunk_base(runs.chunk).addr(), block: len * UNIT };
-    misuse::abort(what, ptr, &place, size)
+    let location = Location { span: MAP.chunk_base(runs.chunk).addr(), block: len * UNIT };
+    Err(Report { what, ptr, location, size })
 }
 
 /// Bytes of the run at `ptr`. The entry says that a run is there.
 pub(crate) fn bytes_at(ptr: *mut u8) -> usize {
-    let units = len(record_of(ptr), (ptr.addr() % CHUNK) / UNIT);
+    let record = record_of(ptr).unwrap_or_else(|report| report.abort());
+    let units = len(record, (ptr.addr() % CHUNK) / UNIT);
     if units == 0 || !ptr.addr().is_multiple_of(UNIT) {
         let what = if units == 0 { Misuse::DoubleFree } else { Misuse::Interior };
-        let place = Location { span: MAP.chunk_base(MAP.chunk_index(ptr)).addr(), block: 0 };
-        misuse::abort(what, ptr, &place, 0);
+        let location = Location { span: MAP.chunk_base(MAP.chunk_index(ptr)).addr(), block: 0 };
+        Report { what, ptr, location, size: 0 }.abort();
     }
     units * UNIT
 }

@@ -21,11 +21,13 @@ use crate::spans::page_map::{self, Chunk, MAP};
 use crate::spans::span::{Body, DetachedSpans, List, NO_HEAP, Span};
 use crate::thread::inside;
 use crate::thread::registry;
+use crate::thread::slow_path;
 
 /// Repairs what vanished threads left. The orphaned locks of all else are free.
 pub(super) fn run() {
     registry::free_orphaned_lock();
-    helped::after_fork(registry::current().is_some());
+    // An interrupted slow path most likely has the thread's cache.
+    helped::after_fork(registry::current().is_some() || slow_path::is_inside());
     let whole = !inside::is_this_thread();
     let (mut needed, mut unreported) = (false, 0);
     if whole {

@@ -23,6 +23,7 @@ use core::ptr::{self, NonNull};
 
 use crate::background::helper;
 use crate::base::geometry::{CHUNK_SHIFT, GUARD, WINDOW, WINDOW_ALIGN, WINDOW_GAP, WINDOW_MIN};
+use crate::base::misuse;
 use crate::base::once::{Done, Once};
 use crate::base::ordering;
 use crate::base::own_stack;
@@ -169,6 +170,7 @@ fn claim_window(tables: NonNull<u8>, window: usize) -> Option<usize> {
 /// others were changing.
 unsafe extern "C" fn after_fork_in_child() {
     own_stack::after_fork();
+    misuse::after_fork();
     metadata::after_fork();
     address_space::after_fork();
     huge_block::after_fork();

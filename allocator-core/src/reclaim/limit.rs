@@ -3,8 +3,9 @@
 
 use core::ptr;
 
+use crate::base::lock::Lock;
 use crate::base::ordering;
-use crate::base::sync::{AtomicBool, AtomicPtr};
+use crate::base::sync::AtomicPtr;
 use crate::pages::committed;
 use crate::pages::usage;
 use crate::reclaim::purge;
@@ -12,8 +13,13 @@ use crate::reclaim::purge;
 /// The program's callback: a `fn(usize)`, or null.
 static CALLBACK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
-/// Set while a thread enforces the limit. Its callback does not recurse into this.
-static BUSY: AtomicBool = AtomicBool::new(false);
+/// Held by the thread that enforces the limit.
+static BUSY: Lock = Lock::new();
+
+/// Held by the thread that runs the callback, which does not recurse. Apart from
+/// [`BUSY`]: if the callback leaves by a jump, it is not called again, but the limit is
+/// still enforced.
+static CALLING: Lock = Lock::new();
 
 /// Sets the function to call above the limit, in place of the one before.
 pub(crate) fn call(callback: fn(usize)) {
@@ -32,16 +38,27 @@ pub(crate) fn check() {
 #[cold]
 #[inline(never)]
 fn enforce() {
-    if BUSY.load(ordering::limit_busy()) || BUSY.swap(true, ordering::lock_acquire()) {
+    if !is_over() {
         return;
     }
-    if committed::check_over() {
-        give_back();
-        if committed::check_over() && committed::mark_told() {
-            call_back(committed::bytes());
-        }
+    let Some(_held) = CALLING.try_lock() else { return };
+    if committed::mark_told() {
+        call_back(committed::bytes());
     }
-    BUSY.store(false, ordering::lock_release());
+}
+
+/// Gives back what is free if the limit is exceeded. Returns whether it still is.
+fn is_over() -> bool {
+    // Not in a signal handler that interrupts a purge: the callback runs with no lock held.
+    if purge::is_held_here() {
+        return false;
+    }
+    let Some(_held) = BUSY.try_lock() else { return false };
+    if !committed::check_over() {
+        return false;
+    }
+    give_back();
+    committed::check_over()
 }
 
 /// Purges all free memory. A program that was told and stays above the limit gets that
@@ -64,5 +81,9 @@ extern "C" fn call_back(bytes: usize) {
 
 /// In the child of a fork: no other thread enforces the limit.
 pub(crate) fn after_fork() {
-    BUSY.store(false, ordering::lock_release());
+    for lock in [&BUSY, &CALLING] {
+        if lock.is_orphaned() {
+            lock.force_unlock();
+        }
+    }
 }

@@ -5,8 +5,9 @@
 
 use crate::base::bits;
 use crate::base::geometry::{CHUNK, GRANULE};
+use crate::base::lock::Lock;
 use crate::base::ordering;
-use crate::base::sync::{self, AtomicBool, AtomicU32, AtomicUsize};
+use crate::base::sync::AtomicUsize;
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::committed;
@@ -15,22 +16,23 @@ use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
 use crate::sys;
 
-/// Set while a thread purges. The others do not wait for it.
-static BUSY: AtomicBool = AtomicBool::new(false);
+/// Held by the thread that purges. The others do not wait for it, unless they purge all.
+static BUSY: Lock = Lock::new();
 
 /// Purging goes from high addresses to low ones: new spans are created low. The next
 /// purge starts below this chunk.
 static CURSOR: AtomicUsize = AtomicUsize::new(0);
 
 /// Purges all free memory. Returns how many bytes. Waits for a thread that is purging
-/// already: that one may stop earlier.
+/// already: that one may stop earlier. In a signal handler that interrupts a purge, does
+/// nothing.
 pub(crate) fn purge_all() -> usize {
-    loop {
-        match purge(usize::MAX) {
-            Some(bytes) => return bytes,
-            None => sync::wait_briefly(&AtomicU32::new(0), 0),
-        }
-    }
+    BUSY.lock().map_or(0, |_held| purge_locked(usize::MAX))
+}
+
+/// Whether the calling thread purges: in a signal handler, what it interrupted may.
+pub(crate) fn is_held_here() -> bool {
+    BUSY.is_held_here()
 }
 
 /// When the system or the hard limit refuses memory: purges all free memory, or else
@@ -44,8 +46,13 @@ pub(crate) fn make_room() -> bool {
 
 /// Purges about `want` bytes. Returns how many; `None`: another thread is purging.
 pub(crate) fn purge(want: usize) -> Option<usize> {
-    if BUSY.swap(true, ordering::lock_acquire()) {
-        return None;
+    BUSY.try_lock().map(|_held| purge_locked(want))
+}
+
+/// Purges about `want` bytes, under the lock. Returns how many.
+fn purge_locked(want: usize) -> usize {
+    if address_space::is_held_here() {
+        return 0;
     }
     let chunks = MAP.readable_chunks();
     let mut done = if want == 0 { 0 } else { huge_block::purge() };
@@ -64,8 +71,7 @@ pub(crate) fn purge(want: usize) -> Option<usize> {
     // The next purge starts at the top again if this one found enough.
     CURSOR.store(if done >= want { chunks } else { at }, ordering::purge_cursor());
     usage::shrank_to(address_space::mapped());
-    BUSY.store(false, ordering::lock_release());
-    Some(done)
+    done
 }
 
 fn purge_chunk(index: usize) -> usize {
@@ -127,5 +133,7 @@ fn of_free_pages(dirty: u64, free: u64, page: usize) -> u64 {
 /// In the child of a fork: no other thread purges. Granules that a vanished thread had
 /// claimed to purge stay claimed, and are lost.
 pub(crate) fn after_fork() {
-    BUSY.store(false, ordering::lock_release());
+    if BUSY.is_orphaned() {
+        BUSY.force_unlock();
+    }
 }

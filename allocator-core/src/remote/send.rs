@@ -4,7 +4,8 @@
 use core::ptr::{self, NonNull};
 
 use crate::base::geometry::HEAP_IDS;
-use crate::base::misuse::{self, Location, Misuse};
+use crate::base::later;
+use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::sync;
 use crate::heaps::heap::{Heap, LockedHeap, Millis};
 use crate::heaps::heap_table;
@@ -215,10 +216,13 @@ impl BatchPool {
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
     unsafe fn put_locked(heap: &Heap, blocks: &mut [*mut u8]) {
-        let Some(locked) = heap.lock() else { return };
         // SAFETY: by the caller.
         unsafe {
-            let left = put_away(locked, blocks);
+            let left = match heap.lock() {
+                Some(locked) => put_away(locked, blocks),
+                // What is to become of them is decided block by block.
+                None => blocks.len(),
+            };
             resend(&blocks[..left]);
         }
     }
@@ -295,21 +299,27 @@ unsafe fn resend(blocks: &[*mut u8]) {
 /// the next heap a little earlier; a lock taken there would not help until the move
 /// is done.
 ///
+/// In a signal handler, the code that it interrupted may hold the lock. Then the block
+/// waits until that has ended.
+///
 /// # Safety
 /// \[LIVE-PINS-SPAN\]
 pub(crate) unsafe fn send_one(block: *mut u8) {
-    // A heap that was lost in a fork cannot be locked: the block is lost.
     // SAFETY: by the caller, here and below.
-    while let Some(locked) = unsafe { heap_of(block) }.and_then(Heap::lock) {
+    while let Some(heap) = unsafe { heap_of(block) } {
+        let Some(locked) = heap.lock() else {
+            // SAFETY: by the caller.
+            return unsafe { later::keep_block(block) };
+        };
         // SAFETY: as above.
         if unsafe { put_away(locked, &mut [block]) } == 0 {
-            break;
+            return;
         }
     }
 }
 
 /// The heap of a block's span. If the span is not in use, the block was freed
-/// before, and the process ends.
+/// before: that is noted as misuse, and has no effect.
 ///
 /// # Safety
 /// \[LIVE-PINS-SPAN\]
@@ -317,7 +327,9 @@ unsafe fn heap_of(block: *mut u8) -> Option<&'static Heap> {
     // SAFETY: by the caller; what once was a span stays one.
     let id = unsafe { page_map::span_of(block).as_ref() }.heap();
     if id == NO_HEAP {
-        misuse::abort(Misuse::DoubleFree, block, &Location { span: 0, block: 0 }, 0);
+        let location = Location { span: 0, block: 0 };
+        Report { what: Misuse::DoubleFree, ptr: block, location, size: 0 }.note();
+        return None;
     }
     heap_table::get(id)
 }

@@ -56,6 +56,10 @@ pub(crate) unsafe fn take_shared(
     want: usize,
 ) -> usize {
     let heap = &arena::get(shard).heap;
+    // In a signal handler that interrupts it, a span would find no heap.
+    if heap.is_held_here() {
+        return 0;
+    }
     // SAFETY: by the caller.
     let mut got = unsafe { take_from_heap::take(heap, None, class, end, want) };
     if got == 0
@@ -73,13 +77,16 @@ fn steal(shard: usize, class: usize, me: u32) -> bool {
     let ids = heap_table::thread_ids();
     let count = ids.end - ids.start;
     let now = sys::monotonic_ms() as Millis;
-    let mut stolen = false;
+    let (mut stolen, to) = (false, &arena::get(shard).heap);
+    if to.is_held_here() {
+        return false;
+    }
     let looks = LOOKS.min(count.saturating_sub(1));
     let first = THIEF.fetch_add(looks, ordering::steal_cursor());
     for look in 0..looks {
         let id = ids.start + first.wrapping_add(look) % count;
         if let Some(heap) = heap_table::get(id).filter(|heap| id != me && heap.observe_idle(now)) {
-            stolen |= span_transfer::steal(heap, &arena::get(shard).heap, class);
+            stolen |= span_transfer::steal(heap, to, class);
         }
     }
     stolen

@@ -16,7 +16,7 @@ use core::ptr::{self, NonNull};
 
 use crate::base::bits;
 use crate::base::geometry::{GRANULE, GRANULE_UNITS, UNIT};
-use crate::base::misuse::{self, Location, Misuse};
+use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::ordering;
 use crate::base::size_class::{self, SHAPES, Shape};
 use crate::base::sync::{AtomicU32, Guarded};
@@ -274,8 +274,8 @@ impl Body {
 
     /// Sets the bit of the first of `blocks`, and of the following ones as long
     /// as they are adjacent in order. Returns how many, and the effect on the
-    /// span. Aborts the process if a pointer is not the start of a block or the
-    /// block is already free.
+    /// span. A pointer that is not the start of a block, or a block that is free
+    /// already, is noted as misuse and has no effect.
     ///
     /// # Safety
     /// \[HEAP-LOCKED\]; the first block lies in this span.
@@ -285,7 +285,7 @@ impl Body {
         let block = blocks[0];
         let index = shape.block_at(block.addr() - self.base.addr());
         let Some(index) = index.filter(|&index| index < shape.blocks as usize) else {
-            self.abort(Misuse::Interior, block)
+            return self.refuse(Misuse::Interior, block);
         };
         let (low, run) = match blocks.get(1) {
             Some(next) if next.addr().abs_diff(block.addr()) == shape.size as usize => {
@@ -294,9 +294,13 @@ impl Body {
             _ => (index, 1),
         };
         // SAFETY: these blocks lie in the span.
-        if let Err(twice) = unsafe { self.set(low, run) } {
-            let block = self.base.wrapping_add(twice * shape.size as usize);
-            self.abort(Misuse::DoubleFree, block);
+        if !unsafe { self.set(low, run) } {
+            if run == 1 {
+                return self.refuse(Misuse::DoubleFree, block);
+            }
+            // One of them is free already: the first one alone tells.
+            // SAFETY: by the caller.
+            return unsafe { self.put(&blocks[..1]) };
         }
         let was_full = self.free == 0;
         self.low = 0;
@@ -311,31 +315,44 @@ impl Body {
         (run, put)
     }
 
-    /// Sets the bits of `run` blocks from `low` on. Fails with the index of a
-    /// block whose bit is already set.
+    /// Sets the bits of `run` blocks from `low` on. False if one of them is set
+    /// already; then nothing changes.
     ///
     /// # Safety
     /// \[HEAP-LOCKED\]; the blocks lie in this span.
     #[inline(always)]
-    unsafe fn set(&mut self, low: usize, run: usize) -> Result<(), usize> {
+    unsafe fn set(&mut self, low: usize, run: usize) -> bool {
         if run == 1 {
             // SAFETY: a block that lies in the span has a bit.
             let word = unsafe { &mut *self.bits.add(low / 64) };
             let after = *word | 1 << (low % 64);
             let twice = after == *word;
             *word = after;
-            return if twice { Err(low) } else { Ok(()) };
+            return !twice;
         }
         for (i, mask) in bits::masks(low, run) {
             // SAFETY: a block that lies in the span has a bit.
             let word = unsafe { &mut *self.bits.add(i) };
-            let twice = *word & mask;
-            if twice != 0 {
-                return Err(i * 64 + twice.trailing_zeros() as usize);
+            if *word & mask != 0 {
+                // SAFETY: as above.
+                unsafe { self.unset(low, i) };
+                return false;
             }
             *word |= mask;
         }
-        Ok(())
+        true
+    }
+
+    /// Clears the bits from `low` on, up to word `end`.
+    ///
+    /// # Safety
+    /// As for [`set`](Self::set).
+    #[cold]
+    unsafe fn unset(&mut self, low: usize, end: usize) {
+        for (i, mask) in bits::masks(low, (end * 64).saturating_sub(low)) {
+            // SAFETY: a block that lies in the span has a bit.
+            unsafe { *self.bits.add(i) &= !mask };
+        }
     }
 
     /// In the child of a fork: counts the free blocks again. A vanished thread may have
@@ -360,11 +377,13 @@ impl Body {
         SHAPES[self.class as usize].granules as usize * GRANULE
     }
 
+    /// Notes a misuse of the first of the blocks to be put, which is then skipped.
     #[cold]
-    fn abort(&self, what: Misuse, block: *mut u8) -> ! {
+    fn refuse(&self, what: Misuse, block: *mut u8) -> (usize, Put) {
         let location =
             Location { span: self.base.addr(), block: size_class::size(self.class as usize) };
-        misuse::abort(what, block, &location, 0)
+        Report { what, ptr: block, location, size: 0 }.note();
+        (1, Put::Kept)
     }
 }
 

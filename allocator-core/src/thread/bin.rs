@@ -62,19 +62,26 @@ impl Bin {
         self.key.set(key);
     }
 
-    /// Pops the newest block; null if there is none.
+    /// Pops the newest block, if there is one.
+    ///
+    /// A signal handler may pop and push in between. If it pushes no more than it popped,
+    /// at every moment, then at its end the top is where it was, and the same blocks are
+    /// below it; but in another order. So the block is read last, when its slot is above
+    /// the top, where the handler does not write.
     ///
     /// # Safety
     /// \[OWNER-ONLY\] The bin is the calling thread's, or belongs to no thread.
     #[inline(always)]
-    pub(crate) unsafe fn pop(&self) -> *mut u8 {
-        let top = self.top.load(ordering::bin_top());
+    pub(crate) unsafe fn pop(&self) -> Option<*mut u8> {
+        let newest = self.top.load(ordering::bin_top()).wrapping_sub(1);
         // SAFETY: [BIN-BOTTOM] below the top is a block or the null.
-        let block = unsafe { top.sub(1).read() };
-        if !block.is_null() {
-            self.move_top(-1);
+        if unsafe { newest.read() }.is_null() {
+            return None;
         }
-        block
+        self.move_top(-1);
+        sync::in_order();
+        // SAFETY: as above.
+        Some(unsafe { newest.read() })
     }
 
     /// Moves the top by some slots. It reloads the word, so that the compiler changes
@@ -92,6 +99,9 @@ impl Bin {
     }
 
     /// Pushes a block; false if the stack is full.
+    ///
+    /// The slot is written before the top moves: a signal handler that pops in between
+    /// does not find a slot without a block. What it pops and pushes lies below.
     ///
     /// # Safety
     /// As for [`pop`](Self::pop); the block's entry is this bin's.

@@ -29,7 +29,7 @@ use crate::thread::cache_tail::Tail;
 use crate::thread::doubt::Doubt;
 use crate::thread::flow::Flow;
 use crate::thread::lease_trial::Trial;
-use crate::thread::remote_cache::{Buffered, RemoteCache};
+use crate::thread::remote_cache::RemoteCache;
 
 /// Most blocks in a magazine.
 pub(super) const MAX_MAGAZINE_BLOCKS: usize = 8191;
@@ -97,6 +97,9 @@ static NO_CACHE_HEAP: Heap = Heap::new(0);
 /// The stand-in for threads whose cache has ended: they get no other.
 pub(super) static ENDED: Cache = Cache::nobodys();
 
+/// The stand-in for threads in a slow path, which has their cache.
+pub(crate) static IN_SLOW_PATH: Cache = Cache::nobodys();
+
 impl Owner {
     /// Whether the magazine ran empty since it last grew on overflow.
     pub(super) fn has_emptied(&self, class: usize) -> bool {
@@ -105,12 +108,12 @@ impl Owner {
 }
 
 impl Cache {
-    /// Takes the newest block of `class` from its magazine; null if it is empty.
+    /// Takes the newest block of `class` from its magazine, if there is one.
     ///
     /// # Safety
     /// \[OWNER-ONLY\], or a stand-in.
     #[inline(always)]
-    pub(crate) unsafe fn pop(&self, class: usize) -> *mut u8 {
+    pub(crate) unsafe fn pop(&self, class: usize) -> Option<*mut u8> {
         // SAFETY: by the caller.
         unsafe { self.bins[class].pop() }
     }
@@ -144,26 +147,31 @@ impl Cache {
         }
     }
 
-    /// Puts a small block with this entry into the remote cache, if another owner
-    /// has it and the remote cache has an array.
+    /// Whether small blocks with this entry go to the remote cache: another owner has
+    /// them, and the remote cache has an array. (That of a stand-in has none.)
     ///
     /// # Safety
-    /// \[OWNER-ONLY\], or a stand-in; the block is free.
+    /// \[OWNER-ONLY\], or a stand-in.
     #[inline(always)]
-    pub(crate) unsafe fn buffer_remote(&self, block: *mut u8, entry: u32) -> Buffered {
-        // SAFETY: [OWNER-ONLY] by the caller; the remote cache of a stand-in has no array.
-        unsafe {
-            if page_map::owner(entry) == self.id() {
-                return Buffered::No;
-            }
-            let (owner, class) = (self.owner(), page_map::kind(entry) as usize);
-            let held = owner.remote_cache.buffer(block, class);
-            if held != Buffered::No {
-                self.heap.count_back(class, 1);
-                owner.trials[class].note_free(block);
-            }
-            held
-        }
+    pub(crate) unsafe fn buffers(&self, entry: u32) -> bool {
+        // SAFETY: by the caller.
+        page_map::owner(entry) != self.id() && unsafe { self.owner() }.remote_cache.has_array()
+    }
+
+    /// Puts a block of `class` and of another owner into the remote cache, which has an
+    /// array. Returns whether it is full now: then it must be sent.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]; the block is free.
+    #[inline(always)]
+    pub(crate) unsafe fn buffer(&self, block: *mut u8, class: usize) -> bool {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        let owner = unsafe { self.owner() };
+        // SAFETY: by the caller.
+        let is_full = unsafe { owner.remote_cache.buffer(block, class) };
+        self.heap.count_back(class, 1);
+        owner.trials[class].note_free(block);
+        is_full
     }
 
     /// A stand-in: a cache of no thread.

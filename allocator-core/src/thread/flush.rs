@@ -17,7 +17,6 @@ use crate::remote::send;
 use crate::spans::page_map::{self, MAP};
 use crate::thread::cache::Cache;
 use crate::thread::doubt::Doubt;
-use crate::thread::remote_cache::Buffered;
 
 impl Cache {
     /// Returns the `count` oldest blocks of a magazine to their spans.
@@ -46,6 +45,7 @@ impl Cache {
     /// # Safety
     /// \[OWNER-ONLY\]; \[LIVE-PINS-SPAN\]
     pub(super) unsafe fn return_to_spans(&self, blocks: &mut [*mut u8]) {
+        // In a signal handler that interrupts the heap, nobody gets the cache.
         let Some(mut locked) = self.heap.lock() else { return };
         // SAFETY: [LIVE-PINS-SPAN] by the caller.
         let left = unsafe { locked.put(blocks) };
@@ -71,7 +71,7 @@ impl Cache {
             if !remote_cache.ensure_array() {
                 return send::send_one(block);
             }
-            if remote_cache.buffer(block, class) == Buffered::Full {
+            if remote_cache.buffer(block, class) {
                 self.flush_remote_cache();
             }
         }

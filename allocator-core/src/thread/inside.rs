@@ -5,6 +5,7 @@ use crate::base::ordering;
 use crate::base::sync::{self, AtomicU32};
 use crate::thread::cache::Cache;
 use crate::thread::current;
+use crate::thread::slow_path;
 
 /// Slow paths that threads without a cache are in.
 static WITHOUT_CACHE: AtomicU32 = AtomicU32::new(0);
@@ -52,6 +53,9 @@ pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
 /// In the child of a fork: whether the thread that forked may be in a slow path, which a
 /// signal interrupted.
 pub(crate) fn is_this_thread() -> bool {
+    if slow_path::is_inside() {
+        return true;
+    }
     match current::current() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         Some(cache) => unsafe { cache.owner() }.inside != 0,

@@ -23,7 +23,7 @@ use crate::thread::cache::Cache;
 use crate::thread::magazine_size::{self, REFILL, Source};
 
 impl Cache {
-    /// Refills the magazine of `class`, which is empty, and takes a block from it.
+    /// Refills the magazine of `class`, which was empty, and takes a block from it.
     /// Null if there is no memory.
     ///
     /// # Safety
@@ -34,6 +34,10 @@ impl Cache {
         let bin = &self.bins[class];
         // SAFETY: [OWNER-ONLY] by the caller, here and below.
         unsafe {
+            // A signal handler may have filled it meanwhile.
+            if let Some(block) = bin.pop() {
+                return block;
+            }
             self.age(class);
             if bin.capacity() == 0 {
                 if !self.first_magazine(class) {
@@ -74,7 +78,7 @@ impl Cache {
             if !leases {
                 self.owner().trials[class].note_drawn(bin.blocks());
             }
-            bin.pop()
+            bin.pop().unwrap_or(ptr::null_mut())
         }
     }
 

@@ -14,6 +14,7 @@ use crate::heaps::heap::Heap;
 use crate::heaps::heap_table;
 use crate::pages::arena;
 use crate::pages::helped;
+use crate::pages::interrupted;
 use crate::pages::metadata;
 use crate::pages::usage;
 use crate::remote::send;
@@ -24,6 +25,7 @@ use crate::thread::cache::{Cache, ENDED};
 pub(crate) use crate::thread::current::current;
 use crate::thread::flush_all;
 use crate::thread::inside;
+use crate::thread::slow_path::SlowPath;
 use crate::thread::tls;
 
 /// The thread-exit hook ends the cache in this round, the last but one.
@@ -139,26 +141,28 @@ pub(crate) fn without_cache<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// The calling thread's cache; creates it if the thread never had one. `None`: it has
-/// ended, or there is no memory or no id for it.
+/// The cache of the calling thread, which is in this slow path; creates it if the thread
+/// never had one. `None`: it has ended, interrupted code has it or its heap, or there is no
+/// memory or no id for it.
 #[cold]
-pub(crate) fn get_or_create() -> Option<&'static Cache> {
-    if let Some(cache) = current() {
+pub(crate) fn get_or_create(slow: &mut SlowPath) -> Option<&'static Cache> {
+    if let Some(cache) = slow.cache() {
         return Some(cache);
     }
-    if ptr::eq(tls::get(), &ENDED) {
+    if !slow.has_no_cache_yet() {
         return None;
     }
     let _inside = inside::enter();
     let record = take_record()?;
     let cache = record.begin();
-    tls::set(cache);
-    // Last: these may allocate, and then use the cache.
+    // These may allocate; the thread has no cache yet.
     if sys::on_thread_exit(ended) && sys::arm_thread_exit(ptr::from_ref(record).cast_mut().cast()) {
+        slow.set_cache(cache);
         cache.got();
         return Some(cache);
     }
     // No hook will run when the thread ends: what it kept would be lost.
+    slow.set_cache(&ENDED);
     end_cache(record);
     None
 }
@@ -261,12 +265,19 @@ fn thread_ends(record: &'static Record, value: *mut c_void) {
     if rounds < ROUNDS && sys::arm_thread_exit(value) {
         return;
     }
-    end_cache(record);
+    let mut slow = SlowPath::enter();
+    let interrupted = slow.is_nested();
+    slow.set_cache(&ENDED);
+    // A thread that ends in a signal handler, or left one by a jump, never ended the slow
+    // path that the handler interrupted. What that was changing is lost.
+    if !interrupted {
+        end_cache(record);
+    }
+    slow.leave();
 }
 
 /// Ends the cache of the calling thread, which gets no other.
 fn end_cache(record: &'static Record) {
-    tls::set(&ENDED);
     let _inside = inside::enter();
     let cache = record.cache.load(ordering::record_cache());
     // SAFETY: [OWNER-ONLY] this is the cache's thread, which has left it.
@@ -358,13 +369,27 @@ pub(crate) fn purge() -> usize {
 /// Allocates a block of `class` for a thread without a cache.
 #[cold]
 pub(crate) fn alloc_without_cache(class: usize) -> *mut u8 {
+    alloc_from(arena::nearest(), class)
+}
+
+fn alloc_from(shard: usize, class: usize) -> *mut u8 {
     let mut slot: Slot = ptr::null_mut();
     // SAFETY: there is one slot below the end of `slot`.
-    let got = unsafe {
-        span_source::take_shared(arena::nearest(), class, (&raw mut slot).wrapping_add(1), 1)
-    };
+    let got = unsafe { span_source::take_shared(shard, class, (&raw mut slot).wrapping_add(1), 1) };
     usage::went_out(got * size_class::size(class));
     slot
+}
+
+/// Allocates a block of `class` in a signal handler, where the interrupted code holds a
+/// lock: from an arena whose heap is free, or else as a page run, or a huge block.
+#[cold]
+pub(crate) fn alloc_while_interrupted(class: usize) -> *mut u8 {
+    let heaps = (0..arena::count()).filter(|shard| !arena::get(*shard).heap.is_held_here());
+    let block = heaps.map(|shard| alloc_from(shard, class)).find(|block| !block.is_null());
+    let size = size_class::size(class);
+    // The largest power of two that divides the size: blocks of a class are aligned to it.
+    let align = size & size.wrapping_neg();
+    block.or_else(|| interrupted::alloc(size, align, false)).unwrap_or(ptr::null_mut())
 }
 
 /// Blocks of each class that threads without a cache freed.

@@ -34,33 +34,27 @@ pub(super) struct RemoteCache {
     pub(super) batches: BatchPool,
 }
 
-/// What became of a block that may have another owner.
-#[derive(PartialEq)]
-pub(crate) enum Buffered {
-    /// It was not buffered: it is the thread's own, or there is no array.
-    No,
-    /// It was buffered.
-    Yes,
-    /// It was buffered, and the remote cache is full now: it must be sent.
-    Full,
-}
-
 impl RemoteCache {
-    /// Buffers a block, if there is an array. (It has room: a full one is sent at
-    /// once.)
+    /// Whether there is an array.
     #[inline(always)]
-    pub(super) fn buffer(&mut self, block: *mut u8, class: usize) -> Buffered {
-        if self.blocks.is_null() {
-            return Buffered::No;
-        }
+    pub(super) fn has_array(&self) -> bool {
+        !self.blocks.is_null()
+    }
+
+    /// Buffers a block. (The array has room: a full one is sent at once.) Returns whether
+    /// it is full now: then it must be sent.
+    ///
+    /// # Safety
+    /// There is an array.
+    #[inline(always)]
+    pub(super) unsafe fn buffer(&mut self, block: *mut u8, class: usize) -> bool {
         // SAFETY: [OWNER-ONLY] the slot lies in the array, as `len` is below `most`.
         unsafe { self.blocks.add(self.len as usize).write(block) };
         // In the child of a fork, the slots below the length of any thread are filled.
         sync::in_order();
         self.len += 1;
         self.bytes += size_class::size(class) as u32;
-        let full = self.len == self.most || self.bytes >= MAX_BYTES;
-        if full { Buffered::Full } else { Buffered::Yes }
+        self.len == self.most || self.bytes >= MAX_BYTES
     }
 
     /// Sends all blocks to their owners. Returns their bytes.
@@ -104,7 +98,7 @@ impl RemoteCache {
     /// Allocates the array if there is none. False if there is no memory for it.
     #[cold]
     pub(super) fn ensure_array(&mut self) -> bool {
-        !self.blocks.is_null() || self.resize(FIRST_BLOCKS)
+        self.has_array() || self.resize(FIRST_BLOCKS)
     }
 
     /// Replaces the array, which is empty, by one for `most` blocks. False if there

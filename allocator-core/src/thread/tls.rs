@@ -111,7 +111,7 @@ fn offset() -> usize {
     offset
 }
 
-/// The calling thread's cache: its own, `NO_CACHE` or `ENDED`.
+/// The calling thread's cache: its own, `NO_CACHE`, `ENDED` or `IN_SLOW_PATH`.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn get() -> *const Cache {
@@ -130,6 +130,7 @@ pub(crate) fn get() -> *const Cache {
 
 /// Sets the calling thread's cache.
 #[cfg(target_arch = "x86_64")]
+#[inline(always)]
 pub(crate) fn set(cache: &'static Cache) {
     // SAFETY: writes the thread's own word.
     unsafe {
@@ -142,7 +143,24 @@ pub(crate) fn set(cache: &'static Cache) {
     }
 }
 
-/// The calling thread's cache: its own, `NO_CACHE` or `ENDED`.
+/// Sets the calling thread's cache, and returns what was there, in one step for signal
+/// handlers.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn swap(cache: &'static Cache) -> *const Cache {
+    let mut word = core::ptr::from_ref(cache);
+    // SAFETY: exchanges the thread's own word.
+    unsafe {
+        asm!(
+            "xchg qword ptr fs:[{}], {}",
+            in(reg) offset(),
+            inout(reg) word,
+            options(nostack, preserves_flags),
+        );
+    }
+    word
+}
+
+/// The calling thread's cache: its own, `NO_CACHE`, `ENDED` or `IN_SLOW_PATH`.
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
 pub(crate) fn get() -> *const Cache {
@@ -174,4 +192,13 @@ pub(crate) fn set(cache: &'static Cache) {
             options(nostack, preserves_flags),
         );
     }
+}
+
+/// Sets the calling thread's cache, and returns what was there. A signal handler in
+/// between that makes the thread a cache loses it.
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn swap(cache: &'static Cache) -> *const Cache {
+    let word = get();
+    set(cache);
+    word
 }

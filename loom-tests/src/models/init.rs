@@ -49,6 +49,8 @@ fn init() {
             let shared = shared.clone();
             spawn(move || {
                 let work = || {
+                    // As a signal handler does that interrupts the work.
+                    assert_eq!(shared.once.run(|| true), Done::Not);
                     // SAFETY: one thread at a time runs this.
                     let attempt = shared.attempts.with(|attempts| unsafe {
                         *attempts += 1;

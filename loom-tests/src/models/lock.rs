@@ -1,4 +1,5 @@
-//! The lock: three threads take it, and two of them may sleep.
+//! The lock: three threads take it, and two of them may sleep. Its holder does not
+//! wait for itself.
 
 use loom::sync::Arc;
 
@@ -44,10 +45,15 @@ fn lock() {
         })
         .collect();
     count(&counter);
+    let held = counter.lock.lock().unwrap();
+    // As a signal handler does that interrupts the holder.
+    assert!(counter.lock.lock().is_none() && counter.lock.is_held_here());
+    drop(held);
     for thread in threads {
         thread.join().unwrap();
     }
     assert!(!noted("held twice"));
+    assert!(!counter.lock.is_held_here());
     let held = counter.lock.try_lock().expect("nobody has the lock");
     // SAFETY: the lock is held.
     counter.count.with(|count| assert_eq!(unsafe { *count }, 3));

@@ -5,6 +5,7 @@ mod span_purge;
 mod heaps;
 mod remote_queue;
 mod init;
+mod later;
 mod lock;
 mod published;
 
@@ -16,6 +17,7 @@ pub static MODELS: &[&Model] = &[
     &remote_queue::TAKE,
     &remote_queue::CLOSE,
     &init::INIT,
+    &later::LATER,
     &published::PUBLISHED,
     &heaps::MOVING,
     &heaps::STEALING,
