@@ -72,7 +72,7 @@ pub(crate) unsafe fn buffer_remote(ptr: *mut u8, entry: u32) -> bool {
     // SAFETY: [HEAPS-STAY] a thread's cache lives as long as the thread.
     let cache = unsafe { &*tls::get() };
     // SAFETY: [OWNER-ONLY] the calling thread's cache, or a stand-in.
-    if !unsafe { cache.buffers(entry) } {
+    if !unsafe { cache.buffers(ptr, entry) } {
         return false;
     }
     let slow = SlowPath::enter_with(cache);

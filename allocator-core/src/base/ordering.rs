@@ -514,7 +514,8 @@ orderings! {
 
     /// `Bin::top`. One thread writes it; others count blocks.
     /// Written by: `bin::move_top`, `bin::set_len`.
-    /// Read by: `bin::len`, `bin::move_top`, `bin::pop`, `bin::push`, `bin::unused`.
+    /// Read by: `bin::is_newest`, `bin::len`, `bin::move_top`, `bin::pop`, `bin::push`,
+    /// `bin::push_another`, `bin::unused`.
     /// Relaxed: its thread reads its own writes, and others want the number alone.
     bin_top = Relaxed;
 

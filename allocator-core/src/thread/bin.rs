@@ -107,7 +107,16 @@ impl Bin {
     /// As for [`pop`](Self::pop); the block's entry is this bin's.
     #[inline(always)]
     pub(crate) unsafe fn push(&self, block: *mut u8) -> bool {
-        let top = self.top.load(ordering::bin_top());
+        // SAFETY: by the caller.
+        unsafe { self.push_at(self.top.load(ordering::bin_top()), block) }
+    }
+
+    /// Pushes a block at the top.
+    ///
+    /// # Safety
+    /// As for [`push`](Self::push).
+    #[inline(always)]
+    unsafe fn push_at(&self, top: *mut Slot, block: *mut u8) -> bool {
         if top == self.limit.get() {
             return false;
         }
@@ -117,6 +126,29 @@ impl Bin {
         sync::in_order();
         self.move_top(1);
         true
+    }
+
+    /// Like [`push`](Self::push), but false also if the block is the newest one already: it
+    /// was just freed.
+    ///
+    /// # Safety
+    /// As for [`push`](Self::push).
+    #[inline(always)]
+    pub(crate) unsafe fn push_another(&self, block: *mut u8) -> bool {
+        let top = self.top.load(ordering::bin_top());
+        // SAFETY: [BIN-BOTTOM] below the top is a block or the null.
+        if unsafe { top.sub(1).read() } == block {
+            return false;
+        }
+        // SAFETY: by the caller.
+        unsafe { self.push_at(top, block) }
+    }
+
+    /// Whether the block was pushed last.
+    pub(super) fn is_newest(&self, block: *mut u8) -> bool {
+        let top = self.top.load(ordering::bin_top());
+        // SAFETY: [BIN-BOTTOM] below the top is a block or the null.
+        unsafe { top.sub(1).read() == block }
     }
 
     /// Number of blocks in the magazine. Other threads may call this; their result may

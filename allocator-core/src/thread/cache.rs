@@ -133,7 +133,8 @@ impl Cache {
         }
     }
 
-    /// Like [`push`](Self::push), for the class that the page map names.
+    /// Like [`push`](Self::push), for the class that the page map names, unless the block
+    /// was the last to be pushed there.
     ///
     /// # Safety
     /// As for [`push`](Self::push).
@@ -142,20 +143,24 @@ impl Cache {
         let Some(entry) = self.view.entry(block) else { return false };
         match self.bins.get(page_map::kind(entry) as usize) {
             // SAFETY: by the caller.
-            Some(bin) if bin.is_for(entry) => unsafe { bin.push(block) },
+            Some(bin) if bin.is_for(entry) => unsafe { bin.push_another(block) },
             _ => false,
         }
     }
 
-    /// Whether small blocks with this entry go to the remote cache: another owner has
-    /// them, and the remote cache has an array. (That of a stand-in has none.)
+    /// Whether a small block with this entry goes to the remote cache: another owner has
+    /// it, the remote cache has an array (that of a stand-in has none), and the block was
+    /// not the last to be put there.
     ///
     /// # Safety
     /// \[OWNER-ONLY\], or a stand-in.
     #[inline(always)]
-    pub(crate) unsafe fn buffers(&self, entry: u32) -> bool {
+    pub(crate) unsafe fn buffers(&self, block: *mut u8, entry: u32) -> bool {
         // SAFETY: by the caller.
-        page_map::owner(entry) != self.id() && unsafe { self.owner() }.remote_cache.has_array()
+        let remote_cache = unsafe { &self.owner().remote_cache };
+        page_map::owner(entry) != self.id()
+            && remote_cache.has_array()
+            && !remote_cache.is_newest(block)
     }
 
     /// Puts a block of `class` and of another owner into the remote cache, which has an

@@ -6,7 +6,9 @@
 
 use core::slice;
 
+use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::size_class;
+use crate::spans::page_map;
 use crate::thread::cache::Cache;
 use crate::thread::magazine_size;
 
@@ -14,23 +16,27 @@ use crate::thread::magazine_size;
 const PATIENCE: u8 = 24;
 
 impl Cache {
-    /// Takes a block of `class` that belongs to another owner, to send it there.
+    /// Takes a block of `class` that belongs to another owner, to send it there. If it was
+    /// the last one to be taken, it is freed for the second time.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; the block is free and small, and its entry names `class`
     /// and another owner.
     #[cold]
     pub(crate) unsafe fn pass_on(&self, block: *mut u8, class: usize) {
-        self.heap.count_back(class, 1);
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
+            if self.owner().remote_cache.is_newest(block) {
+                return freed_twice(block, class);
+            }
+            self.heap.count_back(class, 1);
             self.owner().trials[class].note_free(block);
             self.send(block, class);
         }
     }
 
     /// Takes back a block of `class` of this thread, which its magazine did not
-    /// take.
+    /// take. If it was the last one there, it is freed for the second time.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; the block is free and small, and its entry names this heap
@@ -46,6 +52,9 @@ impl Cache {
             }
             self.view.refresh();
             let bin = &self.bins[class];
+            if bin.is_newest(block) {
+                return freed_twice(block, class);
+            }
             if bin.push(block) {
                 return;
             }
@@ -85,4 +94,11 @@ impl Cache {
             self.flush(class, capacity.div_ceil(2));
         }
     }
+}
+
+/// Notes that a block of `class`, which was freed just before, is freed again.
+#[cold]
+fn freed_twice(block: *mut u8, class: usize) {
+    let location = Location { span: page_map::span_base(block), block: size_class::size(class) };
+    Report { what: Misuse::DoubleFree, ptr: block, location, size: 0 }.note();
 }

@@ -41,6 +41,13 @@ impl RemoteCache {
         !self.blocks.is_null()
     }
 
+    /// Whether the block was buffered last.
+    #[inline(always)]
+    pub(super) fn is_newest(&self, block: *mut u8) -> bool {
+        // SAFETY: [OWNER-ONLY] `len` slots are filled.
+        self.len != 0 && unsafe { self.blocks.add(self.len as usize - 1).read() } == block
+    }
+
     /// Buffers a block. (The array has room: a full one is sent at once.) Returns whether
     /// it is full now: then it must be sent.
     ///
