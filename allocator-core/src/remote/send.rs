@@ -9,7 +9,7 @@ use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::sync;
 use crate::heaps::heap::{Heap, LockedHeap, Millis};
 use crate::heaps::heap_table;
-use crate::heaps::remote_queue::{BATCH_BLOCKS, Batch, Closed};
+use crate::heaps::remote_queue::{BATCH_BLOCKS, Batch, BatchContents};
 use crate::pages::arena;
 use crate::pages::metadata;
 use crate::spans::page_map::{self, MAP};
@@ -35,14 +35,6 @@ const DRAIN_IF_ASLEEP: u32 = 2;
 /// Depth at which a sender drains the queue in any case: some thousands of blocks.
 /// The owner is awake, but does not allocate.
 const DRAIN_ALWAYS: u32 = 256;
-
-/// Blocks that are grouped by owner at a time.
-const GROUP_MAX: usize = 256;
-
-/// An id of a heap, in little room: a whole group of them is on the stack.
-type OwnerId = u16;
-
-const _: () = assert!(HEAP_IDS - 1 <= OwnerId::MAX as usize);
 
 /// Empty batches that a thread keeps for later use.
 const SPARE_MAX: usize = 8;
@@ -93,107 +85,43 @@ impl BatchPool {
         self.count = 0;
     }
 
-    /// Sends every block to the heap that owns it. The blocks are small, allocated
-    /// by us, and in no other place.
+    /// Sends every block to the heap that owns it, a batch at a time. The blocks are
+    /// small, allocated by us, and in no other place.
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
     pub(crate) unsafe fn send(&mut self, blocks: &mut [*mut u8]) {
-        for blocks in blocks.chunks_mut(GROUP_MAX) {
-            // SAFETY: by the caller.
-            unsafe { self.send_grouped(blocks) };
-        }
-    }
-
-    /// Sends at most [`GROUP_MAX`] blocks, owner by owner. Those of one owner keep their
-    /// order, as many are of the same span as the one before.
-    ///
-    /// # Safety
-    /// \[LIVE-PINS-SPAN\]
-    unsafe fn send_grouped(&mut self, blocks: &mut [*mut u8]) {
-        // An owner may change at any time, so each is read once.
-        let entries = MAP.entries();
-        let mut owners = [0; GROUP_MAX];
-        for (owner, block) in owners.iter_mut().zip(&*blocks) {
-            *owner = page_map::owner(entries.of(*block)) as OwnerId;
-        }
-        let mut left = blocks.len().min(GROUP_MAX);
-        while left != 0 {
-            let id = owners[0];
-            if owners[..left].iter().all(|owner| *owner == id) {
-                // SAFETY: by the caller, here and below.
-                return unsafe { self.send_group(id.into(), &mut blocks[..left], true) };
-            }
-            let mut group = [ptr::null_mut(); BATCH_BLOCKS];
-            let (mut members, mut others, mut all) = (0, 0, true);
-            for at in 0..left {
-                let (owner, block) = (owners[at], blocks[at]);
-                if owner != id {
-                    (owners[others], blocks[others]) = (owner, block);
-                    others += 1;
-                    continue;
-                }
-                if members == BATCH_BLOCKS {
-                    // SAFETY: as above.
-                    unsafe { self.send_group(id.into(), &mut group, false) };
-                    (members, all) = (0, false);
-                }
-                group[members] = block;
-                members += 1;
-            }
-            // SAFETY: as above.
-            unsafe { self.send_group(id.into(), &mut group[..members], all) };
-            left = others;
-        }
-    }
-
-    /// Sends blocks that seem to have this owner; `all` that are at hand, or a part.
-    ///
-    /// # Safety
-    /// \[LIVE-PINS-SPAN\]
-    unsafe fn send_group(&mut self, id: u32, blocks: &mut [*mut u8], all: bool) {
-        let Some(heap) = heap_table::get(id) else {
-            // SAFETY: by the caller.
-            return unsafe { resend(blocks) };
-        };
-        let mut left = blocks.len();
-        if all
-            && left < BATCH_WORTHWHILE
-            && let Some(locked) = heap.try_lock()
-        {
-            // SAFETY: by the caller. Blocks that are left have another owner by now.
-            return unsafe {
-                left = put_away(locked, blocks);
-                resend(&blocks[..left]);
+        mark_owners(blocks);
+        let (mut left, mut last) = (blocks, NO_HEAP);
+        while let Some(first) = left.first() {
+            let owner = owner_in(*first);
+            let Some(batch) = self.get() else {
+                left.iter_mut().for_each(|block| *block = unmarked(*block));
+                // SAFETY: by the caller.
+                return unsafe { resend(left) };
             };
-        }
-        while left != 0 {
-            let len = left.min(BATCH_BLOCKS);
-            let part = &mut blocks[left - len..left];
+            // SAFETY: [BATCH-ONE-PLACE] the batch is ours until it is pushed.
+            left = unsafe { batch.as_ref().with(|batch| gather(batch, left)) };
             // SAFETY: by the caller.
-            unsafe {
-                if !self.push_batch(heap, part) {
-                    Self::put_locked(heap, part);
-                }
-            }
-            left -= len;
+            unsafe { self.send_batch(owner, batch, owner == last) };
+            last = owner;
         }
     }
 
-    /// Pushes blocks as one batch. False if there is no memory for a batch, or the
-    /// queue is closed.
+    /// Sends a batch of blocks that all seem to have this owner: by putting them into their
+    /// spans if they are few, and were not gathered after `more` of that owner.
     ///
     /// # Safety
-    /// \[LIVE-PINS-SPAN\]
-    unsafe fn push_batch(&mut self, heap: &Heap, blocks: &[*mut u8]) -> bool {
-        let Some(batch) = self.get() else { return false };
-        // SAFETY: [BATCH-ONE-PLACE] the batch is ours until it is pushed.
-        unsafe {
-            batch.as_ref().with(|contents| {
-                contents.blocks[..blocks.len()].copy_from_slice(blocks);
-                contents.len = blocks.len();
-            });
+    /// \[LIVE-PINS-SPAN\] \[BATCH-ONE-PLACE\]
+    unsafe fn send_batch(&mut self, owner: u32, batch: NonNull<Batch>, more: bool) {
+        let heap = heap_table::get(owner);
+        // SAFETY: [BATCH-ONE-PLACE] by the caller, as below.
+        let few = !more && unsafe { batch.as_ref().with(|batch| batch.len < BATCH_WORTHWHILE) };
+        let locked = heap.filter(|_| few).and_then(Heap::try_lock);
+        if locked.is_none() && heap.is_some_and(|heap| self.push_batch(heap, batch)) {
+            return;
         }
+<<<<<<< HEAD
         match heap.push(batch) {
             Ok(depth) => {
                 if depth >= DRAIN_IF_ASLEEP
@@ -224,7 +152,22 @@ impl BatchPool {
                 None => blocks.len(),
             };
             resend(&blocks[..left]);
+=======
+        // SAFETY: by the caller.
+        unsafe { put_batch(locked.or_else(|| heap?.lock()), batch) };
+        self.put(batch);
+    }
+
+    /// Pushes a batch. False if the queue is closed.
+    fn push_batch(&mut self, heap: &Heap, batch: NonNull<Batch>) -> bool {
+        let Ok(depth) = heap.push(batch) else { return false };
+        if depth >= DRAIN_IF_ASLEEP
+            && (depth >= DRAIN_ALWAYS || heap.observe_idle(sys::monotonic_ms() as Millis))
+        {
+            self.drain_sleeper(heap);
+>>>>>>> 22f8be5 (Gather remote frees in the batches that are sent)
         }
+        true
     }
 
     /// Drains a heap for its sleeping owner, if the lock is free.
@@ -264,6 +207,74 @@ impl BatchPool {
             };
             self.put(batch);
         }
+    }
+}
+
+/// An address has no bits from this one on: there is room for the id of an owner, so that
+/// grouping needs no array of them on the stack.
+const OWNER_SHIFT: u32 = 48;
+
+const _: () = assert!(HEAP_IDS <= 1 << (usize::BITS - OWNER_SHIFT));
+
+/// Writes the owners of blocks into their pointers. An owner may change at any time, so
+/// each is read once.
+fn mark_owners(blocks: &mut [*mut u8]) {
+    let entries = MAP.entries();
+    for block in blocks {
+        let owner = page_map::owner(entries.of(*block)) as usize;
+        *block = block.map_addr(|addr| addr | owner << OWNER_SHIFT);
+    }
+}
+
+/// The owner in a marked pointer.
+fn owner_in(marked: *mut u8) -> u32 {
+    (marked.addr() >> OWNER_SHIFT) as u32
+}
+
+/// The pointer without its mark.
+fn unmarked(marked: *mut u8) -> *mut u8 {
+    marked.map_addr(|addr| addr & ((1 << OWNER_SHIFT) - 1))
+}
+
+/// Gathers blocks of the first one's owner, as many as a batch holds. Returns the others,
+/// in their order, as many are of the same span as the one before.
+fn gather<'a>(batch: &mut BatchContents, marked: &'a mut [*mut u8]) -> &'a mut [*mut u8] {
+    let owner = owner_in(marked[0]);
+    let (mut at, mut members) = (0, 0);
+    while at < marked.len() && members < BATCH_BLOCKS {
+        let block = marked[at];
+        if owner_in(block) == owner {
+            batch.blocks[members] = unmarked(block);
+            members += 1;
+        } else {
+            marked[at - members] = block;
+        }
+        at += 1;
+    }
+    batch.len = members;
+    let others = at - members;
+    if others != 0 {
+        marked.copy_within(..others, members);
+    }
+    &mut marked[members..]
+}
+
+/// Puts the blocks of a batch into the spans of their owner, which is locked. Those that
+/// have another owner by now are sent there, as are all without a lock.
+///
+/// # Safety
+/// \[LIVE-PINS-SPAN\] \[BATCH-ONE-PLACE\]
+unsafe fn put_batch(locked: Option<LockedHeap<'_>>, batch: NonNull<Batch>) {
+    // SAFETY: by the caller.
+    unsafe {
+        batch.as_ref().with(|batch| {
+            let blocks = &mut batch.blocks[..batch.len];
+            let left = match locked {
+                Some(locked) => put_away(locked, blocks),
+                None => blocks.len(),
+            };
+            resend(&blocks[..left]);
+        });
     }
 }
 
