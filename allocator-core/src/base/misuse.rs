@@ -26,9 +26,13 @@ pub(crate) enum Misuse {
     Layout,
 }
 
+/// Bytes of a line with its newline: a little more than the longest report of a misuse,
+/// which may be written where a thread has used most of its stack.
+const LINE: usize = 216;
+
 /// A line for standard error, cut off if it is too long.
 pub(crate) struct Line {
-    text: [u8; 256],
+    text: [u8; LINE],
     len: usize,
 }
 
@@ -37,7 +41,7 @@ const START: &[u8] = b"strata: ";
 impl Line {
     /// A line that begins with the name of the allocator.
     pub(crate) fn new() -> Self {
-        let mut line = Line { text: [0; 256], len: 0 };
+        let mut line = Line { text: [0; LINE], len: 0 };
         line.push(START);
         line
     }
@@ -47,6 +51,20 @@ impl Line {
         let n = text.len().min(self.text.len() - 1 - self.len);
         self.text[self.len..self.len + n].copy_from_slice(&text[..n]);
         self.len += n;
+    }
+
+    /// Appends a number. Formatting by the standard library needs several times the stack
+    /// that this does.
+    #[inline(never)]
+    fn push_number(&mut self, number: usize, base: usize) {
+        let mut digits = [0; usize::BITS as usize / 3];
+        let (mut first, mut rest) = (digits.len(), number);
+        while first == digits.len() || rest != 0 {
+            first -= 1;
+            digits[first] = b"0123456789abcdef"[rest % base];
+            rest /= base;
+        }
+        self.push(&digits[first..]);
     }
 
     /// The text so far.
@@ -96,23 +114,31 @@ impl Report {
     pub(crate) fn abort(&self) -> ! {
         let mut line = Line::new();
         // Each begins with what glibc says in such a case, which people search for.
-        let text = match self.what {
+        let text: &[u8] = match self.what {
             Misuse::Foreign => {
-                "free(): invalid pointer, not from this allocator, or given back already"
+                b"free(): invalid pointer, not from this allocator, or given back already"
             }
-            Misuse::Interior => "free(): invalid pointer, into the middle of a block",
-            Misuse::DoubleFree => "free(): double free detected, the block is free already",
+            Misuse::Interior => b"free(): invalid pointer, into the middle of a block",
+            Misuse::DoubleFree => b"free(): double free detected, the block is free already",
             Misuse::Layout => {
-                "free(): invalid size, not that of the layout that the block was made with"
+                b"free(): invalid size, not that of the layout that the block was made with"
             }
         };
-        let _ = write!(line, "{text}: pointer {:p}", self.ptr);
+        line.push(text);
+        line.push(b": pointer 0x");
+        line.push_number(self.ptr.addr(), 16);
         let Location { span, block } = self.location;
         if span != 0 {
-            let _ = write!(line, ", span {span:#x}, class of {block} bytes");
+            line.push(b", span 0x");
+            line.push_number(span, 16);
+            line.push(b", class of ");
+            line.push_number(block, 10);
+            line.push(b" bytes");
         }
         if self.size != 0 {
-            let _ = write!(line, ", layout of {} bytes", self.size);
+            line.push(b", layout of ");
+            line.push_number(self.size, 10);
+            line.push(b" bytes");
         }
         line.print();
         crate::sys::abort()
@@ -175,5 +201,26 @@ fn report_ours() {
 pub(crate) fn after_fork() {
     if NOTED.lock.is_orphaned() {
         NOTED.lock.force_unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_usual() {
+        for (number, base, text) in [
+            (0, 10, "0"),
+            (7, 10, "7"),
+            (32_768, 10, "32768"),
+            (usize::MAX, 10, "18446744073709551615"),
+            (0x7fff_12ab_cd00, 16, "7fff12abcd00"),
+            (usize::MAX, 16, "ffffffffffffffff"),
+        ] {
+            let mut line = Line::new();
+            line.push_number(number, base);
+            assert_eq!(line.text().strip_prefix(START), Some(text.as_bytes()));
+        }
     }
 }

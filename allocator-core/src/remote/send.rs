@@ -121,38 +121,6 @@ impl BatchPool {
         if locked.is_none() && heap.is_some_and(|heap| self.push_batch(heap, batch)) {
             return;
         }
-<<<<<<< HEAD
-        match heap.push(batch) {
-            Ok(depth) => {
-                if depth >= DRAIN_IF_ASLEEP
-                    && (depth >= DRAIN_ALWAYS || heap.observe_idle(sys::monotonic_ms() as Millis))
-                {
-                    self.drain_sleeper(heap);
-                }
-                true
-            }
-            Err(Closed) => {
-                self.put(batch);
-                false
-            }
-        }
-    }
-
-    /// Puts blocks into their spans under the lock of their owner. Blocks that have
-    /// another owner by now are sent there.
-    ///
-    /// # Safety
-    /// \[LIVE-PINS-SPAN\]
-    unsafe fn put_locked(heap: &Heap, blocks: &mut [*mut u8]) {
-        // SAFETY: by the caller.
-        unsafe {
-            let left = match heap.lock() {
-                Some(locked) => put_away(locked, blocks),
-                // What is to become of them is decided block by block.
-                None => blocks.len(),
-            };
-            resend(&blocks[..left]);
-=======
         // SAFETY: by the caller.
         unsafe { put_batch(locked.or_else(|| heap?.lock()), batch) };
         self.put(batch);
@@ -165,7 +133,6 @@ impl BatchPool {
             && (depth >= DRAIN_ALWAYS || heap.observe_idle(sys::monotonic_ms() as Millis))
         {
             self.drain_sleeper(heap);
->>>>>>> 22f8be5 (Gather remote frees in the batches that are sent)
         }
         true
     }
