@@ -1,5 +1,5 @@
 //! Initialization, at the first allocation: reserves the tables (addresses only) with a
-//! guard around each, claims a window, gives the arenas their indexes, and registers
+//! guard around each, claims a window, starts the first arena, and registers
 //! the hooks.
 //!
 //! ```text
