@@ -7,7 +7,6 @@ use allocator_core::Strata;
 use common::{Block, anonymous, layout, mib};
 use std::alloc::GlobalAlloc;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 #[global_allocator]
 static GLOBAL: Strata = Strata::new();
@@ -284,7 +283,7 @@ fn a_small_program_stays_small() {
     let rss = |name: &str| {
         let program = common::example(common::RELEASE, name, name);
         let one = |_| {
-            let out = Command::new(&program).output().unwrap();
+            let out = common::running(&program).output().unwrap();
             let text = String::from_utf8(out.stdout).unwrap();
             text.split_whitespace().rev().nth(1).unwrap().parse::<usize>().unwrap()
         };

@@ -1,8 +1,9 @@
 //! Each kind of misuse that the fake detects, in a process of its own.
 
+mod probe;
+
 use allocator_sys::fake;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
 
 /// Environment variable with the index of the misuse that a process has to
 /// commit.
@@ -97,7 +98,7 @@ fn the_misuse() {
 #[test]
 fn misuses_are_named_and_end_the_process() {
     for (index, (_, message)) in CASES.iter().enumerate() {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = probe::this_program();
         command.args(["--exact", "the_misuse", "--nocapture", "--test-threads=1"]);
         let output = command.env(CASE, index.to_string()).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);

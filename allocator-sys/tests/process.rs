@@ -5,7 +5,7 @@ mod probe;
 
 use std::ffi::{c_int, c_long, c_void};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Environment variable with the case that a process has to run.
@@ -13,7 +13,7 @@ const CASE: &str = "STRATA_TEST_CASE";
 
 /// Runs one case of [`the_case`] in a fresh process.
 fn run(case: &str) -> Output {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = probe::this_program();
     command.args(["--exact", "the_case", "--nocapture", "--test-threads=1"]);
     command.env(CASE, case).output().unwrap()
 }

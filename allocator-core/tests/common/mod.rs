@@ -7,7 +7,7 @@ pub(crate) mod plugin;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const CASE: &str = "STRATA_TEST_CASE";
@@ -33,9 +33,23 @@ pub(crate) fn case() -> Option<String> {
 /// This program again, running only its test `child` for one case. A case runs like
 /// this if it needs a process of its own: it aborts, sets a limit, or counts exactly.
 pub(crate) fn command(case: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = running(&std::env::current_exe().unwrap());
     command.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(CASE, case);
     command
+}
+
+/// Runs a program that was built for the processor of this one: through what Cargo
+/// runs such programs with, if that is an emulator.
+pub(crate) fn running(program: &Path) -> Command {
+    let processor = std::env::consts::ARCH.to_uppercase();
+    match std::env::var_os(format!("CARGO_TARGET_{processor}_UNKNOWN_LINUX_GNU_RUNNER")) {
+        Some(emulator) => {
+            let mut command = Command::new(emulator);
+            command.arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
 }
 
 /// How a child ended.

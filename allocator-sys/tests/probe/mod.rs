@@ -3,9 +3,25 @@
 #![allow(dead_code, reason = "no test binary needs all of it")]
 
 use std::ffi::{c_int, c_void};
+use std::process::Command;
 use std::ptr::{self, NonNull};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A command that runs this program once more: through what Cargo runs programs of
+/// this processor with, if that is an emulator.
+pub(crate) fn this_program() -> Command {
+    let program = std::env::current_exe().unwrap();
+    let processor = std::env::consts::ARCH.to_uppercase();
+    match std::env::var_os(format!("CARGO_TARGET_{processor}_UNKNOWN_LINUX_GNU_RUNNER")) {
+        Some(emulator) => {
+            let mut command = Command::new(emulator);
+            command.arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
+}
 
 /// The page size according to the C library.
 pub(crate) fn page() -> usize {
