@@ -291,11 +291,66 @@ fn misuse(case: &str) {
     }
 }
 
+/// Allocates and frees blocks of all kinds, here and in another thread.
+fn work(rounds: usize) {
+    let use_blocks = move || {
+        for n in 0..rounds {
+            let layout = layout(1 + n * 37 % 100_000, 8);
+            free(block(layout), layout);
+        }
+    };
+    use_blocks();
+    thread::spawn(use_blocks).join().unwrap();
+    Strata::purge();
+}
+
+extern "C" fn allocates(_: i32) {
+    work(3000);
+    // SAFETY: plain call.
+    unsafe { libc::_exit(0) };
+}
+
+/// As a program does that jumps out of the handler: the abort never goes on.
+extern "C" fn goes_on(_: i32) {
+    work(100_000);
+    // SAFETY: plain call.
+    unsafe { libc::_exit(0) };
+}
+
+extern "C" fn forks(_: i32) {
+    // SAFETY: plain calls; the child allocates and ends.
+    unsafe {
+        let pid = libc::fork();
+        work(1000);
+        if pid == 0 {
+            libc::_exit(0);
+        }
+        let mut status = 1;
+        libc::waitpid(pid, &raw mut status, 0);
+        libc::_exit(if status == 0 { 0 } else { 9 });
+    }
+}
+
+/// In a child: what SIGABRT does, if the case begins with a handler's name.
+fn handle_abort<'a>(case: &'a str) -> &'a str {
+    let Some((handler, case)) = case.split_once(": ") else { return case };
+    let handler = match handler {
+        "allocates" => allocates as extern "C" fn(i32),
+        "goes on" => goes_on,
+        "forks" => forks,
+        _ => panic!("{handler}?"),
+    };
+    // SAFETY: the handler is one.
+    unsafe { libc::signal(libc::SIGABRT, handler as *const () as libc::sighandler_t) };
+    case
+}
+
 #[test]
 fn child() {
     let Some(case) = common::case() else { return };
-    misuse(&case);
+    misuse(handle_abort(&case));
     println!("the misuse was not detected");
+    std::process::exit(8);
 }
 
 /// The child of this case aborts with one of these texts and the pointer.
@@ -365,4 +420,35 @@ fn layouts_of_other_blocks() {
         dies(&format!("layout {made} {freed}"), &[LAYOUT]);
     }
     dies("layout-realloc", &[LAYOUT]);
+}
+
+/// Nothing is half changed, and no lock is held, when the abort is raised.
+#[test]
+fn what_handlers_of_the_abort_may_do() {
+    let cases = [
+        "foreign static small",
+        "interior own 16",
+        "interior medium 8",
+        "interior huge 16",
+        "twice own",
+        "twice own-later",
+        "twice remote",
+        "twice two-threads",
+        "twice adjacent",
+        "twice filled-magazine",
+        "twice span-gone 64",
+        "twice span-gone-meanwhile 1024",
+        "twice medium",
+        "twice medium-gone",
+        "twice huge",
+        "layout small medium",
+        "layout medium huge",
+        "layout huge small",
+    ];
+    for handler in ["allocates", "goes on", "forks"] {
+        for case in cases {
+            let ended = common::run(&format!("{handler}: {case}"));
+            assert!(ended.ok, "{handler}: {case}: {:?}\n{}{}", ended.signal, ended.out, ended.err);
+        }
+    }
 }

@@ -12,7 +12,7 @@
 //! empty.
 
 use core::cell::Cell;
-use core::{ptr, slice};
+use core::{hint, ptr, slice};
 
 use crate::base::ordering;
 use crate::base::sync::{self, AtomicPtr};
@@ -80,8 +80,12 @@ impl Bin {
         }
         self.move_top(-1);
         sync::in_order();
-        // SAFETY: as above.
-        Some(unsafe { newest.read() })
+        // SAFETY: [BIN-BOTTOM] as above. The slot held a block, and still does.
+        unsafe {
+            let block = newest.read();
+            hint::assert_unchecked(!block.is_null());
+            Some(block)
+        }
     }
 
     /// Moves the top by some slots. It reloads the word, so that the compiler changes
