@@ -332,7 +332,7 @@ extern "C" fn forks(_: i32) {
 }
 
 /// In a child: what SIGABRT does, if the case begins with a handler's name.
-fn handle_abort<'a>(case: &'a str) -> &'a str {
+fn handle_abort(case: &str) -> &str {
     let Some((handler, case)) = case.split_once(": ") else { return case };
     let handler = match handler {
         "allocates" => allocates as extern "C" fn(i32),
