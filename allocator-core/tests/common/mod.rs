@@ -60,11 +60,16 @@ pub(crate) struct Ended {
     pub(crate) ok: bool,
 }
 
+/// What a program wrote, without what an emulator says when a signal ends the program.
+fn without_emulator(text: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !line.starts_with("qemu: ")).collect()
+}
+
 impl From<Output> for Ended {
     fn from(output: Output) -> Self {
         Ended {
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+            err: without_emulator(&String::from_utf8_lossy(&output.stderr)),
             signal: output.status.signal(),
             ok: output.status.success(),
         }
