@@ -11,6 +11,7 @@
 //! gives it back, down to a bound of its own.
 
 use crate::background::huge_page_collapse;
+use crate::background::own_time;
 use crate::background::span_purge;
 use crate::base::ordering;
 use crate::base::sync::AtomicU32;
@@ -18,7 +19,6 @@ use crate::heaps::heap::Millis;
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::cgroup;
-use crate::pages::committed;
 use crate::pages::helped;
 use crate::pages::usage;
 use crate::reclaim::purge;
@@ -59,9 +59,6 @@ const LAST_LOOKS: u32 = 20;
 /// Caches of threads that vanished in a fork that a round ends.
 const VANISHED: usize = 16;
 
-/// A search that finds less than one byte in so many was not worth its time.
-const POOR: usize = 8;
-
 /// Chunks that the helper examines for huge pages in one round: some tens of
 /// milliseconds, if all are dense.
 const CHUNKS: usize = 128;
@@ -79,31 +76,13 @@ pub(crate) fn check_excess() {
 #[cold]
 #[inline(never)]
 fn give_back() {
+    if own_time::waits() {
+        return;
+    }
     let _inside = inside::enter();
     if !(helped::may_be_helped() && start()) {
         helped::set_helped(false);
-        give_back_here();
-    }
-}
-
-/// Purges down to the bound.
-fn give_back_here() {
-    registry::end_vanished(VANISHED);
-    cgroup::estimate(committed::bytes());
-    let excess = usage::excess();
-    if excess != 0 && purge::purge(excess).is_none() {
-        // Another thread is at it.
-        return;
-    }
-    let unwanted = usage::unwanted_loose();
-    let found = if unwanted == 0 { 0 } else { span_purge::search(unwanted, false).bytes };
-    usage::purged_alone(found >= unwanted / POOR);
-    if usage::take_grew() {
-        huge_page_collapse::begin();
-    }
-    let more = huge_page_collapse::step(1);
-    if !usage::recheck_excess() && more {
-        usage::set_excess();
+        own_time::give_back();
     }
 }
 

@@ -34,6 +34,11 @@ pub(crate) fn begin() {
     }
 }
 
+/// Whether chunks are left in this pass.
+pub(crate) fn is_busy() -> bool {
+    NEXT.load(ordering::collapse_cursor()) < MAP.readable_chunks()
+}
+
 /// Examines about `count` chunks, and collapses those that are dense. Returns whether any
 /// are left in this pass.
 pub(crate) fn step(count: usize) -> bool {

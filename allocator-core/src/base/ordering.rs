@@ -583,9 +583,18 @@ orderings! {
 
     /// The chunk at which the search for dense chunks goes on.
     /// Written by: `huge_page_collapse::begin`, `huge_page_collapse::step`.
-    /// Read by: `huge_page_collapse::step`.
+    /// Read by: `huge_page_collapse::is_busy`, `huge_page_collapse::step`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     collapse_cursor = Relaxed;
+
+    /// What the last purge on the program's time was worth, and when the next may be; likewise for
+    /// chunks that are examined for huge pages.
+    /// Written by: `own_time::collapse`, `own_time::give_back`, `own_time::may_purge`,
+    /// `own_time::waits`.
+    /// Read by: `own_time::collapse`, `own_time::give_back`, `own_time::may_purge`,
+    /// `own_time::waits`.
+    /// Relaxed: with one thread they are its own; others may purge a little earlier or later.
+    own_time = Relaxed;
 
     /// Whether a helper may be started, and whether one gives free memory back.
     /// Written by: `helped::after_fork`, `helped::allow`, `helped::set_helped`.

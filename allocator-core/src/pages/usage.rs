@@ -175,7 +175,7 @@ fn note_excess() {
 
 /// Whether there is more free memory than the bound allows and, without a helper, enough
 /// of it to be worth a purge.
-fn is_too_much() -> bool {
+pub(crate) fn is_too_much() -> bool {
     let excess = excess();
     if excess == 0 || helped::is_helped() {
         return excess != 0;
