@@ -326,7 +326,7 @@ pub(super) fn growth_is_seen(how: &str) {
         _ => held.extend((0..10).map(|_| large(STEP))),
     }
     large(2 << 20).free(&ALLOC);
-    wait("no check", || cgroup::is_pressed());
+    wait("no check", cgroup::is_pressed);
     // The heap that was large once may still have its helper.
     assert!(how == "again" || sys::calls(Call::StartTask) > started, "{how}: the helper");
     container_uses(b"100000000\n");
