@@ -129,11 +129,13 @@ pub fn wait_for_task() {
 
 /// In the child of a fork: the task does not exist. Its memory is released.
 pub fn forget_task() {
-    if TASK.swap(0, Ordering::Relaxed) != 0 {
-        let mapping = MAPPING.load(Ordering::Relaxed).expose_provenance();
+    let mapping = MAPPING.swap(ptr::null_mut(), Ordering::Relaxed);
+    // A task that was about to end has unmapped its memory, or is about to: that of the
+    // child is lost then.
+    if TASK.swap(0, Ordering::Relaxed) != 0 && !mapping.is_null() {
         let bytes = MAPPING_BYTES.load(Ordering::Relaxed);
         // SAFETY: the memory was the task's.
-        let _ = unsafe { syscall(libc::SYS_munmap, [mapping, bytes]) };
+        let _ = unsafe { syscall(libc::SYS_munmap, [mapping.expose_provenance(), bytes]) };
     }
 }
 
@@ -233,6 +235,8 @@ extern "C" fn run(start: *mut u8) -> ! {
     schedule_as_usual();
     drop_privileges();
     body(own_files);
+    // From here on the addresses may be anybody's, while the kernel has yet to clear `TASK`.
+    MAPPING.store(ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: nothing of the task's memory is used from here on.
     unsafe { arch::unmap_and_exit(mapping, bytes) }
 }
