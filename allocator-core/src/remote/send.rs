@@ -56,6 +56,8 @@ impl BatchPool {
         };
         // SAFETY: [BATCH-ONE-PLACE] batches on our list are ours.
         self.list = unsafe { batch.as_ref().with(|contents| contents.next) };
+        // In the child of a fork, no batch of a vanished thread is in two places.
+        sync::in_order();
         self.count -= 1;
         Some(batch)
     }
@@ -73,12 +75,25 @@ impl BatchPool {
         self.count += 1;
     }
 
+    /// In the child of a fork, for a thread that vanished: counts the batches again.
+    #[cfg(not(strata_loom))]
+    pub(crate) fn count_again(&mut self) {
+        self.count = 0;
+        let mut at = self.list;
+        while let Some(batch) = NonNull::new(at) {
+            self.count += 1;
+            // SAFETY: [BATCH-ONE-PLACE] batches on our list are ours.
+            at = unsafe { batch.as_ref().with(|contents| contents.next) };
+        }
+    }
+
     /// Frees all batches.
     pub(crate) fn empty(&mut self) {
         while let Some(batch) = NonNull::new(self.list) {
             // SAFETY: [BATCH-ONE-PLACE] batches on our list are ours, from `metadata`.
             unsafe {
                 self.list = batch.as_ref().with(|contents| contents.next);
+                sync::in_order();
                 metadata::free(batch.cast(), size_of::<Batch>());
             }
         }

@@ -71,6 +71,7 @@ impl Cache {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             self.owner().budget.forget();
+            self.owner().remote_cache.batches.count_again();
             self.end();
         }
     }

@@ -114,14 +114,17 @@ impl RemoteCache {
     fn resize(&mut self, most: u32) -> bool {
         let Some(blocks) = metadata::alloc(array(most)) else { return false };
         self.free_array();
-        self.blocks = blocks.as_ptr().cast();
         self.most = most;
+        sync::in_order();
+        self.blocks = blocks.as_ptr().cast();
         true
     }
 
     /// Frees the array, which is empty.
     pub(super) fn free_array(&mut self) {
         let blocks = core::mem::replace(&mut self.blocks, ptr::null_mut());
+        // In the child of a fork, a vanished thread has no array that it freed.
+        sync::in_order();
         if let Some(blocks) = NonNull::new(blocks) {
             // SAFETY: [OWNER-ONLY] it came from `metadata::alloc`, for `most` blocks.
             unsafe { metadata::free(blocks.cast(), array(self.most)) };
