@@ -210,6 +210,8 @@ impl Bin {
 
     /// Sets the number of blocks in the magazine.
     pub(super) fn set_len(&self, len: usize) {
+        // In the child of a fork, the slots below the top of any thread are filled.
+        sync::in_order();
         self.top.store(self.first().wrapping_add(len), ordering::bin_top());
     }
 

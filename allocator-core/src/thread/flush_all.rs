@@ -72,6 +72,8 @@ impl Cache {
         unsafe {
             self.owner().budget.forget();
             self.owner().remote_cache.batches.count_again();
+            // First: it may be full, which it is not while a thread buffers blocks.
+            self.flush_remote_cache();
             self.end();
         }
     }
