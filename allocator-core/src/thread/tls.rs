@@ -180,6 +180,7 @@ pub(crate) fn get() -> *const Cache {
 
 /// Sets the calling thread's cache.
 #[cfg(target_arch = "aarch64")]
+#[inline(always)]
 pub(crate) fn set(cache: &'static Cache) {
     // SAFETY: writes the thread's own word.
     unsafe {
@@ -194,11 +195,27 @@ pub(crate) fn set(cache: &'static Cache) {
     }
 }
 
-/// Sets the calling thread's cache, and returns what was there. A signal handler in
-/// between that makes the thread a cache loses it.
+/// Sets the calling thread's cache, and returns what was there, in one step for signal
+/// handlers: after a handler the store fails, and all is done again.
 #[cfg(target_arch = "aarch64")]
 pub(crate) fn swap(cache: &'static Cache) -> *const Cache {
-    let word = get();
-    set(cache);
+    let word;
+    // SAFETY: exchanges the thread's own word.
+    unsafe {
+        asm!(
+            "mrs {place}, tpidr_el0",
+            "add {place}, {place}, {offset}",
+            "2:",
+            "ldxr {word}, [{place}]",
+            "stxr {failed:w}, {cache}, [{place}]",
+            "cbnz {failed:w}, 2b",
+            place = out(reg) _,
+            offset = in(reg) offset(),
+            word = out(reg) word,
+            cache = in(reg) core::ptr::from_ref(cache),
+            failed = out(reg) _,
+            options(nostack, preserves_flags),
+        );
+    }
     word
 }
