@@ -67,7 +67,7 @@ fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
     let shard = slow.cache().map_or_else(arena::nearest, Cache::shard);
     internal_fragmentation::sample(shard, class, size);
     if slow.leave() {
-        helper::check_excess();
+        helper::check_growth();
         limit::check();
     }
     block
@@ -129,7 +129,7 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
         interrupted::is_any_lock_held_here().then(|| interrupted::alloc(size, align, zeroed))?
     });
     if slow.leave() {
-        helper::check_excess();
+        helper::check_growth();
         limit::check();
     }
     block.unwrap_or(core::ptr::null_mut())

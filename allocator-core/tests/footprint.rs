@@ -273,9 +273,11 @@ fn comes_and_goes() {
     panic!("the helper is still running");
 }
 
-/// The child of a fork has no helper, and starts one when it needs it.
+/// The child of a fork has one thread, and no helper: the thread that frees gives back. What
+/// the parent had freed, and the child needs again, puts that off, but not after a while.
 fn after_fork() {
     let (stay, _) = survivors(1);
+    thread::sleep(Duration::from_secs(5));
     // SAFETY: the child runs only the lines below, and exits.
     let child = unsafe { libc::fork() };
     if child == 0 {

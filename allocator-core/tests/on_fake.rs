@@ -46,6 +46,7 @@ mod container;
 use background::huge_page_collapse;
 use common::model::{self, Deed, Step};
 use common::{Block, Random};
+use pages::committed;
 use process::options;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -194,6 +195,42 @@ fn huge_pages(system: sys::HugePages, chosen: &str) {
     stay.into_iter().for_each(|(_, block)| block.free(&ALLOC));
 }
 
+/// With one task, the free that has too much free memory purges it. What was needed again
+/// puts off the next purge, by the clock alone: nothing is asked meanwhile.
+fn purges_take_turns() {
+    const HELD: usize = 200 << 20;
+    const BOUND: usize = 40 << 20;
+    let mut now = 1_000_000;
+    sys::set_monotonic_ms(Some(now));
+    options::apply(b"helper:false,thp:never");
+    let burst = || -> usize {
+        let blocks: Vec<Block> =
+            (0..HELD >> 12).map(|_| Block::new(&ALLOC, 4096, 8).unwrap()).collect();
+        assert!(committed::bytes() >= HELD);
+        blocks.into_iter().for_each(|block| block.free(&ALLOC));
+        committed::bytes()
+    };
+    let left = burst();
+    assert!(left <= BOUND, "the first burst left {left}");
+    let calls = sys::calls(Call::Purge);
+    for round in 0..5 {
+        let left = burst();
+        assert!(left >= HELD, "burst {round} in a row left {left}");
+    }
+    assert_eq!(sys::calls(Call::Purge), calls, "purges that are put off call nothing");
+    now += 5_000;
+    sys::set_monotonic_ms(Some(now));
+    let left = burst();
+    assert!(left <= BOUND, "five seconds later {left} are left");
+    now += 60_000;
+    sys::set_monotonic_ms(Some(now));
+    for round in 0..3 {
+        let left = burst();
+        assert!(left <= BOUND, "after a minute, burst {round} left {left}");
+    }
+    sys::set_monotonic_ms(None);
+}
+
 #[test]
 fn child() {
     let Some(case) = common::case() else { return };
@@ -225,6 +262,7 @@ fn child() {
         ["no-helper", how] => container::short_without_a_helper(*how == "refused"),
         ["grows", how] => container::growth_is_seen(how),
         ["cache-ends"] => a_cache_ends_meanwhile(),
+        ["turns"] => purges_take_turns(),
         ["small"] => container::small_programs_never_look(),
         ["huge-pages", system, chosen] => {
             let system = match *system {
@@ -246,6 +284,11 @@ fn child() {
 #[test]
 fn a_cache_may_end_while_others_look_at_it() {
     common::succeeds("2 cache-ends");
+}
+
+#[test]
+fn what_was_needed_again_puts_off_the_next_purge() {
+    common::succeeds("2 turns");
 }
 
 #[test]

@@ -63,26 +63,36 @@ const VANISHED: usize = 16;
 /// milliseconds, if all are dense.
 const CHUNKS: usize = 128;
 
-/// Called at the end of slow paths, where no lock is held: if there is too much free
-/// memory, has it purged.
+/// Called at the end of slow paths that freed, where no lock is held: if there is too much
+/// free memory, has it purged.
 #[inline]
 pub(crate) fn check_excess() {
     if usage::in_excess() && STATE.load(ordering::helper_state()) != RUNNING {
-        give_back();
+        give_back(true);
     }
 }
 
-/// Starts the helper, or gives free memory back here.
+/// Called at the end of slow paths that allocated, where no lock is held: if the heap has
+/// grown, has it looked at. What is free may be needed next, and is not purged on this
+/// thread's time.
+#[inline]
+pub(crate) fn check_growth() {
+    if usage::in_excess() && STATE.load(ordering::helper_state()) != RUNNING {
+        give_back(false);
+    }
+}
+
+/// Starts the helper, or gives free memory back here, if the caller `freed` some.
 #[cold]
 #[inline(never)]
-fn give_back() {
-    if own_time::waits() {
+fn give_back(freed: bool) {
+    if own_time::waits(freed) {
         return;
     }
     let _inside = inside::enter();
     if !(helped::may_be_helped() && start()) {
         helped::set_helped(false);
-        own_time::give_back();
+        own_time::give_back(freed);
     }
 }
 

@@ -27,9 +27,13 @@ const MISSING: usize = 8;
 /// The chunk that is examined next; past the last one, the pass is over.
 static NEXT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
+/// Chunks of the huge block at `NEXT` that were examined.
+static WITHIN: AtomicUsize = AtomicUsize::new(0);
+
 /// Starts a pass over all chunks.
 pub(crate) fn begin() {
     if thp::chosen() == thp::AUTO && thp::mode() != HugePages::Never {
+        WITHIN.store(0, ordering::collapse_cursor());
         NEXT.store(0, ordering::collapse_cursor());
     }
 }
@@ -39,32 +43,42 @@ pub(crate) fn is_busy() -> bool {
     NEXT.load(ordering::collapse_cursor()) < MAP.readable_chunks()
 }
 
-/// Examines about `count` chunks, and collapses those that are dense. Returns whether any
+/// Examines `count` chunks, and collapses those that are dense. Returns whether any
 /// are left in this pass.
 pub(crate) fn step(count: usize) -> bool {
     let (mut at, end) = (NEXT.load(ordering::collapse_cursor()), MAP.readable_chunks());
-    let mut looks = 0;
-    while at < end && looks < count {
-        let entry = MAP.entry(MAP.chunk_base(at));
-        let chunks = match page_map::kind(entry) {
-            page_map::HUGE if page_map::owner(entry) != NO_HEAP => {
-                let (bytes, chunks) = huge_block::extent(at);
-                (at..at + bytes / CHUNK).for_each(collapse_if_in_memory);
-                chunks.max(1)
-            }
-            _ => {
-                if are_used(at) {
-                    collapse_if_in_memory(at);
-                }
-                1
-            }
-        };
-        at += chunks;
-        looks += chunks;
+    let mut within = WITHIN.load(ordering::collapse_cursor());
+    for _ in 0..count {
+        if at >= end {
+            break;
+        }
+        let (whole, chunks) = huge_chunks(at);
+        if within < whole {
+            collapse_if_in_memory(at + within);
+        } else if whole == 0 && are_used(at) {
+            collapse_if_in_memory(at);
+        }
+        within += 1;
+        if within >= whole {
+            (at, within) = (at + chunks, 0);
+        }
     }
+    WITHIN.store(within, ordering::collapse_cursor());
     let left = at < end;
     NEXT.store(if left { at } else { usize::MAX }, ordering::collapse_cursor());
     left
+}
+
+/// How many chunks lie within the huge block that starts at a chunk, and how many its
+/// addresses take; 0 and 1: there is none.
+fn huge_chunks(index: usize) -> (usize, usize) {
+    let entry = MAP.entry(MAP.chunk_base(index));
+    if page_map::kind(entry) == page_map::HUGE && page_map::owner(entry) != NO_HEAP {
+        let (bytes, chunks) = huge_block::extent(index);
+        (bytes / CHUNK, chunks.max(1))
+    } else {
+        (0, 1)
+    }
 }
 
 /// Whether a chunk consists of spans that are in use but for one byte in [`MISSING`].

@@ -3,5 +3,5 @@
 
 mod span_purge;
 pub(crate) mod huge_page_collapse;
-mod own_time;
+pub(crate) mod own_time;
 pub(crate) mod helper;

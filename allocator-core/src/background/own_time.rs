@@ -1,10 +1,10 @@
 //! Giving free memory back on the program's own time, where there is no helper: the free
 //! that has too much free memory purges down to the bound.
 //!
-//! Memory that was purged too early is needed again, and costs page faults. These may
-//! take one part in fifty of the program's time: what was needed again puts off the next
-//! purge. A program that frees much now and then purges at once; one that frees and
-//! allocates in turn, many times a second, keeps its memory.
+//! Memory that was purged too early is needed again, and costs page faults. Purges and
+//! faults may take one part in fifty of the program's time: what was needed again is paid
+//! for with time. A program that frees much now and then purges at once; one that frees
+//! and allocates in turn, many times a second, keeps its memory.
 //!
 //! ```text
 //!  free │    ╭╮    ╭╮  ╭╮  ╭╮        ╭╮
@@ -17,7 +17,7 @@
 use crate::background::huge_page_collapse;
 use crate::background::span_purge;
 use crate::base::ordering;
-use crate::base::sync::{AtomicU32, AtomicU64, AtomicUsize};
+use crate::base::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use crate::pages::cgroup;
 use crate::pages::committed;
 use crate::pages::usage;
@@ -31,9 +31,13 @@ const VANISHED: usize = 16;
 /// A search that finds less than one byte in so many was not worth its time.
 const POOR: usize = 8;
 
-/// Bytes that were needed again put off the next purge by a millisecond for so many: their
-/// page faults take one part in fifty of that.
-const PER_MILLISECOND: usize = 80 << 10;
+/// For so many bytes that were needed again, a millisecond is asked: a purge and the page
+/// faults after it take one part in fifty to one in a hundred of that.
+const PER_MILLISECOND: usize = 40 << 10;
+
+/// Milliseconds that may be saved up: after a while without purges, some may follow each
+/// other.
+const SAVED: u64 = 20_000;
 
 /// Bytes purged here that were not needed again so far.
 static PURGED: AtomicUsize = AtomicUsize::new(0);
@@ -41,86 +45,119 @@ static PURGED: AtomicUsize = AtomicUsize::new(0);
 /// Committed bytes after the last purge.
 static AFTER: AtomicUsize = AtomicUsize::new(0);
 
-/// When the next purge may be, in milliseconds.
-static NEXT: AtomicU64 = AtomicU64::new(0);
+/// Up to when time is spent on what was needed again, in milliseconds; 0: nothing is. A
+/// purge may be from then on.
+static SPENT: AtomicU64 = AtomicU64::new(0);
 
-/// Purges down to the bound, unless that is put off.
-pub(super) fn give_back() {
+/// Purges down to the bound, if the caller `freed` and that is not put off, or memory is
+/// short. Examines a chunk, if it is time.
+pub(super) fn give_back(freed: bool) {
     registry::end_vanished(VANISHED);
+    let now = sys::monotonic_ms();
     let short = cgroup::estimate(committed::bytes());
-    let mut well = true;
-    if short || may_purge() {
-        let excess = usage::excess();
-        let Some(mut bytes) = purge::purge(excess) else {
-            // Another thread is at it.
-            return;
-        };
-        let unwanted = usage::unwanted_loose();
-        if unwanted != 0 {
-            let found = span_purge::search(unwanted, false).bytes;
-            well = found >= unwanted / POOR;
-            bytes += found;
-        }
-        PURGED.fetch_add(bytes, ordering::own_time());
-        AFTER.store(committed::bytes(), ordering::own_time());
+    let purge_at = if short { 0 } else { spend(now) };
+    let put_off = now < purge_at;
+    if (short || (freed && !put_off)) && !purge() {
+        // Another thread is at it.
+        return;
     }
-    usage::purged_alone(well);
-    let more = collapse();
-    if !usage::recheck_excess() && more {
+    let chunk_at = examine_chunk(now);
+    if !usage::recheck_excess() && chunk_at != u64::MAX {
         usage::set_excess();
     }
-    CALLS.store(if more { BETWEEN_CHUNKS } else { 0 }, ordering::own_time());
+    let look_at = chunk_at.min(if put_off { purge_at } else { u64::MAX });
+    PUT_OFF.store(put_off, ordering::own_wait());
+    LOOK_AT.store(look_at, ordering::own_wait());
+    CALLS.store(if look_at == u64::MAX { 0 } else { BETWEEN_LOOKS }, ordering::own_wait());
 }
 
-/// Slow-path calls between two looks whether it is time for a chunk.
-const BETWEEN_CHUNKS: u32 = 256;
+/// Purges down to the bound. Returns false if another thread does.
+fn purge() -> bool {
+    let excess = usage::excess();
+    let Some(mut bytes) = purge::purge(excess) else { return false };
+    let unwanted = usage::unwanted_loose();
+    let mut well = true;
+    if unwanted != 0 {
+        let found = span_purge::search(unwanted, false).bytes;
+        well = found >= unwanted / POOR;
+        bytes += found;
+    }
+    PURGED.fetch_add(bytes, ordering::own_time());
+    AFTER.store(committed::bytes(), ordering::own_time());
+    usage::purged_alone(well);
+    true
+}
 
-/// Slow-path calls until the next look; 0: no chunks wait to be examined.
-static CALLS: AtomicU32 = AtomicU32::new(0);
+/// Spends time on what was needed again since the last purge. Returns up to when it is
+/// spent.
+fn spend(now: u64) -> u64 {
+    let grown = committed::bytes().saturating_sub(AFTER.load(ordering::own_time()));
+    let again = grown.min(PURGED.load(ordering::own_time()));
+    let mut spent = SPENT.load(ordering::own_time());
+    if again >= PER_MILLISECOND {
+        PURGED.fetch_sub(again, ordering::own_time());
+        AFTER.fetch_add(again, ordering::own_time());
+        spent = spent.max(now.saturating_sub(SAVED)) + (again / PER_MILLISECOND) as u64;
+        SPENT.store(spent, ordering::own_time());
+    }
+    spent
+}
 
-/// Milliseconds from one chunk that is examined for a huge page to the next.
-const CHUNK_EVERY: u64 = 20;
+/// At the start of the process: no time is saved up.
+pub(crate) fn begin() {
+    SPENT.store(sys::monotonic_ms(), ordering::own_time());
+}
+
+/// Milliseconds from one chunk that is examined for a huge page to the next: one takes
+/// about a millisecond.
+const CHUNK_EVERY: u64 = 200;
 
 /// When the next chunk may be examined, in milliseconds.
 static NEXT_CHUNK: AtomicU64 = AtomicU64::new(0);
 
-/// Whether there is nothing to do at this call but wait for the next chunk.
-pub(super) fn waits() -> bool {
-    let calls = CALLS.load(ordering::own_time());
-    if calls == 0 || usage::is_too_much() {
-        return false;
-    }
-    CALLS.store(calls - 1, ordering::own_time());
-    calls != 1
-}
-
-/// Examines a chunk of a heap that grew large, now and then. Returns whether any are left.
-fn collapse() -> bool {
-    if usage::take_grew() {
+/// Examines a chunk of a heap that grew large, if it is time. Returns when the next one
+/// is due, if any are left.
+fn examine_chunk(now: u64) -> u64 {
+    if !huge_page_collapse::is_busy() && usage::take_grew() {
         huge_page_collapse::begin();
     }
-    if !huge_page_collapse::is_busy() {
-        return false;
+    let mut due = NEXT_CHUNK.load(ordering::own_wait());
+    if now >= due && huge_page_collapse::is_busy() {
+        due = now + CHUNK_EVERY;
+        NEXT_CHUNK.store(due, ordering::own_wait());
+        huge_page_collapse::step(1);
     }
-    let now = sys::monotonic_ms();
-    if now < NEXT_CHUNK.load(ordering::own_time()) {
-        return true;
-    }
-    NEXT_CHUNK.store(now + CHUNK_EVERY, ordering::own_time());
-    huge_page_collapse::step(1)
+    if huge_page_collapse::is_busy() { due } else { u64::MAX }
 }
 
-/// Whether it is time for a purge. What was needed again since the last one puts it off.
-fn may_purge() -> bool {
-    let now = sys::monotonic_ms();
-    let grown = committed::bytes().saturating_sub(AFTER.load(ordering::own_time()));
-    let again = grown.min(PURGED.load(ordering::own_time()));
-    let mut next = NEXT.load(ordering::own_time());
-    if again >= PER_MILLISECOND {
-        PURGED.fetch_sub(again, ordering::own_time());
-        AFTER.fetch_add(again, ordering::own_time());
-        next = next.max(now) + (again / PER_MILLISECOND) as u64;
-        NEXT.store(next, ordering::own_time());
+/// Slow-path calls between two looks at the clock, while something waits for its time.
+const BETWEEN_LOOKS: u32 = 256;
+
+/// Slow-path calls until the next look; 0: nothing waits.
+static CALLS: AtomicU32 = AtomicU32::new(0);
+
+/// When that is due which waits, in milliseconds.
+static LOOK_AT: AtomicU64 = AtomicU64::new(0);
+
+/// Whether a purge waits.
+static PUT_OFF: AtomicBool = AtomicBool::new(false);
+
+/// Calls that pass before a purge that needs not wait is seen while chunks wait.
+const BEFORE_PURGE: u32 = 8;
+
+/// Whether there is nothing to do at this call, which `freed` or allocated, but wait.
+pub(super) fn waits(freed: bool) -> bool {
+    let calls = CALLS.load(ordering::own_wait());
+    if calls == 0 || usage::is_look_wanted() {
+        return !freed && !usage::is_look_wanted();
     }
-    next <= now
+    if calls > 1 {
+        CALLS.store(calls - 1, ordering::own_wait());
+        return !freed
+            || !calls.is_multiple_of(BEFORE_PURGE)
+            || PUT_OFF.load(ordering::own_wait())
+            || !usage::is_too_much();
+    }
+    CALLS.store(BETWEEN_LOOKS, ordering::own_wait());
+    sys::monotonic_ms() < LOOK_AT.load(ordering::own_wait())
 }

@@ -423,10 +423,10 @@ orderings! {
     /// Relaxed: a loan is counted in one step and taken back if it was too much.
     usage_lent = Relaxed;
 
-    /// Whether there seems to be too much free memory.
-    /// Written by: `usage::grew_to`, `usage::look_at_container`, `usage::note_excess`,
-    /// `usage::recheck_excess`, `usage::set_excess`.
-    /// Read by: `usage::in_excess`.
+    /// Whether there seems to be too much free memory, and whether growth is to be looked at.
+    /// Written by: `usage::note_excess`, `usage::recheck_excess`, `usage::set_excess`,
+    /// `usage::want_look`.
+    /// Read by: `usage::in_excess`, `usage::is_look_wanted`.
     /// Relaxed: whoever sees it computes the excess from the numbers.
     usage_excess = Relaxed;
 
@@ -587,14 +587,17 @@ orderings! {
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     collapse_cursor = Relaxed;
 
-    /// What the last purge on the program's time was worth, and when the next may be; likewise for
-    /// chunks that are examined for huge pages.
-    /// Written by: `own_time::collapse`, `own_time::give_back`, `own_time::may_purge`,
-    /// `own_time::waits`.
-    /// Read by: `own_time::collapse`, `own_time::give_back`, `own_time::may_purge`,
-    /// `own_time::waits`.
+    /// What was purged on the program's time and needed again, and the time that this takes.
+    /// Written by: `own_time::begin`, `own_time::purge`, `own_time::spend`.
+    /// Read by: `own_time::purge`, `own_time::spend`.
     /// Relaxed: with one thread they are its own; others may purge a little earlier or later.
     own_time = Relaxed;
+
+    /// When a purge on the program's time, or a chunk that is examined for a huge page, is due.
+    /// Written by: `own_time::examine_chunk`, `own_time::give_back`, `own_time::waits`.
+    /// Read by: `own_time::examine_chunk`, `own_time::waits`.
+    /// Relaxed: with one thread they are its own; others may look a little earlier or later.
+    own_wait = Relaxed;
 
     /// Whether a helper may be started, and whether one gives free memory back.
     /// Written by: `helped::after_fork`, `helped::allow`, `helped::set_helped`.
@@ -623,7 +626,7 @@ orderings! {
     /// Whether there is a helper.
     /// Written by: `helper::after_fork`, `helper::change_state`, `helper::leave`, `helper::start`,
     /// `helper::try_end`.
-    /// Read by: `helper::change_state`, `helper::check_excess`.
+    /// Read by: `helper::change_state`, `helper::check_excess`, `helper::check_growth`.
     /// Relaxed: the compare-and-swap admits one; the new task starts after all that its starter
     /// did.
     helper_state = Relaxed;

@@ -209,7 +209,7 @@ pub(super) fn grew_to(mapped: usize) {
     if mapped >= NEXT.load(ordering::collapse_due()) {
         NEXT.store(mapped + mapped / 8, ordering::collapse_due());
         GREW.store(true, ordering::collapse_due());
-        EXCESS.store(true, ordering::usage_excess());
+        want_look();
     }
     if mapped >= LOOK.load(ordering::cgroup_due()) {
         look_at_container(mapped);
@@ -235,11 +235,25 @@ static LOOK: AtomicUsize = AtomicUsize::new(STEP);
 fn look_at_container(mapped: usize) {
     look_from(mapped);
     if helped::may_be_helped() {
-        EXCESS.store(true, ordering::usage_excess());
+        want_look();
         helped::ring();
     } else if cgroup::estimate(committed::bytes()) {
-        EXCESS.store(true, ordering::usage_excess());
+        want_look();
     }
+}
+
+/// Whether somebody is to look because of growth: at allocations, too, not only when
+/// something is freed.
+static LOOK_WANTED: AtomicBool = AtomicBool::new(false);
+
+fn want_look() {
+    LOOK_WANTED.store(true, ordering::usage_excess());
+    EXCESS.store(true, ordering::usage_excess());
+}
+
+/// Whether somebody is to look because the heap has grown.
+pub(crate) fn is_look_wanted() -> bool {
+    LOOK_WANTED.load(ordering::usage_excess())
 }
 
 /// Sets at how many mapped bytes the next check is due, counted from `mapped`.
@@ -262,8 +276,10 @@ pub(crate) fn in_excess() -> bool {
     EXCESS.load(ordering::usage_excess())
 }
 
-/// Returns whether there still is too much free memory, and sets the flag to that.
+/// Returns whether there still is too much free memory, and sets the flag to that. Nobody
+/// need look because of growth.
 pub(crate) fn recheck_excess() -> bool {
+    LOOK_WANTED.store(false, ordering::usage_excess());
     EXCESS.store(false, ordering::usage_excess());
     let still = is_too_much();
     if still {

@@ -22,6 +22,7 @@
 use core::ptr::{self, NonNull};
 
 use crate::background::helper;
+use crate::background::own_time;
 use crate::base::geometry::{CHUNK_SHIFT, GUARD, WINDOW, WINDOW_ALIGN, WINDOW_GAP, WINDOW_MIN};
 use crate::base::misuse;
 use crate::base::once::{Done, Once};
@@ -72,6 +73,7 @@ fn set_up(config: &Config) -> bool {
         // These may allocate; everything is initialized by now.
         sys::on_fork(after_fork_in_child);
         unload::watch();
+        own_time::begin();
         options::read();
         cgroup::read_limit();
         if sys::cpu_count() > 1 {

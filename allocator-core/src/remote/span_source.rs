@@ -76,12 +76,12 @@ pub(crate) unsafe fn take_shared(
 fn steal(shard: usize, class: usize, me: u32) -> bool {
     let ids = heap_table::thread_ids();
     let count = ids.end - ids.start;
-    let now = sys::monotonic_ms() as Millis;
     let (mut stolen, to) = (false, &arena::get(shard).heap);
-    if to.is_held_here() {
+    let looks = LOOKS.min(count.saturating_sub(1));
+    if looks == 0 || to.is_held_here() {
         return false;
     }
-    let looks = LOOKS.min(count.saturating_sub(1));
+    let now = sys::monotonic_ms() as Millis;
     let first = THIEF.fetch_add(looks, ordering::steal_cursor());
     for look in 0..looks {
         let id = ids.start + first.wrapping_add(look) % count;
