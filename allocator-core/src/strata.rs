@@ -30,11 +30,11 @@ use crate::{alloc, free, realloc};
 /// An allocation that the system or [`Strata::set_hard_limit`] refuses returns
 /// null, and so does a reallocation, which then leaves the block as it was.
 ///
-/// Misuse ends the process with `SIGABRT`, after one line on standard error that
-/// names the pointer: freeing a pointer that is not a block's, freeing a block
-/// twice, freeing it with a layout that it was not made with. It is detected at
-/// once where the pointer or the layout shows it, otherwise when the block leaves
-/// the thread's cache. Not every misuse is detected.
+/// Misuse that is noticed ends the process with `SIGABRT`, after one line on
+/// standard error that names the pointer: freeing a pointer that is not a block's,
+/// freeing a block twice, freeing it with a layout that it was not made with. It is
+/// noticed at once where the pointer or the layout shows it, otherwise when the
+/// block leaves the thread's cache, or never: `docs/misuse.md` has the table.
 ///
 /// # Panics
 ///

@@ -71,7 +71,6 @@
 //! | [`thread_token`] | a number that identifies the calling thread among the running ones; 1 to 2³¹ − 1 | – |
 //! | [`futex_wait`], [`futex_wait_for`] | the word changed, the timeout expired, or a spurious wakeup | – |
 //! | [`futex_wake`] | at most the given number of waiters run again | – |
-//! | [`yield_now`] | another thread may have run | – |
 //! | [`without_signals`] | a function ran while all signals were blocked | it ran all the same |
 //! | [`on_stack`] | a function ran on a [`Stack`], not on that of the calling thread | – |
 //!

@@ -74,7 +74,6 @@ fn the_fake_has_the_same_signatures() {
         current_cpu: fn() -> usize;
         prefetch: fn(*const u8);
         monotonic_ms: fn() -> u64;
-        yield_now: fn();
         futex_wait: fn(&AtomicU32, u32);
         futex_wait_for: fn(&AtomicU32, u32, u32);
         futex_wake: fn(&AtomicU32, u32);
@@ -182,7 +181,7 @@ fn calls_of_all_kinds_are_counted_together() {
     // SAFETY: reserved above.
     unsafe {
         fake::advise_huge(at, page, false);
-        fake::yield_now();
+        fake::futex_wake(&AtomicU32::new(0), 1);
         assert!(fake::commit(at, page));
         assert!(!fake::release(at, page));
         assert!(fake::release(at, page));

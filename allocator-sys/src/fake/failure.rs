@@ -40,8 +40,6 @@ pub enum Call {
     AdviseHuge,
     /// `check_kernel`: never fails.
     CheckKernel,
-    /// `yield_now`: never fails.
-    YieldNow,
     /// `futex_wait` and `futex_wait_for`: never fail.
     FutexWait,
     /// `futex_wake`: never fails.
@@ -128,7 +126,6 @@ impl Call {
             Self::ReadFile => "read_file",
             Self::AdviseHuge => "advise_huge",
             Self::CheckKernel => "check_kernel",
-            Self::YieldNow => "yield_now",
             Self::FutexWait => "futex_wait",
             Self::FutexWake => "futex_wake",
         }

@@ -1,6 +1,5 @@
 //! A spin lock that can be held across `fork`.
 
-use crate::linux;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +33,8 @@ impl<T> SpinLock<T> {
     /// Locks without a guard.
     pub(super) fn acquire(&self) {
         while self.held.swap(true, Ordering::Acquire) {
-            linux::yield_now();
+            // SAFETY: takes no arguments, and accesses no memory of ours.
+            unsafe { libc::sched_yield() };
         }
     }
 

@@ -55,6 +55,6 @@ pub use memory::{
 pub use passthrough::{
     abort, arm_thread_exit, can_be_unloaded, credentials, forget_task, forget_thread_exit,
     futex_wait, futex_wait_for, futex_wake, on_exit, on_fork, on_thread_exit, prefetch, start_task,
-    task_count, task_runs, thread_token, wait_for_task, write_stderr, yield_now,
+    task_count, task_runs, thread_token, wait_for_task, write_stderr,
 };
 pub use table::State;

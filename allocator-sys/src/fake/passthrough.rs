@@ -6,12 +6,6 @@ use crate::linux;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// Same as [`crate::yield_now`].
-pub fn yield_now() {
-    Call::YieldNow.count();
-    linux::yield_now();
-}
-
 /// Same as [`crate::futex_wait`].
 pub fn futex_wait(word: &AtomicU32, expected: u32) {
     Call::FutexWait.count();

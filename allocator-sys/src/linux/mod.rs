@@ -47,8 +47,6 @@ pub use stack::{Stack, on_stack, without_signals};
 pub use task::{
     ThreadWord, credentials, forget_task, start_task, task_count, task_runs, wait_for_task,
 };
-pub use thread::{
-    TaskBody, arm_thread_exit, forget_thread_exit, on_thread_exit, thread_token, yield_now,
-};
+pub use thread::{TaskBody, arm_thread_exit, forget_thread_exit, on_thread_exit, thread_token};
 pub use time::monotonic_ms;
 pub use unload::{can_be_unloaded, on_exit};

@@ -18,7 +18,7 @@ pub fn page_size() -> usize {
 /// For processors whose pages have several sizes.
 #[cfg(any(test, target_arch = "aarch64"))]
 mod asked {
-    use crate::linux::syscall::{Errno, syscall};
+    use crate::linux::syscall::syscall;
     use core::num::NonZeroUsize;
 
     /// Page sizes but for the largest.
@@ -28,14 +28,13 @@ mod asked {
     /// The page size that the kernel uses. It does not accept advice about an
     /// address within a page, not even for 0 bytes.
     ///
-    /// A kernel that does not answer that way counts as one with the smallest
-    /// pages: it then refuses addresses within a page in other calls, too.
+    /// Where all advice is refused, it is the largest: what is right for that is right
+    /// for the others.
     pub(super) fn page_size() -> NonZeroUsize {
         let whole = |size: &usize| {
             let args = [*size, 0, libc::MADV_NORMAL as usize];
             // SAFETY: advice about no bytes changes nothing.
-            let answer = unsafe { syscall(libc::SYS_madvise, args) };
-            answer != Err(Errno(libc::EINVAL))
+            unsafe { syscall(libc::SYS_madvise, args) }.is_ok()
         };
         SIZES.into_iter().find(whole).and_then(NonZeroUsize::new).unwrap_or(LARGEST)
     }

@@ -2,7 +2,6 @@
 
 use super::arch;
 use super::errno::ErrnoGuard;
-use super::syscall::syscall;
 use core::ffi::c_void;
 use core::mem::{self, MaybeUninit};
 use core::ptr;
@@ -21,12 +20,6 @@ const TOKENS: u64 = (1 << 31) - 1;
 
 /// Distributes neighbouring thread pointers over all tokens.
 const SPREAD: u64 = 0x4f1b_bcdd;
-
-/// Lets another thread run if one waits for this CPU.
-pub fn yield_now() {
-    // SAFETY: takes no arguments and accesses no memory of ours.
-    let _ = unsafe { syscall(libc::SYS_sched_yield, []) };
-}
 
 /// A number that identifies the calling thread among the running ones: not 0,
 /// less than 2³¹, and computed from the thread pointer alone. A thread that
