@@ -247,10 +247,9 @@ fn child() {
         ["random"] => random_failures(),
         ["shards"] => many_shards(),
         ["guards"] => addresses::guards_around_metadata(),
-        ["window"] => addresses::small_window(),
-        ["released", limited, live] => {
-            addresses::released(*limited == "limited", live.parse().unwrap());
-        }
+        ["tables"] => addresses::small_tables(),
+        ["others", places] => addresses::mappings_of_others(*places == "many"),
+        ["released", live] => addresses::released(live.parse().unwrap()),
         ["short"] => container::memory_gets_short(),
         ["goes-back"] => container::short_memory_goes_back(),
         ["fits"] => container::shards_fit_the_container(),
@@ -348,17 +347,22 @@ fn metadata_lies_between_guards() {
 }
 
 #[test]
-fn a_limit_on_addresses_makes_a_small_window() {
-    common::succeeds("2 window");
+fn tables_grow_with_the_heap() {
+    common::succeeds("2 tables");
+}
+
+#[test]
+fn mappings_of_others_are_passed_over() {
+    for places in ["one", "many"] {
+        common::succeeds(&format!("2 others {places}"));
+    }
 }
 
 #[test]
 fn an_unload_releases_all_but_live_blocks() {
-    for limited in ["limited", "not"] {
-        common::succeeds(&format!("2 released {limited} 0"));
-        common::succeeds(&format!("2 released {limited} 7"));
-        common::succeeds(&format!("8 released {limited} 0"));
-    }
+    common::succeeds("2 released 0");
+    common::succeeds("2 released 7");
+    common::succeeds("8 released 0");
 }
 
 #[test]

@@ -45,7 +45,8 @@ pub(crate) fn with<R>(free: u64, f: impl FnOnce(&'static World) -> R) -> R {
     assert_eq!(SHAPES[CLASS].blocks as usize, SPAN_BLOCKS);
     let hints: Vec<_> = (0..8).map(|_| AtomicU64::new(0)).collect();
     let index = FreeSpaceIndex::new();
-    index.init_tables(NonNull::from(&hints[..]).cast(), 64);
+    let [words, tops] = [0, hints.len() / 2].map(|at| NonNull::from(&hints[at..]).cast());
+    index.init_tables([words, tops], 0);
     let world = Box::new(World {
         heaps: (1..=HEAPS).map(Heap::new).collect(),
         chunk: Chunk {

@@ -40,13 +40,13 @@ pub(crate) fn begin() {
 
 /// Whether chunks are left in this pass.
 pub(crate) fn is_busy() -> bool {
-    NEXT.load(ordering::collapse_cursor()) < MAP.readable_chunks()
+    NEXT.load(ordering::collapse_cursor()) < MAP.used_chunks()
 }
 
 /// Examines `count` chunks, and collapses those that are dense. Returns whether any
 /// are left in this pass.
 pub(crate) fn step(count: usize) -> bool {
-    let (mut at, end) = (NEXT.load(ordering::collapse_cursor()), MAP.readable_chunks());
+    let (mut at, end) = (NEXT.load(ordering::collapse_cursor()), MAP.used_chunks());
     let mut within = WITHIN.load(ordering::collapse_cursor());
     for _ in 0..count {
         if at >= end {

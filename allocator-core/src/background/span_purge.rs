@@ -41,7 +41,7 @@ pub(super) struct Found {
 /// Makes all spans record from now on whether blocks are taken from them, as a search
 /// does that purges nothing.
 pub(crate) fn start_watching() {
-    for index in 0..MAP.readable_chunks() {
+    for index in 0..MAP.used_chunks() {
         for_spans(index, |_, span| span_transfer::start_watching(span));
     }
 }
@@ -49,7 +49,7 @@ pub(crate) fn start_watching() {
 /// Searches some chunks, and purges about `want` bytes; if `rested`, none of spans from
 /// which blocks were taken lately.
 pub(super) fn search(want: usize, rested: bool) -> Found {
-    let chunks = MAP.readable_chunks();
+    let chunks = MAP.used_chunks();
     let mut found = Found { bytes: 0, more: chunks > AT_ONCE };
     let mut at = CURSOR.load(ordering::span_purge_cursor());
     for _ in 0..chunks.min(AT_ONCE) {
@@ -68,7 +68,7 @@ pub(super) fn search(want: usize, rested: bool) -> Found {
 /// that are open. Returns how many bytes.
 pub(crate) fn purge_all() -> usize {
     let mut bytes = 0;
-    for index in 0..MAP.readable_chunks() {
+    for index in 0..MAP.used_chunks() {
         for_spans(index, |chunk, span| {
             let mut made_holes = purgeable_units(chunk, span, false);
             while made_holes == SpanPurge::Later && span_transfer::wait_for_heap_of(span) {

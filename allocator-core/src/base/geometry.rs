@@ -29,16 +29,17 @@ pub(crate) const CHUNK_GRANULES: usize = CHUNK / GRANULE;
 /// Units of a chunk.
 pub(crate) const CHUNK_UNITS: usize = CHUNK / UNIT;
 
-/// Bytes of the window of addresses, unless something limits it.
-pub(crate) const WINDOW: usize = 1 << 40;
-/// Bytes of the smallest window.
-pub(crate) const WINDOW_MIN: usize = 1 << 28;
+/// The addresses of a process are divided into so many regions.
+pub(crate) const REGIONS: usize = 128;
+/// One part in so many of all addresses, at the start of each region, is an area for
+/// tables.
+pub(crate) const AREA_PART: usize = 2048;
 /// The window starts at a multiple of this: the largest alignment of blocks.
 pub(crate) const WINDOW_ALIGN: usize = 1 << 30;
-/// Bytes between the window and the mappings that the system places.
-pub(crate) const WINDOW_GAP: usize = 64 << 30;
 /// The tables of the page map are made readable for this many chunks at a time.
-pub(crate) const TABLE_STEP: usize = 256;
+pub(crate) const TABLE_STEP: usize = 2048;
+/// The window grows by this many chunks at a time.
+pub(crate) const STAGE: usize = 1 << 19;
 
 /// Bytes of the largest small block.
 pub(crate) const SMALL_MAX: usize = 32 << 10;

@@ -12,3 +12,4 @@ pub(crate) mod own_stack;
 pub(crate) mod once;
 pub(crate) mod later;
 pub(crate) mod published;
+pub(crate) mod table;

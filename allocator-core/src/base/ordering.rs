@@ -220,23 +220,36 @@ orderings! {
     granules_dirty_peek = Relaxed;
 
     /// `Map::base`: where the window is.
-    /// Written by: `page_map::init_tables`.
+    /// Written by: `page_map::set_base`.
     /// Read by: `page_map::chunk_base`, `page_map::entries`, `page_map::granule`,
     /// `page_map::refresh`.
     /// Relaxed: it is written once, before `init_done`, and a block is handed out after that.
     map_base = Relaxed;
 
-    /// `Map::entries` and `Map::chunks`: where the tables are.
-    /// Written by: `page_map::init_tables`.
-    /// Read by: `page_map::chunk`, `page_map::entries`, `page_map::make_readable`,
-    /// `page_map::refresh`, `page_map::release_tables`, `page_map::set`, `page_map::tables`.
-    /// Relaxed: they are written once, before `init_done`, and a block is handed out after that.
-    map_tables = Relaxed;
+    /// `Map::used`: which chunks may have been used. It only grows.
+    /// Written by: `page_map::use_chunks`.
+    /// Read by: `page_map::use_chunks`, `page_map::used_chunks`.
+    /// Relaxed: it is raised before a chunk is mapped; who reads an older value passes over a
+    /// chunk that is new.
+    map_used = Relaxed;
+
+    /// `Table::start`, and for how many addresses the tables are made.
+    /// Written by: `table::place`, `tables::place`.
+    /// Read by: `table::start`, `tables::placed`.
+    /// Relaxed: it is written once, before `init_done`, and a block is handed out after that.
+    table_place = Relaxed;
+
+    /// How far a table is opened, or was to be.
+    /// Written by: `table::close`, `table::map`.
+    /// Read by: `table::after_fork`, `table::opened`.
+    /// Relaxed: it is changed under a lock; others learn from `Map::readable` what they may read,
+    /// and a report may show a little less.
+    table_opened = Relaxed;
 
     /// `Map::readable`: how far the tables can be read. It only grows.
-    /// Written by: `page_map::make_readable`.
-    /// Read by: `page_map::entries`, `page_map::make_readable`, `page_map::readable_chunks`,
-    /// `page_map::refresh`.
+    /// Written by: `page_map::set_readable`.
+    /// Read by: `page_map::entries`, `page_map::readable_chunks`, `page_map::refresh`,
+    /// `page_map::set_readable`.
     /// Relaxed: a thread reads it through a block, which it got after its entry was made readable;
     /// an older value makes the slow path look again.
     map_readable = Relaxed;
@@ -455,12 +468,6 @@ orderings! {
     /// Relaxed: they are written once, before the shard is published (`published_set`).
     index_place = Relaxed;
 
-    /// Where the tables of the free-space indexes are, and how many chunks each covers.
-    /// Written by: `arena::init_tables`.
-    /// Read by: `arena::start`.
-    /// Relaxed: they are written once, before `init_done`.
-    shard_tables = Relaxed;
-
     /// Maximum number of shards that threads are assigned to.
     /// Written by: `arena::fit_container`.
     /// Read by: `arena::nearest`.
@@ -630,18 +637,6 @@ orderings! {
     /// Relaxed: the compare-and-swap admits one; the new task starts after all that its starter
     /// did.
     helper_state = Relaxed;
-
-    /// Where the tables of bits are, for a report.
-    /// Written by: `init::place_window`.
-    /// Read by: `init::bit_tables`.
-    /// Relaxed: they are written once, before `init_done`.
-    bit_tables = Relaxed;
-
-    /// What was reserved at the set-up, to be released at the unload.
-    /// Written by: `unload::has_claim`, `unload::has_tables`.
-    /// Read by: `unload::release`, `unload::release_tables`.
-    /// Relaxed: it is written once, before `init_done`.
-    reserved = Relaxed;
 
     /// Whether the process exits, or the library is being unloaded.
     /// Written by: `unload::pass`, `unload::watch`.

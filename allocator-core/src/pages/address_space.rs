@@ -8,14 +8,14 @@
 //! they where the system refuses. Such chunks are *spare*: taken, purged, and the first
 //! to be used again.
 
-use core::ops::Range;
 use core::ptr;
 
 use crate::base::bits;
-use crate::base::geometry::{CHUNK, TABLE_STEP};
+use crate::base::geometry::{AREA_PART, CHUNK, REGIONS, STAGE};
 use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::sync::{AtomicUsize, Guarded};
+use crate::pages::tables;
 use crate::pages::thp;
 use crate::spans::page_map::MAP;
 use crate::sys::{self, MapError};
@@ -30,8 +30,12 @@ struct Space {
 /// \[SPACE-LOCKED\] One bit a chunk; set: the chunk is taken.
 struct Taken {
     words: *mut u64,
-    /// Chunks in the window.
+    /// Chunks in the window so far.
     chunks: usize,
+    /// Chunks that it can have.
+    most: usize,
+    /// Bytes of a region.
+    region: usize,
     /// All chunks below this one are taken.
     low: usize,
     /// One bit a chunk; set: the chunk is spare.
@@ -49,14 +53,9 @@ unsafe impl Sync for Space {}
 
 static SPACE: Space = Space {
     lock: Lock::new(),
-    taken: Guarded::new(Taken::new(ptr::null_mut(), 0)),
+    taken: Guarded::new(Taken::new([ptr::null_mut(); 2], 0, 0)),
     mapped: AtomicUsize::new(0),
 };
-
-/// Bytes of the tables for a window of `chunks`.
-pub(crate) const fn table_bytes(chunks: usize) -> usize {
-    2 * chunks / 8
-}
 
 /// The window may use one in so many of the mappings that a process may have.
 const SHARE: usize = 2;
@@ -67,15 +66,25 @@ const FEW: usize = 1 << 12;
 /// [`read_mapping_limit`] has read it.
 static MAPPING_LIMIT: AtomicUsize = AtomicUsize::new(sys::DEFAULT_MAPPING_LIMIT);
 
-/// Attempts to map before a window full of foreign mappings counts as full: some tens of
-/// milliseconds. What was found taken is not tried again.
+/// Attempts to map before the addresses count as full: some tens of milliseconds. What
+/// was found taken is not tried again.
 const ATTEMPTS: usize = 1 << 16;
 
-/// Sets the table of bits (all zero), once, while no other thread runs.
-pub(crate) fn init_tables(words: *mut u64, chunks: usize) {
+/// Foreign mappings in a row, after which twice as many chunks are passed over at each.
+const IN_A_ROW: usize = 16;
+
+/// Most chunks that are passed over at once.
+const STRIDE: usize = 1 << 13;
+
+/// Begins with a window that ends with `space` bytes of addresses, which are divided into
+/// regions. Its tables are opened. Called while no other thread runs.
+pub(crate) fn begin(space: usize) {
+    let most = (space - MAP.chunk_base(0).addr()) / CHUNK;
     SPACE.taken.with(|taken| {
         // SAFETY: no other thread runs yet.
-        unsafe { taken.write(Taken::new(words, chunks)) }
+        let taken = unsafe { &mut *taken };
+        *taken = Taken::new(tables::bits(), most, space / REGIONS);
+        taken.grow();
     });
 }
 
@@ -140,9 +149,9 @@ pub(super) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
         locked(|taken| taken.set_spares(at, count));
     }
     let bytes = if locked(|taken| taken.are_many())? { whole } else { bytes };
-    for _ in 0..ATTEMPTS {
+    for attempt in 0..ATTEMPTS {
         let at = take(count, align)?;
-        if !MAP.make_readable(at + bytes.div_ceil(CHUNK)) {
+        if !tables::make_readable(at + bytes.div_ceil(CHUNK)) {
             give_back(at, count);
             return None;
         }
@@ -153,8 +162,9 @@ pub(super) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
                 resized(0, bytes);
                 return Some(Mapped { at, bytes });
             }
-            // A foreign mapping: its addresses stay taken for good.
-            Err(MapError::Taken) => {}
+            // A foreign mapping: its addresses stay taken for good, and more behind it if
+            // there are many.
+            Err(MapError::Taken) => pass_over(at + count, attempt / IN_A_ROW),
             Err(MapError::NoMemory) => {
                 give_back(at, count);
                 return None;
@@ -162,6 +172,18 @@ pub(super) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
         }
     }
     None
+}
+
+/// Passes over chunks from `at` on, `2^log` of them, as far as they are free.
+fn pass_over(at: usize, log: usize) {
+    if log != 0 {
+        locked(|taken| {
+            let most = STRIDE.min(1 << log.min(STRIDE.ilog2() as usize));
+            let end = taken.chunks.min(at + most);
+            let count = taken.first_taken_before(at, end) - at.min(end);
+            taken.mark(at, count, true);
+        });
+    }
 }
 
 /// Unmaps what [`map`] mapped. Where that would make too many mappings, or the system
@@ -220,27 +242,6 @@ pub(crate) fn mapped() -> usize {
     SPACE.mapped.load(ordering::mapped_bytes())
 }
 
-/// Where the addresses of the process are limited, releases those of tables that are
-/// still unused. The window ends there from now on. Returns whether that freed any.
-#[cold]
-pub(crate) fn end_window() -> bool {
-    if sys::address_limit().is_none() {
-        return false;
-    }
-    match locked(|taken| taken.end(MAP.readable_chunks())) {
-        Some((old, now)) if now < old => {
-            MAP.release_tables(now, old);
-            true
-        }
-        _ => false,
-    }
-}
-
-/// The chunks that were in the window at first, and are not since [`end_window`].
-pub(crate) fn outside() -> Range<usize> {
-    locked(|taken| taken.chunks..taken.chunks_at_first()).unwrap_or_default()
-}
-
 /// In the child of a fork: frees an orphaned lock. Each bit is valid by itself.
 pub(crate) fn after_fork() {
     if SPACE.lock.is_orphaned() {
@@ -255,14 +256,32 @@ pub(crate) fn is_taken(at: usize) -> bool {
 }
 
 impl Taken {
-    const fn new(words: *mut u64, chunks: usize) -> Self {
-        let spares = words.wrapping_add(chunks / 64);
-        Taken { words, chunks, low: 0, spares, spare: 0, gaps: 1, rests: 0 }
+    const fn new([words, spares]: [*mut u64; 2], most: usize, region: usize) -> Self {
+        let (chunks, low, spare, gaps, rests) = (0, 0, 0, 1, 0);
+        Taken { words, chunks, most, region, low, spares, spare, gaps, rests }
     }
 
-    /// Chunks in the window as it was made: behind their bits are those of spares.
-    fn chunks_at_first(&self) -> usize {
-        (self.spares.addr() - self.words.addr()) * 8
+    /// Makes the window larger by a stage. The areas for tables of all regions in it are
+    /// taken: other copies of the allocator may have theirs there. Returns false if it
+    /// cannot grow.
+    #[cold]
+    fn grow(&mut self) -> bool {
+        let now = self.chunks;
+        if now == self.most || tables::open_stage(now + STAGE).is_err() {
+            return false;
+        }
+        let end = self.most.min(now + STAGE);
+        self.chunks = end;
+        let base = MAP.chunk_base(0).addr();
+        let chunk_at = |at: usize| (at.saturating_sub(base) / CHUNK).clamp(now, end);
+        let region = self.region;
+        let area = region * REGIONS / AREA_PART;
+        let regions = (base + now * CHUNK) / region..=(base + end * CHUNK) / region;
+        for start in regions.map(|index| index * region) {
+            let (from, to) = (chunk_at(start), chunk_at(start + area));
+            self.mark(from, to - from, true);
+        }
+        true
     }
 
     /// Whether there are about as many mappings as the window may use.
@@ -358,24 +377,21 @@ impl Taken {
         self.spare -= count;
     }
 
-    /// Ends the window behind the chunks below `opened` and those that are taken.
-    /// Returns the old end and the new one.
-    fn end(&mut self, opened: usize) -> (usize, usize) {
-        let used = (0..self.chunks / 64).rev().find_map(|i| {
-            let word = self.word(i * 64);
-            (word != 0).then(|| i * 64 + 64 - word.leading_zeros() as usize)
-        });
-        let old = self.chunks;
-        self.chunks = old.min(opened.max(used.unwrap_or(0).next_multiple_of(TABLE_STEP)));
-        (old, self.chunks)
-    }
-
     fn word(&self, at: usize) -> u64 {
         // SAFETY: [SPACE-LOCKED] the table covers the window.
         unsafe { self.words.add(at / 64).read() }
     }
 
     fn take(&mut self, count: usize, align: usize) -> Option<usize> {
+        loop {
+            let at = self.find(count, align);
+            if at.is_some() || !self.grow() {
+                return at;
+            }
+        }
+    }
+
+    fn find(&mut self, count: usize, align: usize) -> Option<usize> {
         let mut at = self.next_free(self.low);
         self.low = at;
         loop {
@@ -395,6 +411,11 @@ impl Taken {
     /// The first free chunk at or after `at`, or the window's end.
     fn next_free(&self, at: usize) -> usize {
         bits::next_clear(|i| self.word(i * 64), at, self.chunks).unwrap_or(self.chunks)
+    }
+
+    /// The first taken chunk from `from` on, or else `end`.
+    fn first_taken_before(&self, from: usize, end: usize) -> usize {
+        bits::next_set(|i| self.word(i * 64), from, end).unwrap_or(end)
     }
 
     /// The first taken chunk among the `count` from `from`.

@@ -8,7 +8,7 @@
 //!  shard    1  0     0        two threads so far: two shards
 //! ```
 
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 use crate::base::bits;
 use crate::base::geometry::{CHUNK, CHUNK_GRANULES, GRANULE, MAX_ARENAS, UNIT};
@@ -16,15 +16,16 @@ use crate::base::later;
 use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::size_class::{MAX_WORDS, SHAPES};
-use crate::base::sync::{AtomicPtr, AtomicU16, AtomicUsize};
+use crate::base::sync::{AtomicU16, AtomicUsize};
 use crate::heaps::heap::{self, Heap};
 use crate::heaps::heap_table;
 use crate::pages::address_space;
 use crate::pages::cgroup;
 use crate::pages::committed::{self, Refused};
-use crate::pages::free_space_index::{self, FreeSpaceIndex};
+use crate::pages::free_space_index::FreeSpaceIndex;
 use crate::pages::metadata;
 use crate::pages::page_runs::{self, PageRuns};
+use crate::pages::tables;
 use crate::pages::usage;
 use crate::spans::page_map::{Chunk, MAP};
 use crate::spans::span::{DetachedSpans, Span};
@@ -54,10 +55,6 @@ static MOST: AtomicUsize = AtomicUsize::new(MAX_ARENAS);
 /// Held to start a shard.
 static STARTING: Lock = Lock::new();
 
-/// Where the tables of the indexes are, and the number of chunks that each covers.
-static TABLES: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
-static CHUNKS: AtomicUsize = AtomicUsize::new(0);
-
 /// CPU numbers that are told apart.
 const CPUS: usize = 1024;
 
@@ -68,41 +65,20 @@ static RANKS: [AtomicU16; CPUS] = [const { AtomicU16::new(0) }; CPUS];
 /// CPUs that have a rank.
 static RANKED: AtomicU16 = AtomicU16::new(0);
 
-/// Bytes of the tables of all indexes for a window of `chunks`.
-pub(crate) fn tables_bytes(chunks: usize) -> usize {
-    MAX_ARENAS * table_bytes(chunks)
-}
-
-fn table_bytes(chunks: usize) -> usize {
-    free_space_index::table_bytes(chunks).next_multiple_of(sys::page_size())
-}
-
-/// Sets the place of the indexes, which is reserved, and starts the first shard. Called
-/// while no other thread runs. False if there is no memory.
-pub(crate) fn init_tables(tables: NonNull<u8>, chunks: usize) -> bool {
-    TABLES.store(tables.as_ptr(), ordering::shard_tables());
-    CHUNKS.store(chunks, ordering::shard_tables());
+/// Starts the first shard. Called while no other thread runs, when the tables are placed.
+pub(crate) fn begin() {
     // The last attempt to set up may have failed after this.
     COUNT.store(0, ordering::published_set());
-    start(0)
+    start(0);
 }
 
-/// Starts all shards up to this one. False if there is no memory.
+/// Starts all shards up to this one. False in a signal handler that interrupts that.
 #[cold]
 fn start(shard: usize) -> bool {
     let Some(_held) = STARTING.lock() else { return false };
-    let chunks = CHUNKS.load(ordering::shard_tables());
-    let bytes = table_bytes(chunks);
+    let Some(indexes) = tables::indexes() else { return false };
     for next in count()..=shard {
-        let table = TABLES.load(ordering::shard_tables()).wrapping_add(next * bytes);
-        // SAFETY: within the reservation. An index is accessed at any place from the
-        // start, so it is opened whole; untouched, it costs nothing.
-        if !unsafe { sys::commit(table, bytes) } {
-            return false;
-        }
-        if let Some(table) = NonNull::new(table) {
-            FREE_SPACE[next].init_tables(table, chunks);
-        }
+        FREE_SPACE[next].init_tables(indexes, next);
         let arena = &ARENAS[next];
         arena.heap.set_id(next as u32 + 1);
         arena.page_runs.set_id(next as u32 + 1);
@@ -229,7 +205,7 @@ fn claim(shard: usize, len: usize) -> Result<Found, Refused> {
 
 fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
     let granules = |index| &MAP.chunk(index).granules;
-    let Some((index, first, dirty)) = FREE_SPACE[shard].claim(len, MAP.readable_chunks(), granules)
+    let Some((index, first, dirty)) = FREE_SPACE[shard].claim(len, MAP.used_chunks(), granules)
     else {
         return Ok(None);
     };

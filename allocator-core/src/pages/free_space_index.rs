@@ -11,6 +11,7 @@
 use core::ptr::{self, NonNull};
 
 use crate::base::bits;
+use crate::base::geometry::MAX_ARENAS;
 use crate::base::ordering;
 use crate::base::sync::{AtomicPtr, AtomicU64};
 use crate::spans::granules::Granules;
@@ -19,15 +20,25 @@ use crate::spans::granules::Granules;
 const LENGTHS: usize = 4;
 
 pub(crate) struct FreeSpaceIndex {
-    /// `[chunks / 64][LENGTHS]`, one bit a chunk.
+    /// `[chunks / 64][arena][LENGTHS]`, one bit a chunk.
     words: AtomicPtr<AtomicU64>,
-    /// `[chunks / 4096][LENGTHS]`, one bit for each word above that is not zero.
+    /// `[chunks / 4096][arena][LENGTHS]`, one bit for each word above that is not zero.
     tops: AtomicPtr<AtomicU64>,
 }
 
-/// Bytes of the index for a window of `chunks`.
-pub(crate) const fn table_bytes(chunks: usize) -> usize {
-    (chunks.div_ceil(64) + chunks.div_ceil(4096)) * LENGTHS * size_of::<u64>()
+/// Words from one group of chunks to the next: the arenas' indexes lie side by side.
+const STRIDE: usize = MAX_ARENAS * LENGTHS;
+
+/// Bytes of an arena's words for `chunks`.
+#[cfg(not(strata_loom))]
+pub(crate) const fn words_bytes(chunks: usize) -> usize {
+    chunks / 64 * LENGTHS * size_of::<u64>()
+}
+
+/// Bytes of an arena's tops for `chunks`.
+#[cfg(not(strata_loom))]
+pub(crate) const fn tops_bytes(chunks: usize) -> usize {
+    words_bytes(chunks) / 64
 }
 
 impl FreeSpaceIndex {
@@ -47,21 +58,23 @@ impl FreeSpaceIndex {
         }
     }
 
-    /// Sets the table (all zero), once, while no other thread runs.
-    pub(crate) fn init_tables(&self, table: NonNull<u8>, chunks: usize) {
-        let words = table.as_ptr().cast::<AtomicU64>();
-        self.words.store(words, ordering::index_place());
-        self.tops.store(words.wrapping_add(chunks.div_ceil(64) * LENGTHS), ordering::index_place());
+    /// Sets the tables (all zero) of the indexes, in which this one is that of `arena`.
+    /// Called once, while no other thread uses it.
+    pub(crate) fn init_tables(&self, [words, tops]: [NonNull<u8>; 2], arena: usize) {
+        let of_arena =
+            |table: NonNull<u8>| table.as_ptr().cast::<AtomicU64>().wrapping_add(arena * LENGTHS);
+        self.words.store(of_arena(words), ordering::index_place());
+        self.tops.store(of_arena(tops), ordering::index_place());
     }
 
     fn word(&self, i: usize, log: usize) -> &AtomicU64 {
-        // SAFETY: [INDEX-COVERS] the table covers every chunk of the window.
-        unsafe { &*self.words.load(ordering::index_place()).add(i * LENGTHS + log) }
+        // SAFETY: [INDEX-COVERS] the table covers every readable chunk.
+        unsafe { &*self.words.load(ordering::index_place()).add(i * STRIDE + log) }
     }
 
     fn top(&self, i: usize, log: usize) -> &AtomicU64 {
         // SAFETY: [INDEX-COVERS]
-        unsafe { &*self.tops.load(ordering::index_place()).add(i * LENGTHS + log) }
+        unsafe { &*self.tops.load(ordering::index_place()).add(i * STRIDE + log) }
     }
 
     /// Claims a run of `len` granules in the lowest chunk below `end` that has one.

@@ -19,6 +19,7 @@ use crate::base::sync::{AtomicBool, AtomicUsize, Guarded};
 use crate::heaps::heap_table;
 use crate::pages::address_space;
 use crate::pages::committed;
+use crate::pages::tables;
 use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
 use crate::sys;
@@ -332,7 +333,7 @@ fn resize_here(index: usize, had: usize, chunks: usize, old: usize, new: usize) 
     if chunks > had && !address_space::take_at(index + had, chunks - had) {
         return false;
     }
-    let opened = MAP.make_readable(index + new.div_ceil(CHUNK));
+    let opened = tables::make_readable(index + new.div_ceil(CHUNK));
     // SAFETY: the block is the caller's, the addresses behind it are ours.
     if opened && (old == new || unsafe { sys::resize(MAP.chunk_base(index), old, new) }) {
         return true;
@@ -347,7 +348,7 @@ fn resize_here(index: usize, had: usize, chunks: usize, old: usize, new: usize) 
 fn move_away(ptr: *mut u8, old: usize, new: usize, chunks: usize, align: usize) -> Option<*mut u8> {
     let index = address_space::take(chunks, (align / CHUNK).max(1))?;
     let to = MAP.chunk_base(index);
-    let moved = if MAP.make_readable(index + new.div_ceil(CHUNK)) {
+    let moved = if tables::make_readable(index + new.div_ceil(CHUNK)) {
         // SAFETY: the addresses are ours; the block is the caller's.
         unsafe { move_onto(ptr, old, to, new) }
     } else {

@@ -8,6 +8,7 @@ use crate::pages::arena;
 use crate::pages::huge_block;
 use crate::pages::metadata;
 use crate::pages::page_runs;
+use crate::pages::tables;
 
 /// A block for a layout, where [`is_any_lock_held_here`].
 #[cold]
@@ -30,6 +31,7 @@ pub(crate) fn alloc(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> 
 pub(crate) fn is_any_lock_held_here() -> bool {
     metadata::is_held_here()
         || address_space::is_held_here()
+        || tables::is_held_here()
         || arena::all()
             .iter()
             .any(|arena| arena.heap.is_held_here() || arena.page_runs.is_held_here())

@@ -3,12 +3,13 @@
 
 pub(crate) mod metadata;
 pub(crate) mod thp;
+pub(crate) mod free_space_index;
+pub(crate) mod tables;
 pub(crate) mod address_space;
 pub(crate) mod committed;
 pub(crate) mod cgroup;
 pub(crate) mod helped;
 pub(crate) mod usage;
-pub(crate) mod free_space_index;
 pub(crate) mod page_runs;
 pub(crate) mod orphaned_runs;
 pub(crate) mod arena;

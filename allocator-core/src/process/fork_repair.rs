@@ -52,7 +52,7 @@ pub(super) fn run() {
     }
     let mut repair = Repair { whole, counts: Recount::default(), empty: DetachedSpans::new() };
     let mut huge = (0, 0);
-    let (mut at, end) = (0, MAP.readable_chunks());
+    let (mut at, end) = (0, MAP.used_chunks());
     while at < end {
         at += if address_space::is_taken(at) { repair.chunk(at, &mut huge) } else { 1 };
     }

@@ -15,15 +15,13 @@
 //! holds for libraries that can be unloaded; programs and others register nothing.
 
 use core::ffi::c_void;
-use core::ptr;
 
 use crate::background::helper;
 use crate::base::geometry::GUARD;
 use crate::base::ordering;
-use crate::base::sync::{AtomicPtr, AtomicU32, AtomicUsize};
-use crate::pages::address_space;
+use crate::base::sync::AtomicU32;
 use crate::pages::metadata;
-use crate::spans::page_map::{CHUNK_TABLE, MAP};
+use crate::pages::tables;
 use crate::sys;
 use crate::thread::registry;
 
@@ -38,22 +36,6 @@ const EXITING: u32 = 2;
 const UNLOADING: u32 = 3;
 
 static STATE: AtomicU32 = AtomicU32::new(NEVER);
-
-/// Address and bytes of the tables, and the page that claims the region.
-static TABLES: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
-static TABLES_BYTES: AtomicUsize = AtomicUsize::new(0);
-static CLAIM: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
-
-/// Records the tables, to be released at the unload.
-pub(super) fn has_tables(tables: *mut u8, bytes: usize) {
-    TABLES.store(tables, ordering::reserved());
-    TABLES_BYTES.store(bytes, ordering::reserved());
-}
-
-/// Records the page that claims the region, to be released at the unload.
-pub(super) fn has_claim(page: *mut u8) {
-    CLAIM.store(page, ordering::reserved());
-}
 
 /// Begins to watch for the end, once the allocator is set up. This may allocate.
 pub(super) fn watch() {
@@ -122,28 +104,5 @@ pub(crate) unsafe fn release() {
         unsafe { sys::release(segment.wrapping_sub(GUARD), bytes + 2 * GUARD) };
     }
     // SAFETY: by the caller.
-    unsafe { release_tables() };
-    let claim = CLAIM.load(ordering::reserved());
-    // SAFETY: reserved at the set-up. There is no window any more.
-    unsafe { sys::release(claim, sys::page_size()) };
-}
-
-/// Releases the tables, except the parts that were released before: others may have
-/// mapped something there.
-///
-/// # Safety
-/// Nobody uses the tables any more.
-unsafe fn release_tables() {
-    let released = address_space::outside();
-    let bytes = released.len() * CHUNK_TABLE;
-    let mut at = TABLES.load(ordering::reserved());
-    let end = at.wrapping_add(TABLES_BYTES.load(ordering::reserved()));
-    for table in MAP.tables() {
-        let hole = table.wrapping_add(released.start * CHUNK_TABLE);
-        // SAFETY: by the caller; reserved at the set-up.
-        unsafe { sys::release(at, hole.addr() - at.addr()) };
-        at = hole.wrapping_add(bytes);
-    }
-    // SAFETY: likewise.
-    unsafe { sys::release(at, end.addr() - at.addr()) };
+    unsafe { tables::close() };
 }

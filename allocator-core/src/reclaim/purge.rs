@@ -35,13 +35,12 @@ pub(crate) fn is_held_here() -> bool {
     BUSY.is_held_here()
 }
 
-/// When the system or the hard limit refuses memory: purges all free memory, or else
-/// releases addresses of tables that are still unused. Returns whether another try
-/// makes sense.
+/// When the system or the hard limit refuses memory: purges all free memory. Returns
+/// whether another try makes sense.
 #[cold]
 pub(crate) fn make_room() -> bool {
     // Under a limit, another thread may have freed enough.
-    purge_all() != 0 || committed::hard_limit() != 0 || address_space::end_window()
+    purge_all() != 0 || committed::hard_limit() != 0
 }
 
 /// Purges about `want` bytes. Returns how many; `None`: another thread is purging.
@@ -54,7 +53,7 @@ fn purge_locked(want: usize) -> usize {
     if address_space::is_held_here() {
         return 0;
     }
-    let chunks = MAP.readable_chunks();
+    let chunks = MAP.used_chunks();
     let mut done = if want == 0 { 0 } else { huge_block::purge() };
     address_space::unmap_spares();
     let mut at = CURSOR.load(ordering::purge_cursor()).min(chunks);

@@ -19,7 +19,7 @@ use crate::base::size_class::CLASSES;
 use crate::pages::arena;
 use crate::pages::huge_block;
 use crate::pages::metadata;
-use crate::process::init;
+use crate::pages::tables;
 use crate::spans::page_map::{self, CHUNK_TABLE, MAP};
 use crate::spans::span::NO_HEAP;
 use crate::sys;
@@ -50,7 +50,7 @@ pub(crate) fn read() -> Residency {
         clean: 0,
         metadata: 0,
     };
-    let (mut at, end) = (0, MAP.readable_chunks());
+    let (mut at, end) = (0, MAP.used_chunks());
     while at < end {
         at += residency.add_chunk(at);
     }
@@ -143,7 +143,7 @@ impl Residency {
     fn add_metadata(&mut self, chunks: usize) {
         let per_page = sys::page_size() / CHUNK_TABLE;
         for table in MAP.tables() {
-            for_units(table, chunks * CHUNK_TABLE, |offset| {
+            for_units(table.start(), chunks * CHUNK_TABLE, |offset| {
                 // A page that was only read is the system's page of zeros.
                 let first = offset / CHUNK_TABLE / per_page * per_page;
                 if (first..chunks.min(first + per_page)).any(|index| MAP.was_used(index)) {
@@ -151,8 +151,8 @@ impl Residency {
                 }
             });
         }
-        let (start, size) = init::bit_tables();
-        self.metadata += bytes(start, size);
+        let others = tables::all().into_iter().skip(MAP.tables().len());
+        self.metadata += others.map(|table| bytes(table.start(), table.opened())).sum::<usize>();
         self.metadata +=
             metadata::segments().map(|(start, size)| bytes(start, size)).sum::<usize>();
     }

@@ -1,12 +1,12 @@
 //! The page map: one load gives the owner and the class of an address. The
 //! table of chunks leads slow paths to spans.
 //!
-//! All our memory lies in one window of addresses. The tables cover the whole
-//! window, but only their first part is opened (readable), up to the highest
-//! granule ever used. Any pointer, ours or not, costs one bounds check.
+//! All our memory lies in one window of addresses, which has no end but that of all
+//! addresses. The tables are opened (readable) from the front, up to the highest granule
+//! ever used. Any pointer, ours or not, costs one bounds check.
 //!
 //! ```text
-//!  window   │chunk 0 │chunk 1 │chunk 2 │ …               up to 1 TiB
+//!  window   │chunk 0 │chunk 1 │chunk 2 │ …
 //!           ├─ 2 MiB ┼─ 2 MiB ┼─ …
 //!  entries  │256 B   │256 B   │ …   one u32 per granule (32 KiB):
 //!                                   owner : 24 │ class : 8
@@ -16,9 +16,10 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
-use crate::base::geometry::{CHUNK_GRANULES, CHUNK_SHIFT, GRANULE, GRANULE_SHIFT, TABLE_STEP};
+use crate::base::geometry::{CHUNK_GRANULES, CHUNK_SHIFT, GRANULE, GRANULE_SHIFT};
 use crate::base::ordering;
 use crate::base::sync::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
+use crate::base::table::Table;
 use crate::spans::granules::Granules;
 use crate::spans::span::{Body, Span};
 use crate::sys;
@@ -77,8 +78,10 @@ pub(crate) struct Map {
     base: AtomicUsize,
     /// Granules whose entries can be read.
     readable: AtomicUsize,
-    entries: AtomicPtr<AtomicU32>,
-    chunks: AtomicPtr<Chunk>,
+    /// Chunks that may have been used: all below this.
+    used: AtomicUsize,
+    entries: Table,
+    chunks: Table,
 }
 
 /// A thread's own view of the map, for its fast path. It may be out of date;
@@ -107,7 +110,7 @@ impl View {
     /// Brings the view up to date. Called by the thread of the view.
     pub(crate) fn refresh(&self) {
         self.readable.set(MAP.readable.load(ordering::map_readable()));
-        self.entries.set(MAP.entries.load(ordering::map_tables()));
+        self.entries.set(MAP.entries.start().cast());
         let base = MAP.base.load(ordering::map_base());
         self.minus_base.store(base.wrapping_neg(), ordering::view_offset());
     }
@@ -161,16 +164,17 @@ impl Entries {
 pub(crate) static MAP: Map = Map {
     base: AtomicUsize::new(0),
     readable: AtomicUsize::new(0),
-    entries: AtomicPtr::new(ptr::null_mut()),
-    chunks: AtomicPtr::new(ptr::null_mut()),
+    used: AtomicUsize::new(0),
+    entries: Table::new(),
+    chunks: Table::new(),
 };
 
-/// Bytes of the table of entries for a window of `chunks`.
+/// Bytes of the table of entries for `chunks`.
 pub(crate) const fn entries_bytes(chunks: usize) -> usize {
     chunks * CHUNK_GRANULES * size_of::<AtomicU32>()
 }
 
-/// Bytes of the table of chunks for a window of `chunks`.
+/// Bytes of the table of chunks for `chunks`.
 pub(crate) const fn chunks_bytes(chunks: usize) -> usize {
     chunks * size_of::<Chunk>()
 }
@@ -181,12 +185,9 @@ pub(crate) const CHUNK_TABLE: usize = chunks_bytes(1);
 const _: () = assert!(entries_bytes(1) == CHUNK_TABLE);
 
 impl Map {
-    /// Sets the addresses of the window and its tables. Called once, before any
-    /// other thread uses the map.
-    pub(crate) fn init_tables(&self, base: usize, entries: NonNull<u8>, chunks: NonNull<u8>) {
+    /// Sets the address of the window. Called once, before any other thread uses the map.
+    pub(crate) fn set_base(&self, base: usize) {
         self.base.store(base, ordering::map_base());
-        self.entries.store(entries.as_ptr().cast(), ordering::map_tables());
-        self.chunks.store(chunks.as_ptr().cast(), ordering::map_tables());
     }
 
     /// The entries that are readable now, for looking up many pointers to
@@ -196,7 +197,7 @@ impl Map {
         Entries {
             base: self.base.load(ordering::map_base()),
             readable: self.readable.load(ordering::map_readable()),
-            start: self.entries.load(ordering::map_tables()),
+            start: self.entries.start().cast(),
         }
     }
 
@@ -217,7 +218,7 @@ impl Map {
     /// Writes the entries of `count` granules from `ptr` on.
     pub(crate) fn set(&self, ptr: *mut u8, count: usize, entry: u32) {
         let first = self.granule(ptr);
-        let entries = self.entries.load(ordering::map_tables());
+        let entries = self.entries.start().cast::<AtomicU32>();
         for granule in first..first + count {
             // SAFETY: [MAP-READABLE] our memory lies below `readable`.
             unsafe { (*entries.add(granule)).store(entry, ordering::map_entry()) };
@@ -228,7 +229,7 @@ impl Map {
     #[inline]
     pub(crate) fn chunk(&self, index: usize) -> &'static Chunk {
         // SAFETY: [MAP-READABLE] opened records are readable; all zero is a valid one.
-        unsafe { &*self.chunks.load(ordering::map_tables()).add(index) }
+        unsafe { &*self.chunks.start().cast::<Chunk>().add(index) }
     }
 
     /// The chunk of the window that `ptr` is in. The pointer must be ours.
@@ -245,39 +246,32 @@ impl Map {
         )
     }
 
-    /// Number of opened chunks.
+    /// Chunks whose entries and records can be read.
     pub(crate) fn readable_chunks(&self) -> usize {
         self.readable.load(ordering::map_readable()) / CHUNK_GRANULES
     }
 
-    /// Opens the tables for the chunks below `end`. The caller holds no lock.
-    /// Two threads may open the same part: committing twice has no effect.
-    pub(crate) fn make_readable(&self, end: usize) -> bool {
-        let readable = self.readable_chunks();
-        if end <= readable {
-            return true;
-        }
-        let end = end.next_multiple_of(TABLE_STEP);
-        let entries = self.entries.load(ordering::map_tables()).cast::<u8>();
-        let chunks = self.chunks.load(ordering::map_tables()).cast::<u8>();
-        let opens = |table: *mut u8, bytes: fn(usize) -> usize| {
-            // SAFETY: [MAP-RESERVED] the tables were reserved for the whole
-            // window, in which `end` lies.
-            unsafe { sys::commit(table.add(bytes(readable)), bytes(end) - bytes(readable)) }
-        };
-        if !opens(chunks, chunks_bytes) || !opens(entries, entries_bytes) {
-            return false;
-        }
-        self.readable.fetch_max(end * CHUNK_GRANULES, ordering::map_readable());
-        true
+    /// Chunks that may have been used: all others are above. They are readable.
+    pub(crate) fn used_chunks(&self) -> usize {
+        self.used.load(ordering::map_used())
     }
 
-    /// The two tables. In each, a chunk has [`CHUNK_TABLE`] bytes.
-    pub(crate) fn tables(&self) -> [*mut u8; 2] {
-        [
-            self.entries.load(ordering::map_tables()).cast(),
-            self.chunks.load(ordering::map_tables()).cast(),
-        ]
+    /// Records that chunks below `end`, which are readable, are used from now on.
+    pub(crate) fn use_chunks(&self, end: usize) {
+        if end > self.used_chunks() {
+            self.used.fetch_max(end, ordering::map_used());
+        }
+    }
+
+    /// Records that the tables are opened for the chunks below `end`.
+    pub(crate) fn set_readable(&self, end: usize) {
+        self.readable.fetch_max(end * CHUNK_GRANULES, ordering::map_readable());
+    }
+
+    /// The two tables: of entries, and of chunk records. In each, a chunk has
+    /// [`CHUNK_TABLE`] bytes.
+    pub(crate) fn tables(&self) -> [&Table; 2] {
+        [&self.entries, &self.chunks]
     }
 
     /// Returns whether chunk `index`, which must be opened, was ever in use. If
@@ -287,19 +281,6 @@ impl Map {
         !chunk.spans.load(ordering::chunk_spans()).is_null()
             || !chunk.runs.load(ordering::chunk_runs()).is_null()
             || chunk.huge_bytes.load(ordering::chunk_huge()) != 0
-    }
-
-    /// Releases the addresses of the tables for chunks `now..end`, which are no
-    /// longer in the window.
-    pub(crate) fn release_tables(&self, now: usize, end: usize) {
-        let entries = self.entries.load(ordering::map_tables()).cast::<u8>();
-        let chunks = self.chunks.load(ordering::map_tables()).cast::<u8>();
-        // SAFETY: [MAP-RESERVED] these parts were reserved and never opened,
-        // and no chunk there can be taken anymore.
-        unsafe {
-            sys::release(entries.add(entries_bytes(now)), entries_bytes(end) - entries_bytes(now));
-            sys::release(chunks.add(chunks_bytes(now)), chunks_bytes(end) - chunks_bytes(now));
-        }
     }
 }
 

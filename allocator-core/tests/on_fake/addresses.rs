@@ -2,9 +2,8 @@
 
 use crate::common::Block;
 use crate::failures::zero_without_purging;
-use crate::pages::{address_space, metadata};
+use crate::pages::metadata;
 use crate::process::unload;
-use crate::strata::Strata;
 use crate::sys::{self, Call};
 use crate::workload::{ALLOC, SLACK, all_is_well, at_rest, warm_up, workload};
 
@@ -39,22 +38,48 @@ pub(crate) fn guards_around_metadata() {
     assert_eq!(seen, 4);
 }
 
-/// An address limit leads to a small window, which can become smaller still.
-pub(crate) fn small_window() {
-    sys::set_address_limit(Some(200 << 20));
+/// What is mapped at the start is little, and the tables grow with the heap: its addresses
+/// have no end but the system's.
+pub(crate) fn small_tables() {
+    const BLOCK: usize = 2 << 30;
     warm_up();
     let before = at_rest();
-    assert!(before < 64 << 20, "{before} bytes for a window of 512 MiB");
-    let mut blocks = Vec::new();
-    while let Some(block) = Block::new(&ALLOC, 30 << 20, 8) {
-        blocks.push(block);
-    }
-    eprintln!("{} blocks", blocks.len());
-    assert!(blocks.len() >= 8);
-    assert!(Block::new(&ALLOC, 2 << 30, 8).is_none());
-    blocks.into_iter().for_each(|block| block.free(&ALLOC));
+    assert!(before < 16 << 20, "{before} bytes");
+    // More than 1 TiB, untouched.
+    let blocks: Vec<Block> =
+        (0..600).map(|n| Block::new(&ALLOC, BLOCK, 8).unwrap_or_else(|| panic!("{n}"))).collect();
     all_is_well(1);
-    assert!(at_rest() <= before + SLACK);
+    blocks.into_iter().for_each(|block| block.free(&ALLOC));
+    let tables = at_rest() - before;
+    assert!(tables < 600 << 20, "{tables} bytes of tables for 1.2 TiB");
+}
+
+/// Others have mappings where the heap would grow to: one of 1 TiB, or many with holes
+/// between them that are too small.
+pub(crate) fn mappings_of_others(many: bool) {
+    const GIB: usize = 1 << 30;
+    warm_up();
+    let first = Block::new(&ALLOC, 4 << 20, 8).unwrap();
+    let from = first.ptr.addr().next_multiple_of(GIB);
+    let (count, size, step) = if many { (1000, GIB / 2, GIB) } else { (1, 1 << 40, 0) };
+    let foreign = |at: usize| {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let at = std::ptr::without_provenance_mut(at);
+        let flags = flags | libc::MAP_FIXED_NOREPLACE;
+        // SAFETY: a new mapping, which replaces none.
+        let got = unsafe { libc::mmap(at, size, libc::PROT_NONE, flags, -1, 0) };
+        assert_eq!(got, at);
+    };
+    (0..count).for_each(|n| foreign(from + n * step));
+    // 1 GiB each: they do not fit between those of others.
+    let calls = sys::calls(Call::MapAt);
+    let blocks: Vec<Block> = (0..200)
+        .map(|n| Block::new(&ALLOC, GIB, 8).unwrap_or_else(|| panic!("after {n} GiB")))
+        .collect();
+    assert!(sys::calls(Call::MapAt) - calls < 2000, "{}", sys::calls(Call::MapAt) - calls);
+    all_is_well(1);
+    blocks.into_iter().for_each(|block| block.free(&ALLOC));
+    first.free(&ALLOC);
 }
 
 /// The kernel gives a program this many bits of addresses, in pages of this size.
@@ -63,15 +88,15 @@ pub(crate) fn few_address_bits(bits: u32, page: usize) {
     sys::set_address_bits(Some(bits));
     sys::set_page_size(Some(page));
     warm_up();
-    let tables = at_rest();
-    eprintln!("{bits} bits: {tables} bytes mapped at rest");
-    // An eighth of the addresses can be used for blocks, up to a part of the window.
-    let gibs = ((1 << bits) / 8 / GIB).min(96) - 1;
+    // Three of four regions' gibibytes can be used for blocks; the fourth has tables.
+    let gibs = ((1 << bits) / 4 * 3 / GIB - 10).min(1000);
     let blocks: Vec<Block> = (0..gibs)
         .map(|gib| Block::new(&ALLOC, GIB, 8).unwrap_or_else(|| panic!("{gib} GiB")))
         .collect();
     assert!(blocks.iter().all(|block| block.ptr.addr() + GIB <= 1 << bits));
     blocks.into_iter().for_each(|block| block.free(&ALLOC));
+    let tables = at_rest();
+    eprintln!("{bits} bits: {tables} bytes mapped at rest");
     for k in 1..10 {
         sys::fail_any_nth(k, 1);
         workload(k);
@@ -80,21 +105,9 @@ pub(crate) fn few_address_bits(bits: u32, page: usize) {
     assert!(at_rest() <= tables + SLACK);
 }
 
-/// At an unload all is released but the chunks of live blocks; with a limit on
-/// addresses, which ended the window early, too.
-pub(crate) fn released(limited: bool, live: usize) {
-    if limited {
-        sys::set_address_limit(Some(2 << 30));
-    }
+/// At an unload all is released but the chunks of live blocks.
+pub(crate) fn released(live: usize) {
     warm_up();
-    if limited {
-        // What the system refuses ends the window.
-        Strata::purge();
-        sys::fail_nth(Call::MapAt, 1, u64::MAX);
-        assert!(Block::new(&ALLOC, 30 << 20, 8).is_none());
-        sys::clear_failures();
-        assert!(!address_space::outside().is_empty());
-    }
     // Threads that are still there, with caches.
     let gate = std::sync::Barrier::new(5);
     let blocks = |count: usize| -> Vec<Block> {
