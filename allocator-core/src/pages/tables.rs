@@ -56,9 +56,11 @@ fn bytes(chunks: usize) -> [usize; 6] {
 /// thread uses them, and none is opened.
 pub(crate) fn place(area: *mut u8, space: usize) {
     SPACE.store(space, ordering::table_place());
-    let most = (space / CHUNK).next_multiple_of(STAGE);
+    let most = space / CHUNK;
+    let [entries, chunks, words, ..] = bytes(most);
+    let [.., tops, taken, spares] = bytes(most.next_multiple_of(STAGE));
     let mut at = 0;
-    for (table, bytes) in all().into_iter().zip(bytes(most)) {
+    for (table, bytes) in all().into_iter().zip([entries, chunks, words, tops, taken, spares]) {
         table.place(area.wrapping_add(at));
         at += bytes + GUARD;
     }
