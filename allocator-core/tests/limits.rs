@@ -195,6 +195,27 @@ fn beside_the_break() {
     }
 }
 
+/// The program maps much by itself: a thousand files of 1 GiB, as search and vector databases
+/// do, memories of 10 GiB, as WebAssembly engines do, and 1 TiB at once.
+fn among_large_mappings() {
+    const GIB: usize = 1 << 30;
+    let first = Block::new(&GLOBAL, 100, 8).unwrap();
+    for (count, size) in [(3000, GIB), (200, 10 * GIB), (1, 1024 * GIB)] {
+        for _ in 0..count {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            let null = std::ptr::null_mut();
+            // SAFETY: a new mapping, which replaces none.
+            let at = unsafe { libc::mmap(null, size, libc::PROT_NONE, flags, -1, 0) };
+            assert_ne!(at, libc::MAP_FAILED);
+        }
+    }
+    let blocks: Vec<Block> = (0..3000)
+        .map(|n| Block::new(&GLOBAL, MIB, 8).unwrap_or_else(|| panic!("after {n} MiB")))
+        .collect();
+    blocks.into_iter().for_each(|block| block.free(&GLOBAL));
+    first.free(&GLOBAL);
+}
+
 /// The program makes so many mappings that few are left for the allocator.
 fn among_many_mappings() {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
@@ -242,6 +263,7 @@ fn child() {
         "locked" => locked(),
         "break" => beside_the_break(),
         "mappings" => among_many_mappings(),
+        "large-mappings" => among_large_mappings(),
         _ => panic!("{case}?"),
     }
     common::at_end();
@@ -273,6 +295,7 @@ fn with_locked_memory() {
 fn beside_others() {
     common::succeeds("break");
     common::succeeds("mappings");
+    common::succeeds("large-mappings");
 }
 
 /// The smallest program takes hardly more memory than with the system's allocator.
