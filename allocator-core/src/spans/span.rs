@@ -287,7 +287,7 @@ impl Body {
         let Some(index) = index.filter(|&index| index < shape.blocks as usize) else {
             return self.refuse(Misuse::Interior, block);
         };
-        let (low, run) = match blocks.get(1) {
+        let (low, mut run) = match blocks.get(1) {
             Some(next) if next.addr().abs_diff(block.addr()) == shape.size as usize => {
                 run(blocks, index, shape)
             }
@@ -295,12 +295,12 @@ impl Body {
         };
         // SAFETY: these blocks lie in the span.
         if !unsafe { self.set(low, run) } {
-            if run == 1 {
+            // One of them is free already. The first one alone tells which.
+            // SAFETY: by the caller.
+            if run == 1 || !unsafe { self.set(index, 1) } {
                 return self.refuse(Misuse::DoubleFree, block);
             }
-            // One of them is free already: the first one alone tells.
-            // SAFETY: by the caller.
-            return unsafe { self.put(&blocks[..1]) };
+            run = 1;
         }
         let was_full = self.free == 0;
         self.low = 0;
