@@ -82,7 +82,11 @@ pub(crate) fn resize_huge(ptr: *mut u8, old: usize, new: usize, align: usize) ->
     let _inside = inside::enter();
     let resize = || huge_block::resize(ptr, old, new, align);
     let resized = resize().or_else(|| (new > old && purge::make_room()).then(resize)?);
-    helper::check_excess();
+    if new > old {
+        helper::check_growth()
+    } else {
+        helper::check_excess()
+    }
     limit::check();
     resized
 }

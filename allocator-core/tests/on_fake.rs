@@ -248,6 +248,7 @@ fn child() {
         ["shards"] => many_shards(),
         ["guards"] => addresses::guards_around_metadata(),
         ["tables"] => addresses::small_tables(),
+        ["area"] => addresses::others_in_the_area(),
         ["others", places] => addresses::mappings_of_others(*places == "many"),
         ["released", live] => addresses::released(live.parse().unwrap()),
         ["short"] => container::memory_gets_short(),
@@ -356,6 +357,7 @@ fn mappings_of_others_are_passed_over() {
     for places in ["one", "many"] {
         common::succeeds(&format!("2 others {places}"));
     }
+    common::succeeds("2 area");
 }
 
 #[test]

@@ -56,9 +56,6 @@ const PATIENCE: u32 = 5;
 /// so many times, one millisecond apart, whether it is alone with one task.
 const LAST_LOOKS: u32 = 20;
 
-/// Caches of threads that vanished in a fork that a round ends.
-const VANISHED: usize = 16;
-
 /// Chunks that the helper examines for huge pages in one round: some tens of
 /// milliseconds, if all are dense.
 const CHUNKS: usize = 128;
@@ -148,7 +145,7 @@ extern "C" fn run(own_files: bool) {
             continue;
         }
         last += passed;
-        registry::end_vanished(VANISHED);
+        registry::end_vanished(own_time::VANISHED);
         drain_sleepers();
         slow_path::settle();
         let low = usage::take_low_water();

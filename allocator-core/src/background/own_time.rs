@@ -25,8 +25,8 @@ use crate::reclaim::purge;
 use crate::sys;
 use crate::thread::registry;
 
-/// Caches of threads that vanished in a fork that one call ends.
-const VANISHED: usize = 16;
+/// Caches of threads that vanished in a fork that one call, or a round of the helper, ends.
+pub(super) const VANISHED: usize = 16;
 
 /// A search that finds less than one byte in so many was not worth its time.
 const POOR: usize = 8;

@@ -67,8 +67,13 @@ impl Table {
         let (at, more) = (self.start().wrapping_add(opened), bytes - opened);
         // SAFETY: [TABLE-AREA] nothing of ours is there.
         match unsafe { sys::map_at(at, more) } {
+            Ok(()) => {}
             Err(MapError::Taken) if may_be_mapped => {}
-            result => result?,
+            Err(error) => {
+                // What others have there must not count as ours after a fork.
+                self.wanted.store(opened, ordering::table_opened());
+                return Err(error);
+            }
         }
         // SAFETY: just mapped. A huge page under a table would be mostly empty.
         unsafe { sys::advise_huge(at, more, false) };

@@ -2,7 +2,7 @@
 
 use crate::common::Block;
 use crate::failures::zero_without_purging;
-use crate::pages::metadata;
+use crate::pages::{metadata, tables};
 use crate::process::unload;
 use crate::sys::{self, Call};
 use crate::workload::{ALLOC, SLACK, all_is_well, at_rest, warm_up, workload};
@@ -80,6 +80,36 @@ pub(crate) fn mappings_of_others(many: bool) {
     all_is_well(1);
     blocks.into_iter().for_each(|block| block.free(&ALLOC));
     first.free(&ALLOC);
+}
+
+/// Others have a mapping where the tables would grow to: the heap ends before it, and theirs
+/// stays theirs, in the child of a fork, too.
+pub(crate) fn others_in_the_area() {
+    const GIB: usize = 1 << 30;
+    const SIZE: usize = 64 << 10;
+    warm_up();
+    let entries = tables::all()[0];
+    let at = entries.start().wrapping_add(entries.opened()).cast();
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: a new mapping, which replaces none.
+    assert_eq!(unsafe { libc::mmap(at, SIZE, access, flags, -1, 0) }, at);
+    let fill = || -> Vec<Block> { (0..8).map_while(|_| Block::new(&ALLOC, GIB, 8)).collect() };
+    for _ in 0..2 {
+        let blocks = fill();
+        assert!((1..8).contains(&blocks.len()), "{} blocks", blocks.len());
+        all_is_well(1);
+        blocks.into_iter().for_each(|block| block.free(&ALLOC));
+        tables::after_fork();
+    }
+    // SAFETY: mapped above.
+    let theirs = unsafe { std::slice::from_raw_parts(at.cast::<u8>(), SIZE) };
+    assert!(theirs.iter().all(|byte| *byte == 0));
+    // SAFETY: likewise.
+    assert_eq!(unsafe { libc::munmap(at, SIZE) }, 0);
+    let blocks = fill();
+    assert_eq!(blocks.len(), 8);
+    blocks.into_iter().for_each(|block| block.free(&ALLOC));
 }
 
 /// The kernel gives a program this many bits of addresses, in pages of this size.
