@@ -38,7 +38,7 @@ use crate::thread::tls;
 #[inline(always)]
 pub(crate) unsafe fn alloc(size: usize, align: usize, config: &Config) -> *mut u8 {
     let class = size_class::of(size, align);
-    if class == CLASSES {
+    if class >= CLASSES {
         return large(size, align, config);
     }
     // SAFETY: [OWNER-ONLY] the calling thread's cache, or a stand-in.

@@ -127,7 +127,7 @@ pub unsafe fn push_sized(ptr: *mut u8, size: usize) -> bool {
 pub unsafe fn free_sized(ptr: *mut u8, size: usize, align: usize) -> bool {
     let class = size_class::of(size, align.max(size_class::ANY));
     // SAFETY: [OWNER-ONLY] as above; by the caller.
-    if class != CLASSES && unsafe { (*tls::get()).push(class, ptr) } {
+    if class < CLASSES && unsafe { (*tls::get()).push(class, ptr) } {
         return true;
     }
     let Some(block) = usable(ptr) else { return false };

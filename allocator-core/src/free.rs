@@ -30,7 +30,7 @@ use crate::thread::tls;
 #[inline(always)]
 pub(crate) unsafe fn free(ptr: *mut u8, size: usize, align: usize) {
     let class = size_class::of(size, align);
-    if class != CLASSES {
+    if class < CLASSES {
         // SAFETY: [OWNER-ONLY] the calling thread's cache, or a stand-in.
         if unsafe { (*tls::get()).push(class, ptr) } {
             return;

@@ -63,7 +63,7 @@ const fn of_aligned(size: usize, align: usize) -> usize {
         return CLASSES;
     }
     let mut class = by_size(size);
-    while SIZES[class] as usize & (align - 1) != 0 {
+    while class < CLASSES && SIZES[class] as usize & (align - 1) != 0 {
         class += 1;
     }
     class
