@@ -118,7 +118,7 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
         }
         let align = (align / UNIT).max(1);
         let shard = slow.cache().map_or_else(arena::nearest, Cache::shard);
-        let run = arena::get(shard).page_runs.get(page_runs::units(size.max(1)), align)?;
+        let run = arena::get_run(shard, page_runs::units(size.max(1)), align)?;
         if zeroed {
             // SAFETY: the run was just taken, and is ours.
             unsafe { run.clear() };

@@ -273,7 +273,7 @@ fn told_by_growing() {
     }
 }
 
-/// Free memory is purged first. If that is enough, nothing is called.
+/// Free memory is used again, or purged, first. If that is enough, nothing is called.
 fn given_back_before_told() {
     Strata::on_limit(above);
     for (freed, made) in [(1000, 200 << 10), (200 << 10, 1000), (3 * MIB, 40_000)] {
@@ -281,14 +281,12 @@ fn given_back_before_told() {
         while first.bytes() < LIMIT / 4 * 3 {
             assert!(first.grow());
         }
-        let held = Strata::stats().purged_bytes();
         drop(first);
         let mut second = Chain::new(made);
         while second.bytes() < LIMIT / 4 * 3 {
             assert!(second.grow());
             assert!(committed() <= LIMIT);
         }
-        assert!(Strata::stats().purged_bytes() > held);
         assert_eq!(calls(), 0, "{freed}, then {made}");
         drop(second);
         Strata::purge();
@@ -451,6 +449,8 @@ fn at_run_time() {
     Strata::set_hard_limit(LIMIT);
     refused(LIMIT);
     let half = GLOBAL.try_new(LIMIT / 2).unwrap();
+    // What is free may be used again above a limit.
+    Strata::purge();
     Strata::set_hard_limit(LIMIT / 4);
     assert!(GLOBAL.try_new(LIMIT / 8).is_none());
     half.free(&GLOBAL);

@@ -55,6 +55,8 @@ fn slow_paths() {
 /// A process that started on one CPU gets another one.
 fn widened(second: usize) {
     let here = chunks();
+    // Their chunk stays where it is.
+    let stays = Block::new(&GLOBAL, 50_000, 8).unwrap();
     let (widen, is_widened) = mpsc::channel();
     let (tell, told) = mpsc::channel();
     let other = thread::spawn(move || {
@@ -63,6 +65,8 @@ fn widened(second: usize) {
         is_widened.recv().unwrap();
         run_on(&[second]);
         slow_paths();
+        // What is free would serve any arena.
+        Strata::purge();
         tell.send(chunks()).unwrap();
     });
     let before = told.recv().unwrap();
@@ -71,6 +75,7 @@ fn widened(second: usize) {
     let after = told.recv().unwrap();
     assert!(!after.iter().any(|chunk| here.contains(chunk)), "the other CPU has no arena");
     other.join().unwrap();
+    stays.free(&GLOBAL);
 }
 
 /// A thread of a real-time priority meets one without on the same CPU, in the allocator.

@@ -13,7 +13,7 @@ use crate::current::Current;
 use crate::heaps::heap::{self, Heap};
 use crate::heaps::heap_table;
 use crate::pages::arena::{self, FreeSpace};
-use crate::pages::free_space_index::FreeSpaceIndex;
+use crate::pages::free_space_index::{FreeSpaceIndex, LENGTHS};
 use crate::pages::metadata::{self, Batches};
 use crate::remote::span_transfer::SpanPurge;
 use crate::spans::granules::Granules;
@@ -43,7 +43,7 @@ pub(crate) struct World {
 pub(crate) fn with<R>(free: u64, f: impl FnOnce(&'static World) -> R) -> R {
     assert_eq!(SHAPES[CLASS].granules as usize, SPAN_GRANULES);
     assert_eq!(SHAPES[CLASS].blocks as usize, SPAN_BLOCKS);
-    let hints: Vec<_> = (0..8).map(|_| AtomicU64::new(0)).collect();
+    let hints: Vec<_> = (0..2 * LENGTHS).map(|_| AtomicU64::new(0)).collect();
     let index = FreeSpaceIndex::new();
     let [words, tops] = [0, hints.len() / 2].map(|at| NonNull::from(&hints[at..]).cast());
     index.init_tables([words, tops], 0);

@@ -29,8 +29,8 @@ macro_rules! models {
 models! {
     lock init later published remote_take_all remote_close
     moving stealing transfer abandoning draining
-    granules release index_claim index_find empties receiving
-    span_purge span_purge_abandoning
+    granules release index_claim index_find whole_chunk empties receiving
+    span_purge span_purge_abandoning tail
 }
 
 #[test]

@@ -12,6 +12,12 @@ pub(crate) const fn mask(first: usize, len: usize) -> u64 {
     (u64::MAX >> (BITS - len)) << first
 }
 
+/// The lowest `len` bits; `len` is 0 to 64.
+#[inline(always)]
+pub(crate) const fn low(len: usize) -> u64 {
+    if len == 0 { 0 } else { mask(0, len) }
+}
+
 /// The first position of each run of `len` (1, 2, 4, 8) set bits that starts
 /// at a multiple of `len`.
 #[inline]

@@ -291,7 +291,7 @@ orderings! {
     chunk_arena = Relaxed;
 
     /// `Chunk::runs`: the record of a chunk of page runs.
-    /// Written by: `page_runs::grow`, `page_runs::take_free`.
+    /// Written by: `page_runs::add`, `page_runs::take_free`.
     /// Read by: `page_map::was_used`, `page_runs::record_in`, `page_runs::record_of`.
     /// Relaxed: it is read under the lock of the arena's runs, or through a block; a report asks
     /// only whether there is one.
@@ -299,7 +299,7 @@ orderings! {
 
     /// `PageRuns::id`.
     /// Written by: `page_runs::set_id`.
-    /// Read by: `page_runs::grow`.
+    /// Read by: `page_runs::add`.
     /// Relaxed: it is written once, before other threads know of the arena.
     runs_id = Relaxed;
 
@@ -313,14 +313,63 @@ orderings! {
     /// `Chunk::huge_bytes`, `Chunk::huge_mapped`, `Chunk::huge_chunks`: the huge block that starts
     /// at a chunk.
     /// Written by: `huge_block::settle`.
-    /// Read by: `huge_block::bytes_of`, `huge_block::extent`, `huge_block::purge`,
-    /// `huge_block::resize_charged`, `huge_block::take_kept`, `huge_block::unmap`,
+    /// Read by: `huge_block::bytes_of`, `huge_block::extent`, `huge_block::purge_tail`,
+    /// `huge_block::put_chunks`, `huge_block::repair`, `huge_block::resize`,
     /// `page_map::was_used`.
-    /// Relaxed: they are read through the block, or by the thread that took the mapping off the
-    /// kept ones under their lock; a report and the search for dense chunks take them for a guess.
+    /// Relaxed: they are read through the block, or by the thread that purges its tail, which sees
+    /// them by `tail_begin_purge`; a report and the search for dense chunks take them for a guess.
     chunk_huge = Relaxed;
 
+    // Tails of huge blocks.
+
+    /// Sets the tail of a huge block. Publishes the extent of the block.
+    /// Pairs with: `tail_begin_purge`.
+    tail_set = Release;
+
+    /// Takes the bytes of a tail, to resize the block. Sees that no purge uses its extent any
+    /// more.
+    /// Pairs with: `tail_end_purge`.
+    tail_take = Acquire;
+
+    /// Frees a block with a tail. Sees that no purge is under way in its chunks; or publishes,
+    /// to the thread that purges, that nobody uses the block any more.
+    /// Pairs with: `tail_end_purge`, `tail_freed`.
+    tail_free = AcqRel;
+
+    /// Begins to purge a tail. Sees the extent of the block.
+    /// Pairs with: `tail_set`.
+    tail_begin_purge = Acquire;
+
+    /// Ends the purge of a tail. Publishes that it is over.
+    /// Pairs with: `tail_free`, `tail_take`.
+    tail_end_purge = Release;
+
+    /// Finds that a block was freed while its tail was purged. Sees all that was done with it.
+    /// Pairs with: `tail_free`.
+    tail_freed = Acquire;
+
+    /// The word of a tail, for a guess, and when the thread that purged it frees the block.
+    /// Written by: `tail::after_fork`, `tail::end_purge`.
+    /// Read by: `tail::begin_purge`, `tail::end_purge`, `tail::free`, `tail::peek`, `tail::take`.
+    /// Other end: `tail_set`, `tail_take`, `tail_free`, `tail_begin_purge`, `tail_end_purge`.
+    /// Relaxed: an exchange decides afterwards; and a freed block is handed on under the lock of
+    /// the address space.
+    tail_peek = Relaxed;
+
     // Pages.
+
+    /// `Chunk::clean_tail`: bytes at the end of a spare chunk that hold no memory.
+    /// Written by: `address_space::set_clean_tail`.
+    /// Read by: `address_space::memory_in`, `address_space::set_clean_tail`.
+    /// Relaxed: it is changed by the thread that has the chunk, and chunks change hands under
+    /// the lock of the address space; a report takes it for a guess.
+    chunk_clean = Relaxed;
+
+    /// Whether the addresses of the process are limited, and how often that was asked.
+    /// Written by: `address_space::are_limited`.
+    /// Read by: `address_space::are_limited`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    address_limits = Relaxed;
 
     /// Bytes of metadata in use.
     /// Written by: `metadata::alloc`, `metadata::free`.
@@ -335,8 +384,10 @@ orderings! {
     metadata_mapped = Relaxed;
 
     /// Bytes mapped for blocks.
-    /// Written by: `address_space::map`, `address_space::resized`.
-    /// Read by: `address_space::map`, `address_space::mapped`, `address_space::resized`.
+    /// Written by: `address_space::fill`, `address_space::keep`, `address_space::purge_stretch`,
+    /// `address_space::resized`.
+    /// Read by: `address_space::fill`, `address_space::keep`, `address_space::mapped`,
+    /// `address_space::purge_stretch`, `address_space::resized`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     mapped_bytes = Relaxed;
 
@@ -359,8 +410,10 @@ orderings! {
     thp_mode = Relaxed;
 
     /// Committed bytes, which a charge reads and raises in one step.
-    /// Written by: `committed::charge`, `committed::discharge`, `committed::set`.
-    /// Read by: `committed::bytes`, `committed::charge`, `committed::discharge`.
+    /// Written by: `committed::charge`, `committed::charge_surely`, `committed::discharge`,
+    /// `committed::set`.
+    /// Read by: `committed::bytes`, `committed::charge`, `committed::charge_surely`,
+    /// `committed::discharge`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     committed_bytes = Relaxed;
 
@@ -487,9 +540,10 @@ orderings! {
     huge_guards = Relaxed;
 
     /// Huge blocks in use, and their bytes.
-    /// Written by: `huge_block::gave`, `huge_block::note`, `huge_block::set_held`,
+    /// Written by: `huge_block::note`, `huge_block::put_chunks`, `huge_block::set_held`,
     /// `huge_block::took`.
-    /// Read by: `huge_block::gave`, `huge_block::held`, `huge_block::note`, `huge_block::took`.
+    /// Read by: `huge_block::held`, `huge_block::note`, `huge_block::put_chunks`,
+    /// `huge_block::took`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     huge_count = Relaxed;
 

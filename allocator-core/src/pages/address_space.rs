@@ -1,20 +1,28 @@
-//! Which chunks of the window's addresses are taken: one bit a chunk, under a lock.
-//! Whoever takes chunks maps memory there, without the lock.
+//! Which chunks of the window's addresses are taken, and by whom: one lock for all. Whoever
+//! takes chunks maps memory there, without the lock.
+//!
+//! Freed chunks that stay mapped are *spare*. They may hold memory, from their start on, and
+//! are the first to be used again, whatever they held and whoever asks. All that is free in
+//! them counts as dirty memory (`usage.rs`), and is unmapped when that is purged.
+//!
+//! ```text
+//!  chunks   │ in use │ spare  │ spare  │ in use │ not mapped ···
+//!  memory   │########│########│###     │########│
+//!                                 └ clean_tail ┘ bytes at the end that hold none
+//! ```
 //!
 //! The system limits the mappings of a process, and other parts of it need some.
 //! Neighbouring chunks form one mapping. A free stretch between taken chunks adds one,
-//! and so does a huge block that ends within a chunk. Once there are many, huge blocks
-//! take their last chunk whole, and chunks between taken ones are not unmapped; nor are
-//! they where the system refuses. Such chunks are *spare*: taken, purged, and the first
-//! to be used again.
+//! and so does a huge block that ends within a chunk. Once there are many, chunks between
+//! taken ones are not unmapped; nor are they where the system refuses. They are purged, and
+//! stay spare.
 
-use core::ptr;
-
-use crate::base::bits;
-use crate::base::geometry::{AREA_PART, CHUNK, REGIONS, STAGE};
+use crate::base::geometry::CHUNK;
 use crate::base::lock::Lock;
 use crate::base::ordering;
-use crate::base::sync::{AtomicUsize, Guarded};
+use crate::base::sync::{AtomicBool, AtomicUsize, Guarded};
+use crate::pages::chunk_bits::{ChunkBits, Stretch};
+use crate::pages::committed;
 use crate::pages::tables;
 use crate::pages::thp;
 use crate::spans::page_map::MAP;
@@ -22,40 +30,16 @@ use crate::sys::{self, MapError};
 
 struct Space {
     lock: Lock,
-    taken: Guarded<Taken>,
-    /// Bytes that the allocator has mapped in the window.
+    bits: Guarded<ChunkBits>,
+    /// Bytes that the allocator has mapped in the window, without purged spare chunks.
     mapped: AtomicUsize,
-}
-
-/// \[SPACE-LOCKED\] One bit a chunk; set: the chunk is taken.
-struct Taken {
-    words: *mut u64,
-    /// Chunks in the window so far.
-    chunks: usize,
-    /// Chunks that it can have.
-    most: usize,
-    /// Bytes of a region.
-    region: usize,
-    /// All chunks below this one are taken.
-    low: usize,
-    /// One bit a chunk; set: the chunk is spare.
-    spares: *mut u64,
-    /// Number of spare chunks.
-    spare: usize,
-    /// Free stretches between taken chunks, and the one behind the last.
-    gaps: usize,
-    /// Mappings that end within a chunk.
-    rests: usize,
 }
 
 // SAFETY: [SPACE-LOCKED] the bits are touched only under the lock.
 unsafe impl Sync for Space {}
 
-static SPACE: Space = Space {
-    lock: Lock::new(),
-    taken: Guarded::new(Taken::new([ptr::null_mut(); 2], 0, 0)),
-    mapped: AtomicUsize::new(0),
-};
+static SPACE: Space =
+    Space { lock: Lock::new(), bits: Guarded::new(ChunkBits::EMPTY), mapped: AtomicUsize::new(0) };
 
 /// The window may use one in so many of the mappings that a process may have.
 const SHARE: usize = 2;
@@ -79,19 +63,14 @@ const STRIDE: usize = 1 << 13;
 /// Begins with a window that ends with `space` bytes of addresses, which are divided into
 /// regions. Its tables are opened. Called while no other thread runs.
 pub(crate) fn begin(space: usize) {
-    let most = (space - MAP.chunk_base(0).addr()) / CHUNK;
-    SPACE.taken.with(|taken| {
-        // SAFETY: no other thread runs yet.
-        let taken = unsafe { &mut *taken };
-        *taken = Taken::new(tables::bits(), most, space / REGIONS);
-        taken.grow();
-    });
+    // SAFETY: no other thread runs yet.
+    SPACE.bits.with(|bits| unsafe { *bits = ChunkBits::begin(space) });
 }
 
-fn locked<R>(f: impl FnOnce(&mut Taken) -> R) -> Option<R> {
+fn locked<R>(f: impl FnOnce(&mut ChunkBits) -> R) -> Option<R> {
     let _held = SPACE.lock.lock()?;
     // SAFETY: [SPACE-LOCKED].
-    Some(SPACE.taken.with(|taken| f(unsafe { &mut *taken })))
+    Some(SPACE.bits.with(|bits| f(unsafe { &mut *bits })))
 }
 
 /// Whether the calling thread is changing which chunks are taken: in a signal handler,
@@ -102,53 +81,144 @@ pub(crate) fn is_held_here() -> bool {
 
 /// Takes `count` chunks of addresses, the first a multiple of `align` chunks.
 pub(crate) fn take(count: usize, align: usize) -> Option<usize> {
-    locked(|taken| taken.take(count, align))?
+    locked(|bits| bits.take(count, align))?
 }
 
 /// Takes `count` chunks of addresses from chunk `at`, if all are free.
 pub(super) fn take_at(at: usize, count: usize) -> bool {
-    locked(|taken| {
-        let free = at + count <= taken.chunks && taken.first_taken(at, count).is_none();
-        if free {
-            taken.mark(at, count, true);
+    let taken = |bits: &mut ChunkBits| {
+        let stretch = bits.take_at(at, count)?;
+        if stretch.unmapped.1 == count {
+            return Some(());
         }
-        free
-    })
-    .unwrap_or(false)
+        bits.put_stretch(stretch, false);
+        None
+    };
+    locked(taken).flatten().is_some()
 }
 
 /// Frees chunks of addresses. Nothing of ours is mapped there any more.
 pub(crate) fn give_back(at: usize, count: usize) {
-    locked(|taken| {
-        taken.mark(at, count, false);
-        taken.low = taken.low.min(at);
-    });
+    locked(|bits| bits.give_back(at, count));
 }
 
-/// A mapping that [`map`] made.
-#[derive(Clone, Copy)]
-pub(super) struct Mapped {
+/// Chunks that are mapped, and the caller's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mapped {
     /// The first chunk.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     /// Bytes mapped from there: the requested ones, or all of the chunks.
     pub(super) bytes: usize,
+    /// Bytes among the requested ones that may hold memory.
+    pub(crate) dirty: usize,
+    /// Bytes behind them that may hold memory.
+    pub(super) tail: usize,
 }
 
-/// Takes `count` chunks of addresses and maps the first `bytes` there: fresh, zeroed
-/// memory. The caller holds no lock.
-pub(super) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
-    let whole = bytes.next_multiple_of(CHUNK);
-    if count * CHUNK == whole
-        && let Some(at) = locked(|taken| taken.take_spares(count, align))?
-    {
-        // SAFETY: the chunks were spare, and are ours now.
-        if unsafe { sys::commit(MAP.chunk_base(at), whole) } {
-            SPACE.mapped.fetch_add(whole, ordering::mapped_bytes());
-            return Some(Mapped { at, bytes: whole });
-        }
-        locked(|taken| taken.set_spares(at, count));
+/// When bytes that held no memory are charged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Charge {
+    /// When they are mapped.
+    Now,
+    /// When they are handed out.
+    Later,
+}
+
+impl Charge {
+    fn take(self, bytes: usize) -> bool {
+        self == Charge::Later || committed::charge(bytes).is_ok()
     }
-    let bytes = if locked(|taken| taken.are_many())? { whole } else { bytes };
+
+    fn undo(self, bytes: usize) {
+        if self == Charge::Now {
+            committed::discharge(bytes);
+        }
+    }
+}
+
+/// Takes `count` spare chunks, the first a multiple of `align` chunks, for `bytes`. All of
+/// them are mapped.
+pub(super) fn reuse(count: usize, align: usize, bytes: usize, charge: Charge) -> Option<Mapped> {
+    if bytes.div_ceil(CHUNK) != count {
+        return None;
+    }
+    let stretch = locked(|bits| bits.take_spares(count, align))??;
+    fill(stretch, bytes, charge)
+}
+
+/// As [`reuse`], from chunk `at` on: spare chunks, and then addresses that are free.
+pub(super) fn extend(at: usize, count: usize, bytes: usize, charge: Charge) -> Option<Mapped> {
+    let stretch = locked(|bits| bits.take_at(at, count))??;
+    fill(stretch, bytes, charge)
+}
+
+/// Maps what is not mapped of a stretch. If that fails, the stretch is given back.
+fn fill(stretch: Stretch, bytes: usize, charge: Charge) -> Option<Mapped> {
+    let mut held = [0, 0];
+    let mut clean = stretch.unmapped.1 * CHUNK;
+    for index in stretch.mapped().flat_map(|(at, count)| at..at + count) {
+        let memory = memory_in(index);
+        let within = (bytes - (index - stretch.at) * CHUNK).min(CHUNK);
+        held[0] += memory.min(within);
+        held[1] += memory.saturating_sub(within);
+        clean += if memory == 0 { CHUNK } else { 0 };
+    }
+    let [dirty, tail] = held;
+    let charged = charge.take(bytes - dirty);
+    let mapped = if charged { map_rest(stretch) } else { Err(MapError::NoMemory) };
+    if let Err(error) = mapped {
+        if charged {
+            charge.undo(bytes - dirty);
+        }
+        // A foreign mapping: its addresses stay taken for good.
+        let stay = matches!(error, MapError::Taken);
+        locked(|bits| bits.put_stretch(stretch, stay));
+        return None;
+    }
+    for index in stretch.mapped().flat_map(|(at, count)| at..at + count) {
+        set_clean_tail(index, 0);
+    }
+    SPACE.mapped.fetch_add(clean, ordering::mapped_bytes());
+    Some(Mapped { at: stretch.at, bytes: stretch.count * CHUNK, dirty, tail })
+}
+
+/// Maps what is not mapped of a stretch.
+fn map_rest(stretch: Stretch) -> Result<(), MapError> {
+    let (at, count) = stretch.unmapped;
+    if count == 0 {
+        return Ok(());
+    }
+    if !tables::make_readable(at + count) {
+        return Err(MapError::NoMemory);
+    }
+    let (base, bytes) = (MAP.chunk_base(at), count * CHUNK);
+    // SAFETY: the addresses are ours to use; nothing of ours is there.
+    unsafe { sys::map_at(base, bytes)? };
+    thp::mapped(base, bytes);
+    Ok(())
+}
+
+/// Takes `count` chunks of addresses, the first a multiple of `align` chunks, and maps fresh,
+/// zeroed memory there: `bytes`, or all of these chunks, unless addresses are limited. The
+/// caller holds no lock.
+#[cold]
+pub(super) fn map(count: usize, align: usize, bytes: usize, charge: Charge) -> Option<Mapped> {
+    if !charge.take(bytes) {
+        return None;
+    }
+    let mapped = map_at_any(count, align, bytes);
+    if mapped.is_none() {
+        charge.undo(bytes);
+    }
+    mapped
+}
+
+fn map_at_any(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
+    let whole = bytes.next_multiple_of(CHUNK);
+    let many = locked(|bits| are_many(bits))?;
+    // Behind a block with a guard, nothing is mapped at all.
+    let guarded = count * CHUNK != whole;
+    let mut size = if many || !(guarded || are_limited()) { whole } else { bytes };
     for attempt in 0..ATTEMPTS {
         let at = take(count, align)?;
         if !tables::make_readable(at + bytes.div_ceil(CHUNK)) {
@@ -156,18 +226,21 @@ pub(super) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
             return None;
         }
         // SAFETY: the addresses are ours to use; nothing of ours is there.
-        match unsafe { sys::map_at(MAP.chunk_base(at), bytes) } {
+        match unsafe { sys::map_at(MAP.chunk_base(at), size) } {
             Ok(()) => {
-                thp::mapped(MAP.chunk_base(at), bytes);
-                resized(0, bytes);
-                return Some(Mapped { at, bytes });
+                thp::mapped(MAP.chunk_base(at), size);
+                resized(0, size);
+                return Some(Mapped { at, bytes: size, dirty: 0, tail: 0 });
             }
             // A foreign mapping: its addresses stay taken for good, and more behind it if
             // there are many.
             Err(MapError::Taken) => pass_over(at + count, attempt / IN_A_ROW),
             Err(MapError::NoMemory) => {
                 give_back(at, count);
-                return None;
+                if size == bytes {
+                    return None;
+                }
+                size = bytes;
             }
         }
     }
@@ -177,54 +250,146 @@ pub(super) fn map(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
 /// Passes over chunks from `at` on, `2^log` of them, as far as they are free.
 fn pass_over(at: usize, log: usize) {
     if log != 0 {
-        locked(|taken| {
-            let most = STRIDE.min(1 << log.min(STRIDE.ilog2() as usize));
-            let end = taken.chunks.min(at + most);
-            let count = taken.first_taken_before(at, end) - at.min(end);
-            taken.mark(at, count, true);
-        });
+        let most = STRIDE.min(1 << log.min(STRIDE.ilog2() as usize));
+        locked(|bits| bits.take_free_before(at, at + most));
     }
 }
 
+/// Makes whole chunks spare, of which the last holds memory in its first `last` bytes at most,
+/// and the others anywhere. They count as dirty memory.
+pub(crate) fn keep(at: usize, count: usize, last: usize) {
+    set_clean_tail(at + count - 1, CHUNK - last);
+    if last == 0 {
+        SPACE.mapped.fetch_sub(CHUNK, ordering::mapped_bytes());
+    }
+    locked(|bits| bits.set_spares(at, count));
+}
+
 /// Unmaps what [`map`] mapped. Where that would make too many mappings, or the system
-/// refuses, it purges the chunks and makes them spare.
+/// refuses, it purges the chunks and makes them spare. Returns how many bytes still hold
+/// memory because the system refused all.
 ///
 /// # Safety
 /// Nobody uses the memory any more.
-pub(crate) unsafe fn unmap(at: usize, count: usize, bytes: usize) {
+pub(crate) unsafe fn unmap(at: usize, count: usize, bytes: usize) -> usize {
     let base = MAP.chunk_base(at);
-    resized(bytes, 0);
-    let keep = bytes == count * CHUNK && locked(|taken| taken.splits(at, count)) == Some(true);
+    let whole = bytes == count * CHUNK;
+    let stays = whole && locked(|bits| are_many(bits) && bits.splits(at, count)) == Some(true);
     // SAFETY: by the caller.
-    if !keep && unsafe { sys::release(base, bytes) } {
+    if !stays && unsafe { sys::release(base, bytes) } {
+        resized(bytes, 0);
         give_back(at, count);
-        return;
+        return 0;
+    }
+    // What is mapped of the last chunk, if it is mapped in part, stays so, and is lost.
+    let chunks = bytes / CHUNK;
+    resized(bytes, chunks * CHUNK);
+    give_back(at + bytes.div_ceil(CHUNK), count - bytes.div_ceil(CHUNK));
+    // SAFETY: likewise.
+    let purged = unsafe { sys::purge(base, bytes) };
+    let left = if purged { 0 } else { CHUNK };
+    for index in at..at + chunks {
+        keep(index, 1, left);
+    }
+    chunks * left
+}
+
+/// Unmaps spare chunks, from the highest down, until `want` bytes of memory went back. Where
+/// they cannot be unmapped, they are purged. Returns how many bytes.
+pub(crate) fn purge_spares(want: usize) -> usize {
+    let (mut done, mut end) = (0, usize::MAX);
+    while done < want {
+        let most = (want - done).div_ceil(CHUNK);
+        let Some(Some(stretch)) = locked(|bits| bits.take_last_spares(end, most)) else { break };
+        end = stretch.at;
+        let Some(bytes) = purge_stretch(stretch) else { break };
+        done += bytes;
+    }
+    done
+}
+
+/// Unmaps or purges spare chunks that were taken. `None`: the system refused.
+fn purge_stretch(stretch: Stretch) -> Option<usize> {
+    let Stretch { at, count, .. } = stretch;
+    let (mut bytes, mut counted) = (0, 0);
+    for memory in (at..at + count).map(memory_in) {
+        bytes += memory;
+        counted += usize::from(memory != 0) * CHUNK;
+    }
+    let base = MAP.chunk_base(at);
+    let stays = locked(|bits| are_many(bits) && bits.splits(at, count)) == Some(true);
+    // SAFETY: the chunks were spare, and are ours now.
+    if !stays && unsafe { sys::release(base, count * CHUNK) } {
+        (at..at + count).for_each(|index| set_clean_tail(index, 0));
+        SPACE.mapped.fetch_sub(counted, ordering::mapped_bytes());
+        give_back(at, count);
+        return Some(bytes);
     }
     // SAFETY: likewise.
-    if unsafe { sys::purge(base, bytes) } {
-        // A chunk that is mapped in part stays taken.
-        locked(|taken| taken.set_spares(at, bytes / CHUNK));
-        give_back(at + bytes.div_ceil(CHUNK), count - bytes.div_ceil(CHUNK));
+    let purged = bytes != 0 && unsafe { sys::purge(base, count * CHUNK) };
+    if purged {
+        (at..at + count).for_each(|index| set_clean_tail(index, CHUNK));
+        SPACE.mapped.fetch_sub(counted, ordering::mapped_bytes());
     }
+    locked(|bits| bits.set_spares(at, count));
+    if bytes == 0 && stays { Some(0) } else { purged.then_some(bytes) }
+}
+
+/// Bytes at the start of a spare chunk that may hold memory.
+fn memory_in(index: usize) -> usize {
+    CHUNK - MAP.chunk(index).clean_tail.load(ordering::chunk_clean())
+}
+
+/// Sets how many bytes at the end of a chunk hold no memory, when it becomes spare; 0 when it
+/// no longer is.
+fn set_clean_tail(index: usize, bytes: usize) {
+    let tail = &MAP.chunk(index).clean_tail;
+    // What is not written to takes no memory.
+    if tail.load(ordering::chunk_clean()) != bytes {
+        tail.store(bytes, ordering::chunk_clean());
+    }
+}
+
+/// Each spare chunk, and the bytes at its start that may hold memory.
+pub(crate) fn spares() -> impl Iterator<Item = (usize, usize)> {
+    let mut from = 0;
+    core::iter::from_fn(move || {
+        let at = locked(|bits| bits.next_spare(from))??;
+        from = at + 1;
+        Some((at, memory_in(at)))
+    })
+}
+
+/// Whether the process may have little more of addresses or data: then what is kept may be
+/// in the way of the program's own mappings.
+static LIMITED: AtomicBool = AtomicBool::new(false);
+
+/// Times that somebody asked.
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+/// The limits are read once in so many times.
+const READ_LIMITS: usize = 8;
+
+/// Whether addresses are limited. The limits may change at any time, and are read now and
+/// then.
+pub(super) fn are_limited() -> bool {
+    if ASKED.fetch_add(1, ordering::address_limits()).is_multiple_of(READ_LIMITS) {
+        LIMITED.store(sys::address_limit().is_some(), ordering::address_limits());
+    }
+    LIMITED.load(ordering::address_limits())
+}
+
+/// Whether there are about as many mappings as the window may use.
+fn are_many(bits: &ChunkBits) -> bool {
+    let mappings = bits.mappings();
+    mappings >= FEW && mappings >= MAPPING_LIMIT.load(ordering::mapping_limit()) / SHARE
 }
 
 /// Reads the system's limit on mappings, if the window has so many that it matters. The
 /// helper calls this: no descriptor is opened on a thread of the program.
 pub(crate) fn read_mapping_limit() {
-    if locked(|taken| taken.mappings() >= FEW) == Some(true) {
+    if locked(|bits| bits.mappings() >= FEW) == Some(true) {
         MAPPING_LIMIT.store(sys::mapping_limit(), ordering::mapping_limit());
-    }
-}
-
-/// Unmaps spare chunks, as far as the system now allows.
-pub(crate) fn unmap_spares() {
-    while let Some(Some(at)) = locked(Taken::take_spare_at_end) {
-        // SAFETY: the chunk was spare, and is ours now.
-        if !unsafe { sys::release(MAP.chunk_base(at), CHUNK) } {
-            locked(|taken| taken.set_spares(at, 1));
-            return;
-        }
-        give_back(at, 1);
     }
 }
 
@@ -233,7 +398,7 @@ pub(super) fn resized(old: usize, new: usize) {
     SPACE.mapped.fetch_add(new.wrapping_sub(old), ordering::mapped_bytes());
     let [old, new] = [old, new].map(|bytes| usize::from(!bytes.is_multiple_of(CHUNK)));
     if old != new {
-        locked(|taken| taken.rests = taken.rests + new - old);
+        locked(|bits| bits.rests = bits.rests + new - old);
     }
 }
 
@@ -245,204 +410,18 @@ pub(crate) fn mapped() -> usize {
 /// In the child of a fork: frees an orphaned lock. Each bit is valid by itself.
 pub(crate) fn after_fork() {
     if SPACE.lock.is_orphaned() {
+        // SAFETY: [SPACE-LOCKED] no other thread runs.
+        SPACE.bits.with(|bits| unsafe { &mut *bits }.count_again());
         SPACE.lock.force_unlock();
     }
 }
 
-/// Whether a chunk is taken. Called in the child of a fork, where no other thread runs.
-pub(crate) fn is_taken(at: usize) -> bool {
-    // SAFETY: [SPACE-LOCKED] no other thread runs.
-    SPACE.taken.with(|taken| unsafe { &*taken }.is_taken(at))
-}
-
-impl Taken {
-    const fn new([words, spares]: [*mut u64; 2], most: usize, region: usize) -> Self {
-        let (chunks, low, spare, gaps, rests) = (0, 0, 0, 1, 0);
-        Taken { words, chunks, most, region, low, spares, spare, gaps, rests }
-    }
-
-    /// Makes the window larger by a stage. The areas for tables of all regions in it are
-    /// taken: other copies of the allocator may have theirs there. Returns false if it
-    /// cannot grow.
-    #[cold]
-    fn grow(&mut self) -> bool {
-        let now = self.chunks;
-        if now == self.most || tables::open_stage(now + STAGE).is_err() {
-            return false;
-        }
-        let end = self.most.min(now + STAGE);
-        self.chunks = end;
-        let base = MAP.chunk_base(0).addr();
-        let chunk_at = |at: usize| (at.saturating_sub(base) / CHUNK).clamp(now, end);
-        let region = self.region;
-        let area = region * REGIONS / AREA_PART;
-        let regions = (base + now * CHUNK) / region..=(base + end * CHUNK) / region;
-        for start in regions.map(|index| index * region) {
-            let (from, to) = (chunk_at(start), chunk_at(start + area));
-            self.mark(from, to - from, true);
-        }
-        true
-    }
-
-    /// Whether there are about as many mappings as the window may use.
-    fn are_many(&self) -> bool {
-        let mappings = self.mappings();
-        mappings >= FEW && mappings >= MAPPING_LIMIT.load(ordering::mapping_limit()) / SHARE
-    }
-
-    /// About as many mappings the window has.
-    fn mappings(&self) -> usize {
-        self.gaps + self.rests
-    }
-
-    /// Whether unmapping these chunks would add a mapping, while there are many.
-    fn splits(&self, at: usize, count: usize) -> bool {
-        self.are_many() && self.is_taken_before(at) && self.is_taken(at + count)
-    }
-
-    fn is_taken_before(&self, at: usize) -> bool {
-        at.checked_sub(1).is_none_or(|before| self.is_taken(before))
-    }
-
-    fn is_taken(&self, at: usize) -> bool {
-        at < self.chunks && self.word(at) >> (at % 64) & 1 != 0
-    }
-
-    /// Takes `count` neighbouring spare chunks, the first a multiple of `align` chunks,
-    /// if there are any.
-    #[inline]
-    fn take_spares(&mut self, count: usize, align: usize) -> Option<usize> {
-        if self.spare < count {
-            return None;
-        }
-        self.find_spares(count, align)
-    }
-
-    #[cold]
-    fn find_spares(&mut self, count: usize, align: usize) -> Option<usize> {
-        let (mut first, mut at) = (0, 0);
-        while at < self.chunks {
-            if self.spare_word(at) == 0 {
-                at = (at / 64 + 1) * 64;
-                first = at.next_multiple_of(align);
-                continue;
-            }
-            if !self.is_spare(at) {
-                first = (at + 1).next_multiple_of(align);
-            } else if at + 1 == first + count {
-                self.unset_spares(first, count);
-                return Some(first);
-            }
-            at += 1;
-        }
-        None
-    }
-
-    /// Takes the last spare chunk that has a free neighbour, or just the last one while
-    /// there are few mappings.
-    #[cold]
-    fn take_spare_at_end(&mut self) -> Option<usize> {
-        if self.spare == 0 {
-            return None;
-        }
-        let words = (0..self.chunks / 64).rev().filter(|i| self.spare_word(i * 64) != 0);
-        let mut chunks = words.flat_map(|i| (i * 64..i * 64 + 64).rev());
-        let at = chunks.find(|&at| self.is_spare(at) && !self.splits(at, 1))?;
-        self.unset_spares(at, 1);
-        Some(at)
-    }
-
-    fn spare_word(&self, at: usize) -> u64 {
-        // SAFETY: [SPACE-LOCKED] the table covers the window.
-        unsafe { self.spares.add(at / 64).read() }
-    }
-
-    fn is_spare(&self, at: usize) -> bool {
-        self.spare_word(at) >> (at % 64) & 1 != 0
-    }
-
-    fn set_spares(&mut self, at: usize, count: usize) {
-        for chunk in at..at + count {
-            // SAFETY: [SPACE-LOCKED] the table covers the window.
-            unsafe { set(self.spares, chunk, true) };
-        }
-        self.spare += count;
-    }
-
-    fn unset_spares(&mut self, at: usize, count: usize) {
-        for chunk in at..at + count {
-            // SAFETY: [SPACE-LOCKED] the table covers the window.
-            unsafe { set(self.spares, chunk, false) };
-        }
-        self.spare -= count;
-    }
-
-    fn word(&self, at: usize) -> u64 {
-        // SAFETY: [SPACE-LOCKED] the table covers the window.
-        unsafe { self.words.add(at / 64).read() }
-    }
-
-    fn take(&mut self, count: usize, align: usize) -> Option<usize> {
-        loop {
-            let at = self.find(count, align);
-            if at.is_some() || !self.grow() {
-                return at;
-            }
-        }
-    }
-
-    fn find(&mut self, count: usize, align: usize) -> Option<usize> {
-        let mut at = self.next_free(self.low);
-        self.low = at;
-        loop {
-            at = at.next_multiple_of(align);
-            if at.checked_add(count)? > self.chunks {
-                return None;
-            }
-            match self.first_taken(at, count) {
-                None => break,
-                Some(taken) => at = self.next_free(taken + 1),
-            }
-        }
-        self.mark(at, count, true);
-        Some(at)
-    }
-
-    /// The first free chunk at or after `at`, or the window's end.
-    fn next_free(&self, at: usize) -> usize {
-        bits::next_clear(|i| self.word(i * 64), at, self.chunks).unwrap_or(self.chunks)
-    }
-
-    /// The first taken chunk from `from` on, or else `end`.
-    fn first_taken_before(&self, from: usize, end: usize) -> usize {
-        bits::next_set(|i| self.word(i * 64), from, end).unwrap_or(end)
-    }
-
-    /// The first taken chunk among the `count` from `from`.
-    fn first_taken(&self, from: usize, count: usize) -> Option<usize> {
-        bits::next_set(|i| self.word(i * 64), from, from + count)
-    }
-
-    fn mark(&mut self, at: usize, count: usize, taken: bool) {
-        if count == 0 {
-            return;
-        }
-        // One free stretch becomes none, one or two; or the other way round.
-        let beside =
-            usize::from(!self.is_taken_before(at)) + usize::from(!self.is_taken(at + count));
-        self.gaps = if taken { self.gaps + beside - 1 } else { self.gaps + 1 - beside };
-        for chunk in at..at + count {
-            // SAFETY: [SPACE-LOCKED] the table covers the window.
-            unsafe { set(self.words, chunk, taken) };
-        }
-    }
-}
-
-/// # Safety
-/// \[SPACE-LOCKED\] The table covers the window.
-unsafe fn set(words: *mut u64, at: usize, value: bool) {
-    // SAFETY: by the caller.
-    let word = unsafe { &mut *words.add(at / 64) };
-    let bit = 1 << (at % 64);
-    *word = if value { *word | bit } else { *word & !bit };
+/// Whether a chunk is taken, and not spare. Called in the child of a fork, where no other
+/// thread runs.
+pub(crate) fn is_in_use(at: usize) -> bool {
+    SPACE.bits.with(|bits| {
+        // SAFETY: [SPACE-LOCKED] no other thread runs.
+        let bits = unsafe { &*bits };
+        bits.is_taken(at) && !bits.is_spare(at)
+    })
 }

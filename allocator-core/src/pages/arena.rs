@@ -19,12 +19,12 @@ use crate::base::size_class::{MAX_WORDS, SHAPES};
 use crate::base::sync::{AtomicU16, AtomicUsize};
 use crate::heaps::heap::{self, Heap};
 use crate::heaps::heap_table;
-use crate::pages::address_space;
+use crate::pages::address_space::{self, Charge, Mapped};
 use crate::pages::cgroup;
 use crate::pages::committed::{self, Refused};
 use crate::pages::free_space_index::FreeSpaceIndex;
 use crate::pages::metadata;
-use crate::pages::page_runs::{self, PageRuns};
+use crate::pages::page_runs::{self, PageRuns, Run};
 use crate::pages::tables;
 use crate::pages::usage;
 use crate::spans::page_map::{Chunk, MAP};
@@ -219,21 +219,92 @@ fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
     Ok(Some((index, first)))
 }
 
-/// Maps a chunk for spans and publishes its granules.
+/// Takes `count` chunks, of which the first `bytes` are mapped: spare ones first; then those
+/// that are free as a whole, whatever they were used for; then fresh ones. The caller holds no
+/// lock.
+pub(super) fn map(count: usize, align: usize, bytes: usize, charge: Charge) -> Option<Mapped> {
+    let reuse = || address_space::reuse(count, align, bytes, charge);
+    reuse()
+        .or_else(|| (usage::dirty() >= CHUNK && gather()).then(reuse)?)
+        .or_else(|| address_space::map(count, align, bytes, charge))
+}
+
+/// Makes all chunks spare that are free as a whole. Returns whether there were any.
+#[cold]
+fn gather() -> bool {
+    let mut any = false;
+    for arena in all() {
+        while let Some((chunk, dirty)) = arena.page_runs.take_free_chunk() {
+            make_spare(chunk, dirty.bytes, dirty.end);
+            any = true;
+        }
+    }
+    for index in &FREE_SPACE[..count()] {
+        let granules = |index| &MAP.chunk(index).granules;
+        while let Some(chunk) = index.claim_chunk(MAP.used_chunks(), granules) {
+            let dirty = granules(chunk).take_dirty(u64::MAX);
+            let end = CHUNK_GRANULES - dirty.leading_zeros() as usize;
+            retire(MAP.chunk(chunk));
+            make_spare(chunk, dirty.count_ones() as usize * GRANULE, end * GRANULE);
+            any = true;
+        }
+    }
+    any
+}
+
+/// Makes a chunk spare, of which `dirty` bytes before `end` may hold memory.
+fn make_spare(chunk: usize, dirty: usize, end: usize) {
+    // From now on all before the end counts, clean or not, in whole pages.
+    let end = end.next_multiple_of(sys::page_size());
+    if usage::found_dirty(end - dirty).is_ok() {
+        address_space::keep(chunk, 1, end);
+        return;
+    }
+    // SAFETY: all of the chunk is free, and ours.
+    let left = unsafe { address_space::unmap(chunk, 1, CHUNK) };
+    usage::unmapped(dirty, left);
+}
+
+/// Takes a chunk for spans and publishes its granules.
 #[cold]
 fn new_chunk(shard: usize) -> Option<()> {
-    let index = address_space::map(1, 1, CHUNK)?.at;
+    let Mapped { at: index, dirty, .. } = map(1, 1, CHUNK, Charge::Later)?;
     let chunk = MAP.chunk(index);
     if !furnish(chunk) {
-        // SAFETY: no other thread has the chunk yet.
-        unsafe { address_space::unmap(index, 1, CHUNK) };
+        address_space::keep(index, 1, dirty);
+        return None;
+    }
+    // A granule is dirty as a whole, or not.
+    let granules = dirty.div_ceil(GRANULE);
+    if usage::found_dirty(granules * GRANULE - dirty).is_err() {
+        // SAFETY: the chunk is ours, and nobody uses it.
+        let left = unsafe { address_space::unmap(index, 1, CHUNK) };
+        usage::unmapped(dirty, left);
         return None;
     }
     chunk.arena.store(shard as u32 + 1, ordering::chunk_arena());
-    chunk.granules.reset_free();
+    chunk.granules.reset_free(bits::low(granules));
     FREE_SPACE[shard].mark(index, u64::MAX);
     usage::grew_to(address_space::mapped());
     Some(())
+}
+
+/// A page run of `units` that starts at a multiple of `align` units: from this shard, else,
+/// if memory is free anywhere, from another, else from a new chunk.
+pub(crate) fn get_run(shard: usize, units: usize, align: usize) -> Option<Run> {
+    let own = &get(shard).page_runs;
+    loop {
+        if let Some(run) = own.get(units, align)? {
+            return Some(run);
+        }
+        if usage::dirty() >= units * UNIT {
+            let mut others = (1..count()).map(|i| &get((shard + i) % count()).page_runs);
+            if let Some(run) = others.find_map(|runs| runs.get(units, align).flatten()) {
+                return Some(run);
+            }
+        }
+        own.add(map(1, 1, CHUNK, Charge::Later)?)?;
+    }
 }
 
 /// Allocates the spans and bitmaps of a chunk, unless it has them. They stay with its

@@ -60,6 +60,12 @@ pub(super) fn charge(bytes: usize) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Charges `bytes` that hold memory whatever the limit: the system refused to take them back.
+#[cold]
+pub(super) fn charge_surely(bytes: usize) {
+    BYTES.fetch_add(bytes, ordering::committed_bytes());
+}
+
 /// Discharges `bytes` that hold no memory any more, or were not used after all.
 pub(super) fn discharge(bytes: usize) {
     if bytes == 0 {

@@ -1,4 +1,4 @@
-//! Index of the chunks of an arena that have room for an aligned run of 1, 2, 4 or 8
+//! Index of the chunks of an arena that have room for an aligned run of 1, 2, 4, 8 or all 64
 //! granules: one bit a chunk for each length. The lowest chunk is found first, which
 //! keeps the heap dense.
 //!
@@ -16,8 +16,16 @@ use crate::base::ordering;
 use crate::base::sync::{AtomicPtr, AtomicU64};
 use crate::spans::granules::Granules;
 
-/// Number of lengths of runs: 1 << 0 to 1 << 3.
-const LENGTHS: usize = 4;
+/// Number of lengths of runs: 1 << 0 to 1 << 3, and whole chunks.
+pub(crate) const LENGTHS: usize = 5;
+
+/// The place of whole chunks among the lengths.
+const WHOLE: usize = LENGTHS - 1;
+
+/// Whether granules of which these are free have room for a run of a length.
+fn has_room(free: u64, log: usize) -> bool {
+    if log == WHOLE { free == u64::MAX } else { bits::aligned_runs(free, 1 << log) != 0 }
+}
 
 pub(crate) struct FreeSpaceIndex {
     /// `[chunks / 64][arena][LENGTHS]`, one bit a chunk.
@@ -95,6 +103,22 @@ impl FreeSpaceIndex {
         None
     }
 
+    /// Claims all granules of the lowest chunk below `end` whose granules are all free.
+    pub(crate) fn claim_chunk<'a>(
+        &self,
+        end: usize,
+        granules: impl Fn(usize) -> &'a Granules,
+    ) -> Option<usize> {
+        while let Some(chunk) = self.find(WHOLE, end) {
+            let claimed = granules(chunk).claim_all();
+            self.clear(chunk, WHOLE, granules(chunk));
+            if claimed {
+                return Some(chunk);
+            }
+        }
+        None
+    }
+
     /// Frees claimed granules of a chunk; `dirty` are those with memory.
     pub(crate) fn give_back(&self, chunk: usize, granules: &Granules, bits: u64, dirty: u64) {
         self.mark(chunk, granules.give_back(bits, dirty));
@@ -102,10 +126,7 @@ impl FreeSpaceIndex {
 
     /// Sets the bits of a chunk with these free granules.
     pub(crate) fn mark(&self, chunk: usize, free: u64) {
-        for log in 0..LENGTHS {
-            if bits::aligned_runs(free, 1 << log) == 0 {
-                break;
-            }
+        for log in (0..LENGTHS).take_while(|log| has_room(free, *log)) {
             self.mark_length(chunk, log);
         }
     }
@@ -114,7 +135,7 @@ impl FreeSpaceIndex {
     #[cfg(not(strata_loom))]
     pub(crate) fn mark_surely(&self, chunk: usize, free: u64) {
         let i = chunk / 64;
-        for log in (0..LENGTHS).take_while(|log| bits::aligned_runs(free, 1 << log) != 0) {
+        for log in (0..LENGTHS).take_while(|log| has_room(free, *log)) {
             for (word, bit) in [(self.word(i, log), chunk % 64), (self.top(i / 64, log), i % 64)] {
                 // A page that is not written to stays shared with the parent.
                 if word.load(ordering::index_read()) >> bit & 1 == 0 {
@@ -131,7 +152,7 @@ impl FreeSpaceIndex {
         }
     }
 
-    /// The lowest chunk below `end` that seems to have room for a run of `1 << log`.
+    /// The lowest chunk below `end` that seems to have room for a run of a length.
     pub(crate) fn find(&self, log: usize, end: usize) -> Option<usize> {
         for t in 0..end.div_ceil(4096) {
             let mut top = self.top(t, log).load(ordering::index_read());
@@ -148,11 +169,11 @@ impl FreeSpaceIndex {
         None
     }
 
-    /// Clears the bit for runs of `1 << log`, unless the chunk now has room for one.
+    /// Clears the bit for runs of a length, unless the chunk now has room for one.
     fn clear(&self, chunk: usize, log: usize, granules: &Granules) {
         let (i, bit) = (chunk / 64, 1u64 << (chunk % 64));
         self.word(i, log).fetch_and(!bit, ordering::index_clear());
-        if bits::aligned_runs(granules.free_seen(), 1 << log) != 0 {
+        if has_room(granules.free_seen(), log) {
             self.mark_length(chunk, log);
         }
     }

@@ -1,27 +1,28 @@
-//! Huge blocks, above 1 MiB or aligned to more: each is a mapping of its own at the
-//! start of a chunk of addresses. It grows and shrinks in place, or by moving its
-//! pages; it is never copied. A few mappings of freed blocks are kept for blocks of the
-//! same size.
+//! Huge blocks, above 1 MiB or aligned to more: each has chunks of its own. It grows and
+//! shrinks in place, or by moving its pages. The chunks of a freed block become spare: they
+//! serve what comes next, of whatever size.
 //!
 //! ```text
 //!  addresses  │ chunk          │ chunk          │ chunk          │
-//!  mapped     │################│######          │                │
-//!             └ huge_bytes: 2.75 MiB; huge_chunks: 2 (3 with a guard: one
-//!               chunk more, never mapped)
+//!  block      │################│######┊dirty┊   │                │
+//!             └ huge_bytes: 2.75 MiB, huge_tail: 0.5 MiB; huge_chunks: 2 (3 with a
+//!               guard: one chunk more, never mapped)
 //! ```
+//! All of the last chunk is mapped, but if addresses are limited, or the system refuses.
 
 use crate::base::geometry::CHUNK;
 use crate::base::later;
-use crate::base::lock::Lock;
 use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::ordering;
-use crate::base::sync::{AtomicBool, AtomicUsize, Guarded};
+use crate::base::sync::{AtomicBool, AtomicUsize};
 use crate::heaps::heap_table;
-use crate::pages::address_space;
+use crate::pages::address_space::{self, Charge};
+use crate::pages::arena;
 use crate::pages::committed;
 use crate::pages::tables;
 use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
+use crate::spans::tail::Owner;
 use crate::sys;
 
 /// Whether an unmapped chunk of addresses follows each new huge block.
@@ -59,23 +60,16 @@ pub(crate) fn bytes_for(size: usize) -> Option<usize> {
 pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
     let bytes = bytes_for(size)?;
     let chunks = bytes.div_ceil(CHUNK) + guards();
-    if let Some(index) = take_kept(bytes, chunks, (align / CHUNK).max(1)) {
-        took(bytes, bytes);
-        let ptr = enter(index);
-        if zeroed {
-            clear(ptr, bytes);
-        }
-        return Some(ptr);
-    }
-    committed::charge(bytes).ok()?;
-    let Some(mapped) = address_space::map(chunks, (align / CHUNK).max(1), bytes) else {
-        committed::discharge(bytes);
-        return None;
-    };
-    took(bytes, 0);
+    let mapped = arena::map(chunks, (align / CHUNK).max(1), bytes, Charge::Now)?;
+    took(bytes, mapped.dirty);
     settle(mapped.at, bytes, mapped.bytes, chunks);
+    MAP.chunk(mapped.at).huge_tail.set(mapped.tail);
     usage::grew_to(address_space::mapped());
-    Some(enter(mapped.at))
+    let ptr = enter(mapped.at);
+    if zeroed && mapped.dirty != 0 {
+        clear(ptr, bytes);
+    }
+    Some(ptr)
 }
 
 /// Counts a new block, of which `dirty` bytes were free memory.
@@ -85,18 +79,15 @@ fn took(bytes: usize, dirty: usize) {
     usage::took_large(bytes, dirty);
 }
 
-/// Counts a freed block, of which `dirty` bytes are kept.
-fn gave(bytes: usize, dirty: usize) {
-    BLOCKS.fetch_sub(1, ordering::huge_count());
-    BYTES.fetch_sub(bytes, ordering::huge_count());
-    usage::gave_large(bytes, dirty);
-}
+/// Larger blocks are zeroed by purging them: page faults for what is used of them take less
+/// time.
+const WRITTEN: usize = 32 << 20;
 
-/// Zeroes a kept mapping: by purging it, if that works.
+/// Zeroes a block that may hold memory.
 fn clear(ptr: *mut u8, bytes: usize) {
-    // SAFETY: the mapping is ours.
+    // SAFETY: the block is ours.
     unsafe {
-        if !sys::purge(ptr, bytes) {
+        if bytes <= WRITTEN || !sys::purge(ptr, bytes) {
             ptr.write_bytes(0, bytes);
         }
     }
@@ -115,18 +106,6 @@ fn enter(index: usize) -> *mut u8 {
     let ptr = MAP.chunk_base(index);
     MAP.set(ptr, 1, page_map::entry_of(heap_table::HUGE_OWNER, page_map::HUGE));
     ptr
-}
-
-/// Unmaps the mapping that starts at a chunk, and frees its addresses.
-///
-/// # Safety
-/// Nobody uses it any more, and no entry leads there.
-unsafe fn unmap(index: usize) {
-    let chunk = MAP.chunk(index);
-    let chunks = chunk.huge_chunks.load(ordering::chunk_huge());
-    // SAFETY: by the caller.
-    unsafe { address_space::unmap(index, chunks, chunk.huge_mapped.load(ordering::chunk_huge())) };
-    usage::shrank_to(address_space::mapped());
 }
 
 /// Checks that a huge block of `size` starts at `ptr`. Returns the index of its chunk,
@@ -158,9 +137,10 @@ pub(crate) fn bytes_at(ptr: *mut u8) -> usize {
     bytes_of(ptr, 0).unwrap_or_else(|report| report.abort())
 }
 
-/// Frees a block: keeps its mapping, or unmaps it. A misuse is noted, and has no effect.
+/// Frees a block: its chunks become spare, or are unmapped. A misuse is noted, and has no
+/// effect.
 pub(crate) fn put(ptr: *mut u8, size: usize) {
-    let (index, bytes) = match check(ptr, size) {
+    let (index, _) = match check(ptr, size) {
         Ok(checked) => checked,
         Err(report) => return report.note(),
     };
@@ -168,84 +148,65 @@ pub(crate) fn put(ptr: *mut u8, size: usize) {
         // SAFETY: by the caller, who frees the block.
         return unsafe { later::keep_block(ptr) };
     }
-    MAP.set(ptr, 1, 0);
-    if keep(index, bytes) {
-        gave(bytes, bytes);
+    match MAP.chunk(index).huge_tail.free() {
+        Owner::Frees(tail) => put_chunks(index, tail),
+        Owner::Leaves => {}
+        Owner::Freed => {
+            let location = Location { span: ptr.addr(), block: 0 };
+            Report { what: Misuse::DoubleFree, ptr, location, size }.note();
+        }
+    }
+}
+
+/// Frees the chunks of a block that nobody uses any more, and whose tail holds `tail` bytes.
+fn put_chunks(index: usize, tail: usize) {
+    let chunk = MAP.chunk(index);
+    let bytes = chunk.huge_bytes.load(ordering::chunk_huge());
+    let mapped = chunk.huge_mapped.load(ordering::chunk_huge());
+    let chunks = chunk.huge_chunks.load(ordering::chunk_huge());
+    MAP.set(MAP.chunk_base(index), 1, 0);
+    BLOCKS.fetch_sub(1, ordering::huge_count());
+    BYTES.fetch_sub(bytes, ordering::huge_count());
+    usage::gave_large(bytes, bytes);
+    give_up(index, chunks, mapped, bytes + tail);
+}
+
+/// Makes chunks spare that nobody uses any more, of which the first `dirty` bytes may hold
+/// memory. If they are not mapped as a whole, or addresses are limited, unmaps them.
+fn give_up(index: usize, chunks: usize, mapped: usize, dirty: usize) {
+    if mapped == chunks * CHUNK && !address_space::are_limited() {
+        address_space::keep(index, chunks, dirty - (chunks - 1) * CHUNK);
         return;
     }
+    // What is spare may be in the program's way as well.
+    purge(usize::MAX);
     // SAFETY: the block was freed, and no entry leads there any more.
-    unsafe { unmap(index) };
-    gave(bytes, 0);
+    let left = unsafe { address_space::unmap(index, chunks, mapped) };
+    usage::unmapped(dirty, left);
+    usage::shrank_to(address_space::mapped());
 }
 
-/// Mappings of blocks freed lately, kept for blocks of the same size. They count as
-/// free memory, and are unmapped when that is purged.
-struct Kept {
-    lock: Lock,
-    /// \[KEPT-LOCKED\] Their chunks, plus one; 0: the place is free.
-    places: Guarded<[usize; KEPT]>,
-}
-
-/// Maximum number of kept mappings.
-const KEPT: usize = 8;
-/// Larger mappings, in bytes, are not kept.
-const KEPT_BYTES: usize = 32 << 20;
-
-// SAFETY: [KEPT-LOCKED] the places are touched only under the lock.
-unsafe impl Sync for Kept {}
-
-static KEPT_ONES: Kept = Kept { lock: Lock::new(), places: Guarded::new([0; KEPT]) };
-
-fn kept<R>(f: impl FnOnce(&mut [usize; KEPT]) -> R) -> Option<R> {
-    let _held = KEPT_ONES.lock.lock()?;
-    // SAFETY: [KEPT-LOCKED].
-    Some(KEPT_ONES.places.with(|places| f(unsafe { &mut *places })))
-}
-
-/// Keeps a mapping, if a place is free and addresses are not limited. Returns whether
-/// it did.
-fn keep(index: usize, bytes: usize) -> bool {
-    let place = |places: &mut [usize; KEPT]| {
-        let place = places.iter_mut().find(|place| **place == 0)?;
-        *place = index + 1;
-        Some(())
-    };
-    // Where addresses are limited, other parts of the process may need them.
-    bytes <= KEPT_BYTES && sys::address_limit().is_none() && kept(place).flatten().is_some()
-}
-
-/// A kept mapping of exactly this size, if there is one.
-fn take_kept(bytes: usize, chunks: usize, align: usize) -> Option<usize> {
-    let fits = |place: &&mut usize| {
-        let Some(index) = place.checked_sub(1) else { return false };
-        let chunk = MAP.chunk(index);
-        chunk.huge_bytes.load(ordering::chunk_huge()) == bytes
-            && chunk.huge_chunks.load(ordering::chunk_huge()) == chunks
-            && MAP.chunk_base(index).addr().is_multiple_of(align * CHUNK)
-    };
-    kept(|places| {
-        let place = places.iter_mut().find(fits)?;
-        core::mem::take(place).checked_sub(1)
-    })?
-}
-
-/// Unmaps the kept mappings. Returns how many bytes.
-pub(crate) fn purge() -> usize {
-    let Some(places) = kept(core::mem::take) else { return 0 };
-    let mut bytes = 0;
-    for index in places.into_iter().filter_map(|place| place.checked_sub(1)) {
-        bytes += MAP.chunk(index).huge_bytes.load(ordering::chunk_huge());
-        // SAFETY: kept mappings belong to nobody, and this one is off its place.
-        unsafe { unmap(index) };
-    }
+/// Unmaps spare chunks, until `want` bytes of memory went back. Returns how many.
+pub(crate) fn purge(want: usize) -> usize {
+    let bytes = address_space::purge_spares(want);
     usage::cleaned(bytes);
     bytes
 }
 
-/// The first chunk of each kept mapping.
-pub(crate) fn kept_chunks() -> impl Iterator<Item = usize> {
-    let places = kept(|places| *places).unwrap_or_default();
-    places.into_iter().filter_map(|place| place.checked_sub(1))
+/// Purges the tail of the huge block that starts at a chunk, if one does. Returns how many
+/// bytes.
+pub(crate) fn purge_tail(index: usize) -> usize {
+    let chunk = MAP.chunk(index);
+    let Some(tail) = chunk.huge_tail.begin_purge() else { return 0 };
+    let bytes = chunk.huge_bytes.load(ordering::chunk_huge());
+    // SAFETY: behind the block, in chunks that it keeps until the end of the purge.
+    let purged = unsafe { sys::purge(MAP.chunk_base(index).wrapping_add(bytes), tail) };
+    let left = if purged { 0 } else { tail };
+    usage::cleaned(tail - left);
+    if chunk.huge_tail.end_purge(tail, left) {
+        put_chunks(index, left);
+    }
+    tail - left
 }
 
 /// Bytes of the mapping that starts at a chunk, and its chunks of addresses. Both may
@@ -256,12 +217,29 @@ pub(crate) fn extent(index: usize) -> (usize, usize) {
     (chunk.huge_bytes.load(ordering::chunk_huge()), chunks)
 }
 
-/// In the child of a fork: frees an orphaned lock. A place is consistent after every
-/// single store.
-pub(crate) fn after_fork() {
-    if KEPT_ONES.lock.is_orphaned() {
-        KEPT_ONES.lock.force_unlock();
+/// In the child of a fork: what becomes of the huge block that starts at a chunk, whose tail
+/// a vanished thread may have been purging.
+pub(crate) fn repair(index: usize) -> Repaired {
+    let chunk = MAP.chunk(index);
+    let (freed, tail) = chunk.huge_tail.after_fork();
+    let (bytes, chunks) = extent(index);
+    if !freed {
+        return Repaired { blocks: 1, bytes, dirty: tail, chunks: chunks.max(1) };
     }
+    MAP.set(MAP.chunk_base(index), 1, 0);
+    let mapped = chunk.huge_mapped.load(ordering::chunk_huge());
+    give_up(index, chunks, mapped, bytes + tail);
+    Repaired { blocks: 0, bytes: 0, dirty: 0, chunks: chunks.max(1) }
+}
+
+/// A huge block in the child of a fork.
+pub(crate) struct Repaired {
+    /// 1; or 0: a vanished thread was to free it, and it is free.
+    pub(crate) blocks: usize,
+    pub(crate) bytes: usize,
+    /// Bytes of its tail.
+    pub(crate) dirty: usize,
+    pub(crate) chunks: usize,
 }
 
 /// In the child of a fork: sets the number of blocks and their bytes.
@@ -270,10 +248,10 @@ pub(crate) fn set_held(blocks: usize, bytes: usize) {
     BYTES.store(bytes, ordering::huge_count());
 }
 
-/// Resizes a block from `old` bytes to `new`, keeping its contents; new bytes are zero.
-/// Returns its address; `None`: it is unchanged.
+/// Resizes a block from `old` bytes to `new`, keeping its contents. Returns its address;
+/// `None`: it is unchanged.
 pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
-    let (_, old_bytes) = check(ptr, old).unwrap_or_else(|report| report.abort());
+    let (index, old_bytes) = check(ptr, old).unwrap_or_else(|report| report.abort());
     let bytes = bytes_for(new)?;
     if bytes == old_bytes {
         return Some(ptr);
@@ -281,55 +259,143 @@ pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Opti
     if address_space::is_held_here() {
         return None;
     }
-    let more = bytes.saturating_sub(old_bytes);
-    committed::charge(more).ok()?;
-    let resized = resize_charged(ptr, old_bytes, bytes, align);
-    match resized {
-        None => committed::discharge(more),
-        Some(_) if more == 0 => usage::shrank_to(address_space::mapped()),
-        Some(_) => usage::grew_to(address_space::mapped()),
-    }
-    resized
-}
-
-/// As [`resize`], in bytes that are mapped; the new ones are charged.
-fn resize_charged(ptr: *mut u8, old_bytes: usize, bytes: usize, align: usize) -> Option<*mut u8> {
-    let index = MAP.chunk_index(ptr);
     let chunk = MAP.chunk(index);
-    let had = chunk.huge_chunks.load(ordering::chunk_huge());
-    let mapped = chunk.huge_mapped.load(ordering::chunk_huge());
-    let chunks = bytes.div_ceil(CHUNK) + guards();
-    if resize_here(index, had, chunks, mapped, bytes) {
-        if chunks < had {
-            address_space::give_back(index + chunks, had - chunks);
-        }
-        settle(index, bytes, bytes, chunks);
-        note(old_bytes, bytes);
-        address_space::resized(mapped, bytes);
-        return Some(ptr);
-    }
-    if bytes <= mapped {
+    // While somebody purges the tail, the block keeps its size.
+    let tail = chunk.huge_tail.take()?;
+    let extent = Extent {
+        index,
+        bytes: old_bytes,
+        tail,
+        mapped: chunk.huge_mapped.load(ordering::chunk_huge()),
+        chunks: chunk.huge_chunks.load(ordering::chunk_huge()),
+    };
+    let resized = if extent.mapped == extent.chunks * CHUNK {
+        extent.resize_whole(bytes).or_else(|| extent.move_away(bytes, align))
+    } else {
+        extent.resize_exact(bytes).or_else(|| extent.move_away(bytes, align))
+    };
+    let Some(to) = resized else {
+        chunk.huge_tail.set(tail);
         return None;
+    };
+    if bytes > old_bytes {
+        usage::grew_to(address_space::mapped());
+    } else {
+        usage::shrank_to(address_space::mapped());
     }
-    let to = move_away(ptr, mapped, bytes, chunks, align)?;
-    MAP.set(ptr, 1, 0);
-    address_space::give_back(index, had);
-    note(old_bytes, bytes);
-    address_space::resized(mapped, bytes);
     Some(to)
 }
 
-fn note(old: usize, new: usize) {
-    BYTES.fetch_add(new.wrapping_sub(old), ordering::huge_count());
-    if new > old {
-        usage::took_large(new - old, 0);
-    } else {
-        usage::gave_large(old - new, 0);
+/// A block that is to be resized.
+struct Extent {
+    index: usize,
+    bytes: usize,
+    tail: usize,
+    mapped: usize,
+    chunks: usize,
+}
+
+impl Extent {
+    /// Resizes a block whose chunks are mapped as a whole, where it is. Taken chunks behind it
+    /// become spare, or spare and free ones become its own.
+    fn resize_whole(&self, bytes: usize) -> Option<*mut u8> {
+        let end = self.index + self.chunks;
+        let chunks = bytes.div_ceil(CHUNK);
+        let tail = if chunks < self.chunks {
+            chunks * CHUNK - bytes
+        } else if bytes <= self.bytes {
+            self.tail + self.bytes - bytes
+        } else {
+            let more = bytes - self.bytes;
+            // Memory of the tail is used again first.
+            let own = self.tail.min(more);
+            let (dirty, tail) = if chunks == self.chunks {
+                committed::charge(more - own).ok()?;
+                (own, self.tail - own)
+            } else {
+                let here = self.chunks * CHUNK - self.bytes - own;
+                committed::charge(here).ok()?;
+                let wanted = bytes - self.chunks * CHUNK;
+                let extended =
+                    address_space::extend(end, chunks - self.chunks, wanted, Charge::Now);
+                let Some(extended) = extended else {
+                    committed::discharge(here);
+                    return None;
+                };
+                (own + extended.dirty, extended.tail)
+            };
+            usage::took_large(more, dirty);
+            tail
+        };
+        if bytes < self.bytes {
+            usage::gave_large(self.bytes - bytes, self.bytes - bytes);
+        }
+        settle(self.index, bytes, chunks * CHUNK, chunks);
+        self.note(bytes);
+        MAP.chunk(self.index).huge_tail.set(tail);
+        if chunks < self.chunks {
+            let (count, dirty) = (self.chunks - chunks, self.bytes + self.tail - chunks * CHUNK);
+            give_up(self.index + chunks, count, count * CHUNK, dirty);
+        }
+        Some(MAP.chunk_base(self.index))
+    }
+
+    /// Resizes a block that has a mapping of its own, where it is.
+    fn resize_exact(&self, bytes: usize) -> Option<*mut u8> {
+        let more = bytes.saturating_sub(self.bytes);
+        committed::charge(more).ok()?;
+        let chunks = bytes.div_ceil(CHUNK) + guards();
+        if !resize_mapping(self.index, self.chunks, chunks, self.mapped, bytes) {
+            committed::discharge(more);
+            return None;
+        }
+        if chunks < self.chunks {
+            address_space::give_back(self.index + chunks, self.chunks - chunks);
+        }
+        settle(self.index, bytes, bytes, chunks);
+        self.note(bytes);
+        if bytes > self.bytes {
+            usage::took_large(more, 0);
+        } else {
+            usage::gave_large(self.bytes - bytes, 0);
+        }
+        address_space::resized(self.mapped, bytes);
+        MAP.chunk(self.index).huge_tail.set(0);
+        Some(MAP.chunk_base(self.index))
+    }
+
+    /// Moves the pages of a block to new addresses with room for more.
+    fn move_away(&self, bytes: usize, align: usize) -> Option<*mut u8> {
+        if bytes <= self.mapped {
+            return None;
+        }
+        // The memory of the tail is part of the block then.
+        let more = bytes - self.bytes;
+        committed::charge(more - self.tail).ok()?;
+        let chunks = bytes.div_ceil(CHUNK) + guards();
+        let whole = self.mapped == self.chunks * CHUNK && guards() == 0;
+        let mapped = if whole { chunks * CHUNK } else { bytes };
+        let Some(index) = move_mapping(self.index, self.mapped, mapped, chunks, align) else {
+            committed::discharge(more - self.tail);
+            return None;
+        };
+        MAP.set(MAP.chunk_base(self.index), 1, 0);
+        address_space::give_back(self.index, self.chunks);
+        settle(index, bytes, mapped, chunks);
+        self.note(bytes);
+        usage::took_large(more, self.tail);
+        address_space::resized(self.mapped, mapped);
+        MAP.chunk(index).huge_tail.set(0);
+        Some(enter(index))
+    }
+
+    fn note(&self, bytes: usize) {
+        BYTES.fetch_add(bytes.wrapping_sub(self.bytes), ordering::huge_count());
     }
 }
 
 /// Resizes a mapping in place, taking the addresses behind it if it needs them.
-fn resize_here(index: usize, had: usize, chunks: usize, old: usize, new: usize) -> bool {
+fn resize_mapping(index: usize, had: usize, chunks: usize, old: usize, new: usize) -> bool {
     if chunks > had && !address_space::take_at(index + had, chunks - had) {
         return false;
     }
@@ -344,24 +410,25 @@ fn resize_here(index: usize, had: usize, chunks: usize, old: usize, new: usize) 
     false
 }
 
-/// Moves the pages of a mapping to new addresses with room for more.
-fn move_away(ptr: *mut u8, old: usize, new: usize, chunks: usize, align: usize) -> Option<*mut u8> {
+/// Moves a mapping to `chunks` new chunks of addresses, and makes it larger. Returns the first.
+fn move_mapping(from: usize, old: usize, new: usize, chunks: usize, align: usize) -> Option<usize> {
     let index = address_space::take(chunks, (align / CHUNK).max(1))?;
     let to = MAP.chunk_base(index);
     let moved = if tables::make_readable(index + new.div_ceil(CHUNK)) {
         // SAFETY: the addresses are ours; the block is the caller's.
-        unsafe { move_onto(ptr, old, to, new) }
+        unsafe { move_onto(MAP.chunk_base(from), old, to, new) }
     } else {
         Err(true)
     };
-    if let Err(vacant) = moved {
-        if vacant {
-            address_space::give_back(index, chunks);
+    match moved {
+        Ok(()) => Some(index),
+        Err(vacant) => {
+            if vacant {
+                address_space::give_back(index, chunks);
+            }
+            None
         }
-        return None;
     }
-    settle(index, new, new, chunks);
-    Some(enter(index))
 }
 
 /// Moves a mapping. `Err`: it was not moved; whether the target is still vacant, as it

@@ -15,7 +15,7 @@ use crate::pages::tables;
 pub(crate) fn alloc(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
     let run = || {
         let (units, align) = (page_runs::units(size.max(1)), (align / UNIT).max(1));
-        let run = arena::all().iter().find_map(|arena| arena.page_runs.get(units, align))?;
+        let run = (0..arena::count()).find_map(|shard| arena::get_run(shard, units, align))?;
         if zeroed {
             // SAFETY: the run was just taken, and is ours.
             unsafe { run.clear() };

@@ -127,33 +127,34 @@ impl PageRuns {
         self.lock.is_held_here()
     }
 
-    /// Allocates a run of `units` that starts at a multiple of `align` units.
-    pub(crate) fn get(&self, units: usize, align: usize) -> Option<Run> {
-        loop {
-            if let Some(run) = self.locked(|lists| lists.get(units, align))?.ok()? {
-                usage::took_large(run.units * UNIT, run.dirty_bytes());
-                return Some(run);
-            }
-            self.grow()?;
+    /// Takes a free run of `units` that starts at a multiple of `align` units, if there is one
+    /// among the chunks of these runs. `None`: the limit refuses, or the lock cannot be had.
+    pub(super) fn get(&self, units: usize, align: usize) -> Option<Option<Run>> {
+        let run = self.locked(|lists| lists.get(units, align))?.ok()?;
+        if let Some(run) = &run {
+            usage::took_large(run.units * UNIT, run.dirty_bytes());
         }
+        Some(run)
     }
 
-    /// Maps another chunk for runs.
+    /// Adds a chunk that the caller took. `None`: it could not be added, and is spare.
     #[cold]
-    fn grow(&self) -> Option<()> {
-        let record = metadata::alloc(size_of::<Record>())?.cast::<Record>();
-        let Some(Mapped { at: chunk, .. }) = address_space::map(1, 1, CHUNK) else {
-            // SAFETY: just allocated, and not used.
-            unsafe { metadata::free(record.cast(), size_of::<Record>()) };
+    pub(super) fn add(&self, mapped: Mapped) -> Option<()> {
+        let Mapped { at: chunk, dirty, .. } = mapped;
+        let Some(record) = metadata::alloc(size_of::<Record>()) else {
+            address_space::keep(chunk, 1, dirty);
             return None;
         };
+        let record = record.cast::<Record>();
+        let mut clean = [u64::MAX; WORDS];
+        set(&mut clean, 0, units(dirty), false);
         let runs = Runs {
             next: ptr::null_mut(),
             prev: ptr::null_mut(),
             chunk,
             longest: CHUNK_UNITS,
             free: [u64::MAX; WORDS],
-            clean: [u64::MAX; WORDS],
+            clean,
         };
         // SAFETY: the slot is ours and large enough.
         unsafe { record.write(Record { runs, lens: [const { AtomicU16::new(0) }; CHUNK_UNITS] }) };
@@ -261,7 +262,9 @@ impl PageRuns {
     pub(crate) fn purge(&self, chunk: usize, page: usize) -> usize {
         // Purged first: the child of a fork cannot tell whether a vanished thread has
         // unmapped the chunk, and leaves it mapped.
-        self.purge_units(chunk, page) + self.unmap_if_free(chunk)
+        let purged = self.purge_units(chunk, page);
+        usage::cleaned(purged);
+        purged + self.unmap_if_free(chunk)
     }
 
     fn purge_units(&self, chunk: usize, page: usize) -> usize {
@@ -283,16 +286,26 @@ impl PageRuns {
     }
 
     fn unmap_if_free(&self, chunk: usize) -> usize {
-        let Some(Some((record, bytes))) = self.locked(|lists| lists.take_free(chunk)) else {
+        let Some(Some((record, dirty))) = self.locked(|lists| lists.take_free(chunk)) else {
             return 0;
         };
-        MAP.set(MAP.chunk_base(chunk), CHUNK / GRANULE, 0);
+        retire(record, chunk);
         // SAFETY: the chunk is off the lists, and all free.
-        unsafe {
-            address_space::unmap(chunk, 1, CHUNK);
-            metadata::free(record.cast(), size_of::<Record>());
-        }
-        bytes
+        let left = unsafe { address_space::unmap(chunk, 1, CHUNK) };
+        usage::unmapped(dirty.bytes, left);
+        dirty.bytes
+    }
+
+    /// Takes a chunk off these runs whose units are all free, if there is one.
+    pub(super) fn take_free_chunk(&self) -> Option<(usize, Dirty)> {
+        let take = |lists: &mut Lists| {
+            // SAFETY: [RUNS-LOCKED] it is on our list.
+            let chunk = unsafe { lists.heads[LISTS - 1].as_ref() }?.chunk;
+            lists.take_free(chunk).map(|(record, dirty)| (record, chunk, dirty))
+        };
+        let (record, chunk, dirty) = self.locked(take)??;
+        retire(record, chunk);
+        Some((chunk, dirty))
     }
 }
 
@@ -300,6 +313,20 @@ impl PageRuns {
 enum Unchanged {
     Refused(Refused),
     Misuse(Report),
+}
+
+/// Ends the use of a chunk for page runs, all of which are free, and which is off the lists.
+fn retire(record: NonNull<Runs>, chunk: usize) {
+    MAP.set(MAP.chunk_base(chunk), CHUNK / GRANULE, 0);
+    // SAFETY: no list and no table leads to the record any more.
+    unsafe { metadata::free(record.cast(), size_of::<Record>()) };
+}
+
+/// What of a chunk that is all free may hold memory.
+pub(super) struct Dirty {
+    pub(super) bytes: usize,
+    /// Where the last of these bytes ends.
+    pub(super) end: usize,
 }
 
 /// The free units of a chunk of page runs, and which are known to be zero.
@@ -447,9 +474,9 @@ impl Lists {
         }
     }
 
-    /// Takes a chunk off the lists if all its units are free. Returns how many bytes of it
-    /// may hold memory.
-    fn take_free(&mut self, chunk: usize) -> Option<(NonNull<Runs>, usize)> {
+    /// Takes a chunk off the lists if all its units are free. Returns which bytes of it may
+    /// hold memory.
+    fn take_free(&mut self, chunk: usize) -> Option<(NonNull<Runs>, Dirty)> {
         let record = record_in(chunk)?;
         // SAFETY: [RUNS-LOCKED] records in the table are on our lists.
         let runs = unsafe { record.as_ref() };
@@ -457,10 +484,12 @@ impl Lists {
             return None;
         }
         let dirty = CHUNK_UNITS - count(&runs.clean, 0, CHUNK_UNITS);
+        let end = (0..CHUNK_UNITS).rev().find(|unit| !bit(&runs.clean, *unit));
+        let dirty = Dirty { bytes: dirty * UNIT, end: end.map_or(0, |unit| (unit + 1) * UNIT) };
         MAP.chunk(chunk).runs.store(ptr::null_mut(), ordering::chunk_runs());
         // SAFETY: [RUNS-LOCKED] as above.
         unsafe { self.unlink(record) };
-        Some((record, dirty * UNIT))
+        Some((record, dirty))
     }
 
     /// Marks the units of a chunk that are to be purged as in use.

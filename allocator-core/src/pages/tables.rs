@@ -18,7 +18,7 @@ use crate::base::sync::AtomicUsize;
 use crate::base::table::Table;
 use crate::pages::free_space_index;
 use crate::spans::page_map::{self, MAP};
-use crate::sys::MapError;
+use crate::sys::{self, MapError};
 
 /// The words and tops of all free-space indexes.
 static WORDS: Table = Table::new();
@@ -40,16 +40,17 @@ pub(crate) fn all() -> [&'static Table; 6] {
     [entries, chunks, &WORDS, &TOPS, &TAKEN, &SPARES]
 }
 
-/// Bytes of each table for a number of chunks.
+/// Bytes of each table for a number of chunks, in whole pages.
 fn bytes(chunks: usize) -> [usize; 6] {
-    [
+    let bytes = [
         page_map::entries_bytes(chunks),
         page_map::chunks_bytes(chunks),
         MAX_ARENAS * free_space_index::words_bytes(chunks),
         MAX_ARENAS * free_space_index::tops_bytes(chunks),
         chunks / 8,
         chunks / 8,
-    ]
+    ];
+    bytes.map(|bytes| bytes.next_multiple_of(sys::page_size()))
 }
 
 /// Places the tables in an area for `space` bytes of addresses. Called while no other

@@ -13,7 +13,7 @@ use crossbeam_utils::CachePadded;
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize};
 use crate::pages::cgroup;
-use crate::pages::committed;
+use crate::pages::committed::{self, Refused};
 use crate::pages::helped;
 
 struct Usage {
@@ -109,6 +109,28 @@ pub(crate) fn cleaned(bytes: usize) {
     less_dirty(bytes);
     committed::discharge(bytes);
     USAGE.purged.fetch_add(bytes, ordering::usage_purged());
+}
+
+/// Records that chunks with `dirty` bytes of free memory were unmapped, or that `left` bytes
+/// of them still hold memory: the system refused.
+pub(crate) fn unmapped(dirty: usize, left: usize) {
+    cleaned(dirty);
+    if left != 0 {
+        committed::charge_surely(left);
+        more_dirty(left);
+    }
+}
+
+/// Records that `bytes` of free memory count as dirty that did not so far.
+///
+/// # Errors
+/// The limit does not allow more.
+pub(super) fn found_dirty(bytes: usize) -> Result<(), Refused> {
+    if bytes != 0 {
+        committed::charge(bytes)?;
+        more_dirty(bytes);
+    }
+    Ok(())
 }
 
 /// Records that blocks of about `bytes` left their spans.

@@ -54,7 +54,7 @@ pub(super) fn run() {
     let mut huge = (0, 0);
     let (mut at, end) = (0, MAP.used_chunks());
     while at < end {
-        at += if address_space::is_taken(at) { repair.chunk(at, &mut huge) } else { 1 };
+        at += if address_space::is_in_use(at) { repair.chunk(at, &mut huge) } else { 1 };
     }
     heaps().filter(|heap| heap.is_orphaned()).for_each(|heap| heap.free_orphaned_lock());
     for runs in arena::all().iter().map(|arena| &arena.page_runs).filter(|runs| runs.is_orphaned())
@@ -62,9 +62,7 @@ pub(super) fn run() {
         runs.free_orphaned_lock();
     }
     if whole {
-        for kept in huge_block::kept_chunks() {
-            repair.counts.dirty += huge_block::extent(kept).0;
-        }
+        repair.counts.dirty += address_space::spares().map(|(_, memory)| memory).sum::<usize>();
         repair.counts.large += huge.1;
         repair.counts.out = repair.counts.out.wrapping_sub(unreported.cast_unsigned());
         usage::set(&repair.counts);
@@ -102,10 +100,14 @@ impl Repair {
                 1
             }
             page_map::HUGE if owner != NO_HEAP => {
-                let (bytes, chunks) = huge_block::extent(index);
-                huge.0 += 1;
-                huge.1 += bytes;
-                chunks.max(1)
+                if !self.whole {
+                    return huge_block::extent(index).1.max(1);
+                }
+                let block = huge_block::repair(index);
+                huge.0 += block.blocks;
+                huge.1 += block.bytes;
+                self.counts.dirty += block.dirty;
+                block.chunks
             }
             _ => 1,
         }

@@ -27,7 +27,6 @@ use crate::base::own_stack;
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::cgroup;
-use crate::pages::huge_block;
 use crate::pages::metadata;
 use crate::pages::tables;
 use crate::pages::thp;
@@ -136,7 +135,6 @@ unsafe extern "C" fn after_fork_in_child() {
     metadata::after_fork();
     tables::after_fork();
     address_space::after_fork();
-    huge_block::after_fork();
     purge::after_fork();
     limit::after_fork();
     arena::after_fork();

@@ -1,4 +1,4 @@
-//! Purging of free memory: granules, page runs and kept huge mappings go back to the
+//! Purging of free memory: granules, page runs, spare chunks and tails of huge blocks go back to the
 //! system once there is more of them than the bound in `usage.rs` allows. Addresses
 //! stay, except those of chunks that are free as a whole. No lock is held across a
 //! system call.
@@ -54,8 +54,7 @@ fn purge_locked(want: usize) -> usize {
         return 0;
     }
     let chunks = MAP.used_chunks();
-    let mut done = if want == 0 { 0 } else { huge_block::purge() };
-    address_space::unmap_spares();
+    let mut done = huge_block::purge(want);
     let mut at = CURSOR.load(ordering::purge_cursor()).min(chunks);
     for _ in 0..chunks {
         if done >= want {
@@ -81,13 +80,14 @@ fn purge_chunk(index: usize) -> usize {
         return purge_granules(index, dirty);
     }
     let entry = MAP.entry(MAP.chunk_base(index));
+    if page_map::kind(entry) == page_map::HUGE {
+        return huge_block::purge_tail(index);
+    }
     if page_map::kind(entry) != page_map::MEDIUM {
         return 0;
     }
     let Some(arena) = arena::by_id(page_map::owner(entry)) else { return 0 };
-    let bytes = arena.page_runs.purge(index, sys::page_size());
-    usage::cleaned(bytes);
-    bytes
+    arena.page_runs.purge(index, sys::page_size())
 }
 
 fn purge_granules(index: usize, dirty: u64) -> usize {
@@ -95,15 +95,15 @@ fn purge_granules(index: usize, dirty: u64) -> usize {
     let base = MAP.chunk_base(index);
     if granules.claim_all() {
         let bytes = granules.take_dirty(u64::MAX).count_ones() as usize * GRANULE;
-        usage::cleaned(bytes);
         // SAFETY: we claimed all of the chunk.
-        unsafe {
+        let left = unsafe {
             // The child of a fork can give the memory of a chunk back, but not tell whether a
             // vanished thread has unmapped it: then it holds none.
             sys::purge(base, CHUNK);
             arena::retire(MAP.chunk(index));
-            address_space::unmap(index, 1, CHUNK);
-        }
+            address_space::unmap(index, 1, CHUNK)
+        };
+        usage::unmapped(bytes, left);
         return bytes;
     }
     let page = (sys::page_size() / GRANULE).max(1);

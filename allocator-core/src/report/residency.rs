@@ -4,9 +4,10 @@
 //! owners meanwhile may be missed.
 //!
 //! ```text
-//!  huge block ──────────────────► large
+//!  huge block ──┬───────────────► large
+//!               └─ its tail ────► large_free
 //!  page runs ───┬─ in use ──────► large
-//!               ├─ free, dirty ─► large_free, with kept mappings
+//!               ├─ free, dirty ─► large_free, with spare chunks
 //!               └─ free, clean ─► clean
 //!  granules ────┬─ in a span ───► spans[class]
 //!               ├─ free, dirty ─► granules
@@ -16,6 +17,7 @@
 
 use crate::base::geometry::{CHUNK, CHUNK_UNITS, GRANULE, UNIT};
 use crate::base::size_class::CLASSES;
+use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::huge_block;
 use crate::pages::metadata;
@@ -32,7 +34,7 @@ pub(super) struct Residency {
     pub(crate) granules: usize,
     /// Page runs and huge blocks in use.
     pub(crate) large: usize,
-    /// Free dirty units and kept mappings, as far as they are resident.
+    /// Free dirty units and spare chunks, as far as they are resident.
     pub(super) large_free: usize,
     /// Free granules and units that are clean, but resident all the same.
     pub(super) clean: usize,
@@ -54,8 +56,8 @@ pub(crate) fn read() -> Residency {
     while at < end {
         at += residency.add_chunk(at);
     }
-    for chunk in huge_block::kept_chunks() {
-        residency.large_free += bytes(MAP.chunk_base(chunk), huge_block::extent(chunk).0);
+    for (chunk, memory) in address_space::spares().filter(|(_, memory)| *memory != 0) {
+        residency.large_free += bytes(MAP.chunk_base(chunk), memory);
     }
     residency.add_metadata(end);
     residency
@@ -91,6 +93,8 @@ impl Residency {
             page_map::HUGE if page_map::owner(entry) != NO_HEAP => {
                 let (size, chunks) = huge_block::extent(index);
                 self.large += bytes(base, size);
+                let rest = (chunks.max(1) * CHUNK).saturating_sub(size);
+                self.large_free += bytes(base.wrapping_add(size), rest);
                 return chunks.max(1);
             }
             page_map::MEDIUM if page_map::owner(entry) != NO_HEAP => {

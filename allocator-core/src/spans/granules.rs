@@ -35,10 +35,11 @@ impl Granules {
         Granules { free: AtomicU64::new(free), dirty: AtomicU64::new(0) }
     }
 
-    /// Marks all granules free and clean, for a chunk just mapped. Threads with
-    /// an old hint of the chunk may access these words, so both are swapped.
-    pub(crate) fn reset_free(&self) {
-        self.dirty.swap(0, ordering::granules_dirty());
+    /// Marks all granules free, for a chunk just mapped; `dirty` are those that may hold
+    /// memory. Threads with an old hint of the chunk may access these words, so both are
+    /// swapped.
+    pub(crate) fn reset_free(&self, dirty: u64) {
+        self.dirty.swap(dirty, ordering::granules_dirty());
         self.free.swap(u64::MAX, ordering::granules_return());
     }
 

@@ -2,5 +2,6 @@
 //! of a chunk, and the page map that leads from an address to its span.
 
 pub(crate) mod granules;
+pub(crate) mod tail;
 pub(crate) mod span;
 pub(crate) mod page_map;

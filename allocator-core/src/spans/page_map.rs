@@ -22,11 +22,12 @@ use crate::base::sync::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
 use crate::base::table::Table;
 use crate::spans::granules::Granules;
 use crate::spans::span::{Body, Span};
+use crate::spans::tail::Tail;
 use crate::sys;
 
 /// Class byte of a granule in a chunk of page runs.
 pub(crate) const MEDIUM: u32 = 253;
-/// Class byte of a huge block, which has a mapping of its own.
+/// Class byte of a huge block, which has chunks of its own.
 pub(crate) const HUGE: u32 = 254;
 
 /// Makes an entry of its two parts.
@@ -65,6 +66,10 @@ pub(crate) struct Chunk {
     pub(crate) huge_mapped: AtomicUsize,
     /// Chunks of addresses of the huge block that starts here.
     pub(crate) huge_chunks: AtomicUsize,
+    /// What lies behind the huge block that starts here.
+    pub(crate) huge_tail: Tail,
+    /// Bytes at the end of a spare chunk that hold no memory; else 0.
+    pub(crate) clean_tail: AtomicUsize,
     /// The shard of a chunk of spans, plus one; 0: it is none.
     pub(crate) arena: AtomicU32,
     /// For each granule, the first granule of its span.

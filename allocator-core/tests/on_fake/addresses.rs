@@ -1,5 +1,6 @@
 //! Where memory lies: between guards, in a small window, on larger pages.
 
+use crate::background::helper;
 use crate::common::Block;
 use crate::failures::zero_without_purging;
 use crate::pages::{metadata, tables};
@@ -59,8 +60,9 @@ pub(crate) fn small_tables() {
 pub(crate) fn mappings_of_others(many: bool) {
     const GIB: usize = 1 << 30;
     warm_up();
+    helper::purge_all();
     let first = Block::new(&ALLOC, 4 << 20, 8).unwrap();
-    let from = first.ptr.addr().next_multiple_of(GIB);
+    let from = (first.ptr.addr() + 1).next_multiple_of(GIB);
     let (count, size, step) = if many { (1000, GIB / 2, GIB) } else { (1, 1 << 40, 0) };
     let foreign = |at: usize| {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -94,6 +96,8 @@ pub(crate) fn others_in_the_area() {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: a new mapping, which replaces none.
     assert_eq!(unsafe { libc::mmap(at, SIZE, access, flags, -1, 0) }, at);
+    // So that something is left when as many as fit are made.
+    let stays = Block::new(&ALLOC, 4 << 20, 8).unwrap();
     let fill = || -> Vec<Block> { (0..8).map_while(|_| Block::new(&ALLOC, GIB, 8)).collect() };
     for _ in 0..2 {
         let blocks = fill();
@@ -102,6 +106,7 @@ pub(crate) fn others_in_the_area() {
         blocks.into_iter().for_each(|block| block.free(&ALLOC));
         tables::after_fork();
     }
+    stays.free(&ALLOC);
     // SAFETY: mapped above.
     let theirs = unsafe { std::slice::from_raw_parts(at.cast::<u8>(), SIZE) };
     assert!(theirs.iter().all(|byte| *byte == 0));

@@ -194,15 +194,19 @@ pub unsafe fn collapse(addr: *mut u8, size: usize) -> bool {
     unsafe { advise(addr, size, MADV_COLLAPSE) }
 }
 
-/// The limit on the process's address space in bytes (`RLIMIT_AS`); `None`: no
-/// limit.
+/// The limit on the process's mappings in bytes: the smaller of that on its address
+/// space (`RLIMIT_AS`) and that on its data (`RLIMIT_DATA`); `None`: no limit.
 pub fn address_limit() -> Option<usize> {
+    [libc::RLIMIT_AS, libc::RLIMIT_DATA].into_iter().filter_map(|it| limit(it as usize)).min()
+}
+
+fn limit(resource: usize) -> Option<usize> {
     /// No limit, and what stands there if the kernel does not tell.
     const NONE: u64 = u64::MAX;
     let mut limits = [NONE; 2];
     let place = (&raw mut limits).expose_provenance();
     // SAFETY: writes the two limits to `limits`, and sets none.
-    let _ = unsafe { syscall(libc::SYS_prlimit64, [0, libc::RLIMIT_AS as usize, 0, place]) };
+    let _ = unsafe { syscall(libc::SYS_prlimit64, [0, resource, 0, place]) };
     let [soft, _] = limits;
     (soft != NONE).then_some(soft as usize)
 }

@@ -63,6 +63,16 @@ pub(super) static INDEX_FIND: Model = Model {
     body: index_find,
 };
 
+/// A thread gives the last granules of a chunk back, while another claims chunks that are
+/// free as a whole: one of its two attempts gets it.
+pub(super) static WHOLE_CHUNK: Model = Model {
+    name: "whole_chunk",
+    preemptions: None,
+    executions: 6,
+    outcomes: &["after", "meanwhile"],
+    body: whole_chunk,
+};
+
 /// Two threads send the last two blocks of a span. A third claims granules for a span
 /// of its own, perhaps the same granules.
 pub(super) static EMPTIES: Model = Model {
@@ -172,7 +182,7 @@ fn release() {
         memory.mapped.with(|mapped| unsafe { *mapped = false });
         // SAFETY: as above. The chunk is mapped again.
         memory.mapped.with(|mapped| unsafe { *mapped = true });
-        memory.granules.reset_free();
+        memory.granules.reset_free(0);
     }
     giver.join().unwrap();
     let run = claimer.join().unwrap();
@@ -193,6 +203,18 @@ fn free_space() {
         let others = other.join().unwrap();
         let after = claim();
         assert_eq!(u8::from(mine) + u8::from(others) + u8::from(after), 1, "the run is lost");
+        outcome(if after { "after" } else { "meanwhile" });
+    });
+}
+
+fn whole_chunk() {
+    world::with(!RUN, |world| {
+        let giver = spawn(|| world.free.index.give_back(0, &world.free.granules, RUN, 0));
+        let claim = || world.free.index.claim_chunk(64, |_| &world.free.granules).is_some();
+        let meanwhile = claim();
+        giver.join().unwrap();
+        let after = claim();
+        assert!(meanwhile != after, "the chunk is lost");
         outcome(if after { "after" } else { "meanwhile" });
     });
 }

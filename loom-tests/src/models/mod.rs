@@ -8,6 +8,7 @@ mod init;
 mod later;
 mod lock;
 mod published;
+mod tail;
 
 use crate::model::Model;
 
@@ -31,6 +32,8 @@ pub static MODELS: &[&Model] = &[
     &chunk::RELEASE,
     &chunk::INDEX_CLAIM,
     &chunk::INDEX_FIND,
+    &chunk::WHOLE_CHUNK,
+    &tail::TAIL,
     &chunk::EMPTIES,
 ];
 

@@ -1,0 +1,366 @@
+//! Two bits for each chunk of the window's addresses: whether it is taken, and whether it is
+//! *spare*: taken, mapped as a whole, and nobody's. Searches look for chunks that lie side by
+//! side.
+//!
+//! ```text
+//!  chunk   0  1  2  3  4  5  6  7  8  9
+//!  taken   1  1  1  1  1  1  1  0  0  0
+//!  spare   0  0  1  1  1  0  1  0  0  0
+//!                └ three ┘     └──┴──┴── two more addresses make three of the last one
+//! ```
+
+use core::ptr;
+
+use crate::base::bits;
+use crate::base::geometry::{AREA_PART, CHUNK, REGIONS, STAGE};
+use crate::pages::tables;
+use crate::spans::page_map::MAP;
+
+/// \[SPACE-LOCKED\] The bits, and what is counted of them.
+pub(super) struct ChunkBits {
+    /// One bit a chunk; set: the chunk is taken.
+    taken: *mut u64,
+    /// Chunks in the window so far.
+    chunks: usize,
+    /// Chunks that it can have.
+    most: usize,
+    /// Bytes of a region.
+    region: usize,
+    /// All chunks below this one are taken.
+    low: usize,
+    /// One bit a chunk; set: the chunk is spare.
+    spare: *mut u64,
+    /// No chunk below the first is spare, nor one from the second on.
+    spares_in: (usize, usize),
+    /// Number of spare chunks.
+    spares: usize,
+    /// Free stretches between taken chunks, and the one behind the last.
+    gaps: usize,
+    /// Mappings that end within a chunk.
+    pub(super) rests: usize,
+}
+
+/// Chunks that lie side by side, and those of them where nothing is mapped.
+#[derive(Clone, Copy)]
+pub(super) struct Stretch {
+    pub(super) at: usize,
+    pub(super) count: usize,
+    /// The first that is not mapped, and how many are not.
+    pub(super) unmapped: (usize, usize),
+}
+
+/// Runs of spare chunks that a search looks at.
+const LOOKS: usize = 64;
+
+impl ChunkBits {
+    pub(super) const EMPTY: Self = Self::new([ptr::null_mut(); 2], 0, 0);
+
+    const fn new([taken, spare]: [*mut u64; 2], most: usize, region: usize) -> Self {
+        ChunkBits {
+            taken,
+            chunks: 0,
+            most,
+            region,
+            low: 0,
+            spare,
+            spares_in: (usize::MAX, 0),
+            spares: 0,
+            gaps: 1,
+            rests: 0,
+        }
+    }
+
+    /// The bits of a window that ends with `space` bytes of addresses, which are divided into
+    /// regions.
+    pub(super) fn begin(space: usize) -> Self {
+        let most = (space - MAP.chunk_base(0).addr()) / CHUNK;
+        let mut bits = Self::new(tables::bits(), most, space / REGIONS);
+        bits.grow();
+        bits
+    }
+
+    /// Makes the window larger by a stage. The areas for tables of all regions in it are
+    /// taken: other copies of the allocator may have theirs there. Returns false if it
+    /// cannot grow.
+    #[cold]
+    fn grow(&mut self) -> bool {
+        let now = self.chunks;
+        if now == self.most || tables::open_stage(now + STAGE).is_err() {
+            return false;
+        }
+        let end = self.most.min(now + STAGE);
+        self.chunks = end;
+        let base = MAP.chunk_base(0).addr();
+        let chunk_at = |at: usize| (at.saturating_sub(base) / CHUNK).clamp(now, end);
+        let region = self.region;
+        let area = region * REGIONS / AREA_PART;
+        let regions = (base + now * CHUNK) / region..=(base + end * CHUNK) / region;
+        for start in regions.map(|index| index * region) {
+            let (from, to) = (chunk_at(start), chunk_at(start + area));
+            self.mark(from, to - from, true);
+        }
+        true
+    }
+
+    /// About as many mappings the window has.
+    pub(super) fn mappings(&self) -> usize {
+        self.gaps + self.rests
+    }
+
+    /// Whether unmapping these chunks would add a mapping.
+    pub(super) fn splits(&self, at: usize, count: usize) -> bool {
+        self.is_taken_before(at) && self.is_taken(at + count)
+    }
+
+    fn is_taken_before(&self, at: usize) -> bool {
+        at.checked_sub(1).is_none_or(|before| self.is_taken(before))
+    }
+
+    pub(super) fn is_taken(&self, at: usize) -> bool {
+        at < self.chunks && self.taken_word(at / 64) >> (at % 64) & 1 != 0
+    }
+
+    pub(super) fn is_spare(&self, at: usize) -> bool {
+        at < self.chunks && self.spare_word(at / 64) >> (at % 64) & 1 != 0
+    }
+
+    fn taken_word(&self, i: usize) -> u64 {
+        // SAFETY: [SPACE-LOCKED] the table covers the window.
+        unsafe { self.taken.add(i).read() }
+    }
+
+    fn spare_word(&self, i: usize) -> u64 {
+        // SAFETY: [SPACE-LOCKED] the table covers the window.
+        unsafe { self.spare.add(i).read() }
+    }
+
+    /// Takes `count` free chunks, the first a multiple of `align` chunks.
+    pub(super) fn take(&mut self, count: usize, align: usize) -> Option<usize> {
+        loop {
+            let at = self.find(count, align);
+            if at.is_some() || !self.grow() {
+                return at;
+            }
+        }
+    }
+
+    fn find(&mut self, count: usize, align: usize) -> Option<usize> {
+        let mut at = self.next_free(self.low);
+        self.low = at;
+        loop {
+            at = at.next_multiple_of(align);
+            if at.checked_add(count)? > self.chunks {
+                return None;
+            }
+            match self.first_taken(at, count) {
+                None => break,
+                Some(taken) => at = self.next_free(taken + 1),
+            }
+        }
+        self.mark(at, count, true);
+        Some(at)
+    }
+
+    /// Takes as many of the chunks from `at` to `end` as are free before the first that is not.
+    pub(super) fn take_free_before(&mut self, at: usize, end: usize) {
+        let end = end.min(self.chunks);
+        let taken = bits::next_set(|i| self.taken_word(i), at, end).unwrap_or(end);
+        self.mark(at, taken.saturating_sub(at), true);
+    }
+
+    /// Frees chunks.
+    pub(super) fn give_back(&mut self, at: usize, count: usize) {
+        self.mark(at, count, false);
+        self.low = self.low.min(at);
+    }
+
+    /// Takes `count` spare chunks, the first a multiple of `align` chunks: the smallest run of
+    /// them that is long enough. If there is none, as long a one as there is, and free chunks
+    /// beside it.
+    #[inline]
+    pub(super) fn take_spares(&mut self, count: usize, align: usize) -> Option<Stretch> {
+        if self.spares == 0 {
+            return None;
+        }
+        self.find_spares(count, align)
+    }
+
+    #[cold]
+    fn find_spares(&mut self, count: usize, align: usize) -> Option<Stretch> {
+        let mut least = usize::MAX;
+        let (mut whole, mut part) = (None, None);
+        let mut longest = 0;
+        for (at, len) in self.spare_runs().take(LOOKS) {
+            let first = at.next_multiple_of(align);
+            if first + count <= at + len && len < least {
+                (least, whole) = (len, Some(Stretch { at: first, count, unmapped: (first, 0) }));
+            } else if align == 1
+                && len < count
+                && len > longest
+                && let Some(stretch) = self.beside(at, len, count)
+            {
+                (longest, part) = (len, Some(stretch));
+            }
+            if least == count {
+                break;
+            }
+        }
+        let found = whole.or(part)?;
+        self.take_stretch(found);
+        Some(found)
+    }
+
+    /// A run of spare chunks with as many free ones behind or before it as make `count`.
+    fn beside(&self, at: usize, len: usize, count: usize) -> Option<Stretch> {
+        let more = count - len;
+        if self.are_free(at + len, more) {
+            return Some(Stretch { at, count, unmapped: (at + len, more) });
+        }
+        let first = at.checked_sub(more).filter(|first| self.are_free(*first, more))?;
+        Some(Stretch { at: first, count, unmapped: (first, more) })
+    }
+
+    /// Takes `count` chunks from `at` on: spare ones, and then free ones. `None` if others
+    /// are among them.
+    pub(super) fn take_at(&mut self, at: usize, count: usize) -> Option<Stretch> {
+        let end = at.checked_add(count).filter(|end| *end <= self.chunks)?;
+        let spares = bits::next_clear(|i| self.spare_word(i), at, end).unwrap_or(end) - at;
+        let more = count - spares;
+        let stretch = Stretch { at, count, unmapped: (at + spares, more) };
+        (more == 0 || self.are_free(at + spares, more)).then(|| {
+            self.take_stretch(stretch);
+            stretch
+        })
+    }
+
+    fn take_stretch(&mut self, stretch: Stretch) {
+        let (at, count) = stretch.unmapped;
+        self.mark(at, count, true);
+        self.unset_spares(stretch);
+    }
+
+    /// Makes those chunks of a stretch that are mapped spare again, and frees the others,
+    /// unless they are to stay taken.
+    pub(super) fn put_stretch(&mut self, stretch: Stretch, stay: bool) {
+        let (at, count) = stretch.unmapped;
+        for (at, count) in stretch.mapped() {
+            self.set_spares(at, count);
+        }
+        if !stay && count != 0 {
+            self.give_back(at, count);
+        }
+    }
+
+    /// Takes up to `most` chunks off the end of the last run of spare ones below `end`.
+    #[cold]
+    pub(super) fn take_last_spares(&mut self, end: usize, most: usize) -> Option<Stretch> {
+        if self.spares == 0 {
+            return None;
+        }
+        let (from, to) = self.spares_in;
+        let words = (from / 64..to.min(end).div_ceil(64)).rev();
+        let word_of = |i: usize| {
+            let below = end.saturating_sub(i * 64).min(64);
+            if below == 0 { 0 } else { self.spare_word(i) & bits::mask(0, below) }
+        };
+        let i = words.into_iter().find(|&i| word_of(i) != 0)?;
+        let last = i * 64 + 63 - word_of(i).leading_zeros() as usize;
+        let before = (from..last).rev().take(most.saturating_sub(1));
+        let count = 1 + before.take_while(|&at| self.is_spare(at)).count();
+        let at = last + 1 - count;
+        let stretch = Stretch { at, count, unmapped: (at, 0) };
+        self.unset_spares(stretch);
+        Some(stretch)
+    }
+
+    /// The first spare chunk from `at` on.
+    pub(super) fn next_spare(&self, at: usize) -> Option<usize> {
+        let (from, end) = self.spares_in;
+        bits::next_set(|i| self.spare_word(i), from.max(at), end)
+    }
+
+    /// In the child of a fork: counts the spare chunks again.
+    pub(super) fn count_again(&mut self) {
+        self.spares_in = (0, self.chunks);
+        self.spares = self.spare_runs().map(|(_, count)| count).sum();
+    }
+
+    /// Each run of spare chunks.
+    fn spare_runs(&self) -> impl Iterator<Item = (usize, usize)> {
+        let (mut at, end) = self.spares_in;
+        let word = |i| self.spare_word(i);
+        core::iter::from_fn(move || {
+            let first = bits::next_set(word, at, end)?;
+            at = bits::next_clear(word, first, end).unwrap_or(end);
+            Some((first, at - first))
+        })
+    }
+
+    /// Makes taken chunks spare.
+    pub(super) fn set_spares(&mut self, at: usize, count: usize) {
+        // SAFETY: [SPACE-LOCKED] the table covers the window.
+        unsafe { set(self.spare, at, count, true) };
+        self.spares += count;
+        let (from, to) = self.spares_in;
+        self.spares_in = (from.min(at), to.max(at + count));
+    }
+
+    /// Makes the spare ones of a stretch taken.
+    fn unset_spares(&mut self, stretch: Stretch) {
+        for (at, count) in stretch.mapped() {
+            // SAFETY: [SPACE-LOCKED] the table covers the window.
+            unsafe { set(self.spare, at, count, false) };
+            self.spares -= count;
+        }
+        if self.spares == 0 {
+            self.spares_in = (usize::MAX, 0);
+        }
+    }
+
+    /// The first free chunk at or after `at`, or the window's end.
+    fn next_free(&self, at: usize) -> usize {
+        bits::next_clear(|i| self.taken_word(i), at, self.chunks).unwrap_or(self.chunks)
+    }
+
+    /// The first taken chunk among the `count` from `from`.
+    fn first_taken(&self, from: usize, count: usize) -> Option<usize> {
+        bits::next_set(|i| self.taken_word(i), from, from + count)
+    }
+
+    fn are_free(&self, at: usize, count: usize) -> bool {
+        at + count <= self.chunks && self.first_taken(at, count).is_none()
+    }
+
+    fn mark(&mut self, at: usize, count: usize, taken: bool) {
+        if count == 0 {
+            return;
+        }
+        // One free stretch becomes none, one or two; or the other way round.
+        let beside =
+            usize::from(!self.is_taken_before(at)) + usize::from(!self.is_taken(at + count));
+        self.gaps = if taken { self.gaps + beside - 1 } else { self.gaps + 1 - beside };
+        // SAFETY: [SPACE-LOCKED] the table covers the window.
+        unsafe { set(self.taken, at, count, taken) };
+    }
+}
+
+impl Stretch {
+    /// The chunks that are mapped: those before the ones that are not, and those behind.
+    pub(super) fn mapped(self) -> impl Iterator<Item = (usize, usize)> {
+        let (first, count) = self.unmapped;
+        let behind = first + count;
+        [(self.at, first - self.at), (behind, self.at + self.count - behind)]
+            .into_iter()
+            .filter(|(_, count)| *count != 0)
+    }
+}
+
+/// # Safety
+/// \[SPACE-LOCKED\] The table covers the window.
+unsafe fn set(words: *mut u64, at: usize, count: usize, value: bool) {
+    for (i, mask) in bits::masks(at, count) {
+        // SAFETY: by the caller.
+        let word = unsafe { &mut *words.add(i) };
+        *word = if value { *word | mask } else { *word & !mask };
+    }
+}
