@@ -14,6 +14,7 @@ use crate::background::span_purge;
 use crate::base::geometry::{CHUNK, UNIT};
 use crate::base::ordering;
 use crate::base::sync::AtomicUsize;
+use crate::pages::address_space;
 use crate::pages::huge_block;
 use crate::pages::thp;
 use crate::remote::span_transfer;
@@ -49,6 +50,9 @@ pub(crate) fn step(count: usize) -> bool {
     let (mut at, end) = (NEXT.load(ordering::collapse_cursor()), MAP.used_chunks());
     let mut within = WITHIN.load(ordering::collapse_cursor());
     for _ in 0..count {
+        if within == 0 {
+            at = address_space::in_use(at, end).next().unwrap_or(end);
+        }
         if at >= end {
             break;
         }

@@ -14,6 +14,7 @@ use crate::base::bits;
 use crate::base::geometry::{GRANULE_UNITS, SPAN_GRANULES, UNIT};
 use crate::base::ordering;
 use crate::base::sync::AtomicUsize;
+use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::usage;
 use crate::remote::span_transfer::{self, SpanPurge};
@@ -41,7 +42,7 @@ pub(super) struct Found {
 /// Makes all spans record from now on whether blocks are taken from them, as a search
 /// does that purges nothing.
 pub(crate) fn start_watching() {
-    for index in 0..MAP.used_chunks() {
+    for index in address_space::in_use(0, MAP.used_chunks()) {
         for_spans(index, |_, span| span_transfer::start_watching(span));
     }
 }
@@ -50,17 +51,18 @@ pub(crate) fn start_watching() {
 /// which blocks were taken lately.
 pub(super) fn search(want: usize, rested: bool) -> Found {
     let chunks = MAP.used_chunks();
-    let mut found = Found { bytes: 0, more: chunks > AT_ONCE };
-    let mut at = CURSOR.load(ordering::span_purge_cursor());
-    for _ in 0..chunks.min(AT_ONCE) {
-        if found.bytes >= want {
+    let mut found = Found { bytes: 0, more: false };
+    let last = CURSOR.load(ordering::span_purge_cursor()).min(chunks);
+    let behind = address_space::in_use(last + 1, chunks);
+    let before = address_space::in_use(0, chunks.min(last + 1));
+    for (count, index) in behind.chain(before).enumerate() {
+        if count == AT_ONCE || found.bytes >= want {
             found.more = true;
             break;
         }
-        at = if at + 1 < chunks { at + 1 } else { 0 };
-        search_chunk(at, rested, &mut found);
+        search_chunk(index, rested, &mut found);
+        CURSOR.store(index, ordering::span_purge_cursor());
     }
-    CURSOR.store(at, ordering::span_purge_cursor());
     found
 }
 
@@ -68,7 +70,7 @@ pub(super) fn search(want: usize, rested: bool) -> Found {
 /// that are open. Returns how many bytes.
 pub(crate) fn purge_all() -> usize {
     let mut bytes = 0;
-    for index in 0..MAP.used_chunks() {
+    for index in address_space::in_use(0, MAP.used_chunks()) {
         for_spans(index, |chunk, span| {
             let mut made_holes = purgeable_units(chunk, span, false);
             while made_holes == SpanPurge::Later && span_transfer::wait_for_heap_of(span) {

@@ -416,12 +416,15 @@ pub(crate) fn after_fork() {
     }
 }
 
-/// Whether a chunk is taken, and not spare. Called in the child of a fork, where no other
-/// thread runs.
-pub(crate) fn is_in_use(at: usize) -> bool {
-    SPACE.bits.with(|bits| {
-        // SAFETY: [SPACE-LOCKED] no other thread runs.
-        let bits = unsafe { &*bits };
-        bits.is_taken(at) && !bits.is_spare(at)
-    })
+/// The chunks in `from..end` that are taken and not spare, from the first on. Other threads
+/// may take and free chunks meanwhile.
+pub(crate) fn in_use(from: usize, end: usize) -> impl Iterator<Item = usize> {
+    let next = move |from| locked(|bits| bits.next_in_use(from, end)).flatten();
+    core::iter::successors(next(from), move |at| next(at + 1))
+}
+
+/// As [`in_use`], from the last one below `end` down to `from`.
+pub(crate) fn in_use_down(from: usize, end: usize) -> impl Iterator<Item = usize> {
+    let last = move |end| locked(|bits| bits.last_in_use(end)).flatten();
+    core::iter::successors(last(end), move |at| last(*at)).take_while(move |at| *at >= from)
 }

@@ -116,11 +116,11 @@ impl ChunkBits {
         at.checked_sub(1).is_none_or(|before| self.is_taken(before))
     }
 
-    pub(super) fn is_taken(&self, at: usize) -> bool {
+    fn is_taken(&self, at: usize) -> bool {
         at < self.chunks && self.taken_word(at / 64) >> (at % 64) & 1 != 0
     }
 
-    pub(super) fn is_spare(&self, at: usize) -> bool {
+    fn is_spare(&self, at: usize) -> bool {
         at < self.chunks && self.spare_word(at / 64) >> (at % 64) & 1 != 0
     }
 
@@ -132,6 +132,22 @@ impl ChunkBits {
     fn spare_word(&self, i: usize) -> u64 {
         // SAFETY: [SPACE-LOCKED] the table covers the window.
         unsafe { self.spare.add(i).read() }
+    }
+
+    /// The first chunk in `from..end` that is taken and not spare.
+    pub(super) fn next_in_use(&self, from: usize, end: usize) -> Option<usize> {
+        let word = |i| self.taken_word(i) & !self.spare_word(i);
+        bits::next_set(word, from, end.min(self.chunks))
+    }
+
+    /// The last such chunk below `end`.
+    pub(super) fn last_in_use(&self, end: usize) -> Option<usize> {
+        let end = end.min(self.chunks);
+        (0..end.div_ceil(64)).rev().find_map(|i| {
+            let below = bits::low((end - i * 64).min(64));
+            let word = self.taken_word(i) & !self.spare_word(i) & below;
+            (word != 0).then(|| i * 64 + 63 - word.leading_zeros() as usize)
+        })
     }
 
     /// Takes `count` free chunks, the first a multiple of `align` chunks.
@@ -259,10 +275,7 @@ impl ChunkBits {
         }
         let (from, to) = self.spares_in;
         let words = (from / 64..to.min(end).div_ceil(64)).rev();
-        let word_of = |i: usize| {
-            let below = end.saturating_sub(i * 64).min(64);
-            if below == 0 { 0 } else { self.spare_word(i) & bits::mask(0, below) }
-        };
+        let word_of = |i: usize| self.spare_word(i) & bits::low((end - i * 64).min(64));
         let i = words.into_iter().find(|&i| word_of(i) != 0)?;
         let last = i * 64 + 63 - word_of(i).leading_zeros() as usize;
         let before = (from..last).rev().take(most.saturating_sub(1));

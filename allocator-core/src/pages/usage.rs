@@ -190,7 +190,7 @@ fn more_dirty(bytes: usize) {
 }
 
 fn note_excess() {
-    if is_too_much() && !in_excess() {
+    if !in_excess() && is_too_much() {
         EXCESS.store(true, ordering::usage_excess());
     }
 }

@@ -53,8 +53,8 @@ pub(super) fn run() {
     let mut repair = Repair { whole, counts: Recount::default(), empty: DetachedSpans::new() };
     let mut huge = (0, 0);
     let (mut at, end) = (0, MAP.used_chunks());
-    while at < end {
-        at += if address_space::is_in_use(at) { repair.chunk(at, &mut huge) } else { 1 };
+    while let Some(index) = address_space::in_use(at, end).next() {
+        at = index + repair.chunk(index, &mut huge);
     }
     heaps().filter(|heap| heap.is_orphaned()).for_each(|heap| heap.free_orphaned_lock());
     for runs in arena::all().iter().map(|arena| &arena.page_runs).filter(|runs| runs.is_orphaned())

@@ -55,16 +55,15 @@ fn purge_locked(want: usize) -> usize {
     }
     let chunks = MAP.used_chunks();
     let mut done = huge_block::purge(want);
-    let mut at = CURSOR.load(ordering::purge_cursor()).min(chunks);
-    for _ in 0..chunks {
+    let from = CURSOR.load(ordering::purge_cursor()).min(chunks);
+    let below = address_space::in_use_down(0, from);
+    let mut at = from;
+    for index in below.chain(address_space::in_use_down(from, chunks)) {
         if done >= want {
             break;
         }
-        if at == 0 {
-            at = chunks;
-        }
-        at -= 1;
-        done += purge_chunk(at);
+        at = index;
+        done += purge_chunk(index);
     }
     // The next purge starts at the top again if this one found enough.
     CURSOR.store(if done >= want { chunks } else { at }, ordering::purge_cursor());

@@ -53,8 +53,8 @@ pub(crate) fn read() -> Residency {
         metadata: 0,
     };
     let (mut at, end) = (0, MAP.used_chunks());
-    while at < end {
-        at += residency.add_chunk(at);
+    while let Some(index) = address_space::in_use(at, end).next() {
+        at = index + residency.add_chunk(index);
     }
     for (chunk, memory) in address_space::spares().filter(|(_, memory)| *memory != 0) {
         residency.large_free += bytes(MAP.chunk_base(chunk), memory);
