@@ -37,6 +37,9 @@ mod workload;
 #[path = "on_fake/failures.rs"]
 mod failures;
 
+#[path = "on_fake/spare.rs"]
+mod spare;
+
 #[path = "on_fake/addresses.rs"]
 mod addresses;
 
@@ -263,6 +266,10 @@ fn child() {
         ["grows", how] => container::growth_is_seen(how),
         ["cache-ends"] => a_cache_ends_meanwhile(),
         ["turns"] => purges_take_turns(),
+        ["spare", "serve"] => spare::serve_whatever_comes(),
+        ["spare", "growth"] => spare::serve_growth(),
+        ["spare", "tails"] => spare::tails_go_back(),
+        ["spare", "refused"] => spare::nothing_is_lost(),
         ["small"] => container::small_programs_never_look(),
         ["huge-pages", system, chosen] => {
             let system = match *system {
@@ -289,6 +296,23 @@ fn a_cache_may_end_while_others_look_at_it() {
 #[test]
 fn what_was_needed_again_puts_off_the_next_purge() {
     common::succeeds("2 turns");
+}
+
+#[test]
+fn freed_chunks_serve_whatever_comes_next() {
+    for case in ["serve", "growth"] {
+        common::succeeds(&format!("2 spare {case}"));
+    }
+}
+
+#[test]
+fn what_lies_behind_a_huge_block_goes_back() {
+    common::succeeds("2 spare tails");
+}
+
+#[test]
+fn what_the_system_refuses_goes_back_later() {
+    common::succeeds("2 spare refused");
 }
 
 #[test]

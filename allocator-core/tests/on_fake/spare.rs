@@ -1,0 +1,118 @@
+//! Freed chunks: they serve what comes next, whatever it is, and go back when asked for.
+
+use std::alloc::GlobalAlloc;
+
+use crate::common::{Block, Random};
+use crate::pages::committed;
+use crate::pages::usage;
+use crate::process::options;
+use crate::strata::Strata;
+use crate::sys::{self, Call};
+use crate::workload::ALLOC;
+
+const MIB: usize = 1 << 20;
+
+/// Calls that map, unmap, move or purge.
+fn calls() -> u64 {
+    let kinds =
+        [Call::MapAt, Call::ReserveAt, Call::Release, Call::Resize, Call::MoveTo, Call::Purge];
+    kinds.into_iter().map(sys::calls).sum()
+}
+
+fn huge(bytes: usize) -> Block {
+    Block::new(&ALLOC, bytes, 8).unwrap()
+}
+
+/// Resizes a block. It moves, or stays.
+fn resized(block: Block, bytes: usize) -> Block {
+    let Block { ptr, layout } = block;
+    // SAFETY: the block is ours, and was made with this layout.
+    let ptr = unsafe { ALLOC.realloc(ptr, layout, bytes) };
+    assert!(!ptr.is_null());
+    Block { ptr, layout: crate::common::layout(bytes, 8) }
+}
+
+fn free_all(blocks: Vec<Block>) {
+    blocks.into_iter().for_each(|block| block.free(&ALLOC));
+}
+
+/// What huge blocks held serves others of any size, page runs and spans.
+pub(crate) fn serve_whatever_comes() {
+    options::apply(b"helper:false,thp:never");
+    // As much as one thread may keep.
+    free_all((0..2).map(|_| huge(16 * MIB)).collect());
+    let committed = committed::bytes();
+    assert!(committed >= 32 * MIB);
+    let before = calls();
+    let mut random = Random(11);
+    for _ in 0..200 {
+        let one = huge(MIB + 1 + random.below(14 * MIB));
+        let other = huge(MIB + 1 + random.below(14 * MIB));
+        one.free(&ALLOC);
+        other.free(&ALLOC);
+    }
+    for size in [100, 3000, 40_000, 700_000] {
+        free_all((0..16 * MIB / size).map(|_| huge(size)).collect());
+    }
+    free_all(vec![huge(31 * MIB)]);
+    // (Records of spans and page runs take a segment of metadata.)
+    assert!(calls() <= before + 3, "{} calls", calls() - before);
+    assert!(committed::bytes() <= committed + MIB, "{} bytes more", committed::bytes() - committed);
+    Strata::purge();
+    assert!(committed::bytes() <= MIB, "{} are left", committed::bytes());
+}
+
+/// A block grows over spare chunks and free addresses behind it, and keeps its contents.
+pub(crate) fn serve_growth() {
+    options::apply(b"helper:false,thp:never");
+    let first = huge(2 * MIB);
+    free_all(vec![huge(9 * MIB), huge(2 * MIB)]);
+    let mut block = huge(3 * MIB);
+    let at = block.ptr;
+    let mapped = sys::calls(Call::MapAt);
+    for size in [4 * MIB, 5 * MIB, 8 * MIB, 11 * MIB, 30 * MIB] {
+        block = resized(block, size);
+        assert_eq!(block.ptr, at, "it moved at {size}");
+    }
+    assert!(sys::calls(Call::MapAt) <= mapped + 1, "only what was missing is mapped, once");
+    resized(block, 3 * MIB).free(&ALLOC);
+    first.free(&ALLOC);
+    Strata::purge();
+    assert!(committed::bytes() <= MIB);
+}
+
+/// What a chunk held behind a block that is in use goes back.
+pub(crate) fn tails_go_back() {
+    options::apply(b"helper:false,thp:never");
+    huge(8 * MIB).free(&ALLOC);
+    let block = huge(6 * MIB + 4096);
+    let free = usage::dirty();
+    assert!((MIB..2 * MIB).contains(&free), "{free} bytes behind the block");
+    let committed = committed::bytes();
+    Strata::purge();
+    assert_eq!(usage::dirty(), 0);
+    assert!(committed::bytes() <= committed - free);
+    block.free(&ALLOC);
+    Strata::purge();
+    assert!(committed::bytes() <= MIB);
+}
+
+/// The system refuses to unmap, and to purge, for a while: all goes back afterwards.
+pub(crate) fn nothing_is_lost() {
+    options::apply(b"helper:false,thp:never");
+    Strata::purge();
+    let before = sys::committed_bytes();
+    for round in 0..20 {
+        sys::fail_nth(Call::Release, 1, u64::MAX);
+        sys::fail_nth(Call::Purge, 1, u64::MAX);
+        for size in [100, 5000, 100_000, 3 * MIB, 7 * MIB + 1] {
+            free_all((0..24 * MIB / size).map(|_| huge(size)).collect());
+            Strata::purge();
+        }
+        assert!(sys::committed_bytes() < before + 80 * MIB, "round {round}: it is not used again");
+        sys::clear_failures();
+        Strata::purge();
+        let left = sys::committed_bytes() - before;
+        assert!(left <= 4 * MIB, "round {round}: {left} bytes did not go back");
+    }
+}
