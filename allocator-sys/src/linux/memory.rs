@@ -170,11 +170,12 @@ pub unsafe fn move_to(addr: *mut u8, old: usize, target: *mut u8, new: usize) ->
 }
 
 /// Advises the kernel to use huge pages in a range, or not to. It may have no
-/// effect.
+/// effect, and has none where nothing is mapped.
 ///
 /// # Safety
 ///
-/// Same as [`commit`].
+/// `addr` and `size` are multiples of the page size. The contents do not change: the
+/// range was the caller's, and may have been unmapped since by another thread.
 pub unsafe fn advise_huge(addr: *mut u8, size: usize, yes: bool) {
     let advice = if yes { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
     // SAFETY: as above; the contents are unchanged.
@@ -188,7 +189,7 @@ pub unsafe fn advise_huge(addr: *mut u8, size: usize, yes: bool) {
 ///
 /// # Safety
 ///
-/// Same as [`commit`].
+/// Same as [`advise_huge`].
 pub unsafe fn collapse(addr: *mut u8, size: usize) -> bool {
     // SAFETY: as above; the contents are unchanged.
     unsafe { advise(addr, size, MADV_COLLAPSE) }
