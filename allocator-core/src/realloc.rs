@@ -77,11 +77,13 @@ pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
 
 /// Resizes a huge block to `new` bytes, in place or elsewhere. `None` if it cannot;
 /// then the block is unchanged. Growth needs less memory than another block and a
-/// copy, so if it fails, free memory goes back to the system, and it is tried again.
+/// copy, so under a limit, if it fails, free memory goes back to the system, and it is
+/// tried again.
 pub(crate) fn resize_huge(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
     let _inside = inside::enter();
     let resize = || huge_block::resize(ptr, old, new, align);
-    let resized = resize().or_else(|| (new > old && purge::make_room()).then(resize)?);
+    let make_room = || huge_block::is_limited() && purge::make_room();
+    let resized = resize().or_else(|| (new > old && make_room()).then(resize)?);
     if new > old {
         helper::check_growth()
     } else {

@@ -42,7 +42,6 @@ const CASES: &[Case] = &[
         page
     )),
     case!("the range is not completely mapped", |at, page| fake::protect(at, 4 * page)),
-    case!("the range is not completely mapped", |at, page| fake::advise_huge(at, 4 * page, true)),
     case!("the range is not completely mapped", |at, page| fake::release(at, 4 * page)),
     case!("the range is not completely mapped", |at, page| {
         fake::release(at.wrapping_add(page), page);

@@ -299,7 +299,7 @@ orderings! {
 
     /// `PageRuns::id`.
     /// Written by: `page_runs::set_id`.
-    /// Read by: `page_runs::add`.
+    /// Read by: `page_runs::add`, `page_runs::has`.
     /// Relaxed: it is written once, before other threads know of the arena.
     runs_id = Relaxed;
 

@@ -297,16 +297,21 @@ pub(crate) unsafe fn unmap(at: usize, count: usize, bytes: usize) -> usize {
 /// Unmaps spare chunks, from the highest down, until `want` bytes of memory went back. Where
 /// they cannot be unmapped, they are purged. Returns how many bytes.
 pub(crate) fn purge_spares(want: usize) -> usize {
-    let (mut done, mut end) = (0, usize::MAX);
-    while done < want {
+    let (mut done, mut end, mut refused) = (0, usize::MAX, 0);
+    while done < want && refused < MOST_REFUSED {
         let most = (want - done).div_ceil(CHUNK);
         let Some(Some(stretch)) = locked(|bits| bits.take_last_spares(end, most)) else { break };
         end = stretch.at;
-        let Some(bytes) = purge_stretch(stretch) else { break };
-        done += bytes;
+        match purge_stretch(stretch) {
+            Some(bytes) => done += bytes,
+            None => refused += 1,
+        }
     }
     done
 }
+
+/// Stretches of spare chunks that one purge tries in vain.
+const MOST_REFUSED: usize = 16;
 
 /// Unmaps or purges spare chunks that were taken. `None`: the system refused.
 fn purge_stretch(stretch: Stretch) -> Option<usize> {

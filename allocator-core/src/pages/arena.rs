@@ -224,14 +224,20 @@ fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
 /// lock.
 pub(super) fn map(count: usize, align: usize, bytes: usize, charge: Charge) -> Option<Mapped> {
     let reuse = || address_space::reuse(count, align, bytes, charge);
+    // Not for a block with a guard behind it.
+    let may_reuse = bytes.div_ceil(CHUNK) == count && usage::dirty() >= CHUNK;
     reuse()
-        .or_else(|| (usage::dirty() >= CHUNK && gather()).then(reuse)?)
+        .or_else(|| (may_reuse && gather()).then(reuse)?)
         .or_else(|| address_space::map(count, align, bytes, charge))
 }
 
 /// Makes all chunks spare that are free as a whole. Returns whether there were any.
 #[cold]
 fn gather() -> bool {
+    // In a signal handler that interrupts a change of the address space, none could.
+    if address_space::is_held_here() {
+        return false;
+    }
     let mut any = false;
     for arena in all() {
         while let Some((chunk, dirty)) = arena.page_runs.take_free_chunk() {

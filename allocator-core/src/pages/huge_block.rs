@@ -67,7 +67,7 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
     usage::grew_to(address_space::mapped());
     let ptr = enter(mapped.at);
     if zeroed && mapped.dirty != 0 {
-        clear(ptr, bytes);
+        clear(ptr, bytes, mapped.dirty);
     }
     Some(ptr)
 }
@@ -83,11 +83,13 @@ fn took(bytes: usize, dirty: usize) {
 /// time.
 const WRITTEN: usize = 32 << 20;
 
-/// Zeroes a block that may hold memory.
-fn clear(ptr: *mut u8, bytes: usize) {
+/// Zeroes a block of which `dirty` bytes may hold memory: by writing all of it only if that
+/// is most of it.
+fn clear(ptr: *mut u8, bytes: usize, dirty: usize) {
+    let written = bytes <= WRITTEN && dirty > bytes / 2;
     // SAFETY: the block is ours.
     unsafe {
-        if bytes <= WRITTEN || !sys::purge(ptr, bytes) {
+        if written || !sys::purge(ptr, bytes) {
             ptr.write_bytes(0, bytes);
         }
     }
@@ -178,8 +180,10 @@ fn give_up(index: usize, chunks: usize, mapped: usize, dirty: usize) {
         address_space::keep(index, chunks, dirty - (chunks - 1) * CHUNK);
         return;
     }
-    // What is spare may be in the program's way as well.
-    purge(usize::MAX);
+    if address_space::are_limited() {
+        // What is spare may be in the program's way as well.
+        purge(usize::MAX);
+    }
     // SAFETY: the block was freed, and no entry leads there any more.
     let left = unsafe { address_space::unmap(index, chunks, mapped) };
     usage::unmapped(dirty, left);
@@ -246,6 +250,11 @@ pub(crate) struct Repaired {
 pub(crate) fn set_held(blocks: usize, bytes: usize) {
     BLOCKS.store(blocks, ordering::huge_count());
     BYTES.store(bytes, ordering::huge_count());
+}
+
+/// Whether a limit may be why a block cannot be resized.
+pub(crate) fn is_limited() -> bool {
+    committed::hard_limit() != 0 || address_space::are_limited()
 }
 
 /// Resizes a block from `old` bytes to `new`, keeping its contents. Returns its address;

@@ -160,17 +160,20 @@ impl PageRuns {
         unsafe { record.write(Record { runs, lens: [const { AtomicU16::new(0) }; CHUNK_UNITS] }) };
         let record = record.cast::<Runs>();
         usage::grew_to(address_space::mapped());
-        MAP.set(
-            MAP.chunk_base(chunk),
-            CHUNK / GRANULE,
-            page_map::entry_of(self.id.load(ordering::runs_id()), page_map::MEDIUM),
-        );
-        self.locked(|lists| {
-            // A purge may read the record as soon as the entries are set.
+        // Under the lock, no page fault.
+        MAP.set(MAP.chunk_base(chunk), CHUNK / GRANULE, 0);
+        let added = self.locked(|lists| {
+            let entry = page_map::entry_of(self.id.load(ordering::runs_id()), page_map::MEDIUM);
+            MAP.set(MAP.chunk_base(chunk), CHUNK / GRANULE, entry);
             MAP.chunk(chunk).runs.store(record.as_ptr().cast(), ordering::chunk_runs());
             // SAFETY: [RUNS-LOCKED], and the record is on no list.
             unsafe { lists.link(record) };
-        })
+        });
+        if added.is_none() {
+            free_record(record);
+            address_space::keep(chunk, 1, dirty);
+        }
+        added
     }
 
     /// Frees a run, after a check that it is one of `units`. `None` if the lock cannot be
@@ -247,18 +250,24 @@ impl PageRuns {
         })
     }
 
-    /// The free units of a chunk of these runs.
+    /// Whether a chunk is one of these runs. Asked under the lock, under which that changes:
+    /// since the caller looked, the chunk may have become another arena's.
+    fn has(&self, chunk: usize) -> bool {
+        page_map::owner(MAP.entry(MAP.chunk_base(chunk))) == self.id.load(ordering::runs_id())
+    }
+
+    /// The free units of a chunk, if it is one of these runs.
     pub(crate) fn free(&self, chunk: usize) -> Option<Free> {
         self.locked(|_| {
-            let record = record_in(chunk)?;
-            // SAFETY: [RUNS-LOCKED] records in the table are on our lists.
+            let record = record_in(chunk).filter(|_| self.has(chunk))?;
+            // SAFETY: [RUNS-LOCKED] records of our chunks are on our lists.
             let runs = unsafe { record.as_ref() };
             Some(Free { free: runs.free, clean: runs.clean })
         })?
     }
 
-    /// Purges the free units of one chunk of these runs, and unmaps the chunk if all
-    /// are free. Returns how many bytes.
+    /// Purges the free units of a chunk, if it is one of these runs, and unmaps the chunk if
+    /// all are free. Returns how many bytes.
     pub(crate) fn purge(&self, chunk: usize, page: usize) -> usize {
         // Purged first: the child of a fork cannot tell whether a vanished thread has
         // unmapped the chunk, and leaves it mapped.
@@ -268,9 +277,9 @@ impl PageRuns {
     }
 
     fn purge_units(&self, chunk: usize, page: usize) -> usize {
-        let Some(Some((record, bits))) = self.locked(|lists| lists.begin_purge(chunk, page)) else {
-            return 0;
-        };
+        let begin =
+            |lists: &mut Lists| if self.has(chunk) { lists.begin_purge(chunk, page) } else { None };
+        let Some(Some((record, bits))) = self.locked(begin) else { return 0 };
         let base = MAP.chunk_base(chunk);
         let mut purged = 0;
         for (first, len) in runs_of(&bits) {
@@ -286,10 +295,9 @@ impl PageRuns {
     }
 
     fn unmap_if_free(&self, chunk: usize) -> usize {
-        let Some(Some((record, dirty))) = self.locked(|lists| lists.take_free(chunk)) else {
-            return 0;
-        };
-        retire(record, chunk);
+        let take = |lists: &mut Lists| if self.has(chunk) { lists.take_free(chunk) } else { None };
+        let Some(Some((record, dirty))) = self.locked(take) else { return 0 };
+        free_record(record);
         // SAFETY: the chunk is off the lists, and all free.
         let left = unsafe { address_space::unmap(chunk, 1, CHUNK) };
         usage::unmapped(dirty.bytes, left);
@@ -304,7 +312,7 @@ impl PageRuns {
             lists.take_free(chunk).map(|(record, dirty)| (record, chunk, dirty))
         };
         let (record, chunk, dirty) = self.locked(take)??;
-        retire(record, chunk);
+        free_record(record);
         Some((chunk, dirty))
     }
 }
@@ -315,9 +323,8 @@ enum Unchanged {
     Misuse(Report),
 }
 
-/// Ends the use of a chunk for page runs, all of which are free, and which is off the lists.
-fn retire(record: NonNull<Runs>, chunk: usize) {
-    MAP.set(MAP.chunk_base(chunk), CHUNK / GRANULE, 0);
+/// Frees the record of a chunk that is off the lists.
+fn free_record(record: NonNull<Runs>) {
     // SAFETY: no list and no table leads to the record any more.
     unsafe { metadata::free(record.cast(), size_of::<Record>()) };
 }
@@ -486,6 +493,7 @@ impl Lists {
         let dirty = CHUNK_UNITS - count(&runs.clean, 0, CHUNK_UNITS);
         let end = (0..CHUNK_UNITS).rev().find(|unit| !bit(&runs.clean, *unit));
         let dirty = Dirty { bytes: dirty * UNIT, end: end.map_or(0, |unit| (unit + 1) * UNIT) };
+        MAP.set(MAP.chunk_base(chunk), CHUNK / GRANULE, 0);
         MAP.chunk(chunk).runs.store(ptr::null_mut(), ordering::chunk_runs());
         // SAFETY: [RUNS-LOCKED] as above.
         unsafe { self.unlink(record) };
