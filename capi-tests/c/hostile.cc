@@ -56,8 +56,10 @@ static void objects_of_threads()
             settled = resident();
     }
     CHECK(destroyed == count, "%d", destroyed);
+    // Free memory may wait for the next look of a helper. What one thread leaves behind, 400
+    // times, would be 400 MiB.
     size_t end = resident();
-    CHECK(end < settled + 2 * MIB, "%zu, then %zu resident", settled, end);
+    CHECK(end < settled + 24 * MIB, "%zu, then %zu resident", settled, end);
 }
 
 static late of_program;

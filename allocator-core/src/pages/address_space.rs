@@ -146,6 +146,11 @@ pub(super) fn reuse(count: usize, align: usize, bytes: usize, charge: Charge) ->
     fill(stretch, bytes, charge)
 }
 
+/// Whether `count` spare chunks lie side by side.
+pub(super) fn has_spares(count: usize) -> bool {
+    locked(|bits| bits.has_spares(count)).unwrap_or(false)
+}
+
 /// As [`reuse`], from chunk `at` on: spare chunks, and then addresses that are free.
 pub(super) fn extend(at: usize, count: usize, bytes: usize, charge: Charge) -> Option<Mapped> {
     let stretch = locked(|bits| bits.take_at(at, count))??;

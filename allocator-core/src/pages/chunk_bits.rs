@@ -49,7 +49,7 @@ pub(super) struct Stretch {
     pub(super) unmapped: (usize, usize),
 }
 
-/// Runs of spare chunks that a search looks at.
+/// Runs of spare chunks that are long enough, of which a search takes the shortest.
 const LOOKS: usize = 64;
 
 impl ChunkBits {
@@ -205,11 +205,15 @@ impl ChunkBits {
     fn find_spares(&mut self, count: usize, align: usize) -> Option<Stretch> {
         let mut least = usize::MAX;
         let (mut whole, mut part) = (None, None);
-        let mut longest = 0;
-        for (at, len) in self.spare_runs().take(LOOKS) {
+        let (mut longest, mut looks) = (0, 0);
+        for (at, len) in self.spare_runs() {
             let first = at.next_multiple_of(align);
-            if first + count <= at + len && len < least {
-                (least, whole) = (len, Some(Stretch { at: first, count, unmapped: (first, 0) }));
+            if first + count <= at + len {
+                if len < least {
+                    let stretch = Stretch { at: first, count, unmapped: (first, 0) };
+                    (least, whole) = (len, Some(stretch));
+                }
+                looks += 1;
             } else if align == 1
                 && len < count
                 && len > longest
@@ -217,13 +221,18 @@ impl ChunkBits {
             {
                 (longest, part) = (len, Some(stretch));
             }
-            if least == count {
+            if least == count || looks == LOOKS {
                 break;
             }
         }
         let found = whole.or(part)?;
         self.take_stretch(found);
         Some(found)
+    }
+
+    /// Whether `count` spare chunks lie side by side.
+    pub(super) fn has_spares(&self, count: usize) -> bool {
+        self.spares >= count && self.spare_runs().any(|(_, len)| len >= count)
     }
 
     /// A run of spare chunks with as many free ones behind or before it as make `count`.

@@ -295,6 +295,9 @@ pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Opti
     Some(to)
 }
 
+/// A block grows by much if it does by one part in so many.
+const MUCH: usize = 5;
+
 /// A block that is to be resized.
 struct Extent {
     index: usize,
@@ -373,9 +376,12 @@ impl Extent {
         Some(MAP.chunk_base(self.index))
     }
 
-    /// Moves the pages of a block to new addresses with room for more.
+    /// Moves the pages of a block to new addresses with room for more. Not if it grows by much,
+    /// and there are spare chunks for all of it: a copy takes less time than page faults for
+    /// the new part, and they are used again.
     fn move_away(&self, bytes: usize, align: usize) -> Option<*mut u8> {
-        if bytes <= self.mapped {
+        let much = bytes.saturating_sub(self.bytes) >= self.bytes / MUCH;
+        if bytes <= self.mapped || (much && address_space::has_spares(bytes.div_ceil(CHUNK))) {
             return None;
         }
         // The memory of the tail is part of the block then.
