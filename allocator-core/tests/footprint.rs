@@ -311,6 +311,23 @@ fn ended() {
     falls_to("all threads have ended", before + 4 * MIB);
 }
 
+/// What describes chunks goes back with them: their spans, bitmaps and page runs.
+fn peak() {
+    const LIVE: usize = 512 << 20;
+    for size in [1000, 50_000] {
+        Strata::purge();
+        let before = anonymous();
+        let made = blocks(LIVE / size, |_| size, 1);
+        let full = anonymous();
+        free(made);
+        Strata::purge();
+        let after = anonymous();
+        eprintln!("{size} B: {:.2} to {:.2} to {:.2} MiB", mib(before), mib(full), mib(after));
+        assert!(full > before + LIVE / 2);
+        assert!(after <= before + (256 << 10));
+    }
+}
+
 #[test]
 fn child() {
     let Some(case) = common::case() else { return };
@@ -325,6 +342,7 @@ fn child() {
         "comes-and-goes" => comes_and_goes(),
         "fork" => after_fork(),
         "ended" => ended(),
+        "peak" => peak(),
         _ => panic!("{case}?"),
     }
     common::at_end();
@@ -374,4 +392,9 @@ fn the_child_of_a_fork_gives_memory_back() {
 #[test]
 fn what_ended_threads_had_goes_back() {
     common::succeeds("ended");
+}
+
+#[test]
+fn what_describes_chunks_goes_back() {
+    common::succeeds("peak");
 }

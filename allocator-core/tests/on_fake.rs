@@ -50,6 +50,7 @@ use background::huge_page_collapse;
 use common::model::{self, Deed, Step};
 use common::{Block, Random};
 use pages::committed;
+use pages::usage;
 use process::options;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -168,6 +169,45 @@ fn a_cache_ends_meanwhile() {
     all_is_well(1);
 }
 
+/// A thread that frees nothing but what others allocated flushes what it keeps when it is
+/// requested, too, at its next free.
+fn one_that_only_frees_is_asked() {
+    options::apply(b"helper:false");
+    let (send, receive) = std::sync::mpsc::channel::<Option<Block>>();
+    let (did, done) = std::sync::mpsc::channel();
+    let mut others: Vec<_> = registry::threads().map(|(heap, _)| heap.id()).collect();
+    let freeing = std::thread::spawn(move || {
+        // Now it has a cache.
+        Block::new(&ALLOC, 100, 8).unwrap().free(&ALLOC);
+        did.send(()).unwrap();
+        while let Some(block) = receive.recv().unwrap() {
+            block.free(&ALLOC);
+            did.send(()).unwrap();
+        }
+    });
+    let have_freed = |block| {
+        send.send(Some(block)).unwrap();
+        done.recv().unwrap();
+    };
+    let block = || Block::new(&ALLOC, 1000, 8).unwrap();
+    done.recv().unwrap();
+    block().free(&ALLOC);
+    others.extend(registry::current().map(|cache| cache.id()));
+    let theirs = || registry::threads().find(|(heap, _)| !others.contains(&heap.id())).unwrap().1;
+    let [first, second, third] = [block(), block(), block()];
+    have_freed(first);
+    have_freed(second);
+    Strata::thread_idle();
+    let before = usage::dirty();
+    theirs().request_flush();
+    have_freed(third);
+    let after = usage::dirty();
+    send.send(None).unwrap();
+    freeing.join().unwrap();
+    assert!(after >= before + (32 << 10), "{before} to {after}: their span is free");
+    all_is_well(1);
+}
+
 /// Huge pages, by the mode of the system and the option `thp`: whether new mappings are
 /// advised for or against them, and whether dense chunks are collapsed.
 fn huge_pages(system: sys::HugePages, chosen: &str) {
@@ -265,6 +305,7 @@ fn child() {
         ["no-helper", how] => container::short_without_a_helper(*how == "refused"),
         ["grows", how] => container::growth_is_seen(how),
         ["cache-ends"] => a_cache_ends_meanwhile(),
+        ["asked"] => one_that_only_frees_is_asked(),
         ["turns"] => purges_take_turns(),
         ["spare", "serve"] => spare::serve_whatever_comes(),
         ["spare", "growth"] => spare::serve_growth(),
@@ -291,6 +332,11 @@ fn child() {
 #[test]
 fn a_cache_may_end_while_others_look_at_it() {
     common::succeeds("2 cache-ends");
+}
+
+#[test]
+fn a_thread_that_only_frees_is_asked_too() {
+    common::succeeds("2 asked");
 }
 
 #[test]

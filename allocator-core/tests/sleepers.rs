@@ -106,6 +106,75 @@ fn is_asked() {
     panic!("{} bytes are still cached", Strata::stats().cached_bytes());
 }
 
+/// Blocks of one size, all of whose pages are written to.
+fn equal(count: usize) -> Vec<Block> {
+    let block = |_| {
+        let block = Block::new(&GLOBAL, SIZE, 8).unwrap();
+        // SAFETY: the block is ours.
+        unsafe { block.ptr.write_bytes(7, SIZE) };
+        block
+    };
+    (0..count).map(block).collect()
+}
+
+/// Small enough that they are sent in batches.
+const SIZE: usize = 400;
+/// Fewer than whoever frees them sends before it puts them into their spans itself, as it does
+/// where as many batches wait.
+const WAITING: usize = 10_000;
+const SENT: usize = WAITING * SIZE;
+
+/// Threads take the batches that were sent to them, use some blocks, and sleep.
+fn what_was_received_goes_back() {
+    const THREADS: usize = 8;
+    let (send, receive) = mpsc::channel();
+    let (took, taken) = mpsc::channel();
+    let start = || {
+        let (send, took) = (send.clone(), took.clone());
+        let (wake, woken) = mpsc::channel::<()>();
+        thread::spawn(move || {
+            send.send(equal(WAITING)).unwrap();
+            woken.recv().unwrap();
+            let some = equal(200);
+            took.send(()).unwrap();
+            let _ = woken.recv();
+            free(some);
+        });
+        (receive.recv().unwrap(), wake)
+    };
+    let (made, wake): (Vec<_>, Vec<_>) = (0..THREADS).map(|_| start()).unzip();
+    let full = anonymous();
+    for (made, wake) in made.into_iter().zip(&wake) {
+        free(made);
+        wake.send(()).unwrap();
+        taken.recv().unwrap();
+    }
+    Strata::purge();
+    let after = anonymous();
+    eprintln!("{:.1} to {:.1} MiB", mib(full), mib(after));
+    assert!(after + THREADS * SENT * 3 / 4 < full);
+}
+
+/// A thread has ended, so that what it allocated belongs to an arena, from which nobody
+/// draws. It is freed, and nobody does anything any more.
+fn what_was_sent_to_an_arena_goes_back() {
+    let (_made, _asleep) = sleeper(1, 1);
+    let large = || Block::new(&GLOBAL, 64 << 10, 8).unwrap();
+    let excess = (0..128).map(|_| large()).collect();
+    let made = thread::spawn(|| equal(WAITING)).join().unwrap();
+    let full = anonymous();
+    free(made);
+    // Makes whoever looks after free memory start.
+    free(excess);
+    for _ in 0..3000 {
+        if anonymous() + SENT * 3 / 4 < full {
+            return;
+        }
+        thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("{:.1} to {:.1} MiB", mib(full), mib(anonymous()));
+}
+
 #[test]
 fn child() {
     let Some(case) = common::case() else { return };
@@ -113,6 +182,8 @@ fn child() {
         "used-again" => is_used_again(),
         "goes-back" => goes_back(),
         "is-asked" => is_asked(),
+        "received" => what_was_received_goes_back(),
+        "arena" => what_was_sent_to_an_arena_goes_back(),
         _ => panic!("{case}?"),
     }
     common::at_end();
@@ -131,4 +202,14 @@ fn what_a_sleeping_thread_had_goes_back() {
 #[test]
 fn what_a_thread_that_does_little_had_goes_back() {
     common::succeeds("is-asked");
+}
+
+#[test]
+fn what_a_sleeping_thread_received_goes_back() {
+    common::succeeds("received");
+}
+
+#[test]
+fn what_nobody_draws_from_an_arena_goes_back() {
+    common::succeeds("arena");
 }

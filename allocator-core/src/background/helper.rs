@@ -12,17 +12,15 @@
 
 use crate::background::huge_page_collapse;
 use crate::background::own_time;
+use crate::background::sleepers;
 use crate::background::span_purge;
 use crate::base::ordering;
 use crate::base::sync::AtomicU32;
-use crate::heaps::heap::Millis;
 use crate::pages::address_space;
-use crate::pages::arena;
 use crate::pages::cgroup;
 use crate::pages::helped;
 use crate::pages::usage;
 use crate::reclaim::purge;
-use crate::remote::send::BatchPool;
 use crate::sys;
 use crate::thread::inside;
 use crate::thread::registry;
@@ -146,9 +144,10 @@ extern "C" fn run(own_files: bool) {
         }
         last += passed;
         registry::end_vanished(own_time::VANISHED);
-        drain_sleepers();
+        // Nobody used that in the last round either.
+        let drained = sleepers::drain();
         slow_path::settle();
-        let low = usage::take_low_water();
+        let low = (usage::take_low_water() + drained).min(usage::dirty());
         let unwanted = usage::above_bound(low);
         if unwanted != 0 {
             purge::purge(unwanted);
@@ -202,6 +201,7 @@ fn is_alone() -> bool {
 /// has too much free memory finds out whether another one is to be started.
 fn leave() {
     if STOP.load(ordering::helper_stop()) == 0 {
+        sleepers::drain_arenas();
         purge::purge(usage::excess());
     }
     helped::set_helped(false);
@@ -253,21 +253,6 @@ fn try_end() -> bool {
     change_state(LEAVING, NONE)
 }
 
-/// Drains the heaps of threads that were idle since the last round, or used only their
-/// magazines, and asks these threads to flush what they keep: a block in a magazine
-/// holds its span.
-fn drain_sleepers() {
-    let now = sys::monotonic_ms() as Millis;
-    let mut batches = BatchPool::new();
-    for (heap, cache) in registry::threads().filter(|(heap, _)| heap.observe_idle(now)) {
-        cache.request_flush();
-        if heap.has_batches() {
-            batches.drain_sleeper(heap);
-        }
-    }
-    batches.empty();
-}
-
 /// Flushes what the calling thread keeps: it is going to sleep.
 pub(crate) fn thread_idle() {
     let _inside = inside::enter();
@@ -292,15 +277,7 @@ pub(crate) fn purge_all() -> usize {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         unsafe { cache.flush_all() };
     }
-    registry::threads().for_each(|(_, cache)| cache.request_flush());
-    let mut batches = BatchPool::new();
-    let arenas = arena::all().iter().map(|arena| &arena.heap);
-    for heap in arenas.chain(registry::heaps()) {
-        if heap.has_batches() {
-            batches.drain_surely(heap);
-        }
-    }
-    batches.empty();
+    sleepers::drain_all();
     let bytes = purge::purge_all() + span_purge::purge_all() + registry::purge();
     slow.leave();
     bytes

@@ -2,6 +2,7 @@
 //! spans in use and dense chunks.
 
 mod span_purge;
+mod sleepers;
 pub(crate) mod huge_page_collapse;
 pub(crate) mod own_time;
 pub(crate) mod helper;

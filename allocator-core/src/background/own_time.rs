@@ -15,6 +15,7 @@
 //! ```
 
 use crate::background::huge_page_collapse;
+use crate::background::sleepers;
 use crate::background::span_purge;
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
@@ -73,6 +74,7 @@ pub(super) fn give_back(freed: bool) {
 
 /// Purges down to the bound. Returns false if another thread does.
 fn purge() -> bool {
+    sleepers::drain_arenas();
     let excess = usage::excess();
     let Some(mut bytes) = purge::purge(excess) else { return false };
     let unwanted = usage::unwanted_loose();

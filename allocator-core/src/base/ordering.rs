@@ -276,9 +276,9 @@ orderings! {
     span_heads = Relaxed;
 
     /// `Chunk::spans` and `Chunk::long_bits`: where the span records and bitmaps of a chunk are.
-    /// Written by: `arena::furnish`.
-    /// Read by: `arena::claim_span`, `arena::furnish`, `page_map::span_at`, `page_map::span_from`,
-    /// `page_map::was_used`.
+    /// Written by: `chunk_metadata::ensure_spans`.
+    /// Read by: `arena::claim_span`, `chunk_metadata::ensure_spans`, `chunk_metadata::purge`,
+    /// `page_map::span_at`, `page_map::span_from`, `page_map::was_used`.
     /// Relaxed: they are written once, before the granules of the chunk are offered
     /// (`granules_return`); a search or a report that misses them passes over the chunk.
     chunk_spans = Relaxed;
@@ -290,11 +290,12 @@ orderings! {
     /// after all of them were claimed.
     chunk_arena = Relaxed;
 
-    /// `Chunk::runs`: the record of a chunk of page runs.
-    /// Written by: `page_runs::add`, `page_runs::take_free`.
-    /// Read by: `page_map::was_used`, `page_runs::record_in`, `page_runs::record_of`.
-    /// Relaxed: it is read under the lock of the arena's runs, or through a block; a report asks
-    /// only whether there is one.
+    /// `Chunk::runs`: the place for the record of a chunk's page runs.
+    /// Written by: `chunk_metadata::ensure_runs`.
+    /// Read by: `chunk_metadata::ensure_runs`, `chunk_metadata::purge`, `page_map::was_used`,
+    /// `page_runs::record_in`, `page_runs::record_of`.
+    /// Relaxed: it is written once, by whoever has the chunk, and read under the lock of the
+    /// arena's runs, or through a block; a report asks only whether there is one.
     chunk_runs = Relaxed;
 
     /// `PageRuns::id`.
@@ -476,8 +477,8 @@ orderings! {
     usage_purged = Relaxed;
 
     /// `Usage::out`, `Usage::holes` and `Usage::stuck`: free memory within spans in use.
-    /// Written by: `usage::came_back`, `usage::filled`, `usage::made_holes`, `usage::searched`,
-    /// `usage::set`, `usage::went_out`.
+    /// Written by: `usage::came_back`, `usage::filled`, `usage::made_holes`, `usage::search_again`,
+    /// `usage::searched`, `usage::set`, `usage::went_out`.
     /// Read by: `usage::came_back`, `usage::filled`, `usage::loose`, `usage::made_holes`,
     /// `usage::unsearched`, `usage::went_out`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.

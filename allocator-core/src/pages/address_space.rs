@@ -22,6 +22,7 @@ use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize, Guarded};
 use crate::pages::chunk_bits::{ChunkBits, Stretch};
+use crate::pages::chunk_metadata;
 use crate::pages::committed;
 use crate::pages::tables;
 use crate::pages::thp;
@@ -283,6 +284,9 @@ pub(crate) unsafe fn unmap(at: usize, count: usize, bytes: usize) -> usize {
     // SAFETY: by the caller.
     if !stays && unsafe { sys::release(base, bytes) } {
         resized(bytes, 0);
+        if count == 1 {
+            chunk_metadata::purge(at, count);
+        }
         give_back(at, count);
         return 0;
     }
@@ -332,6 +336,7 @@ fn purge_stretch(stretch: Stretch) -> Option<usize> {
     if !stays && unsafe { sys::release(base, count * CHUNK) } {
         (at..at + count).for_each(|index| set_clean_tail(index, 0));
         SPACE.mapped.fetch_sub(counted, ordering::mapped_bytes());
+        chunk_metadata::purge(at, count);
         give_back(at, count);
         return Some(bytes);
     }

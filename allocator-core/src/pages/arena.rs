@@ -21,9 +21,9 @@ use crate::heaps::heap::{self, Heap};
 use crate::heaps::heap_table;
 use crate::pages::address_space::{self, Charge, Mapped};
 use crate::pages::cgroup;
+use crate::pages::chunk_metadata;
 use crate::pages::committed::{self, Refused};
 use crate::pages::free_space_index::FreeSpaceIndex;
-use crate::pages::metadata;
 use crate::pages::page_runs::{self, PageRuns, Run};
 use crate::pages::tables;
 use crate::pages::usage;
@@ -276,7 +276,7 @@ fn make_spare(chunk: usize, dirty: usize, end: usize) {
 fn new_chunk(shard: usize) -> Option<()> {
     let Mapped { at: index, dirty, .. } = map(1, 1, CHUNK, Charge::Later)?;
     let chunk = MAP.chunk(index);
-    if !furnish(chunk) {
+    if !chunk_metadata::ensure_spans(chunk) {
         address_space::keep(index, 1, dirty);
         return None;
     }
@@ -311,20 +311,6 @@ pub(crate) fn get_run(shard: usize, units: usize, align: usize) -> Option<Run> {
         }
         own.add(map(1, 1, CHUNK, Charge::Later)?)?;
     }
-}
-
-/// Allocates the spans and bitmaps of a chunk, unless it has them. They stay with its
-/// record.
-fn furnish(chunk: &Chunk) -> bool {
-    if chunk.spans.load(ordering::chunk_spans()).is_null() {
-        let Some(spans) = metadata::alloc(CHUNK_GRANULES * size_of::<Span>()) else { return false };
-        chunk.spans.store(spans.as_ptr().cast(), ordering::chunk_spans());
-    }
-    if chunk.long_bits.load(ordering::chunk_spans()).is_null() {
-        let Some(bits) = metadata::alloc(CHUNK_GRANULES * MAX_WORDS * 8) else { return false };
-        chunk.long_bits.store(bits.as_ptr().cast(), ordering::chunk_spans());
-    }
-    true
 }
 
 /// Frees the page run at `ptr`, which has an arena's entry and is said to have `size`

@@ -7,6 +7,7 @@ pub(crate) mod free_space_index;
 pub(crate) mod tables;
 pub(crate) mod committed;
 mod chunk_bits;
+mod chunk_metadata;
 pub(crate) mod address_space;
 pub(crate) mod cgroup;
 pub(crate) mod helped;

@@ -17,8 +17,8 @@ use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::ordering;
 use crate::base::sync::{self, AtomicU16, AtomicU32, Guarded};
 use crate::pages::address_space::{self, Mapped};
+use crate::pages::chunk_metadata;
 use crate::pages::committed::{self, Refused};
-use crate::pages::metadata;
 use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
 
@@ -72,6 +72,7 @@ struct Record {
 }
 
 const _: () = assert!(core::mem::offset_of!(Record, lens) == size_of::<Runs>());
+const _: () = assert!(size_of::<Record>() <= chunk_metadata::RUNS);
 
 /// The lengths of the runs on a record.
 fn lens(record: NonNull<Runs>) -> &'static Lens {
@@ -141,7 +142,7 @@ impl PageRuns {
     #[cold]
     pub(super) fn add(&self, mapped: Mapped) -> Option<()> {
         let Mapped { at: chunk, dirty, .. } = mapped;
-        let Some(record) = metadata::alloc(size_of::<Record>()) else {
+        let Some(record) = chunk_metadata::ensure_runs(MAP.chunk(chunk)) else {
             address_space::keep(chunk, 1, dirty);
             return None;
         };
@@ -156,7 +157,7 @@ impl PageRuns {
             free: [u64::MAX; WORDS],
             clean,
         };
-        // SAFETY: the slot is ours and large enough.
+        // SAFETY: the place is the chunk's, which is ours, and large enough.
         unsafe { record.write(Record { runs, lens: [const { AtomicU16::new(0) }; CHUNK_UNITS] }) };
         let record = record.cast::<Runs>();
         usage::grew_to(address_space::mapped());
@@ -165,12 +166,10 @@ impl PageRuns {
         let added = self.locked(|lists| {
             let entry = page_map::entry_of(self.id.load(ordering::runs_id()), page_map::MEDIUM);
             MAP.set(MAP.chunk_base(chunk), CHUNK / GRANULE, entry);
-            MAP.chunk(chunk).runs.store(record.as_ptr().cast(), ordering::chunk_runs());
             // SAFETY: [RUNS-LOCKED], and the record is on no list.
             unsafe { lists.link(record) };
         });
         if added.is_none() {
-            free_record(record);
             address_space::keep(chunk, 1, dirty);
         }
         added
@@ -296,8 +295,7 @@ impl PageRuns {
 
     fn unmap_if_free(&self, chunk: usize) -> usize {
         let take = |lists: &mut Lists| if self.has(chunk) { lists.take_free(chunk) } else { None };
-        let Some(Some((record, dirty))) = self.locked(take) else { return 0 };
-        free_record(record);
+        let Some(Some(dirty)) = self.locked(take) else { return 0 };
         // SAFETY: the chunk is off the lists, and all free.
         let left = unsafe { address_space::unmap(chunk, 1, CHUNK) };
         usage::unmapped(dirty.bytes, left);
@@ -309,11 +307,9 @@ impl PageRuns {
         let take = |lists: &mut Lists| {
             // SAFETY: [RUNS-LOCKED] it is on our list.
             let chunk = unsafe { lists.heads[LISTS - 1].as_ref() }?.chunk;
-            lists.take_free(chunk).map(|(record, dirty)| (record, chunk, dirty))
+            lists.take_free(chunk).map(|dirty| (chunk, dirty))
         };
-        let (record, chunk, dirty) = self.locked(take)??;
-        free_record(record);
-        Some((chunk, dirty))
+        self.locked(take)?
     }
 }
 
@@ -321,12 +317,6 @@ impl PageRuns {
 enum Unchanged {
     Refused(Refused),
     Misuse(Report),
-}
-
-/// Frees the record of a chunk that is off the lists.
-fn free_record(record: NonNull<Runs>) {
-    // SAFETY: no list and no table leads to the record any more.
-    unsafe { metadata::free(record.cast(), size_of::<Record>()) };
 }
 
 /// What of a chunk that is all free may hold memory.
@@ -349,7 +339,7 @@ impl Free {
     }
 }
 
-/// The record of a chunk of page runs.
+/// The record of a chunk that holds page runs, or once did.
 pub(super) fn record_in(chunk: usize) -> Option<NonNull<Runs>> {
     NonNull::new(MAP.chunk(chunk).runs.load(ordering::chunk_runs()).cast())
 }
@@ -483,7 +473,7 @@ impl Lists {
 
     /// Takes a chunk off the lists if all its units are free. Returns which bytes of it may
     /// hold memory.
-    fn take_free(&mut self, chunk: usize) -> Option<(NonNull<Runs>, Dirty)> {
+    fn take_free(&mut self, chunk: usize) -> Option<Dirty> {
         let record = record_in(chunk)?;
         // SAFETY: [RUNS-LOCKED] records in the table are on our lists.
         let runs = unsafe { record.as_ref() };
@@ -494,10 +484,9 @@ impl Lists {
         let end = (0..CHUNK_UNITS).rev().find(|unit| !bit(&runs.clean, *unit));
         let dirty = Dirty { bytes: dirty * UNIT, end: end.map_or(0, |unit| (unit + 1) * UNIT) };
         MAP.set(MAP.chunk_base(chunk), CHUNK / GRANULE, 0);
-        MAP.chunk(chunk).runs.store(ptr::null_mut(), ordering::chunk_runs());
         // SAFETY: [RUNS-LOCKED] as above.
         unsafe { self.unlink(record) };
-        Some((record, dirty))
+        Some(dirty)
     }
 
     /// Marks the units of a chunk that are to be purged as in use.

@@ -163,6 +163,12 @@ pub(crate) fn searched() {
     USAGE.stuck.store(loose(), ordering::usage_loose());
 }
 
+/// Records that loose memory which waited in batches is in its spans now: a search may find
+/// it.
+pub(crate) fn search_again() {
+    USAGE.stuck.store(0, ordering::usage_loose());
+}
+
 /// Approximate bytes of free blocks that hold memory, in spans in use.
 fn loose() -> usize {
     let held = USAGE

@@ -152,27 +152,25 @@ impl BatchPool {
         true
     }
 
-    /// Drains a heap for its sleeping owner, if the lock is free.
+    /// Drains a heap for its sleeping owner, if the lock is free. Returns whether there were
+    /// batches.
     #[cold]
-    pub(crate) fn drain_sleeper(&mut self, heap: &Heap) {
-        if let Some(locked) = heap.try_lock() {
-            self.drain(locked);
-        }
+    pub(crate) fn drain_sleeper(&mut self, heap: &Heap) -> bool {
+        heap.try_lock().is_some_and(|locked| self.drain(locked))
     }
 
     /// Like [`drain_sleeper`](Self::drain_sleeper), but waits for the lock: no batch
     /// is left that was pushed before.
     #[cold]
-    pub(crate) fn drain_surely(&mut self, heap: &Heap) {
-        if let Some(locked) = heap.lock() {
-            self.drain(locked);
-        }
+    pub(crate) fn drain_surely(&mut self, heap: &Heap) -> bool {
+        heap.lock().is_some_and(|locked| self.drain(locked))
     }
 
-    fn drain(&mut self, mut locked: LockedHeap<'_>) {
+    fn drain(&mut self, mut locked: LockedHeap<'_>) -> bool {
         let received = locked.drain();
         arena::release_spans(locked.unlock());
         self.recycle(received);
+        !received.is_null()
     }
 
     /// Keeps drained batches for later use, and sends on the blocks that are left in

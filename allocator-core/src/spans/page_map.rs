@@ -58,7 +58,7 @@ pub(crate) struct Chunk {
     pub(crate) spans: AtomicPtr<Span>,
     /// The 64 long bitmaps, one for each granule. Written like `spans`.
     pub(crate) long_bits: AtomicPtr<u64>,
-    /// The record of a chunk of page runs.
+    /// The place for the record of its page runs. Written before it first has any.
     pub(crate) runs: AtomicPtr<u8>,
     /// Bytes of a huge block that starts here.
     pub(crate) huge_bytes: AtomicUsize,

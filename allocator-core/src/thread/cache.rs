@@ -149,8 +149,8 @@ impl Cache {
     }
 
     /// Whether a small block with this entry goes to the remote cache: another owner has
-    /// it, the remote cache has an array (that of a stand-in has none), and the block was
-    /// not the last to be put there.
+    /// it, the remote cache has an array (that of a stand-in has none), the block was not the
+    /// last to be put there, and nobody asked the thread to flush what it keeps.
     ///
     /// # Safety
     /// \[OWNER-ONLY\], or a stand-in.
@@ -161,6 +161,7 @@ impl Cache {
         page_map::owner(entry) != self.id()
             && remote_cache.has_array()
             && !remote_cache.is_newest(block)
+            && !self.view.is_invalidated()
     }
 
     /// Puts a block of `class` and of another owner into the remote cache, which has an

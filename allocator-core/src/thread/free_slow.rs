@@ -32,7 +32,20 @@ impl Cache {
             self.heap.count_back(class, 1);
             self.owner().trials[class].note_free(block);
             self.send(block, class);
+            self.flush_if_requested();
         }
+    }
+
+    /// Flushes all that the thread caches, if another thread requested it.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn flush_if_requested(&self) {
+        if self.view.is_invalidated() {
+            // SAFETY: [OWNER-ONLY] by the caller.
+            unsafe { self.flush_all() };
+        }
+        self.view.refresh();
     }
 
     /// Takes back a block of `class` of this thread, which its magazine did not
@@ -47,10 +60,7 @@ impl Cache {
         // SAFETY: [OWNER-ONLY] by the caller, here and below.
         unsafe {
             self.age(class);
-            if self.view.is_invalidated() {
-                self.flush_all();
-            }
-            self.view.refresh();
+            self.flush_if_requested();
             let bin = &self.bins[class];
             if bin.is_newest(block) {
                 return freed_twice(block, class);

@@ -93,7 +93,7 @@ const FUNCTIONS: &[Function] = &[
     ("send", "impl BatchPool", "send", "()"),
     ("send", "impl BatchPool", "send_batch", "()"),
     ("send", "impl BatchPool", "push_batch", "true"),
-    ("send", "impl BatchPool", "drain_sleeper", "()"),
+    ("send", "impl BatchPool", "drain_sleeper", "false"),
     ("send", "impl BatchPool", "recycle", "()"),
     ("send", "", "put_batch", "()"),
     ("send", "", "put_away", "0"),
