@@ -111,9 +111,5 @@ fn collapse_if_in_memory(index: usize) {
         return;
     }
     // SAFETY: the contents stay, whoever has the chunk.
-    unsafe {
-        sys::advise_huge(base, CHUNK, true);
-        sys::collapse(base, CHUNK);
-        sys::advise_huge(base, CHUNK, false);
-    }
+    unsafe { thp::collapse(base) };
 }

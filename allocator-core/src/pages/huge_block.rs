@@ -20,6 +20,7 @@ use crate::pages::address_space::{self, Charge};
 use crate::pages::arena;
 use crate::pages::committed;
 use crate::pages::tables;
+use crate::pages::thp;
 use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
 use crate::spans::tail::Owner;
@@ -416,7 +417,8 @@ fn resize_mapping(index: usize, had: usize, chunks: usize, old: usize, new: usiz
     }
     let opened = tables::make_readable(index + new.div_ceil(CHUNK));
     // SAFETY: the block is the caller's, the addresses behind it are ours.
-    if opened && (old == new || unsafe { sys::resize(MAP.chunk_base(index), old, new) }) {
+    let resize = || unsafe { sys::resize(MAP.chunk_base(index), old, new) };
+    if opened && (old == new || thp::in_one_piece(resize)) {
         return true;
     }
     if chunks > had {
@@ -457,7 +459,7 @@ unsafe fn move_onto(ptr: *mut u8, old: usize, to: *mut u8, new: usize) -> Result
         if sys::reserve_at(to, new).is_err() {
             return Err(true);
         }
-        if sys::move_to(ptr, old, to, new) {
+        if thp::in_one_piece(|| sys::move_to(ptr, old, to, new)) {
             return Ok(());
         }
         Err(sys::release(to, new))

@@ -3,6 +3,7 @@
 //! heaps get them later (`huge_page_collapse.rs`).
 
 use crate::base::geometry::CHUNK;
+use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::sync::{AtomicU8, AtomicUsize};
 use crate::sys::{self, HugePages};
@@ -38,6 +39,38 @@ pub(crate) fn mode() -> HugePages {
             MODE.store(mode as u8 + 1, ordering::thp_mode());
             mode
         }
+    }
+}
+
+/// Held while a chunk is collapsed, which makes its pages a mapping of their own for a moment,
+/// or while a mapping is moved or resized, which the system does only in one piece.
+static CHANGING: Lock = Lock::new();
+
+/// Collapses the pages of a chunk into a huge page, and advises against others there.
+///
+/// # Safety
+/// The memory is mapped, and ours.
+pub(crate) unsafe fn collapse(base: *mut u8) {
+    let _held = CHANGING.lock();
+    // SAFETY: by the caller; the contents stay.
+    unsafe {
+        sys::advise_huge(base, CHUNK, true);
+        sys::collapse(base, CHUNK);
+        sys::advise_huge(base, CHUNK, false);
+    }
+}
+
+/// Runs `f`, which moves or resizes a mapping, while no chunk is collapsed. In a signal handler
+/// that interrupts such a call, one may be.
+pub(super) fn in_one_piece<R>(f: impl FnOnce() -> R) -> R {
+    let _held = CHANGING.lock();
+    f()
+}
+
+/// In the child of a fork: no other thread changes mappings.
+pub(crate) fn after_fork() {
+    if CHANGING.is_orphaned() {
+        CHANGING.force_unlock();
     }
 }
 

@@ -133,6 +133,7 @@ unsafe extern "C" fn after_fork_in_child() {
     own_stack::after_fork();
     misuse::after_fork();
     metadata::after_fork();
+    thp::after_fork();
     tables::after_fork();
     address_space::after_fork();
     purge::after_fork();

@@ -156,6 +156,11 @@ fn rollup(name: &str) -> usize {
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
 }
 
+/// Bytes in huge pages.
+pub(crate) fn in_huge_pages() -> usize {
+    rollup("AnonHugePages:")
+}
+
 /// Resident bytes of the process.
 pub(crate) fn rss() -> usize {
     rollup("Rss:")
