@@ -1,6 +1,7 @@
 //! Shared by the benchmark programs: the HTTP server that every allocator
 //! serves, the load generator, and the counting allocator; the C workloads that
-//! run with a preloaded allocator; the probes of resident memory; building,
+//! run with a preloaded allocator; the probes of resident memory
+//! and of the page heap; building,
 //! running and measuring programs, and statistics.
 //!
 //! Start with `cargo run --release -p benches`; see `src/main.rs`.
@@ -21,6 +22,9 @@ pub mod workloads;
 pub mod missing;
 pub mod preloaded;
 pub mod probes;
+
+pub mod pages;
+
 pub mod redis;
 
 pub mod bindings;

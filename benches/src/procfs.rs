@@ -47,6 +47,12 @@ pub fn peak_resident_bytes(pid: u32) -> Result<u64> {
         .with_context(|| format!("no peak resident size of process {pid}"))
 }
 
+/// Bytes of addresses that process `pid` has mapped, touched or not: what
+/// `RLIMIT_AS` limits.
+pub fn mapped_bytes(pid: u32) -> Result<u64> {
+    kilobytes(&status(pid)?, "VmSize:").with_context(|| format!("no size of process {pid}"))
+}
+
 /// User and system time of process `pid` so far, in seconds.
 pub fn cpu_seconds(pid: u32) -> Result<f64> {
     let path = format!("/proc/{pid}/stat");
@@ -120,6 +126,7 @@ mod tests {
         assert!(resident > 64 << 10);
         assert!(own_resident_bytes().unwrap() > 64 << 10);
         assert!(peak_resident_bytes(pid).unwrap() + (1 << 20) >= resident / 2);
+        assert!(mapped_bytes(pid).unwrap() >= resident / 2);
         let before = cpu_seconds(pid).unwrap();
         let start = std::time::Instant::now();
         while start.elapsed().as_millis() < 60 {

@@ -11,7 +11,7 @@ use std::slice;
 /// holds its size.
 #[derive(Debug)]
 #[repr(transparent)]
-pub(super) struct Block(NonNull<u64>);
+pub(crate) struct Block(NonNull<u64>);
 
 // SAFETY: a block is plain memory with one owner.
 unsafe impl Send for Block {}
@@ -31,7 +31,7 @@ fn fresh(layout: Layout) -> NonNull<u8> {
 }
 
 impl Block {
-    pub(super) fn new(size: usize) -> Block {
+    pub(crate) fn new(size: usize) -> Block {
         let start = fresh(layout(size));
         // SAFETY: a new block of this size, at least a word long and aligned to
         // one.
@@ -43,12 +43,18 @@ impl Block {
     }
 
     /// Allocates a block that is never written to and never freed.
-    pub(super) fn untouched(size: usize) {
+    pub(crate) fn untouched(size: usize) {
         fresh(layout(size));
     }
 
+    /// The size that was asked for.
+    pub(crate) fn size(&self) -> usize {
+        // SAFETY: the first word was written when it was allocated.
+        unsafe { self.0.read() as usize }
+    }
+
     /// Converts the block to a raw pointer, which then owns it.
-    pub(super) fn into_raw(self) -> *mut u64 {
+    pub(crate) fn into_raw(self) -> *mut u64 {
         std::mem::ManuallyDrop::new(self).0.as_ptr()
     }
 
@@ -56,31 +62,29 @@ impl Block {
     ///
     /// `start` comes from [`Block::into_raw`], or is null, and is converted back
     /// once.
-    pub(super) unsafe fn from_raw(start: *mut u64) -> Option<Block> {
+    pub(crate) unsafe fn from_raw(start: *mut u64) -> Option<Block> {
         NonNull::new(start).map(Block)
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: a live block, whose first word was written when it was
-        // allocated.
-        let size = unsafe { self.0.read() } as usize;
+        let layout = layout(self.size());
         // SAFETY: its layout; dropped once.
-        unsafe { dealloc(self.0.as_ptr().cast(), layout(size)) }
+        unsafe { dealloc(self.0.as_ptr().cast(), layout) }
     }
 }
 
 /// A table of blocks in a mapping of its own. Blocks that are left in it stay
 /// live.
-pub(super) struct Places {
+pub(crate) struct Places {
     start: NonNull<Option<Block>>,
     count: usize,
 }
 
 impl Places {
     /// A table for this many blocks, all entries empty.
-    pub(super) fn new(count: usize) -> Places {
+    pub(crate) fn new(count: usize) -> Places {
         let (access, kind) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         let bytes = count * size_of::<Option<Block>>();
@@ -93,7 +97,7 @@ impl Places {
 
     /// Resident bytes of a table for this many blocks once all entries have
     /// been written.
-    pub(super) fn bytes(count: usize) -> u64 {
+    pub(crate) fn bytes(count: usize) -> u64 {
         ((count * size_of::<Option<Block>>()) as u64).next_multiple_of(4096)
     }
 }

@@ -4,7 +4,7 @@
 //! All blocks come from the program's global allocator. A probe's own data is
 //! mapped directly or on stacks, and reading does not allocate.
 
-mod block;
+pub(crate) mod block;
 mod run;
 
 mod idle;

@@ -55,12 +55,27 @@ impl Block {
 
     /// Resized with `realloc`, keeping its stamp.
     pub(crate) fn resized(self, size: usize) -> Block {
+        let stamp = self.stamp();
+        let mut block = self.moved(size);
+        block.mark(stamp);
+        block
+    }
+
+    /// Made larger with `realloc`; only the pages that this added are written.
+    pub(crate) fn grown(self, size: usize) -> Block {
+        let before = self.size;
+        let mut block = self.moved(size);
+        block.touch(before.next_multiple_of(PAGE));
+        block
+    }
+
+    /// What `realloc` returns for it.
+    fn moved(self, size: usize) -> Block {
         let (start, stamp) = (self.start.as_ptr(), self.stamp());
         mem::forget(self);
         // SAFETY: a live block, given up above.
-        let mut block = Block::own(unsafe { libc::realloc(start.cast(), size) }, size);
+        let block = Block::own(unsafe { libc::realloc(start.cast(), size) }, size);
         assert_eq!(block.stamp(), stamp, "realloc did not keep the first word");
-        block.mark(stamp);
         block
     }
 
@@ -78,11 +93,19 @@ impl Block {
 
     #[inline]
     fn mark(&mut self, stamp: u64) {
-        // SAFETY: at least a word long, and aligned to one; offsets are less
-        // than the size.
+        // SAFETY: at least a word long, and aligned to one.
+        unsafe { self.start.cast::<u64>().write(stamp) };
+        self.touch(PAGE);
+    }
+
+    /// Writes each page from this offset on, and the last byte, unless that is
+    /// in the first word.
+    #[inline]
+    fn touch(&mut self, from: usize) {
+        let stamp = self.stamp();
+        // SAFETY: offsets are less than the size.
         unsafe {
-            self.start.cast::<u64>().write(stamp);
-            for offset in (PAGE..self.size).step_by(PAGE) {
+            for offset in (from..self.size).step_by(PAGE) {
                 self.start.add(offset).write(1);
             }
             if self.size > WORD {
@@ -155,6 +178,7 @@ mod tests {
         assert_eq!(Block::new(100, 7).sum(), sum);
         assert_eq!(Block::zeroed(100, 7).sum(), sum);
         assert_eq!(Block::new(5000, 7).resized(100).sum(), sum);
+        assert_eq!(Block::new(20, 7).grown(100).sum(), sum);
         assert_ne!(Block::new(101, 7).sum(), sum);
         assert_ne!(Block::new(100, 8).sum(), sum);
         let block = Block::filled(100, 7);

@@ -8,7 +8,7 @@
 
 mod parts;
 
-mod block;
+pub(crate) mod block;
 
 mod alloc_test;
 mod cache;
