@@ -1,18 +1,20 @@
-//! Behaviour in a container: with simulated files of a version 2 control group,
-//! and in a real control group where the test may create one.
+//! Behaviour in a container: with simulated files of a control group, of version 1 and 2,
+//! and in a real control group of either version where the test may create one.
 
 mod common;
 
 use allocator_core::Strata;
-use common::{Block, Ended, mib};
+use common::{Block, mib};
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[global_allocator]
 static GLOBAL: Strata = Strata::new();
@@ -39,7 +41,8 @@ fn free(blocks: Vec<Block>) {
 
 /// Waits until a condition holds.
 fn wait(what: &str, is: impl Fn() -> bool) {
-    for _ in 0..2000 {
+    let end = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < end {
         if is() {
             return;
         }
@@ -48,88 +51,120 @@ fn wait(what: &str, is: impl Fn() -> bool) {
     panic!("{what}: {:?}", Strata::stats());
 }
 
-/// The directory of this process's control group. `None`: it has none of
-/// version 2.
-fn group() -> Option<PathBuf> {
-    let text = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let place = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    Some(Path::new(ROOT).join(place))
+/// A control group as simulated files.
+struct Simulated {
+    /// What the kernel says of the process's groups, and of its mounts.
+    groups: &'static str,
+    mounts: &'static str,
+    /// The files that limit memory, and tell how much is used, and who waits for it.
+    limit: &'static str,
+    used: &'static str,
+    waits: &'static str,
 }
 
+/// A container's own mount, and a group of version 2 that does not have the controller.
+const FIRST: Simulated = Simulated {
+    groups: "9:cpu,cpuacct:/\n4:memory:/pod/app\n0::/app\n",
+    mounts: "30 29 0:7 /pod/app /sys/fs/cgroup/memory ro shared:7 - cgroup cgroup rw,memory\n\
+             31 29 0:8 / /sys/fs/cgroup/unified ro - cgroup2 cgroup2 rw\n",
+    limit: "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    used: "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    waits: "/sys/fs/cgroup/unified/app/memory.pressure",
+};
+
+const SECOND: Simulated = Simulated {
+    groups: "0::/app\n",
+    mounts: "31 29 0:8 / /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n",
+    limit: "/sys/fs/cgroup/app/memory.max",
+    used: "/sys/fs/cgroup/app/memory.current",
+    waits: "/sys/fs/cgroup/app/memory.pressure",
+};
+
 /// Replaces a file of the group atomically.
-fn put(name: &str, text: &str) {
-    let folder = group().unwrap();
-    fs::write(folder.join("new"), text).unwrap();
-    fs::rename(folder.join("new"), folder.join(name)).unwrap();
+fn put(path: &str, text: &str) {
+    let new = format!("{ROOT}/new");
+    fs::create_dir_all(Path::new(path).parent().unwrap()).unwrap();
+    fs::write(&new, text).unwrap();
+    fs::rename(&new, path).unwrap();
 }
 
 /// The files report that memory is short, then that it is not.
-fn files() {
-    fs::create_dir_all(group().unwrap()).unwrap();
-    put("memory.max", "1000000000\n");
-    put("memory.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n");
-    put("memory.current", "100000000\n");
+fn files(of: &Simulated) {
+    put(of.limit, "1000000000\n");
+    put(of.waits, "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n");
+    put(of.used, "100000000\n");
     let large = blocks(100 * MIB);
     free(blocks(LITTLE));
     assert!(Strata::stats().free_bytes() > MIB, "free memory within the bound is kept");
-    put("memory.current", "950000000\n");
+    put(of.used, "950000000\n");
     let more = blocks(40 * MIB);
-    wait("free memory is purged", || Strata::stats().free_bytes() == 0);
-    put("memory.current", "100000000\n");
-    // While memory is short, the helper would look three times in this pause.
-    wait("free memory is kept again", || {
-        free(blocks(LITTLE));
-        thread::sleep(Duration::from_millis(300));
-        Strata::stats().free_bytes() > MIB
-    });
-    put("memory.pressure", "some avg10=25.00 avg60=9.00 avg300=1.00 total=9\n");
+    wait("free memory is purged", is_purged);
+    put(of.used, "100000000\n");
+    wait("free memory is kept again", || !is_purged());
+    put(of.waits, "some avg10=25.00 avg60=9.00 avg300=1.00 total=9\n");
     let still_more = blocks(40 * MIB);
-    wait("tasks stall, and free memory is purged", || Strata::stats().free_bytes() == 0);
+    wait("tasks stall, and free memory is purged", is_purged);
     [large, more, still_more].into_iter().for_each(free);
+}
+
+/// Whether a little free memory is purged, although it was just in use. While memory is
+/// short, the helper looks three times in this pause.
+fn is_purged() -> bool {
+    free(blocks(LITTLE));
+    thread::sleep(Duration::from_millis(300));
+    Strata::stats().free_bytes() < MIB
 }
 
 /// The memory limit of the real group.
 const LIMIT: usize = 512 * MIB;
 
-/// A program that nearly fills its group purges all free memory.
+/// A program that nearly fills its group purges all free memory, and then has room for what
+/// it maps itself.
 fn real() {
     free(blocks(LITTLE));
     assert!(Strata::stats().free_bytes() > MIB, "free memory within the bound is kept");
-    // The limit is checked every 32 MiB of growth: once between 90 % and this.
     let block = |_| {
         let block = Block::new(&GLOBAL, 2 * MIB, 8).unwrap();
         // SAFETY: the block is ours.
         unsafe { block.ptr.write_bytes(7, 2 * MIB) };
         block
     };
-    let live: Vec<Block> = (0..248).map(block).collect();
-    wait("free memory is purged", || Strata::stats().free_bytes() == 0);
+    // With as much free memory as is kept otherwise, more than 90 % of the limit.
+    let live: Vec<Block> = (0..215).map(block).collect();
+    let kept = blocks(45 * MIB);
+    free(kept);
+    wait("free memory is purged", is_purged);
     eprintln!("{:.1} MiB live", mib(Strata::stats().live_bytes()));
+    let own = map(64 * MIB);
+    // SAFETY: it has so many bytes.
+    unsafe { own.write_bytes(7, 64 * MIB) };
     free(live);
+}
+
+/// Memory that the program maps itself.
+fn map(bytes: usize) -> *mut u8 {
+    let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON);
+    // SAFETY: new memory.
+    let at = unsafe { libc::mmap(ptr::null_mut(), bytes, access, flags, -1, 0) };
+    assert_ne!(at, libc::MAP_FAILED);
+    at.cast()
 }
 
 #[test]
 fn child() {
     let Some(case) = common::case() else { return };
     match case.as_str() {
-        "files" => files(),
+        "files 1" => files(&FIRST),
+        "files 2" => files(&SECOND),
         "real" => real(),
         _ => panic!("{case}?"),
     }
     common::at_end();
 }
 
-/// Runs a case in a child that calls `first` before it begins. `Err` if that fails.
-fn run_after(case: &str, first: fn() -> io::Result<()>) -> io::Result<Ended> {
-    let mut command: Command = common::command(case);
-    // SAFETY: `first` only makes system calls.
-    unsafe { command.pre_exec(first) };
-    Ok(command.output()?.into())
-}
-
-/// Mounts an empty directory over the system's control groups, only for the
-/// calling process and its children.
-fn own_files() -> io::Result<()> {
+/// Mounts an empty directory over the system's control groups, and these files over what the
+/// kernel says of the process; only for the calling process and its children.
+fn own_files(groups: &CStr, mounts: &CStr) -> io::Result<()> {
     let done = |result: i32| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
     // SAFETY: plain calls; the strings end in nulls.
     unsafe {
@@ -137,31 +172,53 @@ fn own_files() -> io::Result<()> {
         let alone = libc::MS_REC | libc::MS_PRIVATE;
         done(libc::mount(ptr::null(), c"/".as_ptr(), ptr::null(), alone, ptr::null()))?;
         let (kind, place) = (c"tmpfs".as_ptr(), c"/sys/fs/cgroup".as_ptr());
-        done(libc::mount(kind, place, kind, 0, ptr::null()))
+        done(libc::mount(kind, place, kind, 0, ptr::null()))?;
+        for (file, place) in [(groups, c"/proc/self/cgroup"), (mounts, c"/proc/self/mountinfo")] {
+            let (file, place) = (file.as_ptr(), place.as_ptr());
+            done(libc::mount(file, place, ptr::null(), libc::MS_BIND, ptr::null()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the case of these files in a child that has them.
+fn follow(case: &str, of: &Simulated) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(case.replace(' ', "-"));
+    fs::create_dir_all(&folder).unwrap();
+    let [groups, mounts] = [("cgroup", of.groups), ("mountinfo", of.mounts)].map(|(name, text)| {
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        CString::new(path.into_os_string().into_vec()).unwrap()
+    });
+    let mut command: Command = common::command(case);
+    // SAFETY: it only makes system calls.
+    unsafe { command.pre_exec(move || own_files(&groups, &mounts)) };
+    match command.output() {
+        Ok(output) => common::check_success(case, output.into()),
+        Err(error) => eprintln!("SKIPPED: cannot mount over {ROOT}: {error}"),
     }
 }
 
 #[test]
-fn files_of_the_kernel_are_followed() {
-    if group().is_none() {
-        eprintln!("SKIPPED: this process has no control group of version 2");
-        return;
-    }
-    match run_after("files", own_files) {
-        Ok(ended) => common::check_success("files", ended),
-        Err(error) => eprintln!("SKIPPED: cannot mount over {ROOT}: {error}"),
-    }
+fn files_of_version_1_are_followed() {
+    follow("files 1", &FIRST);
+}
+
+#[test]
+fn files_of_version_2_are_followed() {
+    follow("files 2", &SECOND);
 }
 
 /// A control group that the test created. It is removed on drop.
 struct Made(PathBuf);
 
 impl Made {
-    fn new() -> io::Result<Made> {
-        let here = Path::new(ROOT).join(format!("strata-{}", std::process::id()));
+    /// A group in this directory of groups, with a limit in this file.
+    fn new(folder: &Path, limit: &str) -> io::Result<Made> {
+        let here = folder.join(format!("strata-{}", std::process::id()));
         fs::create_dir(&here)?;
         let made = Made(here);
-        fs::write(made.0.join("memory.max"), LIMIT.to_string())?;
+        fs::write(made.0.join(limit), LIMIT.to_string())?;
         Ok(made)
     }
 }
@@ -172,14 +229,9 @@ impl Drop for Made {
     }
 }
 
-#[test]
-fn a_real_group_that_is_nearly_full_gets_memory_back() {
-    let controllers = fs::read_to_string(format!("{ROOT}/cgroup.subtree_control"));
-    if !controllers.is_ok_and(|all| all.split_whitespace().any(|name| name == "memory")) {
-        eprintln!("SKIPPED: {ROOT} has no memory controller of version 2");
-        return;
-    }
-    let made = match Made::new() {
+/// Runs the case in a new group of this directory.
+fn fill(folder: &Path, limit: &str) {
+    let made = match Made::new(folder, limit) {
         Ok(made) => made,
         Err(error) => return eprintln!("SKIPPED: cannot create a control group: {error}"),
     };
@@ -188,4 +240,36 @@ fn a_real_group_that_is_nearly_full_gets_memory_back() {
     // SAFETY: one system call.
     unsafe { command.pre_exec(move || procs.write_all(b"0")) };
     common::check_success("real", command.output().unwrap().into());
+}
+
+/// Where groups of this kind are mounted, if one of the options is this.
+fn mounted(kind: &str, option: &str) -> Option<PathBuf> {
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    text.lines().find_map(|line| {
+        let (mount, system) = line.split_once(" - ")?;
+        let mut words = system.split(' ');
+        let is_kind = words.next() == Some(kind);
+        let is_it = is_kind && words.nth(1)?.split(',').any(|it| it == option);
+        is_it.then(|| mount.split(' ').nth(4).map(PathBuf::from))?
+    })
+}
+
+#[test]
+fn a_real_group_of_version_1_that_is_nearly_full_gets_memory_back() {
+    match mounted("cgroup", "memory") {
+        Some(folder) => fill(&folder, "memory.limit_in_bytes"),
+        None => eprintln!("SKIPPED: there is no memory controller of version 1"),
+    }
+}
+
+#[test]
+fn a_real_group_of_version_2_that_is_nearly_full_gets_memory_back() {
+    let folder = mounted("cgroup2", "rw").filter(|folder| {
+        let controllers = fs::read_to_string(folder.join("cgroup.subtree_control"));
+        controllers.is_ok_and(|all| all.split_whitespace().any(|name| name == "memory"))
+    });
+    match folder {
+        Some(folder) => fill(&folder, "memory.max"),
+        None => eprintln!("SKIPPED: there is no memory controller of version 2"),
+    }
 }

@@ -299,7 +299,9 @@ fn child() {
         ["fits"] => container::shards_fit_the_container(),
         ["follows"] => container::shards_follow_the_cpus(),
         ["free"] => container::without_a_container(),
-        ["version-1"] => container::without_version_2(),
+        ["no-group"] => container::without_a_group(),
+        ["version-1"] => container::version_1_is_followed(),
+        ["no-mounts", version] => container::mounts_are_unknown(version),
         ["later"] => container::limits_come_later(),
         ["descriptors"] => container::descriptors_run_out(),
         ["no-helper", how] => container::short_without_a_helper(*how == "refused"),
@@ -472,8 +474,15 @@ fn shards_are_those_of_the_cpus_in_use() {
 #[test]
 fn without_limits_files_are_not_opened_again() {
     common::succeeds("2 free");
-    common::succeeds("2 version-1");
+    common::succeeds("2 no-group");
     common::succeeds("1 small");
+}
+
+#[test]
+fn groups_may_be_of_version_1() {
+    common::succeeds("2 version-1");
+    common::succeeds("2 no-mounts 1");
+    common::succeeds("2 no-mounts 2");
 }
 
 #[test]

@@ -84,6 +84,7 @@
 //! | [`mapping_limit`] | maximum number of mappings of the process |
 //! | [`huge_pages`] | when the kernel uses huge pages on its own |
 //! | [`read_file`] | the start of a small file; [`FileError`]: it does not exist, or no descriptor is available now |
+//! | [`read_lines`] | each line of a file of any length, but those longer than the caller's buffer; [`FileError`] likewise |
 //! | [`prefetch`] | none: the cache line may be loaded soon |
 //! | [`monotonic_ms`] | milliseconds since a fixed point in time; never decreases; 0 if unknown |
 //! | [`write_stderr`] | the text is written to standard error as far as possible |

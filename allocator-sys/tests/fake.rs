@@ -5,6 +5,7 @@ mod probe;
 use allocator_sys::fake::{self, Call, State};
 use allocator_sys::{self as real, FileError, HugePages, MapError, TaskBody, ThreadWord};
 use core::ffi::{CStr, c_void};
+use core::ops::ControlFlow;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 use probe::{fill, free_addresses, holds, is_mapped, is_readable};
@@ -70,6 +71,7 @@ fn the_fake_has_the_same_signatures() {
         mapping_limit: fn() -> usize;
         huge_pages: fn() -> HugePages;
         read_file: fn(&CStr, &mut [u8]) -> Result<usize, FileError>;
+        read_lines: fn(&CStr, &mut [u8], fn(&[u8]) -> ControlFlow<()>) -> Result<(), FileError>;
         cpu_count: fn() -> usize;
         current_cpu: fn() -> usize;
         prefetch: fn(*const u8);

@@ -9,6 +9,7 @@ pub(crate) mod committed;
 mod chunk_bits;
 mod chunk_metadata;
 pub(crate) mod address_space;
+mod control_group;
 pub(crate) mod cgroup;
 pub(crate) mod helped;
 pub(crate) mod usage;

@@ -9,9 +9,12 @@ use super::sys::{self, Call};
 use super::thread::registry;
 use super::workload::{ALLOC, all_is_well, warm_up};
 use std::alloc::GlobalAlloc;
+use std::ffi::CStr;
 use std::ops::Range;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+
+const MOUNTS: &CStr = c"/proc/self/mountinfo";
 
 /// A container two levels deep, with the limit on the outer level.
 pub(super) fn in_a_container() {
@@ -22,7 +25,8 @@ pub(super) fn in_a_container() {
         c"/proc/pressure/memory",
     ];
     absent.into_iter().for_each(|path| sys::set_file(path, None));
-    sys::set_file(c"/proc/self/cgroup", Some(b"4:memory:/other\n0::/pod/app\n"));
+    sys::set_file(c"/proc/self/cgroup", Some(b"4:freezer:/other\n0::/pod/app\n"));
+    sys::set_file(MOUNTS, Some(b"22 20 0:6 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"));
     sys::set_file(c"/sys/fs/cgroup/pod/app/memory.max", Some(b"max\n"));
     sys::set_file(c"/sys/fs/cgroup/pod/app/cpu.max", Some(b"max 100000\n"));
     sys::set_file(c"/sys/fs/cgroup/pod/cpu.max", Some(b"150000 100000\n"));
@@ -211,18 +215,116 @@ pub(super) fn without_a_container() {
     assert_eq!(files_of_a_look(), (0, false));
 }
 
-/// Without a control group of version 2, the pressure of the whole system is checked,
-/// and no other file is opened again.
-pub(super) fn without_version_2() {
-    sys::set_file(c"/proc/self/cgroup", Some(b"4:memory:/pod\n"));
+/// Without a control group, the pressure of the whole system is checked, and no other file
+/// is opened again.
+pub(super) fn without_a_group() {
+    sys::set_file(c"/proc/self/cgroup", Some(b"4:memory:/pod\n0::/pod\n"));
+    sys::set_file(MOUNTS, Some(b"22 20 0:6 / /cg/cpu rw - cgroup cgroup rw,cpu\n"));
     let waits = |text| sys::set_file(c"/proc/pressure/memory", Some(text));
     waits(b"some avg10=0.00 avg60=0\n");
-    assert_eq!(files_of_a_look(), (2, false));
+    assert_eq!(files_of_a_look(), (3, false));
     assert_eq!(files_of_a_look(), (1, false));
     waits(b"some avg10=12.00 avg60=0\n");
     assert_eq!(files_of_a_look(), (1, true));
     waits(b"some avg10=1.00 avg60=0\n");
     assert_eq!(files_of_a_look(), (1, false));
+}
+
+/// A line that no buffer has room for: a file system made of many directories.
+static MANY: [u8; 8 << 10] = {
+    let mut line = [b':'; 8 << 10];
+    line[line.len() - 1] = b'\n';
+    line
+};
+
+/// These mounts, after a line that is longer than any buffer.
+fn mounts(lines: &str) {
+    let text = [&b"21 20 0:5 / / rw - overlay overlay rw,lowerdir="[..], &MANY, lines.as_bytes()];
+    sys::set_file(MOUNTS, Some(text.concat().leak()));
+}
+
+/// A container of version 1: each controller has a mount, and each mount begins at a group
+/// of the container's. Pressure is told by a group of version 2 that has no controller.
+fn in_version_1() {
+    let group = b"12:cpu,cpuacct:/pod/app\n4:memory:/pod/app\n0::/scope\n";
+    sys::set_file(c"/proc/self/cgroup", Some(group));
+    mounts(
+        "30 29 0:7 /pod/app /c\\040g/cpu rw shared:7 - cgroup cgroup rw,cpuacct,cpu\n\
+         31 29 0:8 /pod /c\\040g/memory rw - cgroup cgroup rw,memory\n\
+         32 29 0:9 / /c\\040g/unified rw - cgroup2 cgroup2 rw\n",
+    );
+    let none = Some(&b"9223372036854771712\n"[..]);
+    sys::set_file(c"/c g/memory/app/memory.limit_in_bytes", none);
+    sys::set_file(c"/c g/memory/memory.limit_in_bytes", Some(b"1000000000\n"));
+    sys::set_file(c"/c g/memory/memory.soft_limit_in_bytes", Some(b"1000\n"));
+    sys::set_file(
+        c"/c g/memory/memory.stat",
+        Some(b"inactive_file 1\nactive_file 1\ntotal_inactive_file 40000000\ntotal_active_file 10000000\n"),
+    );
+    sys::set_file(c"/c g/unified/scope/memory.pressure", Some(b"some avg10=0.00 avg60=0\n"));
+    sys::set_file(c"/c g/cpu/cpu.cfs_quota_us", Some(b"150000\n"));
+    sys::set_file(c"/c g/cpu/cpu.cfs_period_us", Some(b"100000\n"));
+}
+
+/// What holds in version 2 holds in version 1.
+pub(super) fn version_1_is_followed() {
+    in_version_1();
+    let uses = |bytes| sys::set_file(c"/c g/memory/memory.usage_in_bytes", Some(bytes));
+    for (bytes, short) in
+        [(&b"949000000\n"[..], false), (b"951000000\n", true), (b"910000000\n", true)]
+    {
+        uses(bytes);
+        // The group, the mounts, a limit at each level, what is used, and the pressure.
+        assert_eq!(files_of_a_look(), (7, short), "{}", String::from_utf8_lossy(bytes));
+    }
+    uses(b"100000000\n");
+    for (text, short) in
+        [(&b"some avg10=10.00 avg60=0\n"[..], true), (b"some avg10=1.00 avg60=0\n", false)]
+    {
+        sys::set_file(c"/c g/unified/scope/memory.pressure", Some(text));
+        assert_eq!(cgroup::update(), short, "{}", String::from_utf8_lossy(text));
+    }
+    assert_eq!(cgroup::cpus(), Some(2));
+    sys::set_file(c"/c g/cpu/cpu.cfs_quota_us", Some(b"-1\n"));
+    assert_eq!(cgroup::cpus(), None);
+    // A limit of the inner level, without which the pages of files would be unknown.
+    sys::set_file(c"/c g/memory/app/memory.limit_in_bytes", Some(b"50000000\n"));
+    sys::set_file(c"/c g/memory/app/memory.usage_in_bytes", Some(b"46000000\n"));
+    sys::set_file(c"/c g/memory/app/memory.stat", None);
+    assert!(cgroup::update());
+    // Without a helper, the limit at the start is compared with the allocator's own memory.
+    cgroup::read_limit();
+    assert!(!cgroup::estimate(40_000_000) && cgroup::estimate(46_000_000));
+}
+
+/// Where the mounts are not told, groups are looked for where they usually are; by version 1
+/// if the process has a group of it.
+pub(super) fn mounts_are_unknown(version: &str) {
+    let (full, empty) = (&b"990\n"[..], &b"9\n"[..]);
+    let (name, used, cpus) = match version {
+        "1" => (&b"4:memory,x:/a\n3:cpu:/\n0::/b\n"[..], [full, empty], 3),
+        _ => (&b"4:freezer:/a\n0::/b\n"[..], [empty, full], 4),
+    };
+    sys::set_file(c"/proc/self/cgroup", Some(name));
+    sys::set_file(MOUNTS, None);
+    sys::set_file(c"/proc/pressure/memory", None);
+    sys::set_file(c"/sys/fs/cgroup/memory/a/memory.limit_in_bytes", Some(b"1000\n"));
+    sys::set_file(c"/sys/fs/cgroup/memory/a/memory.stat", None);
+    sys::set_file(c"/sys/fs/cgroup/memory/memory.limit_in_bytes", None);
+    sys::set_file(c"/sys/fs/cgroup/cpu/cpu.cfs_quota_us", Some(b"300000\n"));
+    sys::set_file(c"/sys/fs/cgroup/cpu/cpu.cfs_period_us", Some(b"100000\n"));
+    sys::set_file(c"/sys/fs/cgroup/b/cpu.max", Some(b"400000 100000\n"));
+    sys::set_file(c"/sys/fs/cgroup/b/memory.max", Some(b"1000\n"));
+    sys::set_file(c"/sys/fs/cgroup/b/memory.stat", None);
+    let uses = |[one, two]: [_; 2]| {
+        sys::set_file(c"/sys/fs/cgroup/memory/a/memory.usage_in_bytes", Some(one));
+        sys::set_file(c"/sys/fs/cgroup/b/memory.current", Some(two));
+    };
+    uses(used);
+    assert!(cgroup::update());
+    uses([empty, empty]);
+    assert!(!cgroup::update());
+    assert_eq!(cgroup::cpus(), Some(cpus));
 }
 
 /// A limit may be set later: a group without a limit is still checked.
@@ -343,7 +445,7 @@ pub(super) fn small_programs_never_look() {
     container_uses(b"990000000\n");
     Block::new(&ALLOC, 1, 1).unwrap().free(&ALLOC);
     let at_start = sys::calls(Call::ReadFile);
-    assert_eq!(at_start, 7, "the group, and two limits at each level");
+    assert_eq!(at_start, 8, "the group, the mounts, and two limits at each level");
     for seed in 1..50u64 {
         let mut random = Random(seed);
         let blocks: Vec<Block> =

@@ -4,6 +4,7 @@ use super::failure::Call;
 use super::lock::SpinLock;
 use crate::linux::{self, FileError, HugePages};
 use core::ffi::CStr;
+use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// An optional fixed answer.
@@ -128,15 +129,36 @@ static FILES: SpinLock<[Option<File>; 32]> = SpinLock::new([None; 32]);
 
 /// Same as [`crate::read_file`], unless overridden by [`set_file`].
 pub fn read_file(path: &CStr, text: &mut [u8]) -> Result<usize, FileError> {
+    let Some(contents) = fixed(path)? else { return linux::read_file(path, text) };
+    let len = contents.len().min(text.len());
+    text[..len].copy_from_slice(&contents[..len]);
+    Ok(len)
+}
+
+/// Same as [`crate::read_lines`], unless overridden by [`set_file`].
+pub fn read_lines(
+    path: &CStr,
+    buffer: &mut [u8],
+    f: impl FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), FileError> {
+    let Some(mut rest) = fixed(path)? else { return linux::read_lines(path, buffer, f) };
+    let read = |into: &mut [u8]| {
+        let (now, later) = rest.split_at(rest.len().min(into.len()));
+        into[..now.len()].copy_from_slice(now);
+        rest = later;
+        now.len()
+    };
+    linux::lines(read, buffer, f);
+    Ok(())
+}
+
+/// The contents of a file that are set, if any are. Counts a call that reads a file.
+fn fixed(path: &CStr) -> Result<Option<&'static [u8]>, FileError> {
     if Call::ReadFile.count_and_inject() {
         return Err(FileError::NoRoom);
     }
     let fixed = FILES.lock().iter().flatten().find(|(name, _)| *name == path).copied();
-    let Some((_, contents)) = fixed else { return linux::read_file(path, text) };
-    let contents = contents.ok_or(FileError::Absent)?;
-    let len = contents.len().min(text.len());
-    text[..len].copy_from_slice(&contents[..len]);
-    Ok(len)
+    fixed.map(|(_, contents)| contents.ok_or(FileError::Absent)).transpose()
 }
 
 /// Overrides the contents of a file; with `None` the file does not exist. At

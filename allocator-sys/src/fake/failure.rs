@@ -34,7 +34,7 @@ pub enum Call {
     StartTask,
     /// `collapse`: fails with `false`.
     Collapse,
-    /// `read_file`: fails with `NoRoom`.
+    /// `read_file` and `read_lines`: fail with `NoRoom`.
     ReadFile,
     /// `advise_huge`: never fails.
     AdviseHuge,

@@ -44,7 +44,7 @@ pub use crate::linux::{
 pub use address_bits::set_address_bits;
 pub use answer::{
     address_limit, clear_files, cpu_count, current_cpu, huge_pages, mapping_limit, monotonic_ms,
-    page_size, read_file, set_address_limit, set_cpu_count, set_current_cpu, set_file,
+    page_size, read_file, read_lines, set_address_limit, set_cpu_count, set_current_cpu, set_file,
     set_huge_pages, set_mapping_limit, set_monotonic_ms, set_page_size,
 };
 pub use failure::{Call, calls, clear_failures, fail_any_nth, fail_nth, set_map_error};

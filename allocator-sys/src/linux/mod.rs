@@ -30,7 +30,9 @@ mod unload;
 
 pub use cpu::{cpu_count, current_cpu, prefetch};
 pub use environment::with_environment;
-pub use file::{FileError, read_file};
+#[cfg(feature = "fake")]
+pub(crate) use file::lines;
+pub use file::{FileError, read_file, read_lines};
 #[cfg(feature = "fake")]
 pub(crate) use fork::around_fork;
 pub use fork::on_fork;

@@ -6,6 +6,7 @@ use crate::probe::{
 use std::collections::HashSet;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Barrier, Mutex};
@@ -411,6 +412,28 @@ fn a_small_file_is_read_as_far_as_there_is_room() {
     assert_eq!(absent, Err(FileError::Absent));
     // A directory can be opened but not read.
     assert_eq!(errno_kept(|| sys::read_file(c"/proc/self", &mut text)), Ok(0));
+}
+
+#[test]
+fn a_file_is_read_line_by_line() {
+    let mut lines = Vec::new();
+    let read = |lines: &mut Vec<Vec<u8>>, most| {
+        errno_kept(|| {
+            sys::read_lines(c"/proc/self/limits", &mut [0; 256], |line| {
+                lines.push(line.to_vec());
+                if lines.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+        })
+    };
+    assert_eq!(read(&mut lines, usize::MAX), Ok(()));
+    let whole = std::fs::read("/proc/self/limits").unwrap();
+    assert_eq!([lines.join(&b'\n'), vec![b'\n']].concat(), whole);
+    lines.clear();
+    assert_eq!((read(&mut lines, 2), lines.len()), (Ok(()), 2));
+    let absent = errno_kept(|| {
+        sys::read_lines(c"/proc/self/no/such/file", &mut [0; 9], |_| ControlFlow::Continue(()))
+    });
+    assert_eq!(absent, Err(FileError::Absent));
 }
 
 #[test]
