@@ -25,15 +25,18 @@ const TEXT: usize = 2048;
 /// Bytes of a path with its terminating null; a group with a longer path is ignored.
 const PATH: usize = 512;
 
-/// Where the groups are if the system does not tell: of version 2; of version 1, below, in
-/// a directory that has the name of the controller.
+/// Where groups usually are: of version 2; of version 1, below, in a directory that has the
+/// name of the controller, and those of version 2 beside them.
 const USUAL: &[u8] = b"/sys/fs/cgroup";
+const BESIDE: &[u8] = b"/unified";
 
 /// What a file of the kernel contains; `Ok(None)`: it does not exist.
 pub(super) type Told<T> = Result<Option<T>, FileError>;
 
 /// The names of a group's files.
 struct Files {
+    /// Each group has this one.
+    any: &'static [u8],
     /// Each has a limit on memory, in bytes.
     limits: &'static [&'static [u8]],
     /// Bytes of memory in use.
@@ -48,6 +51,7 @@ struct Files {
 
 /// The soft limit is none: it may be exceeded while the system has memory.
 static VERSION_1: Files = Files {
+    any: b"notify_on_release",
     limits: &[b"memory.limit_in_bytes"],
     used: b"memory.usage_in_bytes",
     pages_of_files: [b"total_inactive_file ", b"total_active_file "],
@@ -56,6 +60,7 @@ static VERSION_1: Files = Files {
 };
 
 static VERSION_2: Files = Files {
+    any: b"cgroup.controllers",
     limits: &[b"memory.high", b"memory.max"],
     used: b"memory.current",
     pages_of_files: [b"inactive_file ", b"active_file "],
@@ -87,6 +92,13 @@ impl Groups {
         if named.is_none() || (first.is_none() && second.is_none()) {
             return Ok(Groups::NONE);
         }
+        // Where they usually are, they are found without the table of mounts, which may be long.
+        let usual = Groups::at_usual(controller, first.as_ref(), second.as_ref());
+        if let Some(group) = usual.controlled()
+            && group.has_files()?
+        {
+            return Ok(usual);
+        }
         let mounted = lines(c"/proc/self/mountinfo", |line| {
             let Some(mount) = Mount::read(line) else { return ControlFlow::Continue(()) };
             match mount.version(controller) {
@@ -102,16 +114,22 @@ impl Groups {
             }
         })?;
         if mounted.is_none() {
-            let [one, two] = [&[USUAL, b"/", controller][..], &[USUAL]];
-            return Ok(Groups {
-                version_1: first.and_then(|it| Group::at(one, &it.name, &VERSION_1)),
-                version_2: second.and_then(|it| Group::at(two, &it.name, &VERSION_2)),
-            });
+            return Ok(usual);
         }
         let found = |search: Option<Search>, files| {
             search.and_then(|it| it.found).map(|(path, top)| Group { path, top, files })
         };
         Ok(Groups { version_1: found(first, &VERSION_1), version_2: found(second, &VERSION_2) })
+    }
+
+    /// The groups of these names where they usually are.
+    fn at_usual(controller: &[u8], first: Option<&Search>, second: Option<&Search>) -> Groups {
+        let [one, two] = [&[USUAL, b"/", controller][..], &[USUAL]];
+        let two = if first.is_some() { &[USUAL, BESIDE] } else { two };
+        Groups {
+            version_1: first.and_then(|it| Group::at(one, &it.name, &VERSION_1)),
+            version_2: second.and_then(|it| Group::at(two, &it.name, &VERSION_2)),
+        }
     }
 
     /// The one that has the controller.
@@ -299,6 +317,11 @@ impl Group {
         let top = path.len;
         path.push(name.bytes())?;
         Some(Group { path, top, files })
+    }
+
+    /// Whether its directory is there.
+    fn has_files(&self) -> Result<bool, FileError> {
+        Ok(self.read(self.files.any, |_| ())?.is_some())
     }
 
     /// Calls `f` for the group and for each group above it.

@@ -222,7 +222,8 @@ pub(super) fn without_a_group() {
     sys::set_file(MOUNTS, Some(b"22 20 0:6 / /cg/cpu rw - cgroup cgroup rw,cpu\n"));
     let waits = |text| sys::set_file(c"/proc/pressure/memory", Some(text));
     waits(b"some avg10=0.00 avg60=0\n");
-    assert_eq!(files_of_a_look(), (3, false));
+    // The group, the usual place, the mounts, and the pressure.
+    assert_eq!(files_of_a_look(), (4, false));
     assert_eq!(files_of_a_look(), (1, false));
     waits(b"some avg10=12.00 avg60=0\n");
     assert_eq!(files_of_a_look(), (1, true));
@@ -274,8 +275,8 @@ pub(super) fn version_1_is_followed() {
         [(&b"949000000\n"[..], false), (b"951000000\n", true), (b"910000000\n", true)]
     {
         uses(bytes);
-        // The group, the mounts, a limit at each level, what is used, and the pressure.
-        assert_eq!(files_of_a_look(), (7, short), "{}", String::from_utf8_lossy(bytes));
+        // The group, the usual place, the mounts, a limit at each level, what is used, and the pressure.
+        assert_eq!(files_of_a_look(), (8, short), "{}", String::from_utf8_lossy(bytes));
     }
     uses(b"100000000\n");
     for (text, short) in
@@ -295,6 +296,14 @@ pub(super) fn version_1_is_followed() {
     // Without a helper, the limit at the start is compared with the allocator's own memory.
     cgroup::read_limit();
     assert!(!cgroup::estimate(40_000_000) && cgroup::estimate(46_000_000));
+    // Groups that are where they usually are are found without the mounts.
+    sys::set_file(c"/c g/memory/app/memory.usage_in_bytes", Some(b"1000\n"));
+    assert!(!cgroup::update());
+    sys::set_file(c"/sys/fs/cgroup/memory/pod/app/memory.limit_in_bytes", Some(b"50000000\n"));
+    sys::set_file(c"/sys/fs/cgroup/memory/pod/app/memory.usage_in_bytes", Some(b"46000000\n"));
+    assert!(!cgroup::update());
+    sys::set_file(c"/sys/fs/cgroup/memory/pod/app/notify_on_release", Some(b"0\n"));
+    assert!(cgroup::update());
 }
 
 /// Where the mounts are not told, groups are looked for where they usually are; by version 1
