@@ -42,8 +42,8 @@ const TICK: u32 = 400;
 /// Milliseconds between two rounds while memory is short.
 const HURRY: u32 = 100;
 
-/// While memory is short, all threads are asked to flush what they keep every so many
-/// rounds: once a second.
+/// While memory is short, threads are asked to flush what they keep every so many rounds:
+/// once a second.
 const ASK: u32 = 10;
 
 /// Rounds without work before the helper ends. Then it purges what nobody used in all
@@ -131,7 +131,7 @@ extern "C" fn run(own_files: bool) {
             return;
         }
         if own_files && cgroup::update() {
-            purge_under_pressure(pressed);
+            purge_while_short(pressed);
             (pressed, calm) = (pressed + 1, 0);
             wait_for_bell(seen, HURRY);
             continue;
@@ -221,14 +221,28 @@ pub(crate) fn stop() {
     sys::wait_for_task();
 }
 
-/// Memory is short: purges all free memory, and now and then asks all threads to flush
-/// what they keep.
-fn purge_under_pressure(looks: u32) {
+/// Memory is short: purges what nobody used since the last look, but for a small part; if
+/// memory is scarce, all that is free. Now and then drains what threads that sleep have, and
+/// asks all threads to flush what they keep, if that is too much.
+fn purge_while_short(looks: u32) {
+    let scarce = cgroup::is_scarce();
+    let mut drained = 0;
     if looks.is_multiple_of(ASK) {
-        registry::threads().for_each(|(_, cache)| cache.request_flush());
+        if scarce || usage::is_lent_too_much() {
+            registry::threads().for_each(|(_, cache)| cache.request_flush());
+        }
+        drained = sleepers::drain();
     }
-    purge::purge(usize::MAX);
-    span_purge::search(usize::MAX, true);
+    let low = usage::take_low_water() + drained;
+    let unwanted = if scarce { usize::MAX } else { usage::above_bound(low) };
+    if unwanted != 0 {
+        purge::purge(unwanted);
+    }
+    if scarce {
+        span_purge::search(usize::MAX, true);
+    } else {
+        give_holes_back();
+    }
 }
 
 /// Purges free pages within spans, if there is too much free memory.

@@ -50,15 +50,15 @@ static AFTER: AtomicUsize = AtomicUsize::new(0);
 /// purge may be from then on.
 static SPENT: AtomicU64 = AtomicU64::new(0);
 
-/// Purges down to the bound, if the caller `freed` and that is not put off, or memory is
-/// short. Examines a chunk, if it is time.
+/// Purges down to the bound, if the caller `freed` or memory is short, and that is not put
+/// off, as it is not where memory is scarce. Examines a chunk, if it is time.
 pub(super) fn give_back(freed: bool) {
     registry::end_vanished(VANISHED);
     let now = sys::monotonic_ms();
     let short = cgroup::estimate(committed::bytes());
-    let purge_at = if short { 0 } else { spend(now) };
+    let purge_at = if cgroup::is_scarce() { 0 } else { spend(now) };
     let put_off = now < purge_at;
-    if (short || (freed && !put_off)) && !purge() {
+    if (short || freed) && !put_off && !purge() {
         // Another thread is at it.
         return;
     }

@@ -437,15 +437,15 @@ orderings! {
     /// Relaxed: one thread at a time tells it, under a flag; setting it twice tells once more.
     limit_told = Relaxed;
 
-    /// Whether memory was short in the container at the last look.
-    /// Written by: `cgroup::estimate`, `cgroup::update`.
-    /// Read by: `cgroup::is_pressed`.
+    /// How much memory there was in the container at the last look.
+    /// Written by: `cgroup::set_supply`.
+    /// Read by: `cgroup::is_scarce`, `cgroup::is_short`, `cgroup::set_supply`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
-    memory_short = Relaxed;
+    memory_supply = Relaxed;
 
     /// The container's memory limit at the start.
     /// Written by: `cgroup::read_limit`.
-    /// Read by: `cgroup::estimate`.
+    /// Read by: `cgroup::estimate`, `cgroup::step_from`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     cgroup_limit = Relaxed;
 

@@ -4,25 +4,36 @@
 
 use crate::base::ordering;
 use crate::base::own_stack;
-use crate::base::sync::{AtomicBool, AtomicU8, AtomicUsize};
+use crate::base::sync::{AtomicU8, AtomicUsize};
 use crate::pages::control_group::{Group, Groups, NO_LIMIT, Told, system_waiting};
 use crate::sys::FileError;
 
-/// Memory counts as short from this percentage of a limit on.
-const SHORT: usize = 90;
-/// Below this percentage it is no longer short.
-const PLENTY: usize = 85;
-/// Percent of the last ten seconds in which some task waited for memory: the same two
-/// thresholds.
-const WAITS: usize = 10;
-const WAITS_NO_MORE: usize = 5;
+/// How much memory there is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+enum Supply {
+    /// As much as anybody wants.
+    Plenty,
+    /// Less: what nobody uses goes back.
+    Short,
+    /// Hardly any: all that is free goes back.
+    Scarce,
+}
+
+/// Memory counts as short, and as scarce, from these percentages of a limit on.
+const BEGINS: [usize; 2] = [90, 97];
+/// Below these it no longer does.
+const ENDS: [usize; 2] = [85, 94];
+/// Percent of the last ten seconds in which some task waited for memory: from the first on it
+/// counts as scarce, below the second no longer.
+const WAITS: [usize; 2] = [10, 5];
 
 /// The controllers whose groups have limits on memory and on the time of processors.
 const MEMORY: &[u8] = b"memory";
 const PROCESSORS: &[u8] = b"cpu";
 
-/// Whether memory was short at the last reading.
-static SHORTAGE: AtomicBool = AtomicBool::new(false);
+/// How much memory there was at the last reading: a [`Supply`].
+static SUPPLY: AtomicU8 = AtomicU8::new(Supply::Plenty as u8);
 
 /// Files that were found absent, and are not read again: a set of the bits below.
 static ABSENT: AtomicU8 = AtomicU8::new(0);
@@ -34,10 +45,37 @@ const GROUP_WAITS: u8 = 2;
 /// How long tasks of the whole system wait for memory.
 const SYSTEM_WAITS: u8 = 4;
 
-/// Whether memory was short at the last reading.
+/// Whether memory was short at the last reading, or scarce.
 #[inline]
-pub(crate) fn is_pressed() -> bool {
-    SHORTAGE.load(ordering::memory_short())
+pub(crate) fn is_short() -> bool {
+    SUPPLY.load(ordering::memory_supply()) != Supply::Plenty as u8
+}
+
+/// Whether memory was scarce at the last reading.
+pub(crate) fn is_scarce() -> bool {
+    SUPPLY.load(ordering::memory_supply()) == Supply::Scarce as u8
+}
+
+/// Sets how much memory there is. Returns whether it is short.
+fn set_supply(supply: Supply) -> bool {
+    if SUPPLY.load(ordering::memory_supply()) != supply as u8 {
+        SUPPLY.store(supply as u8, ordering::memory_supply());
+    }
+    supply != Supply::Plenty
+}
+
+/// How much memory there is, if these percentages of a limit are used, and of the last time
+/// some task waited.
+fn supply(used: usize, waits: usize) -> Supply {
+    let begun = [is_short(), is_scarce()];
+    let from = |level: usize| if begun[level] { ENDS[level] } else { BEGINS[level] };
+    if used >= from(1) || waits >= WAITS[usize::from(begun[1])] {
+        Supply::Scarce
+    } else if used >= from(0) {
+        Supply::Short
+    } else {
+        Supply::Plenty
+    }
 }
 
 /// The tightest memory limit at the start, in bytes; 0: there was none.
@@ -55,29 +93,34 @@ pub(crate) fn read_limit() {
 /// Returns whether memory is short, by the allocator's own bytes alone.
 pub(crate) fn estimate(bytes: usize) -> bool {
     let limit = LIMIT.load(ordering::cgroup_limit());
-    let percent = if is_pressed() { PLENTY } else { SHORT };
-    let short = limit != 0 && bytes / percent >= limit / 100;
-    if short != is_pressed() {
-        SHORTAGE.store(short, ordering::memory_short());
+    let used = if limit == 0 { 0 } else { bytes / (limit / 100).max(1) };
+    set_supply(supply(used, 0))
+}
+
+/// How many more bytes there may be than `bytes` before the next reading, which is due after
+/// `step` where there is no limit: one falls where memory begins to be short, and then one
+/// after each sixty-fourth of the limit.
+pub(crate) fn step_from(bytes: usize, step: usize) -> usize {
+    let limit = LIMIT.load(ordering::cgroup_limit());
+    if limit == 0 || bytes + step <= limit / 100 * BEGINS[0] {
+        return step;
     }
-    short
+    step.min((limit / 100 * BEGINS[0]).saturating_sub(bytes).max(limit / 64))
 }
 
 /// Reads the files. Returns whether memory is short.
 #[cold]
 #[inline(never)]
 pub(crate) fn update() -> bool {
-    let before = is_pressed();
-    // Where a file cannot be opened just now, the last reading stands.
-    let after = own_stack::run(|| measure(before)).unwrap_or(before);
-    if after != before {
-        SHORTAGE.store(after, ordering::memory_short());
+    match own_stack::run(measure) {
+        Ok(supply) => set_supply(supply),
+        // Where a file cannot be opened just now, the last reading stands.
+        Err(_) => is_short(),
     }
-    after
 }
 
-/// Whether memory is short. The thresholds depend on whether it was `before`.
-fn measure(before: bool) -> Result<bool, FileError> {
+/// How much memory there is.
+fn measure() -> Result<Supply, FileError> {
     const GROUP: u8 = LIMITS | GROUP_WAITS;
     let absent = ABSENT.load(ordering::cgroup_absent());
     let groups = if absent & GROUP == GROUP { Groups::NONE } else { Groups::of_this(MEMORY)? };
@@ -88,9 +131,7 @@ fn measure(before: bool) -> Result<bool, FileError> {
         None => ask(SYSTEM_WAITS, system_waiting)?,
         told => told,
     };
-    let (used, waits) = (used.unwrap_or(0), waits.unwrap_or(0));
-    let (short, too_long) = if before { (PLENTY, WAITS_NO_MORE) } else { (SHORT, WAITS) };
-    Ok(used >= short || waits >= too_long)
+    Ok(supply(used.unwrap_or(0), waits.unwrap_or(0)))
 }
 
 /// Asks `question`, unless `what` is known to be absent; records it if it is now.

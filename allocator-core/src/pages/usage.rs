@@ -65,9 +65,16 @@ const FLOOR_ALONE: usize = 32 << 20;
 /// The same in part of the live bytes.
 const PART_ALONE: usize = 4;
 
+/// Free bytes that stay while memory is short, in part of the live bytes, with a helper or
+/// without; as many may be lent to busy threads.
+const PART_SHORT: usize = 64;
+
 /// Without a helper, free memory above the bound is given back once it is above it by
 /// one part in so many, and again after as many more bytes were freed.
 const STEPS: usize = 8;
+
+/// But not before so many bytes were freed, in part of the live bytes.
+const PART_STEP: usize = 128;
 
 /// Without a helper: free bytes left by the last purge, or less.
 static LEFT: AtomicUsize = AtomicUsize::new(0);
@@ -209,7 +216,7 @@ pub(crate) fn is_too_much() -> bool {
         return excess != 0;
     }
     let held = dirty() + unsearched();
-    let step = (bound() / STEPS) << POOR.load(ordering::usage_left());
+    let step = (bound() / STEPS).max(wanted() / PART_STEP) << POOR.load(ordering::usage_left());
     let left = LEFT.fetch_min(held, ordering::usage_left()).min(held);
     excess > step && held - left > step
 }
@@ -290,7 +297,7 @@ pub(crate) fn look_from(mapped: usize) {
 }
 
 fn next_look(mapped: usize) -> usize {
-    mapped + STEP.max(mapped / 16)
+    mapped + cgroup::step_from(mapped, STEP.max(mapped / 16))
 }
 
 /// Whether dense chunks are to be searched for. Resets the flag.
@@ -352,13 +359,18 @@ fn wanted() -> usize {
     live().saturating_sub(loose())
 }
 
-/// The bound on free memory, less the leases beyond [`SPARE`]. 0 while memory is short.
+/// The bound on free memory, less the leases beyond [`SPARE`]; a small part of the live bytes
+/// while memory is short, and 0 while it is scarce.
 fn bound() -> usize {
-    if cgroup::is_pressed() {
-        return 0;
-    }
-    let whole =
-        if helped::is_helped() { whole_bound() } else { FLOOR_ALONE.max(wanted() / PART_ALONE) };
+    let whole = if cgroup::is_scarce() {
+        0
+    } else if cgroup::is_short() {
+        wanted() / PART_SHORT
+    } else if helped::is_helped() {
+        whole_bound()
+    } else {
+        FLOOR_ALONE.max(wanted() / PART_ALONE)
+    };
     whole.saturating_sub(lent().saturating_sub(SPARE))
 }
 
@@ -376,9 +388,9 @@ const SPARE: usize = FLOOR / 8 * 7;
 /// others, so that a few cannot take all, and one alone has two thirds. (Dynamic
 /// thresholds: Choudhury and Hahne, 1998, for the shared memory of switches.)
 ///
-/// While memory is short, nothing is leased.
+/// While memory is short, little is leased, and nothing while it is scarce.
 pub(crate) fn lend(bytes: usize, already: usize) -> bool {
-    let most = if cgroup::is_pressed() { 0 } else { whole_bound() / 8 * 7 + SPARE };
+    let most = most_lent();
     let may = |lent: usize| lent + (already + bytes) / 2 <= most;
     // Read before it is written: a thread that is refused soon tries again.
     if !may(lent()) {
@@ -389,6 +401,22 @@ pub(crate) fn lend(bytes: usize, already: usize) -> bool {
         return false;
     }
     true
+}
+
+/// Bytes that may be leased in all.
+fn most_lent() -> usize {
+    if !cgroup::is_short() {
+        whole_bound() / 8 * 7 + SPARE
+    } else if cgroup::is_scarce() {
+        0
+    } else {
+        SPARE.min(wanted() / PART_SHORT)
+    }
+}
+
+/// Whether more is leased than may be: memory has become short.
+pub(crate) fn is_lent_too_much() -> bool {
+    lent() > most_lent()
 }
 
 /// Ends a lease of `bytes`.
