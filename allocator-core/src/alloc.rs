@@ -11,6 +11,7 @@
 //! ```
 
 use crate::background::helper;
+use crate::background::last_resort;
 use crate::base::geometry::{MEDIUM_MAX, UNIT, WINDOW_ALIGN};
 use crate::base::size_class::{self, CLASSES};
 use crate::pages::arena;
@@ -56,11 +57,16 @@ fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
     }
     let _inside = inside::enter();
     let mut slow = SlowPath::enter();
-    let mut block = match registry::get_or_create(&mut slow) {
+    let cache = registry::get_or_create(&mut slow);
+    let get = || match cache {
         // SAFETY: [OWNER-ONLY] it is the calling thread's cache.
         Some(cache) => unsafe { Cache::refill(cache, class) },
         None => registry::alloc_without_cache(class),
     };
+    let mut block = get();
+    if block.is_null() && last_resort::flush(cache) {
+        block = get();
+    }
     if block.is_null() && interrupted::is_any_lock_held_here() {
         block = registry::alloc_while_interrupted(class);
     }
@@ -125,7 +131,8 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
         }
         Some(run.ptr)
     };
-    let block = get().or_else(|| purge::make_room().then(get)?).or_else(|| {
+    let room = || purge::make_room() || last_resort::flush(slow.cache());
+    let block = get().or_else(|| room().then(get)?).or_else(|| {
         interrupted::is_any_lock_held_here().then(|| interrupted::alloc(size, align, zeroed))?
     });
     if slow.leave() {

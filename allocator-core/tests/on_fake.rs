@@ -284,6 +284,7 @@ fn child() {
         ["each-call"] => failures::each_call_fails(),
         ["each-kind"] => failures::each_kind_fails(),
         ["all-calls"] => failures::all_calls_fail(),
+        ["again-and-again"] => failures::refusals_are_cheap(),
         ["set-up", k, count] => failures::set_up_fails(k.parse().unwrap(), count.parse().unwrap()),
         ["zero"] => failures::zero_without_purging(),
         ["releases"] => failures::releases_fail(),
@@ -334,6 +335,11 @@ fn child() {
 #[test]
 fn a_cache_may_end_while_others_look_at_it() {
     common::succeeds("2 cache-ends");
+}
+
+#[test]
+fn what_is_refused_again_and_again_takes_few_calls() {
+    common::succeeds("2 again-and-again");
 }
 
 #[test]

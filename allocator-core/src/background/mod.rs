@@ -4,5 +4,6 @@
 mod span_purge;
 mod sleepers;
 pub(crate) mod huge_page_collapse;
+pub(crate) mod last_resort;
 pub(crate) mod own_time;
 pub(crate) mod helper;

@@ -28,6 +28,19 @@ pub(super) fn drain_arenas() -> usize {
     drain_heaps(arenas.filter(|heap| heap.observe_idle(now)))
 }
 
+/// Drains the arenas to which batches were sent. Returns whether there were any.
+pub(super) fn drain_arenas_that_wait() -> bool {
+    let mut batches = BatchPool::new();
+    let mut any = false;
+    for arena in arena::all() {
+        if arena.heap.has_batches() {
+            any |= batches.drain_sleeper(&arena.heap);
+        }
+    }
+    batches.empty();
+    any
+}
+
 fn drain_heaps<'a>(heaps: impl Iterator<Item = &'a Heap>) -> usize {
     let before = usage::dirty();
     let mut batches = BatchPool::new();

@@ -556,6 +556,12 @@ orderings! {
     /// Relaxed: one thread purges at a time, under a flag taken with `lock_acquire`.
     purge_cursor = Relaxed;
 
+    /// The dirty bytes that the last purge in vain left, and the calls that found as many.
+    /// Written by: `purge::is_in_vain`, `purge::purge_for_room`.
+    /// Read by: `purge::is_in_vain`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    purge_in_vain = Relaxed;
+
     /// The function to call above the soft limit.
     /// Written by: `limit::call`.
     /// Read by: `limit::call_back`.

@@ -40,7 +40,38 @@ pub(crate) fn is_held_here() -> bool {
 #[cold]
 pub(crate) fn make_room() -> bool {
     // Under a limit, another thread may have freed enough.
-    purge_all() != 0 || committed::hard_limit() != 0
+    (!is_in_vain() && purge_for_room() != 0) || committed::hard_limit() != 0
+}
+
+/// Dirty bytes that were left when [`make_room`] last purged nothing.
+static LEFT: AtomicUsize = AtomicUsize::new(UNKNOWN);
+
+/// It purged something.
+const UNKNOWN: usize = usize::MAX;
+
+/// Calls of [`make_room`] since then that found as many.
+static IN_VAIN: AtomicUsize = AtomicUsize::new(0);
+
+/// Of so many such calls one purges all the same, as do the first, second, fourth and so on:
+/// the bytes may be others.
+const IN_VAIN_EACH: usize = 1 << 12;
+
+/// Whether a purge would find nothing: a program may ask for memory that there is not a
+/// million times, and its heap may have many chunks.
+fn is_in_vain() -> bool {
+    if usage::dirty() != LEFT.load(ordering::purge_in_vain()) {
+        IN_VAIN.store(0, ordering::purge_in_vain());
+        return false;
+    }
+    let calls = IN_VAIN.fetch_add(1, ordering::purge_in_vain()) + 1;
+    !(calls.is_power_of_two() || calls.is_multiple_of(IN_VAIN_EACH))
+}
+
+fn purge_for_room() -> usize {
+    let bytes = purge_all();
+    let left = if bytes == 0 { usage::dirty() } else { UNKNOWN };
+    LEFT.store(left, ordering::purge_in_vain());
+    bytes
 }
 
 /// Purges about `want` bytes. Returns how many; `None`: another thread is purging.

@@ -15,17 +15,20 @@ impl Cache {
         self.view.invalidate();
     }
 
-    /// Flushes all that the thread caches, if it caches anything.
+    /// Flushes all that the thread caches, if it caches anything. Returns whether that was any
+    /// block.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
-    pub(crate) unsafe fn flush_if_any(&self) {
+    pub(crate) unsafe fn flush_if_any(&self) -> bool {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             let owner = self.owner();
-            if !owner.budget.is_untouched() || !owner.remote_cache.is_empty() {
+            let any = !owner.remote_cache.is_empty() || self.bins.iter().any(|bin| bin.len() != 0);
+            if any || !owner.budget.is_untouched() {
                 self.flush_all();
             }
+            any
         }
     }
 

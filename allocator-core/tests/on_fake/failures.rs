@@ -50,6 +50,36 @@ pub(crate) fn each_kind_fails() {
     }
 }
 
+/// A program asks again and again for memory that there is not: each time the system is asked
+/// once, and little else. As soon as there is memory, it is served.
+pub(crate) fn refusals_are_cheap() {
+    const TIMES: u64 = 10_000;
+    crate::options::apply(b"helper:false");
+    warm_up();
+    let get = |size| Block::new(&ALLOC, size, 8);
+    let live: Vec<Block> = (0..30_000).map(|_| get(2000).unwrap()).collect();
+    let all_calls = || {
+        let others = [Call::Purge, Call::Release, Call::Protect, Call::ReadFile, Call::AdviseHuge];
+        (sys::calls(Call::MapAt), others.map(sys::calls).iter().sum::<u64>())
+    };
+    for size in [64, 5000, 100_000, 1 << 20] {
+        sys::fail_nth(Call::MapAt, 1, u64::MAX);
+        // What is left of the heap.
+        let rest: Vec<Block> = core::iter::from_fn(|| get(size)).collect();
+        let before = all_calls();
+        let served = (0..TIMES).filter(|_| get(size).is_some()).count();
+        let after = all_calls();
+        eprintln!("{size} B: {before:?} to {after:?}, {served} served");
+        assert_eq!(served, 0);
+        assert!(after.0 <= before.0 + 2 * TIMES && after.1 <= before.1 + TIMES / 50);
+        sys::clear_failures();
+        get(size).expect("there is memory again").free(&ALLOC);
+        rest.into_iter().for_each(|block| block.free(&ALLOC));
+    }
+    live.into_iter().for_each(|block| block.free(&ALLOC));
+    all_is_well(1);
+}
+
 /// All calls fail for a while.
 pub(crate) fn all_calls_fail() {
     warm_up();

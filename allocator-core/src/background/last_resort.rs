@@ -1,0 +1,15 @@
+//! What is done before memory is refused: blocks that are free, but not in their spans, go
+//! there. One of them may be what is missing, or the last one of a span or a chunk.
+
+use crate::background::sleepers;
+use crate::thread::cache::Cache;
+
+/// Flushes what the calling thread keeps, and drains the arenas. Returns whether there was
+/// anything: then it makes sense to ask once more. The caller holds no lock.
+#[cold]
+#[inline(never)]
+pub(crate) fn flush(cache: Option<&Cache>) -> bool {
+    // SAFETY: [OWNER-ONLY] it is the calling thread's.
+    let flushed = cache.is_some_and(|cache| unsafe { cache.flush_if_any() });
+    sleepers::drain_arenas_that_wait() || flushed
+}
