@@ -311,6 +311,37 @@ fn ended() {
     falls_to("all threads have ended", before + 4 * MIB);
 }
 
+/// A program takes blocks from each of its spans again and again, each of which has much more
+/// free memory than live blocks: far too much is not kept.
+fn all_spans_in_use() {
+    const SIZE: usize = 4096;
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let parked = thread::spawn(move || {
+        free(blocks(10, |_| 100, 1));
+        let _ = ended.recv();
+    });
+    let before = anonymous();
+    let made = blocks((96 * MIB) / SIZE, |_| SIZE, 2);
+    let (live, others): (Vec<_>, Vec<_>) =
+        made.into_iter().enumerate().partition(|(n, _)| n % 8 == 0);
+    free(others.into_iter().map(|(_, block)| block).collect());
+    let most = before + live.len() * SIZE + 30 * MIB;
+    let mut least = usize::MAX;
+    for _ in 0..60 {
+        free(blocks((80 * MIB) / SIZE, |_| SIZE, 3));
+        // Not so long that a span would rest from one look of the helper to the next.
+        thread::sleep(Duration::from_millis(200));
+        least = least.min(anonymous());
+        if least <= most {
+            break;
+        }
+    }
+    assert!(least <= most, "{:.1} MiB are held, not {:.1}", mib(least), mib(most));
+    free(live.into_iter().map(|(_, block)| block).collect());
+    drop(end);
+    parked.join().unwrap();
+}
+
 /// What describes chunks goes back with them: their spans, bitmaps and page runs.
 fn peak() {
     const LIVE: usize = 512 << 20;
@@ -343,6 +374,7 @@ fn child() {
         "fork" => after_fork(),
         "ended" => ended(),
         "peak" => peak(),
+        "all-spans" => all_spans_in_use(),
         _ => panic!("{case}?"),
     }
     common::at_end();
@@ -397,4 +429,9 @@ fn what_ended_threads_had_goes_back() {
 #[test]
 fn what_describes_chunks_goes_back() {
     common::succeeds("peak");
+}
+
+#[test]
+fn spans_in_use_do_not_keep_far_too_much() {
+    common::succeeds("all-spans");
 }

@@ -245,11 +245,16 @@ fn purge_while_short(looks: u32) {
     }
 }
 
-/// Purges free pages within spans, if there is too much free memory.
+/// Purges free pages within spans, if there is too much free memory; if there is far too much,
+/// also of spans from which blocks are taken.
 fn give_holes_back() {
     let unwanted = usage::unwanted_loose();
     if unwanted != 0 && !span_purge::search(unwanted, true).more {
         usage::searched();
+    }
+    let unwanted = usage::unwanted_loose_in_use();
+    if unwanted != 0 {
+        span_purge::search(unwanted, false);
     }
 }
 

@@ -477,10 +477,10 @@ orderings! {
     usage_purged = Relaxed;
 
     /// `Usage::out`, `Usage::holes` and `Usage::stuck`: free memory within spans in use.
-    /// Written by: `usage::came_back`, `usage::filled`, `usage::made_holes`, `usage::search_again`,
-    /// `usage::searched`, `usage::set`, `usage::went_out`.
-    /// Read by: `usage::came_back`, `usage::filled`, `usage::loose`, `usage::made_holes`,
-    /// `usage::unsearched`, `usage::went_out`.
+    /// Written by: `usage::came_back`, `usage::filled`, `usage::gave_span`, `usage::made_holes`,
+    /// `usage::search_again`, `usage::searched`, `usage::set`, `usage::went_out`.
+    /// Read by: `usage::came_back`, `usage::filled`, `usage::gave_span`, `usage::loose`,
+    /// `usage::made_holes`, `usage::unsearched`, `usage::went_out`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     usage_loose = Relaxed;
 

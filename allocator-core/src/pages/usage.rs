@@ -65,6 +65,9 @@ const FLOOR_ALONE: usize = 32 << 20;
 /// The same in part of the live bytes.
 const PART_ALONE: usize = 4;
 
+/// With a helper, free bytes that stay, at least, where the spans that hold them are in use.
+const FLOOR_IN_USE: usize = 16 << 20;
+
 /// Free bytes that stay while memory is short, in part of the live bytes, with a helper or
 /// without; as many may be lent to busy threads.
 const PART_SHORT: usize = 64;
@@ -90,9 +93,13 @@ pub(super) fn took_span(bytes: usize, dirty: usize) {
     less_dirty(dirty);
 }
 
-/// Records that the `bytes` of a span are free.
+/// Records that the `bytes` of a span are free. What a search found stuck may have been there.
 pub(super) fn gave_span(bytes: usize) {
     USAGE.spans.fetch_sub(bytes, ordering::usage_live());
+    let stuck = USAGE.stuck.load(ordering::usage_loose());
+    if stuck != 0 {
+        USAGE.stuck.store(stuck.saturating_sub(bytes), ordering::usage_loose());
+    }
     more_dirty(bytes);
 }
 
@@ -342,6 +349,13 @@ pub(crate) fn above_bound(free: usize) -> usize {
 /// searched in vain.
 pub(crate) fn unwanted_loose() -> usize {
     (dirty() + unsearched()).saturating_sub(bound()).min(unsearched())
+}
+
+/// Loose bytes above a higher bound, that of a process without a helper: where sizes change all
+/// the time, blocks are taken from each span, and none would ever rest.
+pub(crate) fn unwanted_loose_in_use() -> usize {
+    let most = FLOOR_IN_USE.max(wanted() / PART_ALONE);
+    (dirty() + unsearched()).saturating_sub(most).min(unsearched())
 }
 
 fn unsearched() -> usize {
