@@ -305,6 +305,11 @@ pub(super) fn version_1_is_followed() {
     // Without a helper, the limit at the start is compared with the allocator's own memory.
     cgroup::read_limit();
     assert!(!cgroup::estimate(40_000_000) && cgroup::estimate(46_000_000));
+    assert!(!cgroup::is_scarce() && cgroup::estimate(49_000_000) && cgroup::is_scarce());
+    // Growth is looked at where memory begins to be short, and then in small steps.
+    assert_eq!(cgroup::step_from(1_000_000, 32_000_000), 32_000_000);
+    assert_eq!(cgroup::step_from(20_000_000, 32_000_000), 25_000_000);
+    assert_eq!(cgroup::step_from(46_000_000, 32_000_000), 50_000_000 / 64);
     // Groups that are where they usually are are found without the mounts.
     sys::set_file(c"/c g/memory/app/memory.usage_in_bytes", Some(b"1000\n"));
     assert!(!cgroup::update());
