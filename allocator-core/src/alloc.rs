@@ -131,8 +131,9 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
         }
         Some(run.ptr)
     };
-    let room = || purge::make_room() || last_resort::flush(slow.cache());
-    let block = get().or_else(|| room().then(get)?).or_else(|| {
+    let flush = || last_resort::flush(slow.cache()) && purge::make_room();
+    let block = get().or_else(|| purge::make_room().then(get)?).or_else(|| flush().then(get)?);
+    let block = block.or_else(|| {
         interrupted::is_any_lock_held_here().then(|| interrupted::alloc(size, align, zeroed))?
     });
     if slow.leave() {

@@ -233,7 +233,7 @@ fn purge_while_short(looks: u32) {
         }
         drained = sleepers::drain();
     }
-    let low = usage::take_low_water() + drained;
+    let low = (usage::take_low_water() + drained).min(usage::dirty());
     let unwanted = if scarce { usize::MAX } else { usage::above_bound(low) };
     if unwanted != 0 {
         purge::purge(unwanted);

@@ -11,5 +11,5 @@ use crate::thread::cache::Cache;
 pub(crate) fn flush(cache: Option<&Cache>) -> bool {
     // SAFETY: [OWNER-ONLY] it is the calling thread's.
     let flushed = cache.is_some_and(|cache| unsafe { cache.flush_if_any() });
-    sleepers::drain_arenas_that_wait() || flushed
+    sleepers::drain_arenas_now() || flushed
 }

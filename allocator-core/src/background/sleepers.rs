@@ -28,14 +28,12 @@ pub(super) fn drain_arenas() -> usize {
     drain_heaps(arenas.filter(|heap| heap.observe_idle(now)))
 }
 
-/// Drains the arenas to which batches were sent. Returns whether there were any.
-pub(super) fn drain_arenas_that_wait() -> bool {
+/// Drains the arenas whose lock is free. Returns whether there were any batches.
+pub(super) fn drain_arenas_now() -> bool {
     let mut batches = BatchPool::new();
     let mut any = false;
     for arena in arena::all() {
-        if arena.heap.has_batches() {
-            any |= batches.drain_sleeper(&arena.heap);
-        }
+        any |= batches.drain_sleeper(&arena.heap);
     }
     batches.empty();
     any
@@ -61,12 +59,7 @@ pub(super) fn drain_all() {
     let mut batches = BatchPool::new();
     let arenas = arena::all().iter().map(|arena| &arena.heap);
     for heap in arenas.chain(registry::heaps()) {
-        if heap.has_batches() {
-            batches.drain_surely(heap);
-        } else {
-            // Batches that were received may be there.
-            batches.drain_sleeper(heap);
-        }
+        batches.drain_surely(heap);
     }
     batches.empty();
 }

@@ -169,7 +169,7 @@ impl Heap {
     }
 
     /// Returns whether batches seem to wait.
-    #[inline]
+    #[cfg(strata_loom)]
     pub(crate) fn has_batches(&self) -> bool {
         self.remote_queue.has_batches()
     }

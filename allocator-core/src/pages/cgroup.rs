@@ -102,7 +102,8 @@ pub(crate) fn estimate(bytes: usize) -> bool {
 /// after each sixty-fourth of the limit.
 pub(crate) fn step_from(bytes: usize, step: usize) -> usize {
     let limit = LIMIT.load(ordering::cgroup_limit());
-    if limit == 0 || bytes + step <= limit / 100 * BEGINS[0] {
+    // Above the limit, most of it takes no memory.
+    if limit == 0 || bytes > limit || bytes + step <= limit / 100 * BEGINS[0] {
         return step;
     }
     step.min((limit / 100 * BEGINS[0]).saturating_sub(bytes).max(limit / 64))

@@ -41,6 +41,7 @@ impl PageRuns {
         let covered = covered(record);
         // SAFETY: [RUNS-LOCKED] no other thread runs.
         let runs = unsafe { &mut *record.as_ptr() };
+        runs.chunk = chunk;
         let mut now = runs.free;
         for (now, covered) in now.iter_mut().zip(covered) {
             *now = if free { !covered } else { *now & !covered };

@@ -51,7 +51,7 @@ pub(super) struct Lists {
 pub(super) struct Runs {
     next: *mut Runs,
     prev: *mut Runs,
-    chunk: usize,
+    pub(super) chunk: usize,
     /// Units of the longest free run.
     pub(super) longest: usize,
     /// Free units.
@@ -159,6 +159,8 @@ impl PageRuns {
         };
         // SAFETY: the place is the chunk's, which is ours, and large enough.
         unsafe { record.write(Record { runs, lens: [const { AtomicU16::new(0) }; CHUNK_UNITS] }) };
+        // In the child of a fork, entries that lead to the record find it.
+        sync::in_order();
         let record = record.cast::<Runs>();
         usage::grew_to(address_space::mapped());
         // Under the lock, no page fault.
@@ -250,9 +252,10 @@ impl PageRuns {
     }
 
     /// Whether a chunk is one of these runs. Asked under the lock, under which that changes:
-    /// since the caller looked, the chunk may have become another arena's.
+    /// since the caller looked, the chunk may have become another arena's, or one of spans.
     fn has(&self, chunk: usize) -> bool {
-        page_map::owner(MAP.entry(MAP.chunk_base(chunk))) == self.id.load(ordering::runs_id())
+        let entry = page_map::entry_of(self.id.load(ordering::runs_id()), page_map::MEDIUM);
+        MAP.entry(MAP.chunk_base(chunk)) == entry
     }
 
     /// The free units of a chunk, if it is one of these runs.

@@ -223,7 +223,8 @@ pub(crate) fn is_too_much() -> bool {
         return excess != 0;
     }
     let held = dirty() + unsearched();
-    let step = (bound() / STEPS).max(wanted() / PART_STEP) << POOR.load(ordering::usage_left());
+    let poor = if cgroup::is_scarce() { 0 } else { POOR.load(ordering::usage_left()) };
+    let step = (bound() / STEPS).max(wanted() / PART_STEP) << poor;
     let left = LEFT.fetch_min(held, ordering::usage_left()).min(held);
     excess > step && held - left > step
 }

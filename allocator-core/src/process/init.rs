@@ -30,6 +30,7 @@ use crate::pages::cgroup;
 use crate::pages::metadata;
 use crate::pages::tables;
 use crate::pages::thp;
+use crate::pages::usage;
 use crate::process::config::Config;
 use crate::process::fork_repair;
 use crate::process::options;
@@ -61,6 +62,7 @@ fn set_up(config: &Config) -> bool {
         own_time::begin();
         options::read();
         cgroup::read_limit();
+        usage::look_from(address_space::mapped());
         if sys::cpu_count() > 1 {
             arena::fit_container();
         }

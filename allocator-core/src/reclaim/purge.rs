@@ -68,9 +68,13 @@ fn is_in_vain() -> bool {
 }
 
 fn purge_for_room() -> usize {
+    let before = usage::dirty();
     let bytes = purge_all();
-    let left = if bytes == 0 { usage::dirty() } else { UNKNOWN };
+    // In a signal handler that interrupts a purge, nothing was tried.
+    let in_vain = bytes == 0 && !is_held_here() && !address_space::is_held_here();
+    let left = if in_vain && usage::dirty() == before { before } else { UNKNOWN };
     LEFT.store(left, ordering::purge_in_vain());
+    IN_VAIN.store(0, ordering::purge_in_vain());
     bytes
 }
 

@@ -56,11 +56,15 @@ impl Cache {
                 if leases { REFILL } else { magazine_size::first_fill(class).max(trial.drawn()) };
             let want = bin.capacity().min(most);
             let end = bin.first().wrapping_add(want);
-            let got = if leases {
+            let mut got = if leases {
                 self.take_leased(class, end, want)
             } else {
                 self.take_shared(class, end, want)
             };
+            if got == 0 && !leases && bin.len() == 0 {
+                // There is no memory, but spans of an earlier lease may have blocks.
+                got = self.take_from(self.heap, class, end, want);
+            }
             let owner = self.owner();
             owner.filling = CLASSES;
             owner.emptied[class / 64] |= 1 << (class % 64);
