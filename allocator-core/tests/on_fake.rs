@@ -313,6 +313,7 @@ fn child() {
         ["spare", "serve"] => spare::serve_whatever_comes(),
         ["spare", "growth"] => spare::serve_growth(),
         ["spare", "tails"] => spare::tails_go_back(),
+        ["spare", "late"] => spare::purge_comes_late(),
         ["spare", "refused"] => spare::nothing_is_lost(),
         ["small"] => container::small_programs_never_look(),
         ["huge-pages", system, chosen] => {
@@ -340,6 +341,11 @@ fn a_cache_may_end_while_others_look_at_it() {
 #[test]
 fn what_is_refused_again_and_again_takes_few_calls() {
     common::succeeds("2 again-and-again");
+}
+
+#[test]
+fn a_purge_that_comes_late_spares_what_is_there_by_then() {
+    common::succeeds("2 spare late");
 }
 
 #[test]

@@ -3,9 +3,11 @@
 use std::alloc::GlobalAlloc;
 
 use crate::common::{Block, Random};
+use crate::pages::arena;
 use crate::pages::committed;
 use crate::pages::usage;
 use crate::process::options;
+use crate::spans::page_map::MAP;
 use crate::strata::Strata;
 use crate::sys::{self, Call};
 use crate::workload::ALLOC;
@@ -114,5 +116,40 @@ pub(crate) fn nothing_is_lost() {
         Strata::purge();
         let left = sys::committed_bytes() - before;
         assert!(left <= 4 * MIB, "round {round}: {left} bytes did not go back");
+    }
+}
+
+/// Whoever purges may be slower than a chunk of page runs that becomes one of spans, of the
+/// same arena: these are not touched.
+pub(crate) fn purge_comes_late() {
+    options::apply(b"helper:false,thp:never");
+    let runs: Vec<Block> = (0..16).map(|_| huge(500 << 10)).collect();
+    let mut chunks: Vec<usize> = runs.iter().map(|run| MAP.chunk_index(run.ptr)).collect();
+    chunks.dedup();
+    assert!(chunks.len() >= 4);
+    free_all(runs);
+    // In one block after the other of many classes: the spans of a class are the arena's at
+    // first.
+    let small: Vec<Block> = (0..200_000)
+        .map(|n| Block::new(&ALLOC, 16 + n * 64 % 8000, 8).unwrap())
+        .take_while(|block| chunks.contains(&MAP.chunk_index(block.ptr)) || usage::dirty() != 0)
+        .collect();
+    for block in &small {
+        // SAFETY: the block is ours.
+        unsafe { block.ptr.write_bytes(7, block.layout.size()) };
+    }
+    let shared = chunks.iter().filter(|chunk| {
+        let entry = MAP.entry(MAP.chunk_base(**chunk));
+        arena::by_id(crate::spans::page_map::owner(entry)).is_some()
+    });
+    assert!(shared.count() != 0, "no chunk of runs has become one of shared spans");
+    let purged: usize =
+        chunks.iter().map(|chunk| arena::get(0).page_runs.purge(*chunk, 4096)).sum();
+    assert_eq!(purged, 0);
+    for block in small {
+        // SAFETY: the block is ours.
+        let bytes = unsafe { std::slice::from_raw_parts(block.ptr, block.layout.size()) };
+        assert!(bytes.iter().all(|byte| *byte == 7));
+        block.free(&ALLOC);
     }
 }
