@@ -15,7 +15,7 @@ use crate::base::ordering;
 use crate::base::size_class::MAX_WORDS;
 use crate::pages::metadata;
 use crate::spans::page_map::{Chunk, MAP};
-use crate::spans::span::Span;
+use crate::spans::span::{NO_HEAP, Span};
 use crate::sys;
 
 const SPANS: usize = CHUNK_GRANULES * size_of::<Span>();
@@ -27,6 +27,7 @@ pub(super) const RUNS: usize = PAGE;
 pub(super) fn ensure_spans(chunk: &Chunk) -> bool {
     if chunk.spans.load(ordering::chunk_spans()).is_null() {
         let Some(spans) = metadata::alloc(SPANS) else { return false };
+        make_unused(spans.cast());
         chunk.spans.store(spans.as_ptr().cast(), ordering::chunk_spans());
     }
     if chunk.long_bits.load(ordering::chunk_spans()).is_null() {
@@ -34,6 +35,19 @@ pub(super) fn ensure_spans(chunk: &Chunk) -> bool {
         chunk.long_bits.store(bits.as_ptr().cast(), ordering::chunk_spans());
     }
     true
+}
+
+/// Makes the spans of a slot, which may have had another use, spans without a heap: a search
+/// may find one whose granules were just claimed.
+fn make_unused(spans: NonNull<Span>) {
+    for at in 0..CHUNK_GRANULES {
+        // SAFETY: the slot is ours, and has room for so many; the word is read as any number.
+        let span = unsafe { spans.add(at).as_ref() };
+        // What is not written to takes no memory.
+        if span.heap() != NO_HEAP {
+            span.set_heap(NO_HEAP);
+        }
+    }
 }
 
 /// Allocates the place for the page runs of a chunk, unless it has one.
