@@ -315,6 +315,9 @@ fn child() {
         ["spare", "tails"] => spare::tails_go_back(),
         ["spare", "late"] => spare::purge_comes_late(),
         ["spare", "refused"] => spare::nothing_is_lost(),
+        ["spare", "moves"] => spare::serve_blocks_that_move(),
+        ["spare", "room"] => spare::make_room_for_growth(),
+        ["spare", "sparse"] => spare::sparse_spans_become_empty(),
         ["small"] => container::small_programs_never_look(),
         ["huge-pages", system, chosen] => {
             let system = match *system {
@@ -341,6 +344,21 @@ fn a_cache_may_end_while_others_look_at_it() {
 #[test]
 fn what_is_refused_again_and_again_takes_few_calls() {
     common::succeeds("2 again-and-again");
+}
+
+#[test]
+fn blocks_that_move_use_free_memory() {
+    common::succeeds("2 spare moves");
+}
+
+#[test]
+fn free_memory_that_does_not_fit_makes_room() {
+    common::succeeds("2 spare room");
+}
+
+#[test]
+fn sparse_spans_become_empty() {
+    common::succeeds("2 spare sparse");
 }
 
 #[test]

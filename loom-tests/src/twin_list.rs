@@ -56,6 +56,7 @@ pub const TWINS: &[Twin] = &[
     step("set_heap_publishes", "moving"),
     step("purge_detaches", "span_purge"),
     step("purge_checks_heap", "span_purge_abandoning"),
+    step("evict_checks_heap", "evicting_stolen"),
     step("abandon_looks_again", "span_purge_abandoning"),
     order("granules_claim", Relaxed, "granules"),
     order("granules_return", Relaxed, "granules"),

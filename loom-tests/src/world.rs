@@ -145,13 +145,11 @@ impl World {
                 assert_eq!(out[index], 0, "blocks are out of a span that is not in use");
                 return NO_HEAP;
             }
-            let mut rest = take(self.heap(heap), SPANS * SPAN_BLOCKS);
-            rest.retain(|block| ptr::eq(page_map::span_of(*block).as_ptr(), span));
-            assert_eq!(rest.len() + out[index], SPAN_BLOCKS, "every block is in one place");
-            for block in &rest {
-                self.touch(*block);
-            }
-            put(self.heap(heap), &mut rest);
+            let mut all = take(self.heap(heap), SPANS * SPAN_BLOCKS);
+            let is_here = |block: &&*mut u8| ptr::eq(page_map::span_of(**block).as_ptr(), span);
+            let here = all.iter().filter(is_here).inspect(|block| self.touch(**block)).count();
+            assert_eq!(here + out[index], SPAN_BLOCKS, "every block is in one place");
+            put(self.heap(heap), &mut all);
             heap
         })
     }

@@ -68,11 +68,17 @@ pub(crate) fn check_excess() {
 }
 
 /// Called at the end of slow paths that allocated, where no lock is held: if the heap has
-/// grown, has it looked at. What is free may be needed next, and is not purged on this
-/// thread's time.
+/// grown, has it looked at. What is free may be needed next: no more is purged on this
+/// thread's time than was taken while free memory did not fit.
 #[inline]
 pub(crate) fn check_growth() {
-    if usage::in_excess() && STATE.load(ordering::helper_state()) != RUNNING {
+    if !usage::in_excess() {
+        return;
+    }
+    if usage::is_owed() {
+        own_time::purge_owed();
+    }
+    if STATE.load(ordering::helper_state()) != RUNNING {
         give_back(false);
     }
 }

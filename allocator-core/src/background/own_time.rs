@@ -24,6 +24,7 @@ use crate::pages::committed;
 use crate::pages::usage;
 use crate::reclaim::purge;
 use crate::sys;
+use crate::thread::inside;
 use crate::thread::registry;
 
 /// Caches of threads that vanished in a fork that one call, or a round of the helper, ends.
@@ -62,14 +63,36 @@ pub(super) fn give_back(freed: bool) {
         // Another thread is at it.
         return;
     }
+    let purge_at = if put_off { purge_at.min(purge_low_water(now)) } else { u64::MAX };
     let chunk_at = examine_chunk(now);
     if !usage::recheck_excess() && chunk_at != u64::MAX {
         usage::set_excess();
     }
-    let look_at = chunk_at.min(if put_off { purge_at } else { u64::MAX });
+    let look_at = chunk_at.min(purge_at);
     PUT_OFF.store(put_off, ordering::own_wait());
     LOOK_AT.store(look_at, ordering::own_wait());
     CALLS.store(if look_at == u64::MAX { 0 } else { BETWEEN_LOOKS }, ordering::own_wait());
+}
+
+/// Milliseconds after which free memory that nobody needed is purged in any case.
+const CALM: u64 = 1000;
+
+/// When so much time has passed since the low water was taken.
+static CALM_AT: AtomicU64 = AtomicU64::new(0);
+
+/// While a purge is put off: purges what was free all the time since the low water was last
+/// taken, if that is long ago. Returns when it is the next time.
+fn purge_low_water(now: u64) -> u64 {
+    let at = CALM_AT.load(ordering::own_time());
+    if now < at {
+        return at;
+    }
+    let unwanted = usage::above_bound(usage::take_low_water());
+    if unwanted != 0 {
+        purge::purge(unwanted);
+    }
+    CALM_AT.store(now + CALM, ordering::own_time());
+    now + CALM
 }
 
 /// Purges down to the bound. Returns false if another thread does.
@@ -77,17 +100,27 @@ fn purge() -> bool {
     sleepers::drain_arenas();
     let excess = usage::excess();
     let Some(mut bytes) = purge::purge(excess) else { return false };
+    usage::purged_alone();
     let unwanted = usage::unwanted_loose();
-    let mut well = true;
-    if unwanted != 0 {
-        let found = span_purge::search(unwanted, false).bytes;
-        well = found >= unwanted / POOR;
-        bytes += found;
+    if unwanted != 0 && usage::is_search_due() {
+        let found = span_purge::search(unwanted, false);
+        usage::searched_alone(found.bytes + found.evicted >= unwanted / POOR);
+        bytes += found.bytes;
     }
     PURGED.fetch_add(bytes, ordering::own_time());
     AFTER.store(committed::bytes(), ordering::own_time());
-    usage::purged_alone(well);
     true
+}
+
+/// Purges as much as the program took from the system while free memory did not fit.
+#[cold]
+#[inline(never)]
+pub(super) fn purge_owed() {
+    let _inside = inside::enter();
+    let owed = usage::take_owed();
+    if owed != 0 {
+        purge::purge(owed);
+    }
 }
 
 /// Spends time on what was needed again since the last purge. Returns up to when it is

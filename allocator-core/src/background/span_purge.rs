@@ -2,6 +2,11 @@
 //! Spans are searched chunk by chunk, in the order of their addresses. A span from
 //! which blocks were taken since the last search is left alone.
 //!
+//! Where blocks are taken from all spans all the time, none would ever rest, and none would
+//! become empty: a thread hands out again what it freed last, wherever that lies. So if far too
+//! much is free, sparse spans are *evicted*: they leave the heap of their thread, which takes
+//! blocks from fuller ones, and only lose blocks from then on.
+//!
 //! ```text
 //!  a span of 1280-byte blocks, 16 units: ▓ live  ░ free, holds memory  . a hole
 //!  before  │▓░░░│░░░░│░░▓▓│░░░░│░░░░│░░░░│░▓░░│ …
@@ -37,6 +42,8 @@ pub(super) struct Found {
     pub(super) bytes: usize,
     /// Whether the next search may purge more.
     pub(super) more: bool,
+    /// Bytes of the free blocks of spans that were evicted: of these, more is purged later.
+    pub(super) evicted: usize,
 }
 
 /// Makes all spans record from now on whether blocks are taken from them, as a search
@@ -51,7 +58,7 @@ pub(crate) fn start_watching() {
 /// which blocks were taken lately.
 pub(super) fn search(want: usize, rested: bool) -> Found {
     let chunks = MAP.used_chunks();
-    let mut found = Found { bytes: 0, more: false };
+    let mut found = Found { bytes: 0, more: false, evicted: 0 };
     let last = CURSOR.load(ordering::span_purge_cursor()).min(chunks);
     let behind = address_space::in_use(last + 1, chunks);
     let before = address_space::in_use(0, chunks.min(last + 1));
@@ -85,10 +92,16 @@ pub(crate) fn purge_all() -> usize {
 }
 
 fn search_chunk(index: usize, rested: bool, found: &mut Found) {
-    for_spans(index, |chunk, span| match purgeable_units(chunk, span, rested) {
-        SpanPurge::No => {}
-        SpanPurge::Later => found.more = true,
-        SpanPurge::Units(units) => found.bytes += units * UNIT,
+    for_spans(index, |chunk, span| {
+        if !rested {
+            let free = span_transfer::evict(span, &arena::of(chunk).heap);
+            found.evicted += free.unwrap_or(0);
+        }
+        match purgeable_units(chunk, span, rested) {
+            SpanPurge::No => {}
+            SpanPurge::Later => found.more = true,
+            SpanPurge::Units(units) => found.bytes += units * UNIT,
+        }
     });
 }
 

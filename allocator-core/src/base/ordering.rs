@@ -497,12 +497,19 @@ orderings! {
     /// Relaxed: whoever sees it computes the excess from the numbers.
     usage_excess = Relaxed;
 
-    /// Free bytes left by the last purge of a thread without a helper, and how many purges in a
-    /// row were of no use.
-    /// Written by: `usage::is_too_much`, `usage::purged_alone`.
-    /// Read by: `usage::is_too_much`, `usage::purged_alone`.
+    /// Free bytes left by the last purge and the last search of a thread without a helper, and how
+    /// many searches in a row were of no use.
+    /// Written by: `usage::is_search_due`, `usage::is_too_much`, `usage::purged_alone`,
+    /// `usage::searched_alone`.
+    /// Read by: `usage::is_search_due`, `usage::is_too_much`, `usage::searched_alone`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     usage_left = Relaxed;
+
+    /// Bytes that threads that allocate are to purge.
+    /// Written by: `usage::took_fresh`, `usage::take_owed`.
+    /// Read by: `usage::took_fresh`, `usage::is_owed`, `usage::take_owed`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    usage_owed = Relaxed;
 
     /// The heap size at which dense chunks are looked for next, and whether it was reached.
     /// Written by: `usage::grew_to`, `usage::take_grew`.
@@ -656,8 +663,9 @@ orderings! {
     collapse_cursor = Relaxed;
 
     /// What was purged on the program's time and needed again, and the time that this takes.
-    /// Written by: `own_time::begin`, `own_time::purge`, `own_time::spend`.
-    /// Read by: `own_time::purge`, `own_time::spend`.
+    /// Written by: `own_time::begin`, `own_time::purge`, `own_time::purge_low_water`,
+    /// `own_time::spend`.
+    /// Read by: `own_time::purge`, `own_time::purge_low_water`, `own_time::spend`.
     /// Relaxed: with one thread they are its own; others may purge a little earlier or later.
     own_time = Relaxed;
 

@@ -496,6 +496,33 @@ impl LockedHeap<'_> {
         Some(span)
     }
 
+    /// Detaches a sparse span and moves it to the heap `to`, if another of its class with free
+    /// blocks stays. Returns the bytes of its free blocks.
+    pub(crate) fn evict(
+        &mut self,
+        span: NonNull<Span>,
+        to: u32,
+        detached: &mut DetachedSpans,
+    ) -> Option<usize> {
+        // SAFETY: spans are never freed.
+        let span_ref = unsafe { span.as_ref() };
+        if span_ref.heap() != self.id && sync::step("evict_checks_heap") {
+            return None;
+        }
+        // SAFETY: [HEAP-LOCKED] the span names this heap.
+        let free = unsafe {
+            span_ref.body(|body| {
+                let is_spare = body.list == List::Partial && !body.is_alone() && body.is_sparse();
+                is_spare.then(|| body.free_bytes())
+            })
+        }?;
+        self.detach(span);
+        // SAFETY: [HEAP-LOCKED] on no list, and still of this heap.
+        unsafe { detached.push(span) };
+        set_heap_of(span, to);
+        Some(free)
+    }
+
     /// Moves the spans with free blocks of a class to the heap `to`.
     pub(crate) fn transfer_class(&mut self, class: usize, to: u32, detached: &mut DetachedSpans) {
         while let Some(span) = NonNull::new(self.heap.lists().partial[class].head) {

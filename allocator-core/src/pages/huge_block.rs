@@ -400,6 +400,7 @@ impl Extent {
         settle(index, bytes, mapped, chunks);
         self.note(bytes);
         usage::took_large(more, self.tail);
+        usage::took_fresh((mapped - self.mapped).saturating_sub(more));
         address_space::resized(self.mapped, mapped);
         MAP.chunk(index).huge_tail.set(0);
         Some(enter(index))

@@ -79,10 +79,13 @@ const STEPS: usize = 8;
 /// But not before so many bytes were freed, in part of the live bytes.
 const PART_STEP: usize = 128;
 
-/// Without a helper: free bytes left by the last purge, or less.
+/// Without a helper: free bytes outside of spans in use that the last purge left, or less.
 static LEFT: AtomicUsize = AtomicUsize::new(0);
 
-/// Without a helper: purges in a row that were not worth their time.
+/// Without a helper: free bytes that the last search of spans in use left, or less.
+static LEFT_LOOSE: AtomicUsize = AtomicUsize::new(0);
+
+/// Without a helper: searches in a row that were not worth their time.
 static POOR: AtomicUsize = AtomicUsize::new(0);
 const MOST_POOR: usize = 5;
 
@@ -91,6 +94,7 @@ const MOST_POOR: usize = 5;
 pub(super) fn took_span(bytes: usize, dirty: usize) {
     USAGE.spans.fetch_add(bytes, ordering::usage_live());
     less_dirty(dirty);
+    took_fresh(bytes - dirty);
 }
 
 /// Records that the `bytes` of a span are free. What a search found stuck may have been there.
@@ -108,6 +112,37 @@ pub(super) fn gave_span(bytes: usize) {
 pub(super) fn took_large(bytes: usize, dirty: usize) {
     USAGE.large.fetch_add(bytes, ordering::usage_live());
     less_dirty(dirty);
+    took_fresh(bytes - dirty);
+}
+
+/// Bytes that threads that allocate are to purge: as many as were taken from the system while
+/// more free memory than [`bound_in_use`] did not fit.
+static OWED: AtomicUsize = AtomicUsize::new(0);
+
+/// Less is not worth a purge.
+const LEAST_OWED: usize = 1 << 20;
+
+/// Records that `bytes` were taken from the system.
+pub(super) fn took_fresh(bytes: usize) {
+    let owed = if bytes == 0 { 0 } else { bytes.min(above_bound_in_use()) };
+    if owed != 0 && OWED.fetch_add(owed, ordering::usage_owed()) + owed >= LEAST_OWED {
+        set_excess();
+    }
+}
+
+/// Whether a thread that allocates is to purge.
+pub(crate) fn is_owed() -> bool {
+    OWED.load(ordering::usage_owed()) >= LEAST_OWED
+}
+
+/// How many bytes a thread that allocates is to purge; from now on none.
+pub(crate) fn take_owed() -> usize {
+    OWED.swap(0, ordering::usage_owed()).min(above_bound_in_use())
+}
+
+/// Dirty bytes above the bound that holds where the program is not idle.
+fn above_bound_in_use() -> usize {
+    dirty().saturating_sub(bound_in_use())
 }
 
 /// Records that `bytes` of a page run or mapping are no longer in use, of which `dirty`
@@ -222,19 +257,37 @@ pub(crate) fn is_too_much() -> bool {
     if excess == 0 || helped::is_helped() {
         return excess != 0;
     }
-    let held = dirty() + unsearched();
-    let poor = if cgroup::is_scarce() { 0 } else { POOR.load(ordering::usage_left()) };
-    let step = (bound() / STEPS).max(wanted() / PART_STEP) << poor;
-    let left = LEFT.fetch_min(held, ordering::usage_left()).min(held);
-    excess > step && held - left > step
+    let (dirty, step) = (dirty(), step());
+    let left = LEFT.fetch_min(dirty, ordering::usage_left()).min(dirty);
+    (dirty > bound() + step && dirty - left > step) || is_search_due()
 }
 
-/// Without a helper: records that a purge is over, and whether it was worth its time. If
-/// not, twice as much is freed before the next.
-pub(crate) fn purged_alone(well: bool) {
+/// Without a helper: as many bytes as are worth a purge.
+fn step() -> usize {
+    (bound() / STEPS).max(wanted() / PART_STEP)
+}
+
+/// Without a helper: whether so much more is free since the last search of spans in use that
+/// it is worth another.
+pub(crate) fn is_search_due() -> bool {
+    let held = dirty() + unsearched();
+    let poor = if cgroup::is_scarce() { 0 } else { POOR.load(ordering::usage_left()) };
+    let step = step() << poor;
+    let left = LEFT_LOOSE.fetch_min(held, ordering::usage_left()).min(held);
+    held > bound() + step && held - left > step
+}
+
+/// Without a helper: records that a purge is over.
+pub(crate) fn purged_alone() {
+    LEFT.store(dirty(), ordering::usage_left());
+}
+
+/// Without a helper: records that a search of spans in use is over, and whether it was worth its
+/// time. If not, twice as much is freed before the next.
+pub(crate) fn searched_alone(well: bool) {
     let poor = POOR.load(ordering::usage_left());
     POOR.store(if well { 0 } else { (poor + 1).min(MOST_POOR) }, ordering::usage_left());
-    LEFT.store(dirty() + unsearched(), ordering::usage_left());
+    LEFT_LOOSE.store(dirty() + unsearched(), ordering::usage_left());
 }
 
 /// Heaps with fewer mapped bytes than this stay on small pages.
@@ -352,11 +405,17 @@ pub(crate) fn unwanted_loose() -> usize {
     (dirty() + unsearched()).saturating_sub(bound()).min(unsearched())
 }
 
-/// Loose bytes above a higher bound, that of a process without a helper: where sizes change all
-/// the time, blocks are taken from each span, and none would ever rest.
+/// Loose bytes above [`bound_in_use`], counting dirty ones first: where sizes change all the time,
+/// blocks are taken from each span, and none would ever rest.
 pub(crate) fn unwanted_loose_in_use() -> usize {
-    let most = FLOOR_IN_USE.max(wanted() / PART_ALONE);
-    (dirty() + unsearched()).saturating_sub(most).min(unsearched())
+    (dirty() + unsearched()).saturating_sub(bound_in_use()).min(unsearched())
+}
+
+/// The bound on free memory that the program may need next: with a helper, it is higher than what
+/// stays when the program does not need it.
+fn bound_in_use() -> usize {
+    let floor = if helped::is_helped() { FLOOR_IN_USE } else { FLOOR_ALONE };
+    floor.max(wanted() / PART_ALONE)
 }
 
 fn unsearched() -> usize {

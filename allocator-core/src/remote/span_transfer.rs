@@ -135,6 +135,23 @@ pub(crate) fn purge_span(
     SpanPurge::Units(given.count_ones() as usize)
 }
 
+/// Moves a sparse span to the heap `to`, if its heap has another with free blocks. The owner
+/// takes no more blocks there, and what is freed there stays in the span. Returns the bytes of
+/// its free blocks.
+pub(crate) fn evict(span: NonNull<Span>, to: &Heap) -> Option<usize> {
+    // SAFETY: [CHUNK-SPANS] span records are never freed.
+    let id = unsafe { span.as_ref() }.heap();
+    if id == to.id() {
+        return None;
+    }
+    let mut locked = heap_table::get(id)?.try_lock()?;
+    let mut detached = DetachedSpans::new();
+    let free = locked.evict(span, to.id(), &mut detached);
+    arena::release_spans(locked.unlock());
+    adopt_all(to, detached);
+    free
+}
+
 /// Moves a heap's spans with free blocks of `class` to another heap, if its lock is
 /// free. Returns whether there were any.
 pub(crate) fn steal(heap: &Heap, to: &Heap, class: usize) -> bool {

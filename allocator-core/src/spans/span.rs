@@ -366,6 +366,16 @@ impl Body {
         self.low = 0;
     }
 
+    /// Whether a quarter of the blocks is free, or more.
+    pub(crate) fn is_sparse(&self) -> bool {
+        u32::from(self.free) * 4 >= SHAPES[self.class as usize].blocks
+    }
+
+    /// Whether the span is the only one on its list.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.next.is_null() && self.prev.is_null()
+    }
+
     /// Bytes of the free blocks.
     pub(crate) fn free_bytes(&self) -> usize {
         self.free as usize * size_class::size(self.class as usize)

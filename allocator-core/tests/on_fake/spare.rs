@@ -3,6 +3,7 @@
 use std::alloc::GlobalAlloc;
 
 use crate::common::{Block, Random};
+use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::committed;
 use crate::pages::usage;
@@ -81,6 +82,64 @@ pub(crate) fn serve_growth() {
     first.free(&ALLOC);
     Strata::purge();
     assert!(committed::bytes() <= MIB);
+}
+
+/// Blocks that grow by a little, and move, use free memory as well: a program that repeats that
+/// maps no more and more of it.
+pub(crate) fn serve_blocks_that_move() {
+    options::apply(b"helper:false,thp:never");
+    let round = |sizes: &[usize]| {
+        let blocks: Vec<Block> = sizes.iter().map(|size| huge(*size)).collect();
+        for block in blocks {
+            let size = block.layout.size();
+            resized(block, size + 1000).free(&ALLOC);
+        }
+    };
+    for size in 1..200 {
+        round(&[2 * MIB, 2 * MIB, size % 9 * MIB + MIB, 9 * MIB]);
+    }
+    let mapped = address_space::mapped();
+    assert!(mapped <= 64 * MIB, "{mapped} bytes are mapped for 22 MiB");
+}
+
+/// Free memory that does not fit what is needed next is purged while that grows, also at a time
+/// at which the program's frees purge nothing.
+pub(crate) fn make_room_for_growth() {
+    options::apply(b"helper:false,thp:never");
+    const LIVE: usize = 128 * MIB;
+    let small = || -> Vec<Block> { (0..LIVE / 1024).map(|_| huge(1024)).collect() };
+    // What was purged is needed again: the next purge is put off.
+    free_all(small());
+    let (pins, others): (Vec<_>, Vec<_>) =
+        small().into_iter().enumerate().partition(|(n, _)| n % 1000 == 0);
+    free_all(others.into_iter().map(|(_, block)| block).collect());
+    let free = usage::dirty();
+    assert!(free > LIVE / 2, "only {free} bytes are free");
+    let before = sys::committed_bytes();
+    let runs: Vec<Block> = (0..LIVE / (512 << 10)).map(|_| huge(512 << 10)).collect();
+    let more = sys::committed_bytes() as isize - before as isize;
+    assert!(more < 48 * MIB as isize, "{more} bytes more for {LIVE}, of which {free} were free");
+    free_all(runs);
+    free_all(pins.into_iter().map(|(_, block)| block).collect());
+}
+
+/// A program replaces blocks at random, in fewer and fewer places: its spans do not all stay in
+/// use, each with few blocks.
+pub(crate) fn sparse_spans_become_empty() {
+    options::apply(b"helper:false,thp:never");
+    const SIZE: usize = 200;
+    let mut random = Random(7);
+    let mut blocks: Vec<Block> = (0..96 * MIB / SIZE).map(|_| huge(SIZE)).collect();
+    for _ in 0..5 * blocks.len() {
+        blocks.swap_remove(random.below(blocks.len())).free(&ALLOC);
+        if blocks.len() < 24 * MIB / SIZE || random.below(5) != 0 {
+            blocks.push(huge(SIZE));
+        }
+    }
+    let live = blocks.len() * SIZE;
+    let held = sys::committed_bytes();
+    assert!(held < live + 48 * MIB, "{held} bytes are held for {live}");
+    free_all(blocks);
 }
 
 /// What a chunk held behind a block that is in use goes back.

@@ -90,6 +90,7 @@ const FUNCTIONS: &[Function] = &[
     ("heap", "", "clear_owner", "(core::ptr::null_mut(), 0, 0)"),
     ("heap", "impl LockedHeap", "detach_purgeable", "Purgeable::No"),
     ("heap", "impl LockedHeap", "reattach_purged", "DetachedSpans::new()"),
+    ("heap", "impl LockedHeap", "evict", "None"),
     ("send", "impl BatchPool", "send", "()"),
     ("send", "impl BatchPool", "send_batch", "()"),
     ("send", "impl BatchPool", "push_batch", "true"),
@@ -106,6 +107,7 @@ const FUNCTIONS: &[Function] = &[
     ("take_from_heap", "", "take_or_receive", "Refill::Blocks(0)"),
     ("take_from_heap", "", "finish_received", "()"),
     ("span_transfer", "", "purge_span", "SpanPurge::No"),
+    ("span_transfer", "", "evict", "None"),
     ("span_transfer", "", "steal", "false"),
     ("take_from_heap", "", "release_and_recycle", "()"),
 ];

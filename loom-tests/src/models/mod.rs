@@ -28,6 +28,8 @@ pub static MODELS: &[&Model] = &[
     &heaps::RECEIVING,
     &span_purge::SPAN_PURGE,
     &span_purge::SPAN_PURGE_ABANDONING,
+    &span_purge::EVICTING,
+    &span_purge::EVICTING_STOLEN,
     &chunk::GRANULES,
     &chunk::RELEASE,
     &chunk::INDEX_CLAIM,
