@@ -186,7 +186,9 @@ unsafe fn realloc_large(ptr: *mut u8, new: usize) -> Option<*mut u8> {
         page_map::MEDIUM if !small && is_medium(new, 1) && realloc::resize_run(ptr, old, new) => {
             return Some(ptr);
         }
-        page_map::HUGE if !is_medium(new, 1) => {
+        page_map::MEDIUM | page_map::HUGE
+            if !is_medium(new, 1) && (realloc::is_huge(ptr) || huge_block::promote(ptr, old)) =>
+        {
             if let Some(moved) = realloc::resize_huge(ptr, old, new, 1) {
                 return Some(moved);
             }

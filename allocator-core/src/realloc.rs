@@ -44,7 +44,9 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
     if !small(old) && !small(new) {
         match (is_medium(old, align), is_medium(new, align)) {
             (true, true) if resize_run(ptr, old, new) => return ptr,
-            (false, false) if page_map::kind(MAP.entry(ptr)) == page_map::HUGE => {
+            // One that gets much smaller moves.
+            (false, true) => {}
+            (_, stays) if is_huge(ptr) || (!stays && huge_block::promote(ptr, old)) => {
                 if let Some(moved) = resize_huge(ptr, old, new, align) {
                     return moved;
                 }
@@ -61,6 +63,11 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
         }
         to
     }
+}
+
+/// Whether a huge block is at `ptr`.
+pub(crate) fn is_huge(ptr: *mut u8) -> bool {
+    page_map::kind(MAP.entry(ptr)) == page_map::HUGE
 }
 
 /// Resizes a page run to `new` bytes in place. Returns whether it could.

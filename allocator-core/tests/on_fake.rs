@@ -315,6 +315,7 @@ fn child() {
         ["spare", "tails"] => spare::tails_go_back(),
         ["spare", "late"] => spare::purge_comes_late(),
         ["spare", "refused"] => spare::nothing_is_lost(),
+        ["spare", "runs"] => spare::serve_runs_that_grow(),
         ["spare", "moves"] => spare::serve_blocks_that_move(),
         ["spare", "room"] => spare::make_room_for_growth(),
         ["spare", "sparse"] => spare::sparse_spans_become_empty(),
@@ -378,7 +379,7 @@ fn what_was_needed_again_puts_off_the_next_purge() {
 
 #[test]
 fn freed_chunks_serve_whatever_comes_next() {
-    for case in ["serve", "growth"] {
+    for case in ["serve", "growth", "runs"] {
         common::succeeds(&format!("2 spare {case}"));
     }
 }

@@ -548,10 +548,10 @@ orderings! {
     huge_guards = Relaxed;
 
     /// Huge blocks in use, and their bytes.
-    /// Written by: `huge_block::note`, `huge_block::put_chunks`, `huge_block::set_held`,
-    /// `huge_block::took`.
-    /// Read by: `huge_block::held`, `huge_block::note`, `huge_block::put_chunks`,
-    /// `huge_block::took`.
+    /// Written by: `huge_block::note`, `huge_block::promote`, `huge_block::put_chunks`,
+    /// `huge_block::set_held`, `huge_block::took`.
+    /// Read by: `huge_block::held`, `huge_block::note`, `huge_block::promote`,
+    /// `huge_block::put_chunks`, `huge_block::took`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     huge_count = Relaxed;
 

@@ -1,6 +1,7 @@
 //! Huge blocks, above 1 MiB or aligned to more: each has chunks of its own. It grows and
 //! shrinks in place, or by moving its pages. The chunks of a freed block become spare: they
-//! serve what comes next, of whatever size.
+//! serve what comes next, of whatever size. A page run that is alone in its chunk can become a
+//! huge block.
 //!
 //! ```text
 //!  addresses  │ chunk          │ chunk          │ chunk          │
@@ -10,15 +11,16 @@
 //! ```
 //! All of the last chunk is mapped, but if addresses are limited, or the system refuses.
 
-use crate::base::geometry::CHUNK;
+use crate::base::geometry::{CHUNK, CHUNK_GRANULES, GRANULE, UNIT};
 use crate::base::later;
 use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::ordering;
-use crate::base::sync::{AtomicBool, AtomicUsize};
+use crate::base::sync::{self, AtomicBool, AtomicUsize};
 use crate::heaps::heap_table;
 use crate::pages::address_space::{self, Charge};
 use crate::pages::arena;
 use crate::pages::committed;
+use crate::pages::page_runs::{self, Dirty};
 use crate::pages::tables;
 use crate::pages::thp;
 use crate::pages::usage;
@@ -256,6 +258,39 @@ pub(crate) fn set_held(blocks: usize, bytes: usize) {
 /// Whether a limit may be why a block cannot be resized.
 pub(crate) fn is_limited() -> bool {
     committed::hard_limit() != 0 || address_space::are_limited()
+}
+
+/// Makes a huge block of the page run at `ptr`, of `size` bytes, if it starts a chunk and is alone
+/// there: it can grow where it is. Returns whether it did.
+pub(crate) fn promote(ptr: *mut u8, size: usize) -> bool {
+    let entry = MAP.entry(ptr);
+    let Some(arena) = arena::by_id(page_map::owner(entry)) else { return false };
+    let units = page_runs::units(size.max(1));
+    let bytes = units * UNIT;
+    if page_map::kind(entry) != page_map::MEDIUM || is_guarded() || bytes_for(size) != Some(bytes) {
+        return false;
+    }
+    let promote = |rest: Dirty| {
+        let tail = rest.end.next_multiple_of(sys::page_size()).saturating_sub(bytes);
+        // From now on all of the tail counts, clean or not.
+        if usage::found_dirty(tail - rest.bytes).is_err() {
+            return false;
+        }
+        let index = MAP.chunk_index(ptr);
+        settle(index, bytes, CHUNK, 1);
+        MAP.chunk(index).huge_tail.set(tail);
+        MAP.set(ptr.wrapping_add(GRANULE), CHUNK_GRANULES - 1, 0);
+        // In the child of a fork, the chunk is one or the other.
+        sync::in_order();
+        enter(index);
+        true
+    };
+    let promoted = arena.page_runs.take_only_run(ptr, units, promote);
+    if promoted {
+        BLOCKS.fetch_add(1, ordering::huge_count());
+        BYTES.fetch_add(bytes, ordering::huge_count());
+    }
+    promoted
 }
 
 /// Resizes a block from `old` bytes to `new`, keeping its contents. Returns its address;

@@ -1,6 +1,7 @@
 //! Medium blocks, 32 KiB to 1 MiB: runs of units (4 KiB) in chunks of their own. A
 //! bitmap of free units splits and coalesces them. A run grows in place where the units
-//! behind it are free.
+//! behind it are free. One that is alone in its chunk becomes a huge block, where it is, to
+//! grow beyond 1 MiB.
 //!
 //! ```text
 //!  chunk   │ run A    │ free  │ run B │ free            │   512 units
@@ -251,6 +252,34 @@ impl PageRuns {
         })
     }
 
+    /// Takes a chunk off these runs if the run at `ptr`, of `units`, starts it and is alone there.
+    /// `promote` is told what of the rest may hold memory, and gives the chunk another entry, or
+    /// refuses. Returns whether it was taken.
+    pub(super) fn take_only_run(
+        &self,
+        ptr: *mut u8,
+        units: usize,
+        promote: impl FnOnce(Dirty) -> bool,
+    ) -> bool {
+        let chunk = MAP.chunk_index(ptr);
+        let take = |lists: &mut Lists| {
+            let record = record_in(chunk).filter(|_| self.has(chunk))?;
+            // SAFETY: [RUNS-LOCKED] records of our chunks are on our lists.
+            let runs = unsafe { record.as_ref() };
+            let only = ptr.addr().is_multiple_of(CHUNK)
+                && len(record, 0) == units
+                && runs.longest == CHUNK_UNITS - units;
+            if !only || !promote(dirty(&runs.free, &runs.clean)) {
+                return None;
+            }
+            // SAFETY: [RUNS-LOCKED] as above.
+            unsafe { lists.unlink(record) };
+            set_len(record, 0, 0);
+            Some(())
+        };
+        self.locked(take).flatten().is_some()
+    }
+
     /// Whether a chunk is one of these runs. Asked under the lock, under which that changes:
     /// since the caller looked, the chunk may have become another arena's, or one of spans.
     fn has(&self, chunk: usize) -> bool {
@@ -322,7 +351,7 @@ enum Unchanged {
     Misuse(Report),
 }
 
-/// What of a chunk that is all free may hold memory.
+/// What of the free units of a chunk may hold memory.
 pub(super) struct Dirty {
     pub(super) bytes: usize,
     /// Where the last of these bytes ends.
@@ -483,9 +512,7 @@ impl Lists {
         if runs.longest != CHUNK_UNITS {
             return None;
         }
-        let dirty = CHUNK_UNITS - count(&runs.clean, 0, CHUNK_UNITS);
-        let end = (0..CHUNK_UNITS).rev().find(|unit| !bit(&runs.clean, *unit));
-        let dirty = Dirty { bytes: dirty * UNIT, end: end.map_or(0, |unit| (unit + 1) * UNIT) };
+        let dirty = dirty(&runs.free, &runs.clean);
         MAP.set(MAP.chunk_base(chunk), CHUNK / GRANULE, 0);
         // SAFETY: [RUNS-LOCKED] as above.
         unsafe { self.unlink(record) };
@@ -531,6 +558,14 @@ impl Run {
             }
         }
     }
+}
+
+/// What of the free units may hold memory.
+fn dirty(free: &Bits, clean: &Bits) -> Dirty {
+    let dirty: Bits = core::array::from_fn(|i| free[i] & !clean[i]);
+    let end = (0..CHUNK_UNITS).rev().find(|unit| bit(&dirty, *unit));
+    let bytes = count(&dirty, 0, CHUNK_UNITS) * UNIT;
+    Dirty { bytes, end: end.map_or(0, |unit| (unit + 1) * UNIT) }
 }
 
 fn list_for(longest: usize) -> usize {

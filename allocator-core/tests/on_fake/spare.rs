@@ -84,6 +84,59 @@ pub(crate) fn serve_growth() {
     assert!(committed::bytes() <= MIB);
 }
 
+/// A page run that is alone in its chunk becomes a huge block where it is; one that is not moves,
+/// and so does one that may not. What the rest of the chunk held goes back, or is used.
+pub(crate) fn serve_runs_that_grow() {
+    options::apply(b"helper:false,thp:never");
+    let filled = |bytes: usize| {
+        let block = huge(bytes);
+        // SAFETY: the block is ours.
+        unsafe { block.ptr.write_bytes(7, bytes) };
+        block
+    };
+    let is_filled = |block: &Block, bytes: usize| {
+        // SAFETY: the block is ours, and has so many bytes.
+        unsafe { std::slice::from_raw_parts(block.ptr, bytes) }.iter().all(|byte| *byte == 7)
+    };
+    let committed = committed::bytes();
+    let mut block = filled(100_000);
+    let at = block.ptr;
+    free_all(vec![filled(300_000), filled(500_000)]);
+    for size in [200_000, MIB, MIB + 1, 3 * MIB, MIB + 1, 2 * MIB] {
+        block = resized(block, size);
+        assert_eq!(block.ptr, at, "it moved at {size}");
+    }
+    assert!(is_filled(&block, 100_000));
+    block = resized(block, MIB + 1);
+    assert!(usage::dirty() != 0);
+    Strata::purge();
+    assert_eq!(usage::dirty(), 0);
+    assert!(committed::bytes() <= committed + MIB + 4096);
+    block.free(&ALLOC);
+    Strata::purge();
+    assert_eq!((committed::bytes(), usage::dirty()), (committed, 0));
+    // Another run is in the chunk.
+    let (first, second) = (filled(400_000), filled(100_000));
+    let at = first.ptr;
+    let first = resized(first, 2 * MIB);
+    assert!(first.ptr != at && is_filled(&first, 400_000) && is_filled(&second, 100_000));
+    free_all(vec![first, second]);
+    // Nothing more can be had: then it stays a run's size, and can be used and freed.
+    let block = filled(900_000);
+    sys::fail_nth(Call::MapAt, 1, u64::MAX);
+    sys::fail_nth(Call::ReserveAt, 1, u64::MAX);
+    // SAFETY: the block is ours, and was made with this layout.
+    assert!(unsafe { ALLOC.realloc(block.ptr, block.layout, 100 * MIB) }.is_null());
+    let block = resized(block, 800_000);
+    assert!(is_filled(&block, 800_000));
+    sys::clear_failures();
+    let block = resized(block, 3 * MIB);
+    assert!(is_filled(&block, 800_000));
+    block.free(&ALLOC);
+    Strata::purge();
+    assert_eq!((committed::bytes(), usage::dirty()), (committed, 0));
+}
+
 /// Blocks that grow by a little, and move, use free memory as well: a program that repeats that
 /// maps no more and more of it.
 pub(crate) fn serve_blocks_that_move() {
