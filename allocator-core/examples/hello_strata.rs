@@ -1,4 +1,4 @@
-//! The smallest program with Strata. It prints its resident memory.
+//! The smallest program with Strata. It prints how much memory it has.
 
 #[path = "hello/say.rs"]
 mod say;

@@ -1,10 +1,14 @@
 //! The code that both programs share.
 
-/// Prints a greeting and the resident bytes of this process.
+/// Prints a greeting, the anonymous and the resident bytes of this process.
 pub(crate) fn hello() {
     let words = ["hello", "world"].map(String::from);
     let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
-    let rss = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap_or("0 kB");
-    let kib: usize = rss.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
-    println!("{}: {} bytes", words.join(" "), kib << 10);
+    let bytes = |field: &str| {
+        let value = rollup.lines().find_map(|line| line.strip_prefix(field)).unwrap_or("0 kB");
+        let kib = value.split_whitespace().next().and_then(|n| n.parse::<usize>().ok());
+        kib.unwrap_or(0) << 10
+    };
+    let (own, all) = (bytes("Anonymous:"), bytes("Rss:"));
+    println!("{}: {own} {all} bytes", words.join(" "));
 }
