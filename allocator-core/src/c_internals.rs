@@ -187,7 +187,7 @@ unsafe fn realloc_large(ptr: *mut u8, new: usize) -> Option<*mut u8> {
             return Some(ptr);
         }
         page_map::MEDIUM | page_map::HUGE
-            if !is_medium(new, 1) && (realloc::is_huge(ptr) || huge_block::promote(ptr, old)) =>
+            if !is_medium(new, 1) && (realloc::is_huge(ptr) || realloc::promote_run(ptr, old)) =>
         {
             if let Some(moved) = realloc::resize_huge(ptr, old, new, 1) {
                 return Some(moved);

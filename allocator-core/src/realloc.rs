@@ -46,7 +46,7 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
             (true, true) if resize_run(ptr, old, new) => return ptr,
             // One that gets much smaller moves.
             (false, true) => {}
-            (_, stays) if is_huge(ptr) || (!stays && huge_block::promote(ptr, old)) => {
+            (_, stays) if is_huge(ptr) || (!stays && promote_run(ptr, old)) => {
                 if let Some(moved) = resize_huge(ptr, old, new, align) {
                     return moved;
                 }
@@ -63,6 +63,12 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
         }
         to
     }
+}
+
+/// Makes a huge block of a page run that is alone in its chunk. Returns whether it did.
+pub(crate) fn promote_run(ptr: *mut u8, old: usize) -> bool {
+    let _inside = inside::enter();
+    huge_block::promote(ptr, old)
 }
 
 /// Whether a huge block is at `ptr`.

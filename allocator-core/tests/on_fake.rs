@@ -316,6 +316,7 @@ fn child() {
         ["spare", "late"] => spare::purge_comes_late(),
         ["spare", "refused"] => spare::nothing_is_lost(),
         ["spare", "runs"] => spare::serve_runs_that_grow(),
+        ["spare", "vanishes"] => spare::vanishes_while_it_promotes(),
         ["spare", "moves"] => spare::serve_blocks_that_move(),
         ["spare", "room"] => spare::make_room_for_growth(),
         ["spare", "sparse"] => spare::sparse_spans_become_empty(),
@@ -345,6 +346,11 @@ fn a_cache_may_end_while_others_look_at_it() {
 #[test]
 fn what_is_refused_again_and_again_takes_few_calls() {
     common::succeeds("2 again-and-again");
+}
+
+#[test]
+fn a_chunk_of_runs_is_whole_in_the_child_of_a_fork() {
+    common::succeeds("2 spare vanishes");
 }
 
 #[test]

@@ -74,21 +74,22 @@ pub(super) fn give_back(freed: bool) {
     CALLS.store(if look_at == u64::MAX { 0 } else { BETWEEN_LOOKS }, ordering::own_wait());
 }
 
-/// Milliseconds after which free memory that nobody needed is purged in any case.
+/// Milliseconds after which some free memory that nobody needed is purged in any case.
 const CALM: u64 = 1000;
 
 /// When so much time has passed since the low water was taken.
 static CALM_AT: AtomicU64 = AtomicU64::new(0);
 
 /// While a purge is put off: purges what was free all the time since the low water was last
-/// taken, if that is long ago. Returns when it is the next time.
+/// taken, if that is long ago, and as much as that time pays for. Returns when it is the next
+/// time.
 fn purge_low_water(now: u64) -> u64 {
     let at = CALM_AT.load(ordering::own_time());
     if now < at {
         return at;
     }
-    let unwanted = usage::above_bound(usage::take_low_water());
-    if unwanted != 0 {
+    let unwanted = usage::above_bound(usage::take_low_water()).min(CALM as usize * PER_MILLISECOND);
+    if at != 0 && unwanted != 0 {
         purge::purge(unwanted);
     }
     CALM_AT.store(now + CALM, ordering::own_time());
@@ -101,8 +102,8 @@ fn purge() -> bool {
     let excess = usage::excess();
     let Some(mut bytes) = purge::purge(excess) else { return false };
     usage::purged_alone();
-    let unwanted = usage::unwanted_loose();
-    if unwanted != 0 && usage::is_search_due() {
+    if usage::is_search_due() {
+        let unwanted = usage::unwanted_loose();
         let found = span_purge::search(unwanted, false);
         usage::searched_alone(found.bytes + found.evicted >= unwanted / POOR);
         bytes += found.bytes;
@@ -112,13 +113,24 @@ fn purge() -> bool {
     true
 }
 
-/// Purges as much as the program took from the system while free memory did not fit.
+/// Up to when time is spent on what was owed, in milliseconds.
+static OWED_SPENT: AtomicU64 = AtomicU64::new(0);
+
+/// Milliseconds that may be spent in advance: a program that changes between sizes which do not
+/// fit each other, again and again, keeps its memory after a while.
+const IN_ADVANCE: u64 = 20_000;
+
+/// Purges as much as the program took from the system while free memory did not fit. It is paid
+/// for with time, be it needed again or not.
 #[cold]
 #[inline(never)]
 pub(super) fn purge_owed() {
     let _inside = inside::enter();
     let owed = usage::take_owed();
-    if owed != 0 {
+    let now = sys::monotonic_ms();
+    let spent = OWED_SPENT.load(ordering::own_time()).max(now);
+    if owed != 0 && spent < now + IN_ADVANCE {
+        OWED_SPENT.store(spent + (owed / PER_MILLISECOND) as u64, ordering::own_time());
         purge::purge(owed);
     }
 }

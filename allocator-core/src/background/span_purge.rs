@@ -63,7 +63,7 @@ pub(super) fn search(want: usize, rested: bool) -> Found {
     let behind = address_space::in_use(last + 1, chunks);
     let before = address_space::in_use(0, chunks.min(last + 1));
     for (count, index) in behind.chain(before).enumerate() {
-        if count == AT_ONCE || found.bytes >= want {
+        if count == AT_ONCE || found.bytes + found.evicted >= want {
             found.more = true;
             break;
         }
@@ -93,7 +93,9 @@ pub(crate) fn purge_all() -> usize {
 
 fn search_chunk(index: usize, rested: bool, found: &mut Found) {
     for_spans(index, |chunk, span| {
-        if !rested {
+        // SAFETY: [CHUNK-SPANS] span records are never freed.
+        let heap = unsafe { span.as_ref() }.heap();
+        if !rested && arena::by_id(heap).is_none() {
             let free = span_transfer::evict(span, &arena::of(chunk).heap);
             found.evicted += free.unwrap_or(0);
         }

@@ -664,8 +664,9 @@ orderings! {
 
     /// What was purged on the program's time and needed again, and the time that this takes.
     /// Written by: `own_time::begin`, `own_time::purge`, `own_time::purge_low_water`,
+    /// `own_time::purge_owed`, `own_time::spend`.
+    /// Read by: `own_time::purge`, `own_time::purge_low_water`, `own_time::purge_owed`,
     /// `own_time::spend`.
-    /// Read by: `own_time::purge`, `own_time::purge_low_water`, `own_time::spend`.
     /// Relaxed: with one thread they are its own; others may purge a little earlier or later.
     own_time = Relaxed;
 

@@ -24,7 +24,7 @@ use crate::thread::registry;
 use crate::thread::slow_path;
 
 /// Repairs what vanished threads left. The orphaned locks of all else are free.
-pub(super) fn run() {
+pub(crate) fn run() {
     registry::free_orphaned_lock();
     // An interrupted slow path most likely has the thread's cache.
     helped::after_fork(registry::current().is_some() || slow_path::is_inside());
@@ -92,6 +92,8 @@ impl Repair {
         match page_map::kind(entry) {
             page_map::MEDIUM => {
                 if let Some(arena) = arena::by_id(owner) {
+                    // A vanished thread may have been about to add the chunk, or to take it off.
+                    MAP.set_all(MAP.chunk_base(index), CHUNK_GRANULES, entry);
                     let all = arena.page_runs.is_orphaned();
                     let RunBytes { used, dirty } = arena.page_runs.relist(index, all, self.whole);
                     self.counts.large += used;

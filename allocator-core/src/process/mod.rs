@@ -4,5 +4,5 @@
 pub(crate) mod options;
 pub(crate) mod config;
 pub(crate) mod unload;
-mod fork_repair;
+pub(crate) mod fork_repair;
 pub(crate) mod init;

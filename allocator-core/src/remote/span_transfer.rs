@@ -141,7 +141,8 @@ pub(crate) fn purge_span(
 pub(crate) fn evict(span: NonNull<Span>, to: &Heap) -> Option<usize> {
     // SAFETY: [CHUNK-SPANS] span records are never freed.
     let id = unsafe { span.as_ref() }.heap();
-    if id == to.id() {
+    // In a signal handler that interrupts `to`, the span would find no heap.
+    if id == to.id() || to.is_held_here() {
         return None;
     }
     let mut locked = heap_table::get(id)?.try_lock()?;

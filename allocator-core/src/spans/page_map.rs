@@ -230,6 +230,16 @@ impl Map {
         }
     }
 
+    /// As [`set`](Self::set), but only what differs: in the child of a fork, a page that is not
+    /// written to stays shared with the parent.
+    pub(crate) fn set_all(&self, ptr: *mut u8, count: usize, entry: u32) {
+        for granule in (0..count).map(|at| ptr.wrapping_add(at * GRANULE)) {
+            if self.entry(granule) != entry {
+                self.set(granule, 1, entry);
+            }
+        }
+    }
+
     /// The record of chunk `index`, which must be opened.
     #[inline]
     pub(crate) fn chunk(&self, index: usize) -> &'static Chunk {

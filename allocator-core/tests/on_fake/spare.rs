@@ -1,16 +1,20 @@
 //! Freed chunks: they serve what comes next, whatever it is, and go back when asked for.
 
 use std::alloc::GlobalAlloc;
+use std::thread;
 
+use crate::base::geometry::{CHUNK, CHUNK_GRANULES, GRANULE};
 use crate::common::{Block, Random};
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::committed;
 use crate::pages::usage;
+use crate::process::fork_repair;
 use crate::process::options;
 use crate::spans::page_map::MAP;
 use crate::strata::Strata;
 use crate::sys::{self, Call};
+use crate::thread::inside;
 use crate::workload::ALLOC;
 
 const MIB: usize = 1 << 20;
@@ -135,6 +139,32 @@ pub(crate) fn serve_runs_that_grow() {
     block.free(&ALLOC);
     Strata::purge();
     assert_eq!((committed::bytes(), usage::dirty()), (committed, 0));
+}
+
+/// A thread vanishes in a fork while it makes a huge block of a page run: in the child, other
+/// runs may lie in that chunk.
+pub(crate) fn vanishes_while_it_promotes() {
+    options::apply(b"helper:false,thp:never");
+    // This thread has a cache: it is known to be in no slow path.
+    huge(100).free(&ALLOC);
+    let block = huge(100_000);
+    let at = block.ptr.addr();
+    assert!(at.is_multiple_of(CHUNK));
+    thread::spawn(move || {
+        std::mem::forget(inside::enter());
+        MAP.set(std::ptr::without_provenance_mut(at + GRANULE), CHUNK_GRANULES - 1, 0);
+        loop {
+            thread::park();
+        }
+    });
+    while MAP.entry(block.ptr.wrapping_add(CHUNK - GRANULE)) != 0 {
+        thread::yield_now();
+    }
+    fork_repair::run();
+    let others: Vec<Block> = (0..8).map(|_| huge(200_000)).collect();
+    assert!(others.iter().any(|other| MAP.chunk_index(other.ptr) == MAP.chunk_index(block.ptr)));
+    free_all(others);
+    block.free(&ALLOC);
 }
 
 /// Blocks that grow by a little, and move, use free memory as well: a program that repeats that
