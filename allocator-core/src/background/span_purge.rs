@@ -42,7 +42,7 @@ pub(super) struct Found {
     pub(super) bytes: usize,
     /// Whether the next search may purge more.
     pub(super) more: bool,
-    /// Bytes of the free blocks of spans that were evicted: of these, more is purged later.
+    /// Loose bytes of spans that were evicted: more of these is purged later.
     pub(super) evicted: usize,
 }
 
@@ -93,16 +93,16 @@ pub(crate) fn purge_all() -> usize {
 
 fn search_chunk(index: usize, rested: bool, found: &mut Found) {
     for_spans(index, |chunk, span| {
-        // SAFETY: [CHUNK-SPANS] span records are never freed.
-        let heap = unsafe { span.as_ref() }.heap();
-        if !rested && arena::by_id(heap).is_none() {
-            let free = span_transfer::evict(span, &arena::of(chunk).heap);
-            found.evicted += free.unwrap_or(0);
-        }
         match purgeable_units(chunk, span, rested) {
             SpanPurge::No => {}
             SpanPurge::Later => found.more = true,
             SpanPurge::Units(units) => found.bytes += units * UNIT,
+        }
+        // SAFETY: [CHUNK-SPANS] span records are never freed.
+        let heap = unsafe { span.as_ref() }.heap();
+        if !rested && arena::by_id(heap).is_none() {
+            let loose = span_transfer::evict(span, &arena::of(chunk).heap);
+            found.evicted += loose.unwrap_or(0);
         }
     });
 }

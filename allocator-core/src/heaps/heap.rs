@@ -497,7 +497,7 @@ impl LockedHeap<'_> {
     }
 
     /// Detaches a sparse span and moves it to the heap `to`, if another of its class with free
-    /// blocks stays. Returns the bytes of its free blocks.
+    /// blocks stays. Returns its loose bytes.
     pub(crate) fn evict(
         &mut self,
         span: NonNull<Span>,
@@ -510,17 +510,17 @@ impl LockedHeap<'_> {
             return None;
         }
         // SAFETY: [HEAP-LOCKED] the span names this heap.
-        let free = unsafe {
+        let loose = unsafe {
             span_ref.body(|body| {
                 let is_spare = body.list == List::Partial && !body.is_alone() && body.is_sparse();
-                is_spare.then(|| body.free_bytes())
+                is_spare.then(|| body.loose_bytes())
             })
         }?;
         self.detach(span);
         // SAFETY: [HEAP-LOCKED] on no list, and still of this heap.
         unsafe { detached.push(span) };
         set_heap_of(span, to);
-        Some(free)
+        Some(loose)
     }
 
     /// Moves the spans with free blocks of a class to the heap `to`.

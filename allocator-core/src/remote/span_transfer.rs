@@ -136,8 +136,7 @@ pub(crate) fn purge_span(
 }
 
 /// Moves a sparse span to the heap `to`, if its heap has another with free blocks. The owner
-/// takes no more blocks there, and what is freed there stays in the span. Returns the bytes of
-/// its free blocks.
+/// takes no more blocks there, and what is freed there stays in the span. Returns its loose bytes.
 pub(crate) fn evict(span: NonNull<Span>, to: &Heap) -> Option<usize> {
     // SAFETY: [CHUNK-SPANS] span records are never freed.
     let id = unsafe { span.as_ref() }.heap();
@@ -147,10 +146,10 @@ pub(crate) fn evict(span: NonNull<Span>, to: &Heap) -> Option<usize> {
     }
     let mut locked = heap_table::get(id)?.try_lock()?;
     let mut detached = DetachedSpans::new();
-    let free = locked.evict(span, to.id(), &mut detached);
+    let loose = locked.evict(span, to.id(), &mut detached);
     arena::release_spans(locked.unlock());
     adopt_all(to, detached);
-    free
+    loose
 }
 
 /// Moves a heap's spans with free blocks of `class` to another heap, if its lock is

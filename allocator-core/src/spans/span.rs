@@ -366,9 +366,14 @@ impl Body {
         self.low = 0;
     }
 
-    /// Whether a quarter of the blocks is free, or more.
+    /// Whether a quarter of the span is loose, or more.
     pub(crate) fn is_sparse(&self) -> bool {
-        u32::from(self.free) * 4 >= SHAPES[self.class as usize].blocks
+        self.loose_bytes() >= self.bytes() / 4
+    }
+
+    /// Bytes of the free blocks that hold memory.
+    pub(crate) fn loose_bytes(&self) -> usize {
+        self.free_bytes().saturating_sub(self.holes().count_ones() as usize * UNIT)
     }
 
     /// Whether the span is the only one on its list.
