@@ -379,8 +379,8 @@ orderings! {
     metadata_used = Relaxed;
 
     /// Bytes of metadata segments, which size the next one.
-    /// Written by: `metadata::grow`.
-    /// Read by: `metadata::grow`.
+    /// Written by: `metadata::grow_by`, `metadata::new_segment`.
+    /// Read by: `metadata::grow`, `metadata::grow_by`, `metadata::new_segment`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     metadata_mapped = Relaxed;
 

@@ -1,8 +1,12 @@
 //! The allocator of metadata: slots of powers of two, cut from segments between guard
-//! pages. Segments are unmapped only in an unload. Freed slots go on one list per size, as do the
-//! bytes skipped for alignment.
+//! pages. A segment grows into addresses that it reserved: more mappings may be more than the
+//! process may have. Segments are unmapped only in an unload. Freed slots go on one list per size,
+//! as do the bytes skipped for alignment.
 //!
 //! ```text
+//!  │guard│ slots in use ······ │ rest of them │ reserved, no access          │guard│
+//!        └─ bytes ────────────────────────────┴─ room ───────────────────────┘
+//!
 //!  1 column = 256 B
 //!  │rec │1 K │2 K     │a page          │next ►
 //!        └────┬──────┘
@@ -26,8 +30,21 @@ const SIZES: usize = LARGEST.trailing_zeros() as usize - SMALLEST.trailing_zeros
 const FIRST_SEGMENT: usize = 256 << 10;
 const LAST_SEGMENT: usize = 16 << 20;
 
-/// Maximum number of recorded segments: nearly 1 GiB, more than there is metadata for.
+/// A segment has room for so many times what it begins with.
+const ROOM: usize = 4;
+
+/// Maximum number of recorded segments: nearly 4 GiB, more than there is metadata for.
 const SEGMENTS: usize = 64;
+
+/// Memory between two guards.
+#[derive(Clone, Copy)]
+pub(crate) struct Segment {
+    pub(crate) at: *mut u8,
+    /// Bytes that may be accessed, or are about to.
+    pub(crate) bytes: usize,
+    /// Bytes of addresses.
+    pub(crate) room: usize,
+}
 
 struct Pool {
     lock: Lock,
@@ -45,8 +62,8 @@ struct Slots {
     /// The unused rest of the newest segment.
     next: *mut u8,
     left: usize,
-    /// The segments so far, `count` of them: address and bytes.
-    segments: [(*mut u8, usize); SEGMENTS],
+    /// The segments so far, `count` of them.
+    segments: [Segment; SEGMENTS],
     count: usize,
 }
 
@@ -125,9 +142,46 @@ impl Slots {
             free: [ptr::null_mut(); SIZES],
             next: ptr::null_mut(),
             left: 0,
-            segments: [(ptr::null_mut(), 0); SEGMENTS],
+            segments: [const { Segment { at: ptr::null_mut(), bytes: 0, room: 0 } }; SEGMENTS],
             count: 0,
         }
+    }
+
+    /// The newest segment.
+    fn newest(&mut self) -> Option<&mut Segment> {
+        self.segments[..self.count].last_mut()
+    }
+
+    /// Takes the next `size` bytes of addresses of the newest segment, for the caller to make
+    /// accessible.
+    fn extend(&mut self, size: usize) -> Option<*mut u8> {
+        let newest = self.newest().filter(|newest| newest.room - newest.bytes >= size)?;
+        let at = newest.at.wrapping_add(newest.bytes);
+        newest.bytes += size;
+        Some(at)
+    }
+
+    /// Gives back what [`extend`](Self::extend) took, if it is still the last.
+    fn shrink(&mut self, at: *mut u8, size: usize) {
+        if let Some(newest) = self.newest()
+            && newest.at.wrapping_add(newest.bytes) == at.wrapping_add(size)
+        {
+            newest.bytes -= size;
+        }
+    }
+
+    /// Adds `size` bytes, of which slots are cut from now on. If they do not follow the rest of
+    /// the others, that stays unused.
+    fn add(&mut self, at: *mut u8, size: usize) {
+        if self.next.wrapping_add(self.left) == at {
+            self.left += size;
+            return;
+        }
+        self.left = 0;
+        sync::in_order();
+        self.next = at;
+        sync::in_order();
+        self.left = size;
     }
 
     /// Frees what waited for the lock.
@@ -217,55 +271,65 @@ impl Slots {
     }
 }
 
-/// Maps another segment, as large as all so far, within bounds. No lock is held across
-/// the system calls. If two threads map one at once, the rest of one segment stays
-/// unused.
+/// Makes more memory accessible, as much as all so far, within bounds. No lock is held across
+/// the system calls. If two threads do so at once, the rest of one's may stay unused.
 #[cold]
 fn grow() -> Option<()> {
     let size = POOL.mapped.load(ordering::metadata_mapped()).clamp(FIRST_SEGMENT, LAST_SEGMENT);
-    let (at, size) = segment(size).or_else(|| segment(FIRST_SEGMENT))?;
+    [size, FIRST_SEGMENT].into_iter().find_map(|size| grow_by(size).or_else(|| new_segment(size)))
+}
+
+fn locked<R>(f: impl FnOnce(&mut Slots) -> R) -> Option<R> {
     let _held = POOL.lock.lock()?;
+    // SAFETY: [POOL-LOCKED].
+    Some(POOL.slots.with(|slots| f(unsafe { &mut *slots })))
+}
+
+/// Makes the next `size` bytes of the newest segment accessible.
+fn grow_by(size: usize) -> Option<()> {
+    let at = locked(|slots| slots.extend(size))??;
+    // SAFETY: these addresses are the segment's, and nobody else has them.
+    if !unsafe { sys::commit(at, size) } {
+        locked(|slots| slots.shrink(at, size));
+        return None;
+    }
+    locked(|slots| slots.add(at, size))?;
     POOL.mapped.fetch_add(size, ordering::metadata_mapped());
-    POOL.slots.with(|slots| {
-        // SAFETY: [POOL-LOCKED].
-        let slots = unsafe { &mut *slots };
-        slots.left = 0;
-        sync::in_order();
-        slots.next = at.as_ptr();
-        sync::in_order();
-        slots.left = size;
-        if let Some(segment) = slots.segments.get_mut(slots.count) {
-            *segment = (at.as_ptr(), size);
-            sync::in_order();
-            slots.count += 1;
-        }
-    });
     Some(())
 }
 
-fn segment(size: usize) -> Option<(NonNull<u8>, usize)> {
-    let whole = sys::reserve(size + 2 * GUARD)?;
+/// Maps another segment, of which `size` bytes are accessible.
+fn new_segment(size: usize) -> Option<()> {
+    let new = segment(size, size * ROOM).or_else(|| segment(size, size))?;
+    locked(|slots| {
+        slots.add(new.at, size);
+        if let Some(place) = slots.segments.get_mut(slots.count) {
+            *place = new;
+            sync::in_order();
+            slots.count += 1;
+        }
+    })?;
+    POOL.mapped.fetch_add(size, ordering::metadata_mapped());
+    Some(())
+}
+
+fn segment(bytes: usize, room: usize) -> Option<Segment> {
+    let whole = sys::reserve(room + 2 * GUARD)?;
     // SAFETY: the guard lies within the reservation.
-    let at = unsafe { whole.add(GUARD) };
-    // SAFETY: [guard, guard + size) lies within what was just reserved.
-    if unsafe { sys::commit(at.as_ptr(), size) } {
-        return Some((at, size));
+    let at = unsafe { whole.add(GUARD) }.as_ptr();
+    // SAFETY: [guard, guard + bytes) lies within what was just reserved.
+    if unsafe { sys::commit(at, bytes) } {
+        return Some(Segment { at, bytes, room });
     }
     // SAFETY: no other code has the reservation yet.
-    unsafe { sys::release(whole.as_ptr(), size + 2 * GUARD) };
+    unsafe { sys::release(whole.as_ptr(), room + 2 * GUARD) };
     None
 }
 
-/// The segments, each with its address and bytes.
-pub(crate) fn segments() -> impl Iterator<Item = (*mut u8, usize)> {
-    (0..SEGMENTS).map_while(|index| {
-        let _held = POOL.lock.lock()?;
-        POOL.slots.with(|slots| {
-            // SAFETY: [POOL-LOCKED].
-            let slots = unsafe { &*slots };
-            slots.segments[..slots.count].get(index).copied()
-        })
-    })
+/// The segments.
+pub(crate) fn segments() -> impl Iterator<Item = Segment> {
+    (0..SEGMENTS)
+        .map_while(|index| locked(|slots| slots.segments[..slots.count].get(index).copied())?)
 }
 
 /// Whether the calling thread has the pool: in a signal handler, what it interrupted may.
@@ -336,16 +400,31 @@ mod tests {
     }
 
     #[test]
+    fn segments_grow_where_they_are() {
+        let slots = [(); 64].map(|()| alloc(LARGEST).unwrap());
+        let (count, bytes) =
+            segments().fold((0, 0), |(count, bytes), segment| (count + 1, bytes + segment.bytes));
+        assert!(bytes >= slots.len() * LARGEST && count <= 3, "{count} segments, {bytes} bytes");
+        for at in slots {
+            // SAFETY: got with this size.
+            unsafe {
+                at.write_bytes(1, LARGEST);
+                free(at, LARGEST);
+            }
+        }
+    }
+
+    #[test]
     fn what_alignment_skips_is_used() {
         let mut slots = Slots::new();
-        let (at, size) = segment(FIRST_SEGMENT).unwrap();
-        (slots.next, slots.left) = (at.as_ptr(), size);
+        let segment = segment(FIRST_SEGMENT, FIRST_SEGMENT).unwrap();
+        slots.add(segment.at, segment.bytes);
         // 1 KiB and a page, four times: five pages hold them all.
         for _ in 0..4 {
             slots.get(1024).unwrap();
             slots.get(PAGE).unwrap();
         }
-        assert_eq!(slots.next.addr() - at.addr().get(), 5 * PAGE);
+        assert_eq!(slots.next.addr() - segment.at.addr(), 5 * PAGE);
         // The four slots of 1 KiB fill a page: nothing is left of it.
         assert!(slots.free[..index(PAGE)].iter().all(|list| list.is_null()));
     }

@@ -20,7 +20,7 @@ use crate::background::helper;
 use crate::base::geometry::GUARD;
 use crate::base::ordering;
 use crate::base::sync::AtomicU32;
-use crate::pages::metadata;
+use crate::pages::metadata::{self, Segment};
 use crate::pages::tables;
 use crate::sys;
 use crate::thread::registry;
@@ -99,9 +99,9 @@ pub(crate) unsafe fn release() {
     // SAFETY: [OWNER-ONLY] by the caller, no thread uses its cache.
     unsafe { registry::end_all() };
     helper::purge_all();
-    for (segment, bytes) in metadata::segments() {
+    for Segment { at, room, .. } in metadata::segments() {
         // SAFETY: by the caller; a guard is on both sides of each.
-        unsafe { sys::release(segment.wrapping_sub(GUARD), bytes + 2 * GUARD) };
+        unsafe { sys::release(at.wrapping_sub(GUARD), room + 2 * GUARD) };
     }
     // SAFETY: by the caller.
     unsafe { tables::close() };

@@ -158,6 +158,6 @@ impl Residency {
         let others = tables::all().into_iter().skip(MAP.tables().len());
         self.metadata += others.map(|table| bytes(table.start(), table.opened())).sum::<usize>();
         self.metadata +=
-            metadata::segments().map(|(start, size)| bytes(start, size)).sum::<usize>();
+            metadata::segments().map(|segment| bytes(segment.at, segment.bytes)).sum::<usize>();
     }
 }
