@@ -4,7 +4,8 @@
 //! Memory that was purged too early is needed again, and costs page faults. Purges and
 //! faults may take one part in fifty of the program's time: what was needed again is paid
 //! for with time. A program that frees much now and then purges at once; one that frees
-//! and allocates in turn, many times a second, keeps its memory.
+//! and allocates in turn, many times a second, keeps its memory. What growth purges, and what
+//! nobody needed for a second, have the same share each.
 //!
 //! ```text
 //!  free │    ╭╮    ╭╮  ╭╮  ╭╮        ╭╮
