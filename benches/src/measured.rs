@@ -25,6 +25,8 @@ pub struct Measured {
     pub cpu_s: f64,
     /// Peak resident memory.
     pub peak_kib: u64,
+    /// Page faults that took no input.
+    pub faults: u64,
     /// The beginning of its standard output.
     pub output: String,
 }
@@ -63,6 +65,7 @@ pub fn run(command: &mut Command) -> Result<Measured> {
         wall_s,
         cpu_s: seconds(usage.ru_utime) + seconds(usage.ru_stime),
         peak_kib: usage.ru_maxrss as u64,
+        faults: usage.ru_minflt as u64,
         output: String::from_utf8_lossy(&printed).trim().to_owned(),
     })
 }
@@ -97,7 +100,7 @@ mod tests {
         assert!(slept.wall_s >= 0.2);
         let busy = shell("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done").unwrap();
         assert!(busy.cpu_s > slept.cpu_s);
-        assert!(busy.peak_kib > 100);
+        assert!(busy.peak_kib > 100 && busy.faults > 10);
     }
 
     #[test]

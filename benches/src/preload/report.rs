@@ -212,8 +212,13 @@ pub(crate) mod tests {
     use super::*;
 
     fn sample(seconds: f64, peak_kib: u64, output: &str) -> Sample {
-        let measured =
-            Measured { wall_s: seconds, cpu_s: seconds / 2.0, peak_kib, output: output.to_owned() };
+        let measured = Measured {
+            wall_s: seconds,
+            cpu_s: seconds / 2.0,
+            peak_kib,
+            faults: 0,
+            output: output.to_owned(),
+        };
         Sample { seconds, measured }
     }
 
