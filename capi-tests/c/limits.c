@@ -245,6 +245,55 @@ static void mappings_used_up(void)
     exercise();
 }
 
+// Takes mappings until `left` more can be made.
+static void leave_mappings(size_t left)
+{
+    size_t size = 70000 * 2 * (size_t)4096, at = 0;
+    char *all = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(all != MAP_FAILED, "%d", errno);
+    while (at < size && mprotect(all + at, 4096, PROT_READ) == 0)
+        at += 2 * 4096;
+    CHECK(at < size && errno == ENOMEM, "the limit on mappings is higher than assumed");
+    // A page that ends is merged with what is unreadable on both sides.
+    for (size_t n = 0; n < left; n += 2) {
+        at -= 2 * 4096;
+        CHECK(mprotect(all + at, 4096, PROT_NONE) == 0, "%d", errno);
+    }
+}
+
+// Others hold all mappings but a few. Blocks are allocated and freed in rounds, and some of the
+// first round stay: none is refused, and memory does not grow from round to round.
+static void serve_with(size_t left)
+{
+    enum { COUNT = 60000, SIZE = 2000, KEPT = 6000 };
+    static char *blocks[COUNT];
+    leave_mappings(left);
+    for (int round = 0; round < 6; round++) {
+        for (int i = 0; i < COUNT; i++) {
+            if (round > 0 && i % KEPT == KEPT / 2)
+                continue;
+            blocks[i] = malloc(SIZE);
+            CHECK(blocks[i] != NULL, "block %d of round %d", i, round);
+            memset(blocks[i], round, SIZE);
+        }
+        for (int i = 0; i < COUNT; i++)
+            if (i % KEPT != KEPT / 2)
+                free(blocks[i]);
+        malloc_trim(0);
+        CHECK(resident() < 60 * MIB || !ours, "%zu KiB in round %d", resident() / KIB, round);
+    }
+}
+
+static void few_mappings_left(void) { serve_with(16); }
+
+// Memory that is locked as it is mapped is there at once: the system does not merge its mappings
+// with others unless they are alike from the beginning.
+static void few_mappings_left_and_locked(void)
+{
+    CHECK(mlockall(MCL_CURRENT | MCL_FUTURE) == 0, "%d: requires CAP_IPC_LOCK", errno);
+    serve_with(16);
+}
+
 // Memory that the kernel accounts for in a newly started process, in KiB. It is
 // printed and compared with that of another process.
 static void accounted(void)
@@ -270,4 +319,5 @@ static void accounted(void)
 MAIN(CASE(small_blocks), CASE(smallest_blocks), CASE(medium_blocks), CASE(page_runs),
      CASE(large_blocks), CASE(huge_blocks), CASE(mixed_blocks), CASE(hardly_any),
      CASE(threads_until_failure), CASE(later_limit), CASE(limited_data), CASE(mappings_used_up),
+        CASE(few_mappings_left), CASE(few_mappings_left_and_locked),
      CASE(accounted))

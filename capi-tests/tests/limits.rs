@@ -6,10 +6,11 @@ use std::process::Command;
 
 cases! {
     "limits.c" [], 120 seconds;
-    both: later_limit limited_data mappings_used_up;
+    both: later_limit limited_data mappings_used_up few_mappings_left;
     ours:;
     by_hand: small_blocks smallest_blocks medium_blocks page_runs large_blocks huge_blocks
-        mixed_blocks hardly_any threads_until_failure accounted;
+        mixed_blocks hardly_any threads_until_failure few_mappings_left_and_locked
+        accounted;
 }
 
 /// A command that runs shell commands to set limits, and then a case with the
@@ -44,6 +45,26 @@ limited! {
         huge_blocks mixed_blocks;
     "ulimit -v 65536": hardly_any;
     "ulimit -v 204800": threads_until_failure;
+}
+
+/// Whether this process, and what it starts, may lock as much memory as it likes.
+fn may_lock() -> bool {
+    const CAP_IPC_LOCK: u32 = 14;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    effective.is_some_and(|bits| bits >> CAP_IPC_LOCK & 1 != 0)
+}
+
+#[test]
+fn few_mappings_left_and_locked() {
+    if !may_lock() {
+        assert!(std::env::var_os("CI").is_none(), "memory may not be locked");
+        eprintln!("SKIPPED: memory may not be locked");
+        return;
+    }
+    expect_ok(&mut glibc_after("true", "few_mappings_left_and_locked"));
+    expect_ok(&mut after("true", "few_mappings_left_and_locked"));
 }
 
 #[test]

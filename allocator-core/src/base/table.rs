@@ -65,8 +65,9 @@ impl Table {
         }
         self.wanted.store(bytes, ordering::table_opened());
         let (at, more) = (self.start().wrapping_add(opened), bytes - opened);
+        // A huge page under a table would be mostly empty.
         // SAFETY: [TABLE-AREA] nothing of ours is there.
-        match unsafe { sys::map_at(at, more) } {
+        match unsafe { sys::map_at(at, more, false) } {
             Ok(()) => {}
             Err(MapError::Taken) if may_be_mapped => {}
             Err(error) => {
@@ -75,8 +76,6 @@ impl Table {
                 return Err(error);
             }
         }
-        // SAFETY: just mapped. A huge page under a table would be mostly empty.
-        unsafe { sys::advise_huge(at, more, false) };
         self.opened.store(bytes, ordering::table_opened());
         Ok(())
     }

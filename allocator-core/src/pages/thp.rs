@@ -74,13 +74,9 @@ pub(crate) fn after_fork() {
     }
 }
 
-/// Tells the system whether it may use huge pages for memory just mapped. It is told
-/// in every mode: the mode may change, reading it would take a descriptor of the
-/// program's, and neighbouring mappings that were advised alike count as one. The caller
-/// holds no lock.
-pub(crate) fn mapped(base: *mut u8, bytes: usize) {
-    if bytes >= CHUNK {
-        // SAFETY: the memory was just mapped, and is ours.
-        unsafe { sys::advise_huge(base, bytes, chosen() == ALWAYS) };
-    }
+/// Whether the system is told to use huge pages for what is mapped now, or else not to. It is
+/// told in every mode: the mode may change, reading it would take a descriptor of the
+/// program's, and neighbouring mappings that were advised alike count as one.
+pub(crate) fn is_always() -> bool {
+    chosen() == ALWAYS
 }

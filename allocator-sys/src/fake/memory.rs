@@ -121,7 +121,7 @@ pub unsafe fn commit(addr: *mut u8, size: usize) -> bool {
     done
 }
 
-/// Same as [`crate::map_at`].
+/// Same as [`crate::map_at`]. It counts as an advice, too.
 ///
 /// # Errors
 ///
@@ -130,9 +130,12 @@ pub unsafe fn commit(addr: *mut u8, size: usize) -> bool {
 /// # Safety
 ///
 /// See [`crate::map_at`].
-pub unsafe fn map_at(addr: *mut u8, size: usize) -> Result<(), MapError> {
-    // SAFETY: no existing mapping is replaced.
-    let map = || unsafe { linux::map_at(addr, size) };
+pub unsafe fn map_at(addr: *mut u8, size: usize, huge: bool) -> Result<(), MapError> {
+    let map = || {
+        Call::AdviseHuge.count_and_inject();
+        // SAFETY: no existing mapping is replaced.
+        unsafe { linux::map_at(addr, size, huge) }
+    };
     map_new(Call::MapAt, addr, size, map, State::Committed)
 }
 

@@ -58,7 +58,12 @@ pub unsafe fn commit(addr: *mut u8, size: usize) -> bool {
     unsafe { set_access(addr, size, READ_WRITE) }
 }
 
-/// Maps `size` bytes of readable, writable, zeroed memory at `addr` exactly.
+/// Maps `size` bytes of readable, writable, zeroed memory at `addr` exactly, and advises the
+/// kernel to use huge pages there, or not to, as [`advise_huge`] does.
+///
+/// It does so before the memory can be accessed. Where a process locks all that it maps
+/// (`mlockall`), memory that can be accessed is there at once, and the kernel does not merge
+/// mappings that were advised alike after that.
 ///
 /// # Errors
 ///
@@ -68,9 +73,17 @@ pub unsafe fn commit(addr: *mut u8, size: usize) -> bool {
 /// # Safety
 ///
 /// `addr` and `size` are multiples of the page size; neither is 0.
-pub unsafe fn map_at(addr: *mut u8, size: usize) -> Result<(), MapError> {
-    // SAFETY: as above.
-    unsafe { map_fixed(addr, size, READ_WRITE, ANONYMOUS) }
+pub unsafe fn map_at(addr: *mut u8, size: usize, huge: bool) -> Result<(), MapError> {
+    // SAFETY: as above; what was just mapped is the caller's.
+    unsafe {
+        map_fixed(addr, size, libc::PROT_NONE, ANONYMOUS)?;
+        advise_huge(addr, size, huge);
+        if commit(addr, size) {
+            return Ok(());
+        }
+        // What stays is not free.
+        Err(if release(addr, size) { MapError::NoMemory } else { MapError::Taken })
+    }
 }
 
 /// Reserves `size` bytes of addresses at `addr` exactly. See [`reserve`].
