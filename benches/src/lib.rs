@@ -19,6 +19,7 @@ pub mod stats;
 pub mod tables;
 pub mod workloads;
 
+pub mod libraries;
 pub mod missing;
 pub mod preloaded;
 pub mod probes;
