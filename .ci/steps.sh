@@ -83,8 +83,8 @@ run_step() {
 
 # The Debian packages that tests and benchmarks need, where they are missing:
 # valgrind and objdump to count instructions, C and C++ compilers and make for
-# the other allocators, Debian's builds of these, and the programs that run
-# under the C library. Installing a package may start its server; the tests do
+# the other allocators, Debian's build of one, and the programs that run under
+# the C library. Installing a package may start its server; the tests do
 # not use that one, theirs listen on sockets in temporary directories.
 step_packages() {
     local missing=() row name package version
@@ -100,8 +100,7 @@ step_packages() {
     perl -Mthreads -MStorable -e 1 2>/dev/null || missing+=(perl)
     # Debian's own: a python3 that comes before it in PATH may lack its tests.
     [[ -x /usr/bin/python3 ]] || missing+=(python3)
-    for row in libjemalloc.so.2:libjemalloc2 libmimalloc.so.2:libmimalloc2.0 \
-        libtcmalloc_minimal.so.4:libtcmalloc-minimal4 \
+    for row in libtcmalloc_minimal.so.4:libtcmalloc-minimal4 \
         faketime/libfaketimeMT.so.1:libfaketime; do
         name=${row%%:*} package=${row##*:}
         [[ -e "/usr/lib/$(uname -m)-linux-gnu/$name" ]] || missing+=("$package")

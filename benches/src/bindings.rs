@@ -99,4 +99,13 @@ mod tests {
         check(&mut Command::new("/bin/true"), &libc).unwrap();
         assert!(check(&mut Command::new("/bin/true"), Path::new("/bin/true")).is_err());
     }
+
+    #[test]
+    fn a_peer_that_is_built_here_is_used() {
+        let peer = crate::preloaded::Allocator::find("rpmalloc").unwrap();
+        let mut ls = Command::new("/bin/ls");
+        check(ls.env_clear().envs(peer.environment()), &peer.library).unwrap();
+        let libc = crate::preloaded::Allocator::find("glibc").unwrap().library;
+        assert!(check(ls.env_clear().envs(peer.environment()), &libc).is_err());
+    }
 }

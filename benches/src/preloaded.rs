@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::cargo;
 use crate::installed::{install, version};
+use crate::libraries;
 
 /// The allocator that the others are compared with.
 pub const OURS: &str = "strata";
@@ -21,6 +22,8 @@ pub const BACKGROUND: &str = "jemalloc-bg";
 enum Source {
     /// Built from this workspace.
     Built,
+    /// Built from the sources in a crate: the library of this name.
+    Crate(&'static str),
     /// A file of a Debian package.
     Debian { file: &'static str, package: &'static str },
 }
@@ -31,35 +34,38 @@ struct Known {
     variables: &'static [(&'static str, &'static str)],
 }
 
-const fn debian(
-    name: &'static str,
-    file: &'static str,
-    package: &'static str,
-    variables: &'static [(&'static str, &'static str)],
-) -> Known {
-    Known { name, source: Source::Debian { file, package }, variables }
+const fn plain(name: &'static str, source: Source) -> Known {
+    Known { name, source, variables: &[] }
+}
+
+/// jemalloc with options of its own.
+const fn jemalloc(name: &'static str, variables: &'static [(&'static str, &'static str)]) -> Known {
+    Known { name, source: Source::Crate(MEMORY), variables }
 }
 
 /// glibc is preloaded too. For most programs this changes nothing, but a
 /// program that comes with another allocator would not use glibc's otherwise.
-const KNOWN: [Known; 6] = [
-    Known { name: OURS, source: Source::Built, variables: &[] },
-    debian("glibc", "libc.so.6", "libc6", &[]),
-    debian(MEMORY, "libjemalloc.so.2", "libjemalloc2", &[]),
-    debian(
-        BACKGROUND,
-        "libjemalloc.so.2",
-        "libjemalloc2",
-        &[("MALLOC_CONF", "background_thread:true")],
-    ),
-    debian("mimalloc", "libmimalloc.so.2", "libmimalloc2.0", &[]),
-    // As recommended by TCMalloc's authors; gperftools' version, which Debian
-    // has, does not use restartable sequences anyway.
-    debian(
-        "tcmalloc",
-        "libtcmalloc_minimal.so.4",
-        "libtcmalloc-minimal4",
-        &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")],
+const KNOWN: [Known; 11] = [
+    plain(OURS, Source::Built),
+    plain("glibc", Source::Debian { file: "libc.so.6", package: "libc6" }),
+    plain(MEMORY, Source::Crate(MEMORY)),
+    jemalloc(BACKGROUND, &[("MALLOC_CONF", "background_thread:true")]),
+    // Huge pages, where the system leaves the choice to the program.
+    jemalloc("jemalloc-thp", &[("MALLOC_CONF", "thp:always,metadata_thp:auto")]),
+    plain("mimalloc", Source::Crate("mimalloc")),
+    plain("mimalloc2", Source::Crate("mimalloc2")),
+    plain("snmalloc", Source::Crate("snmalloc")),
+    plain("rpmalloc", Source::Crate("rpmalloc")),
+    // As recommended by its authors: it registers restartable sequences itself.
+    Known {
+        name: "tcmalloc",
+        source: Source::Crate("tcmalloc"),
+        variables: &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")],
+    },
+    // The older tcmalloc.
+    plain(
+        "gperftools",
+        Source::Debian { file: "libtcmalloc_minimal.so.4", package: "libtcmalloc-minimal4" },
     ),
 ];
 
@@ -73,7 +79,7 @@ pub fn names() -> Vec<&'static str> {
 pub struct Allocator {
     /// Its name on the command line.
     pub name: &'static str,
-    /// The package's version; none for ours.
+    /// Its own version, or its package's; none for ours.
     pub version: Option<String>,
     /// The library to preload.
     pub library: PathBuf,
@@ -87,6 +93,10 @@ impl Allocator {
         let known = KNOWN.iter().find(|known| known.name == name).context("unknown")?;
         let (library, version) = match known.source {
             Source::Built => (cargo::library("allocator-capi", "libstrata.so")?, None),
+            Source::Crate(name) => {
+                let library = libraries::build(name)?;
+                (library.path, Some(library.version))
+            }
             Source::Debian { file, package } => {
                 let path = PathBuf::from(format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH));
                 let path = path.join(file);
