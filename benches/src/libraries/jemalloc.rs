@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::peer::Peer;
 use super::sources::Source;
-use super::tools::{MAKE, SHELL};
+use super::tools::{CC, CXX, MAKE, SHELL};
 
 /// The library that Debian's package of jemalloc replaces `malloc` with, in the
 /// version of the crate.
@@ -39,6 +39,10 @@ fn version(source: &Source) -> Result<String> {
 }
 
 fn make(source: &Source, flags: &[&str], scratch: &Path) -> Result<PathBuf> {
+    // Without C++, `configure` leaves out the operators.
+    for tool in [CC, CXX, MAKE] {
+        tool.require()?;
+    }
     // The crate keeps the generated script beside the sources. They are built
     // in another directory, as they must not change.
     let mut configure = SHELL.command();

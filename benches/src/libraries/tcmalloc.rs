@@ -46,8 +46,7 @@ pub(super) const TCMALLOC: Peer = Peer {
 };
 
 fn make(source: &Source, flags: &[&str], scratch: &Path) -> Result<PathBuf> {
-    // Without the compiler, the crate's script would say so less clearly.
-    CXX.run(CXX.command().arg("--version"))?;
+    CXX.require()?;
     let crate_built = built(source)?;
     let sources = crate_built.join("patched_deps/c_src");
     let library = scratch.join(TCMALLOC.file);

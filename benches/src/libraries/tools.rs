@@ -29,6 +29,12 @@ impl Tool {
         Command::new(self.program)
     }
 
+    /// Fails if it is not installed. For what another build would miss less
+    /// clearly, or silently leave out.
+    pub(super) fn require(self) -> Result<()> {
+        self.run(self.command().arg("--version"))
+    }
+
     /// Runs such a command to its end.
     pub(super) fn run(self, command: &mut Command) -> Result<()> {
         self.output(command).map(drop)
@@ -77,8 +83,11 @@ mod tests {
 
     #[test]
     fn a_missing_tool_is_named_with_the_command_that_installs_it() {
-        let error = error(Tool { program: "no-such-tool", package: "package-of-it" }, &[]);
+        let missing = Tool { program: "no-such-tool", package: "package-of-it" };
+        let error = error(missing, &[]);
+        assert_eq!(missing.require().unwrap_err().to_string(), error);
         assert!(error.starts_with("no-such-tool is not installed; "), "{error}");
         assert!(error.ends_with(" package-of-it"), "{error}");
+        CC.require().unwrap();
     }
 }
