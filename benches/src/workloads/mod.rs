@@ -6,7 +6,7 @@
 //! `malloc`, because a Rust program without a global allocator of its own uses
 //! that of the process.
 
-mod parts;
+pub(crate) mod parts;
 
 pub(crate) mod block;
 

@@ -4,32 +4,32 @@ use std::sync::Barrier;
 use std::thread;
 
 /// `n` scaled, at least 1.
-pub(super) fn scaled(n: u64, scale: f64) -> u64 {
+pub(crate) fn scaled(n: u64, scale: f64) -> u64 {
     ((n as f64 * scale).round() as u64).max(1)
 }
 
 /// Combines a checksum with a value.
 #[inline]
-pub(super) fn fold(sum: u64, value: u64) -> u64 {
+pub(crate) fn fold(sum: u64, value: u64) -> u64 {
     (sum.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// A part of `n`, proportional to 32 random bits. Unlike a generator's own
 /// method it never draws again, so the following draws do not depend on `n`.
 #[inline]
-pub(super) fn share(random: u32, n: usize) -> usize {
+pub(crate) fn share(random: u32, n: usize) -> usize {
     ((u64::from(random) * n as u64) >> 32) as usize
 }
 
 /// The product of two 32-bit fractions.
 #[inline]
-pub(super) fn product(a: u32, b: u32) -> u32 {
+pub(crate) fn product(a: u32, b: u32) -> u32 {
     ((u64::from(a) * u64::from(b)) >> 32) as u32
 }
 
 /// Runs `work` on threads that start together; returns the sum of their
 /// results.
-pub(super) fn team(threads: usize, work: impl Fn(usize) -> u64 + Sync) -> u64 {
+pub(crate) fn team(threads: usize, work: impl Fn(usize) -> u64 + Sync) -> u64 {
     let gate = Barrier::new(threads);
     let member = |thread: usize| {
         gate.wait();
