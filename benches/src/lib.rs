@@ -1,8 +1,8 @@
 //! Shared by the benchmark programs: the HTTP server that every allocator
 //! serves, the load generator, and the counting allocator; the C workloads that
-//! run with a preloaded allocator; the probes of resident memory
-//! and of the page heap; building,
-//! running and measuring programs, and statistics.
+//! run with a preloaded allocator; programs of others; the probes of resident
+//! memory and of the page heap; building, running and measuring programs, and
+//! statistics.
 //!
 //! Start with `cargo run --release -p benches`; see `src/main.rs`.
 
@@ -33,6 +33,9 @@ pub mod bindings;
 pub mod server;
 
 pub mod load;
+
+#[cfg(feature = "programs")]
+pub mod programs;
 
 /// Defines a server program: the global allocator and a `main` that serves.
 ///
