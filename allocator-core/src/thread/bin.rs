@@ -16,6 +16,7 @@ use core::{hint, ptr, slice};
 
 use crate::base::ordering;
 use crate::base::sync::{self, AtomicPtr};
+use crate::sys;
 
 /// A place for a pointer to a free block.
 pub(super) type Slot = *mut u8;
@@ -62,7 +63,8 @@ impl Bin {
         self.key.set(key);
     }
 
-    /// Pops the newest block, if there is one.
+    /// Pops the newest block, if there is one. The block that is popped next may be cold, and
+    /// the program will write to it: it is prefetched.
     ///
     /// A signal handler may pop and push in between. If it pushes no more than it popped,
     /// at every moment, then at its end the top is where it was, and the same blocks are
@@ -78,6 +80,8 @@ impl Bin {
         if unsafe { newest.read() }.is_null() {
             return None;
         }
+        // SAFETY: [BIN-BOTTOM] as above: below a block is another one, or the null.
+        sys::prefetch(unsafe { newest.sub(1).read() });
         self.move_top(-1);
         sync::in_order();
         // SAFETY: [BIN-BOTTOM] as above. The slot held a block, and still does.
