@@ -47,13 +47,16 @@ mod addresses;
 mod container;
 
 use background::huge_page_collapse;
+use background::span_purge;
 use common::model::{self, Deed, Step};
 use common::{Block, Random};
 use pages::committed;
+use pages::thp;
 use pages::usage;
 use process::options;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use spans::page_map::MAP;
 use thread::registry;
 
 use strata::Strata;
@@ -208,8 +211,38 @@ fn one_that_only_frees_is_asked() {
     all_is_well(1);
 }
 
+/// A search through spans splits no huge page for a little memory, but purges that of other
+/// chunks; where much can be purged, it does.
+fn huge_pages_stay() {
+    sys::set_huge_pages(Some(sys::HugePages::Advised));
+    options::apply(b"helper:false,thp:auto");
+    let mut blocks: Vec<Option<Block>> =
+        (0..60 << 10).map(|_| Block::new(&ALLOC, 1000, 8)).collect();
+    let whole = || (0..MAP.used_chunks()).filter(|index| thp::is_whole(*index)).count();
+    let born = whole();
+    assert!(born > 10);
+    // Some 13 blocks of each 1000, side by side, and then half of all.
+    let mut purge = |each: usize, go: usize| {
+        let goes = |n: usize| n % each < go;
+        blocks.iter_mut().enumerate().filter(|(n, _)| goes(*n)).for_each(|(_, block)| {
+            if let Some(block) = block.take() {
+                block.free(&ALLOC);
+            }
+        });
+        Strata::thread_idle();
+        span_purge::search(usize::MAX, false).bytes
+    };
+    assert!(purge(1000, 13) > 20 * 4096, "of small pages");
+    assert_eq!(whole(), born);
+    assert!(purge(100, 50) > 20 << 20);
+    assert!(whole() < 2, "{} are whole", whole());
+    blocks.into_iter().flatten().for_each(|block| block.free(&ALLOC));
+    all_is_well(0);
+}
+
 /// Huge pages, by the mode of the system and the option `thp`: whether new mappings are
-/// advised for or against them, and whether dense chunks are collapsed.
+/// advised for or against them, whether the chunks of a heap that has 32 MiB of spans get them
+/// at once, and whether other dense chunks are collapsed.
 fn huge_pages(system: sys::HugePages, chosen: &str) {
     sys::set_huge_pages(Some(system));
     options::apply(format!("helper:false,thp:{chosen}").as_bytes());
@@ -225,10 +258,12 @@ fn huge_pages(system: sys::HugePages, chosen: &str) {
     let blocks = fill(60 << 10);
     let told = sys::calls(Call::AdviseHuge);
     assert!(told >= 28, "{system:?} {chosen}: {told} times, whatever the mode");
-    // All chunks are dense but the one that is being filled.
-    let collapsed = collapse();
     let wanted = chosen == "auto" && system != sys::HugePages::Never;
-    assert_eq!(collapsed > 20, wanted, "{system:?} {chosen}: {collapsed}");
+    let whole = || (0..MAP.used_chunks()).filter(|index| thp::is_whole(*index)).count();
+    assert!(whole() < 20 && (whole() > 10) == wanted, "{system:?} {chosen}: {}", whole());
+    // All others are dense, too, but the one that is being filled.
+    let collapsed = collapse();
+    assert_eq!(collapsed > 10, wanted, "{system:?} {chosen}: {collapsed}");
     assert!(wanted || collapsed == 0);
     // Now one block in four is live, everywhere.
     let (stay, go): (Vec<_>, Vec<_>) =
@@ -321,6 +356,7 @@ fn child() {
         ["spare", "room"] => spare::make_room_for_growth(),
         ["spare", "sparse"] => spare::sparse_spans_become_empty(),
         ["small"] => container::small_programs_never_look(),
+        ["huge-pages", "stay"] => huge_pages_stay(),
         ["huge-pages", system, chosen] => {
             let system = match *system {
                 "always" => sys::HugePages::Always,
@@ -543,6 +579,11 @@ fn however_a_program_grows_the_container_is_checked() {
     for how in ["huge", "runs", "realloc", "again"] {
         common::succeeds(&format!("2 grows {how}"));
     }
+}
+
+#[test]
+fn huge_pages_are_split_for_much_only() {
+    common::succeeds("2 huge-pages stay");
 }
 
 #[test]

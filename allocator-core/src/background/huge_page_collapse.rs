@@ -17,7 +17,6 @@ use crate::base::sync::AtomicUsize;
 use crate::pages::address_space;
 use crate::pages::huge_block;
 use crate::pages::thp;
-use crate::remote::span_transfer;
 use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
 use crate::sys::{self, HugePages};
@@ -59,7 +58,7 @@ pub(crate) fn step(count: usize) -> bool {
         let (whole, chunks) = huge_chunks(at);
         if within < whole {
             collapse_if_in_memory(at + within);
-        } else if whole == 0 && are_used(at) {
+        } else if whole == 0 && !thp::is_whole(at) && are_used(at) {
             collapse_if_in_memory(at);
         }
         within += 1;
@@ -90,13 +89,7 @@ fn are_used(index: usize) -> bool {
     if MAP.chunk(index).granules.free_hint() != 0 {
         return false;
     }
-    let (mut spans, mut free) = (0, 0);
-    span_purge::for_spans(index, |_, span| {
-        if let Some(bytes) = span_transfer::free_bytes(span) {
-            spans += 1;
-            free += bytes;
-        }
-    });
+    let (spans, free) = span_purge::free_bytes(index);
     spans != 0 && free <= CHUNK / MISSING
 }
 
@@ -111,5 +104,5 @@ fn collapse_if_in_memory(index: usize) {
         return;
     }
     // SAFETY: the contents stay, whoever has the chunk.
-    unsafe { thp::collapse(base) };
+    unsafe { thp::collapse(index) };
 }

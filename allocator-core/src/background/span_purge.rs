@@ -16,11 +16,12 @@
 use core::ptr::NonNull;
 
 use crate::base::bits;
-use crate::base::geometry::{GRANULE_UNITS, SPAN_GRANULES, UNIT};
+use crate::base::geometry::{CHUNK, GRANULE, GRANULE_UNITS, SPAN_GRANULES, UNIT};
 use crate::base::ordering;
 use crate::base::sync::AtomicUsize;
 use crate::pages::address_space;
 use crate::pages::arena;
+use crate::pages::thp;
 use crate::pages::usage;
 use crate::remote::span_transfer::{self, SpanPurge};
 use crate::spans::page_map::{Chunk, MAP};
@@ -37,9 +38,9 @@ const LARGEST_PAGE: usize = 8;
 static CURSOR: AtomicUsize = AtomicUsize::new(0);
 
 /// The result of a search.
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Bytes purged.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
     /// Whether the next search may purge more.
     pub(super) more: bool,
     /// Loose bytes of spans that were evicted: more of these is purged later.
@@ -56,7 +57,7 @@ pub(crate) fn start_watching() {
 
 /// Searches some chunks, and purges about `want` bytes; if `rested`, none of spans from
 /// which blocks were taken lately.
-pub(super) fn search(want: usize, rested: bool) -> Found {
+pub(crate) fn search(want: usize, rested: bool) -> Found {
     let chunks = MAP.used_chunks();
     let mut found = Found { bytes: 0, more: false, evicted: 0 };
     let last = CURSOR.load(ordering::span_purge_cursor()).min(chunks);
@@ -84,6 +85,7 @@ pub(crate) fn purge_all() -> usize {
                 made_holes = purgeable_units(chunk, span, false);
             }
             if let SpanPurge::Units(units) = made_holes {
+                thp::has_split(index);
                 bytes += units * UNIT;
             }
         });
@@ -92,11 +94,17 @@ pub(crate) fn purge_all() -> usize {
 }
 
 fn search_chunk(index: usize, rested: bool, found: &mut Found) {
+    if thp::is_whole(index) && !is_worth_splitting(index) {
+        return;
+    }
     for_spans(index, |chunk, span| {
         match purgeable_units(chunk, span, rested) {
             SpanPurge::No => {}
             SpanPurge::Later => found.more = true,
-            SpanPurge::Units(units) => found.bytes += units * UNIT,
+            SpanPurge::Units(units) => {
+                thp::has_split(index);
+                found.bytes += units * UNIT;
+            }
         }
         // SAFETY: [CHUNK-SPANS] span records are never freed.
         let heap = unsafe { span.as_ref() }.heap();
@@ -105,6 +113,29 @@ fn search_chunk(index: usize, rested: bool, found: &mut Found) {
             found.evicted += loose.unwrap_or(0);
         }
     });
+}
+
+/// A huge page is not split unless one byte in so many of it can be purged.
+const WORTH_SPLITTING: usize = 8;
+
+/// Whether so much of a chunk can be purged that it may lose its huge page.
+fn is_worth_splitting(index: usize) -> bool {
+    let page = (sys::page_size() / UNIT).max(1);
+    let mut bytes = MAP.chunk(index).granules.free_hint().count_ones() as usize * GRANULE;
+    for_spans(index, |_, span| bytes += span_transfer::purgeable_bytes(span, page).unwrap_or(0));
+    bytes >= CHUNK / WORTH_SPLITTING
+}
+
+/// Spans of a chunk, and bytes of their free blocks.
+pub(super) fn free_bytes(index: usize) -> (usize, usize) {
+    let (mut spans, mut free) = (0, 0);
+    for_spans(index, |_, span| {
+        if let Some(bytes) = span_transfer::free_bytes(span) {
+            spans += 1;
+            free += bytes;
+        }
+    });
+    (spans, free)
 }
 
 /// Calls `f` for what seem to be the spans of a chunk.

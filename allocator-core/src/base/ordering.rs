@@ -366,6 +366,12 @@ orderings! {
     /// the lock of the address space; a report takes it for a guess.
     chunk_clean = Relaxed;
 
+    /// Whether a chunk is in a huge page of the system.
+    /// Written by: `thp::alone`, `thp::has_split`.
+    /// Read by: `thp::is_whole`.
+    /// Relaxed: a hint, by which nobody finds memory.
+    chunk_huge_page = Relaxed;
+
     /// Whether the addresses of the process are limited, and how often that was asked.
     /// Written by: `address_space::are_limited`.
     /// Read by: `address_space::are_limited`.
@@ -458,8 +464,8 @@ orderings! {
     /// `Usage::spans` and `Usage::large`: bytes in use.
     /// Written by: `usage::gave_large`, `usage::gave_span`, `usage::set`, `usage::took_large`,
     /// `usage::took_span`.
-    /// Read by: `usage::gave_large`, `usage::gave_span`, `usage::large`, `usage::live`,
-    /// `usage::loose`, `usage::took_large`, `usage::took_span`.
+    /// Read by: `usage::gave_large`, `usage::gave_span`, `usage::is_large_and_filled`,
+    /// `usage::large`, `usage::live`, `usage::loose`, `usage::took_large`, `usage::took_span`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     usage_live = Relaxed;
 

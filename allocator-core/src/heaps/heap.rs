@@ -16,7 +16,7 @@
 
 use core::ptr::{self, NonNull};
 
-use crate::base::geometry::ARENA_IDS;
+use crate::base::geometry::{ARENA_IDS, UNIT};
 use crate::base::lock::{Lock, LockGuard};
 use crate::base::ordering;
 use crate::base::size_class::{self, CLASSES, SHAPES};
@@ -420,6 +420,14 @@ impl LockedHeap<'_> {
     pub(crate) fn free_bytes(&self, span: &Span) -> Option<usize> {
         // SAFETY: [HEAP-LOCKED] the span names this heap.
         (span.heap() == self.id).then(|| unsafe { span.body(|body| body.free_bytes()) })
+    }
+
+    /// Bytes of a span in whole pages, of `page` units each, without a live block. `None` if it
+    /// has another heap.
+    pub(crate) fn purgeable_bytes(&self, span: &Span, page: usize) -> Option<usize> {
+        let bytes = |body: &mut Body| body.purgeable_units(page).count_ones() as usize * UNIT;
+        // SAFETY: [HEAP-LOCKED] the span names this heap.
+        (span.heap() == self.id).then(|| unsafe { span.body(bytes) })
     }
 
     /// Makes a span record from now on whether a block is taken there.

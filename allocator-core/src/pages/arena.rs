@@ -15,7 +15,7 @@ use crate::base::geometry::{CHUNK, CHUNK_GRANULES, GRANULE, MAX_ARENAS, UNIT};
 use crate::base::later;
 use crate::base::lock::Lock;
 use crate::base::ordering;
-use crate::base::size_class::{MAX_WORDS, SHAPES};
+use crate::base::size_class::{self, MAX_WORDS, SHAPES};
 use crate::base::sync::{AtomicU16, AtomicUsize};
 use crate::heaps::heap::{self, Heap};
 use crate::heaps::heap_table;
@@ -26,6 +26,7 @@ use crate::pages::committed::{self, Refused};
 use crate::pages::free_space_index::FreeSpaceIndex;
 use crate::pages::page_runs::{self, PageRuns, Run};
 use crate::pages::tables;
+use crate::pages::thp;
 use crate::pages::usage;
 use crate::spans::page_map::{Chunk, MAP};
 use crate::spans::span::{DetachedSpans, Span};
@@ -170,7 +171,7 @@ pub(crate) fn after_fork() {
 /// no list yet. No lock is taken except to map a chunk.
 pub(crate) fn claim_span(shard: usize, class: usize, heap: u32) -> Option<NonNull<Span>> {
     let len = SHAPES[class].granules as usize;
-    let (index, first) = claim(shard, len).ok()??;
+    let (index, first) = claim(shard, class).ok()??;
     let chunk = MAP.chunk(index);
     let span = chunk.set_span(first, len);
     let base = MAP.chunk_base(index).wrapping_add(first * GRANULE);
@@ -185,16 +186,17 @@ pub(crate) fn claim_span(shard: usize, class: usize, heap: u32) -> Option<NonNul
 /// A chunk and the first granule of a claimed run, if there was one.
 type Found = Option<(usize, usize)>;
 
-/// Claims a run of `len` granules: from this shard, else from another, else from a new
+/// Claims the granules of a span of `class`: from this shard, else from another, else from a new
 /// chunk.
-fn claim(shard: usize, len: usize) -> Result<Found, Refused> {
-    let shards = count();
+fn claim(shard: usize, class: usize) -> Result<Found, Refused> {
+    let (shards, len) = (count(), SHAPES[class].granules as usize);
     for i in 0..shards {
         if let Some(found) = claim_in((shard + i) % shards, len)? {
             return Ok(Some(found));
         }
     }
-    while new_chunk(shard).is_some() {
+    let may_be_huge = size_class::size(class) <= LARGEST_IN_HUGE_PAGES;
+    while new_chunk(shard, may_be_huge).is_some() {
         // Other threads may claim all of it first; then we map one more.
         if let Some(found) = claim_in(shard, len)? {
             return Ok(Some(found));
@@ -271,9 +273,14 @@ fn make_spare(chunk: usize, dirty: usize, end: usize) {
     usage::unmapped(dirty, left);
 }
 
-/// Takes a chunk for spans and publishes its granules.
+/// A chunk is not taken for larger blocks in a huge page: a program may never write to a part of
+/// them.
+const LARGEST_IN_HUGE_PAGES: usize = 4096;
+
+/// Takes a chunk for spans and publishes its granules. If it `may_be_huge`, and holds no memory,
+/// it gets a huge page where the heap shows that it will be filled.
 #[cold]
-fn new_chunk(shard: usize) -> Option<()> {
+fn new_chunk(shard: usize, may_be_huge: bool) -> Option<()> {
     let Mapped { at: index, dirty, .. } = map(1, 1, CHUNK, Charge::Later)?;
     let chunk = MAP.chunk(index);
     if !chunk_metadata::ensure_spans(chunk) {
@@ -287,6 +294,12 @@ fn new_chunk(shard: usize) -> Option<()> {
         let left = unsafe { address_space::unmap(index, 1, CHUNK) };
         usage::unmapped(dirty, left);
         return None;
+    }
+    if may_be_huge && dirty == 0 && usage::is_large_and_filled() {
+        // SAFETY: the chunk is ours, and holds no memory.
+        unsafe { thp::populate(index) };
+    } else {
+        thp::has_split(index);
     }
     chunk.arena.store(shard as u32 + 1, ordering::chunk_arena());
     chunk.granules.reset_free(bits::low(granules));

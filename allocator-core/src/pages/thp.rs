@@ -6,6 +6,7 @@ use crate::base::geometry::CHUNK;
 use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::sync::{AtomicU8, AtomicUsize};
+use crate::spans::page_map::MAP;
 use crate::sys::{self, HugePages};
 
 /// Huge pages for dense chunks of large heaps. (1 is for none.)
@@ -50,13 +51,53 @@ static CHANGING: Lock = Lock::new();
 ///
 /// # Safety
 /// The memory is mapped, and ours.
-pub(crate) unsafe fn collapse(base: *mut u8) {
+pub(crate) unsafe fn collapse(index: usize) {
+    // SAFETY: by the caller; the contents stay.
+    unsafe { alone(index, |base| sys::collapse(base, CHUNK)) }
+}
+
+/// Has the system put a huge page under a chunk that holds no memory, and advises against others
+/// there. If it has none, the chunk gets small ones, as they are written.
+///
+/// # Safety
+/// The memory is mapped, and ours alone. It reads as zero, before and after.
+pub(super) unsafe fn populate(index: usize) {
+    if chosen() != AUTO || mode() == HugePages::Never {
+        return has_split(index);
+    }
+    let touch = |base: *mut u8| {
+        // SAFETY: by the caller.
+        unsafe { base.write_volatile(0) };
+        true
+    };
+    // SAFETY: likewise.
+    unsafe { alone(index, touch) }
+}
+
+/// Advises for a huge page under a chunk while `f` makes one, if it does.
+///
+/// # Safety
+/// The memory is mapped, and ours.
+unsafe fn alone(index: usize, f: impl FnOnce(*mut u8) -> bool) {
+    let base = MAP.chunk_base(index);
     let _held = CHANGING.lock();
     // SAFETY: by the caller; the contents stay.
-    unsafe {
-        sys::advise_huge(base, CHUNK, true);
-        sys::collapse(base, CHUNK);
-        sys::advise_huge(base, CHUNK, false);
+    unsafe { sys::advise_huge(base, CHUNK, true) };
+    let made = f(base);
+    // SAFETY: likewise.
+    unsafe { sys::advise_huge(base, CHUNK, false) };
+    MAP.chunk(index).is_huge_page.store(made, ordering::chunk_huge_page());
+}
+
+/// Whether a chunk seems to be in a huge page, which a purge of a part would split.
+pub(crate) fn is_whole(index: usize) -> bool {
+    MAP.chunk(index).is_huge_page.load(ordering::chunk_huge_page())
+}
+
+/// Records that a part of a chunk was purged.
+pub(crate) fn has_split(index: usize) {
+    if is_whole(index) {
+        MAP.chunk(index).is_huge_page.store(false, ordering::chunk_huge_page());
     }
 }
 

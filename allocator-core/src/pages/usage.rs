@@ -290,6 +290,18 @@ pub(crate) fn searched_alone(well: bool) {
     LEFT_LOOSE.store(dirty() + unsearched(), ordering::usage_left());
 }
 
+/// Heaps of spans with fewer bytes than this get chunks of small pages.
+const LARGE_SPANS: usize = 32 << 20;
+/// So much of a heap may be free, in part of its spans: then new chunks will be filled, too.
+const PART_FREE: usize = 4;
+
+/// Whether there are many spans, and they are filled: a chunk more will be, too. Not where memory
+/// is short.
+pub(super) fn is_large_and_filled() -> bool {
+    let spans = USAGE.spans.load(ordering::usage_live());
+    spans >= LARGE_SPANS && loose() + dirty() <= spans / PART_FREE && !cgroup::is_short()
+}
+
 /// Heaps with fewer mapped bytes than this stay on small pages.
 const LARGE: usize = 128 << 20;
 

@@ -12,6 +12,7 @@ use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::committed;
 use crate::pages::huge_block;
+use crate::pages::thp;
 use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
 use crate::sys;
@@ -148,6 +149,9 @@ fn purge_granules(index: usize, dirty: u64) -> usize {
             && unsafe { sys::purge(base.add(first * GRANULE), len * GRANULE) }
     });
     let bytes = clean.cleaned as usize * GRANULE;
+    if bytes != 0 {
+        thp::has_split(index);
+    }
     usage::cleaned(bytes);
     arena::give_back(index, clean.claimed, clean.dirty);
     bytes

@@ -92,6 +92,17 @@ pub(crate) fn free_bytes(span: NonNull<Span>) -> Option<usize> {
     bytes
 }
 
+/// Bytes of a span in use that can be purged, in whole pages of `page` units; `None` if its heap
+/// is locked now.
+pub(crate) fn purgeable_bytes(span: NonNull<Span>, page: usize) -> Option<usize> {
+    // SAFETY: [CHUNK-SPANS] span records are never freed.
+    let span = unsafe { span.as_ref() };
+    let locked = heap_table::get(span.heap())?.try_lock()?;
+    let bytes = locked.purgeable_bytes(span, page);
+    arena::release_spans(locked.unlock());
+    bytes
+}
+
 /// What purging a span in use came to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum SpanPurge {

@@ -18,7 +18,7 @@ use core::ptr::{self, NonNull};
 
 use crate::base::geometry::{CHUNK_GRANULES, CHUNK_SHIFT, GRANULE, GRANULE_SHIFT};
 use crate::base::ordering;
-use crate::base::sync::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
+use crate::base::sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
 use crate::base::table::Table;
 use crate::spans::granules::Granules;
 use crate::spans::span::{Body, Span};
@@ -70,6 +70,9 @@ pub(crate) struct Chunk {
     pub(crate) huge_tail: Tail,
     /// Bytes at the end of a spare chunk that hold no memory; else 0.
     pub(crate) clean_tail: AtomicUsize,
+    /// Whether its memory was made one huge page of the system, and no part of it was purged
+    /// since.
+    pub(crate) is_huge_page: AtomicBool,
     /// The shard of a chunk of spans, plus one; 0: it is none.
     pub(crate) arena: AtomicU32,
     /// For each granule, the first granule of its span.
