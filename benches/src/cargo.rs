@@ -1,79 +1,99 @@
-//! Builds programs of this package, and the C library, with cargo.
+//! Builds the subject and the C library with cargo, in the target directory of
+//! the running program.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-/// Builds programs with features, in the target directory of the running
-/// program. Returns their names and paths.
-pub fn build(bins: &[String], features: &[&str], profile: &str) -> Result<Vec<(String, PathBuf)>> {
-    let mut arguments = vec!["--package", "benches", "--profile", profile];
-    let features = features.join(",");
-    arguments.extend(["--features", &features]);
-    for bin in bins {
-        arguments.extend(["--bin", bin]);
+use crate::process::Leashed;
+
+/// Time limit for cargo.
+const LIMIT: Duration = Duration::from_secs(1800);
+
+/// Builds a program of the package `subject` with a feature, or with none, and
+/// returns its path: a copy under this name, as cargo gives all of them the same.
+pub fn subject(bin: &str, name: &str, feature: Option<&str>, profile: &str) -> Result<PathBuf> {
+    let mut arguments = vec!["--package", "subject", "--bin", bin, "--profile", profile];
+    if let Some(feature) = feature {
+        arguments.extend(["--features", feature]);
     }
-    Ok(messages(&arguments)?.lines().filter_map(executable).collect())
-}
-
-/// Every allocator that has a program. A peer's program requires the feature of
-/// that name.
-pub const ALLOCATORS: [&str; 8] =
-    ["strata", "mimalloc", "mimalloc2", "jemalloc", "glibc", "snmalloc", "rpmalloc", "tcmalloc"];
-
-/// Builds the program `PREFIX-NAME` of each of these allocators. Returns its
-/// path, or the reason why it was not built.
-///
-/// One call of cargo builds most; if it fails, each is built separately.
-/// `mimalloc2` is always built separately, as it is the same crate as
-/// `mimalloc`.
-pub fn each(prefix: &str, allocators: &[&str], profile: &str) -> Vec<Result<PathBuf>> {
-    let most: Vec<&str> = allocators.iter().copied().filter(|name| *name != "mimalloc2").collect();
-    let together = |names: &[&str]| {
-        let bins: Vec<String> = names.iter().map(|name| format!("{prefix}-{name}")).collect();
-        let peers = names.iter().copied().filter(|name| !matches!(*name, "strata" | "glibc"));
-        build(&bins, &peers.collect::<Vec<_>>(), profile)
-    };
-    let built = if most.len() > 1 { together(&most).unwrap_or_default() } else { Vec::new() };
-    let find = |name: &str| {
-        let bin = format!("{prefix}-{name}");
-        let of = |built: &[(String, PathBuf)]| {
-            let found = built.iter().find(|(built, _)| *built == bin);
-            found.map(|(_, path)| path.clone())
-        };
-        match of(&built) {
-            Some(path) => Ok(path),
-            None => of(&together(&[name])?).with_context(|| format!("no {bin} was built")),
-        }
-    };
-    allocators.iter().map(|name| find(name)).collect()
+    let lines = messages(&arguments)?;
+    let built = lines.iter().find_map(|line| executable(line));
+    let built = built.with_context(|| format!("cargo built no {bin}"))?;
+    let dir = built.parent().context("a program in no directory")?.join(format!("{bin}s"));
+    let copy = dir.join(name);
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    // A file that runs cannot be written to, but replaced.
+    let _ = fs::remove_file(&copy);
+    fs::copy(&built, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
+    Ok(copy)
 }
 
 /// Builds the C library in release mode and returns the file of this name.
 pub fn library(package: &str, file: &str) -> Result<PathBuf> {
-    let text = messages(&["--package", package, "--release"])?;
-    let built = text.lines().find_map(|line| shared(line, file));
+    let lines = messages(&["--package", package, "--release"])?;
+    let built = lines.iter().find_map(|line| shared(line, file));
     built.with_context(|| format!("cargo built no {file}"))
 }
 
-/// The standard output of `cargo build` with these arguments.
-fn messages(arguments: &[&str]) -> Result<String> {
+/// The profile of this program; release for a debug build, as measuring those is
+/// not useful.
+pub fn profile() -> String {
+    match own_dir().as_deref().and_then(Path::file_name).and_then(|name| name.to_str()) {
+        None | Some("debug" | "deps") => String::from("release"),
+        Some(name) => name.to_owned(),
+    }
+}
+
+/// The target directory that contains the running program.
+pub fn target_dir() -> PathBuf {
+    let above = |dir: PathBuf| {
+        let dir = if dir.ends_with("deps") { dir.parent()?.to_owned() } else { dir };
+        Some(dir.parent()?.to_owned())
+    };
+    own_dir()
+        .and_then(above)
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"))
+}
+
+fn own_dir() -> Option<PathBuf> {
+    Some(std::env::current_exe().ok()?.parent()?.to_path_buf())
+}
+
+/// The lines that `cargo build` prints with these arguments.
+fn messages(arguments: &[&str]) -> Result<Vec<String>> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(["build", "--message-format", "json-render-diagnostics"])
         .args(arguments)
-        .stderr(Stdio::inherit());
-    if let Some(dir) = target_dir() {
-        command.arg("--target-dir").arg(dir);
+        .arg("--target-dir")
+        .arg(target_dir());
+    let mut build = Leashed::start(&mut command, "cargo build")?;
+    let (status, lines) = build.run(LIMIT)?;
+    if !status.success() {
+        bail!("it did not build: {}", reason(&build.errors()));
     }
-    let output = command.output().context("cannot start cargo")?;
-    if !output.status.success() {
-        bail!("cargo build: {}", output.status);
+    Ok(lines)
+}
+
+/// Why a build failed, in one line.
+fn reason(errors: &[String]) -> String {
+    let said =
+        |line: &&String| !line.trim().is_empty() && !line.starts_with("warning: build failed");
+    // Output of a build script is indented at the end of cargo's message.
+    let script = errors.iter().any(|line| line.contains("failed to run custom build command"));
+    let first = errors.iter().find(|line| line.starts_with("error"));
+    let last = errors.iter().rev().find(said);
+    match (script, first, last) {
+        (true, Some(first), Some(last)) => format!("{first}; {}", last.trim()),
+        (false, Some(first), _) => first.clone(),
+        (_, _, last) => last.map_or_else(|| String::from("no reason given"), String::clone),
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The path of the file of this name, if a line of cargo's JSON contains it.
@@ -84,18 +104,10 @@ fn shared(line: &str, file: &str) -> Option<PathBuf> {
     paths.find(|path| path.file_name() == Some(OsStr::new(file)))
 }
 
-/// The name and path of the program in a line of cargo's JSON.
-fn executable(line: &str) -> Option<(String, PathBuf)> {
+/// The path of the program in a line of cargo's JSON.
+fn executable(line: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
-    let path = message.get("executable")?.as_str()?;
-    let name = message.get("target")?.get("name")?.as_str()?;
-    Some((name.to_owned(), PathBuf::from(path)))
-}
-
-/// The target directory that contains the running program.
-fn target_dir() -> Option<PathBuf> {
-    let program = std::env::current_exe().ok()?;
-    Some(program.parent()?.parent()?.to_path_buf())
+    Some(PathBuf::from(message.get("executable")?.as_str()?))
 }
 
 #[cfg(test)]
@@ -104,10 +116,8 @@ mod tests {
 
     #[test]
     fn programs_are_found_in_cargos_messages() {
-        let line = r#"{"target":{"name":"micro-glibc"},"executable":"/t/release/micro-glibc"}"#;
-        let found = executable(line).unwrap();
-        assert_eq!(found.0, "micro-glibc");
-        assert_eq!(found.1, PathBuf::from("/t/release/micro-glibc"));
+        let line = r#"{"target":{"name":"subject"},"executable":"/t/release/subject"}"#;
+        assert_eq!(executable(line), Some(PathBuf::from("/t/release/subject")));
         let library = r#"{"target":{"name":"x"},"executable":null}"#;
         assert_eq!(executable(library), None);
         assert_eq!(executable("not json"), None);
@@ -119,5 +129,25 @@ mod tests {
         assert_eq!(shared(line, "libx.so"), Some(PathBuf::from("/t/release/libx.so")));
         assert_eq!(shared(line, "liby.so"), None);
         assert_eq!(shared(r#"{"reason":"build-finished"}"#, "libx.so"), None);
+    }
+
+    #[test]
+    fn a_build_that_fails_says_why() {
+        let error =
+            format!("{:#}", subject("subject", "x", Some("no-such-feature"), "dev").unwrap_err());
+        assert!(error.contains("no-such-feature"), "{error}");
+    }
+
+    #[test]
+    fn the_reason_is_the_compilers_error_or_the_scripts_last_words() {
+        let lines = |text: &str| text.lines().map(String::from).collect::<Vec<_>>();
+        let compiler = lines("  Compiling x\nerror[E0425]: no value `y`\n --> a.rs\n");
+        assert_eq!(reason(&compiler), "error[E0425]: no value `y`");
+        let script = lines(
+            "error: failed to run custom build command for `s`\n  stderr\n  no c++ compiler\n\n\
+             warning: build failed, waiting for other jobs to finish...\n",
+        );
+        assert!(reason(&script).contains("`s`") && reason(&script).ends_with("; no c++ compiler"));
+        assert_eq!(reason(&[]), "no reason given");
     }
 }

@@ -2,7 +2,7 @@
 //! another thread.
 //!
 //! Each block has a header with the id of the thread that allocated it. Only
-//! `server-count` uses it; it is not used for timing.
+//! the server with the feature `count` uses it; it is not used for timing.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,15 +1,11 @@
-//! Shared by the benchmark programs: the HTTP server that every allocator
-//! serves, the load generator, and the counting allocator; the C workloads that
-//! run with a preloaded allocator; programs of others; the probes of resident
-//! memory and of the page heap; building, running and measuring programs, and
-//! statistics.
+//! What the harness and the subjects share: the workloads, the rows and the
+//! probes that run on an allocator, programs of others, the HTTP server and the
+//! load that drives it; the peers as libraries; building, running and measuring
+//! programs; statistics.
 //!
 //! Start with `cargo run --release -p benches`; see `src/main.rs`.
 
-pub mod cargo;
-pub mod counting;
 pub mod installed;
-pub mod measured;
 pub mod order;
 pub mod process;
 pub mod procfs;
@@ -17,18 +13,25 @@ pub mod progress;
 pub mod scratch;
 pub mod stats;
 pub mod tables;
-pub mod workloads;
 
+pub mod cargo;
 pub mod libraries;
+pub mod measured;
 pub mod missing;
-pub mod preloaded;
-pub mod probes;
 
-pub mod pages;
+pub mod preloaded;
+
+pub mod bindings;
 
 pub mod redis;
 
-pub mod bindings;
+pub mod counting;
+
+pub mod micro;
+pub mod probes;
+pub mod workloads;
+
+pub mod pages;
 
 pub mod server;
 
@@ -37,18 +40,4 @@ pub mod load;
 #[cfg(feature = "programs")]
 pub mod programs;
 
-/// Defines a server program: the global allocator and a `main` that serves.
-///
-/// The last argument is an expression of type `String`: the allocator's version
-/// as known to the running program.
-#[macro_export]
-macro_rules! serve_with {
-    ($name:literal, $type:ty, $value:expr, $version:expr) => {
-        #[global_allocator]
-        static GLOBAL: $type = $value;
-
-        fn main() -> ::std::process::ExitCode {
-            $crate::server::main($name, $version, None)
-        }
-    };
-}
+pub mod subject;

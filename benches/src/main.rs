@@ -1,20 +1,67 @@
-//! Compares allocators on a real server, one program per allocator.
+//! Compares allocators: one harness for all benchmarks.
 //!
-//! `cargo run --release -p benches` builds the server with each allocator as
-//! its global allocator, runs the servers in interleaved rounds with a load
-//! generator in a separate process, and reports throughput, latency, CPU time
-//! and memory, each with its spread and its ratio to the best peer.
+//! `cargo run --release -p benches` builds the subject, a program that does
+//! everything that has to run on an allocator, once for each allocator; runs it
+//! in interleaved rounds, each run in a process of its own; and reports medians,
+//! their spread, and the ratio to the best peer with its interval, as tables, as
+//! a page and as JSON. Without a command it is the comparison of servers;
+//! `--help` lists the others.
 
-mod orchestrator;
+mod report;
+
+mod allocators;
+
+mod running;
+
+mod suites;
+
+mod cli;
+
+mod run;
 
 use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use benches::load::{self, Plan};
+use clap::Parser;
+
+use cli::{Arguments, Command, Load, RowOptions};
 
 fn main() -> ExitCode {
-    match orchestrator::main() {
+    match command(Arguments::parse()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn command(arguments: Arguments) -> Result<ExitCode> {
+    match arguments.command.unwrap_or(Command::Server(arguments.server)) {
+        Command::Server(options) => run::suite("server", &RowOptions::of(&options)),
+        Command::Micro(options) => run::suite("micro", &options),
+        Command::Preload(options) => run::suite("preload", &options),
+        Command::Pages(options) => run::suite("pages", &options),
+        Command::Footprint(options) => run::footprint(&options),
+        Command::Instructions(options) => run::instructions(&options),
+        Command::Guard(options) => run::guard(&options),
+        Command::All(options) => run::all(&options),
+        Command::Compare(options) => run::compare(&options),
+        Command::Load(load) => drive(&load),
+    }
+}
+
+/// Drives a server.
+fn drive(load: &Load) -> Result<ExitCode> {
+    let plan = Plan {
+        address: load.address,
+        pid: load.pid,
+        connections: load.connections,
+        fill: load.fill,
+        measure: Duration::from_secs_f64(load.seconds),
+        seed: load.seed,
+    };
+    load::main(&plan).map(|()| ExitCode::SUCCESS)
 }

@@ -1,12 +1,12 @@
 //! Requested items that are not available.
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::progress::Progress;
 
 /// A requested item that is not available.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Missing {
     /// An allocator, or a program to run with it.
     pub name: String,

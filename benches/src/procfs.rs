@@ -20,6 +20,33 @@ pub fn resident_bytes(pid: u32) -> Result<u64> {
         .with_context(|| format!("no resident size of process {pid}"))
 }
 
+/// What is resident of a process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resident {
+    /// In bytes.
+    pub bytes: u64,
+    /// Bytes in huge pages of anonymous memory.
+    pub huge_bytes: u64,
+    /// The most so far.
+    pub peak_bytes: u64,
+}
+
+/// What is resident of process `pid`.
+pub fn resident(pid: u32) -> Result<Resident> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let sums = fs::read_to_string(&path).with_context(|| path.clone())?;
+    let of = |key| kilobytes(&sums, key).with_context(|| format!("no {key} in {path}"));
+    let (bytes, huge_bytes) = (of("Rss:")?, of("AnonHugePages:")?);
+    Ok(Resident { bytes, huge_bytes, peak_bytes: peak_resident_bytes(pid)?.max(bytes) })
+}
+
+/// Numbers of processors, from a list with commas.
+pub fn processors(list: &str) -> Result<Vec<usize>> {
+    let number = |word: &str| word.parse().ok().filter(|cpu| *cpu < libc::CPU_SETSIZE as usize);
+    let cpus: Option<Vec<usize>> = list.split(',').map(number).collect();
+    cpus.with_context(|| format!("{list} is not a list of processors"))
+}
+
 /// Resident bytes of this process, from `smaps_rollup`. Does not allocate, so
 /// that the measurement does not affect the result.
 pub fn own_resident_bytes() -> Option<u64> {
@@ -117,6 +144,13 @@ mod tests {
     fn sizes_are_read_in_kilobytes() {
         assert_eq!(kilobytes("VmPeak: 9 kB\nVmHWM:\t  12 kB\n", "VmHWM:"), Some(12 * 1024));
         assert_eq!(kilobytes("VmPeak: 9 kB\n", "VmHWM:"), None);
+    }
+
+    #[test]
+    fn processors_are_numbers() {
+        assert_eq!(processors("0,3").unwrap(), [0, 3]);
+        assert!(processors("0,x").is_err() && processors("").is_err());
+        assert!(processors("4096").is_err());
     }
 
     #[test]

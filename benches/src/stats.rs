@@ -2,7 +2,7 @@
 //! compare a row with.
 
 use fastrand::Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Number of resamples for an interval.
 const RESAMPLES: usize = 10_000;
@@ -10,7 +10,7 @@ const RESAMPLES: usize = 10_000;
 const SEED: u64 = 0x5eed;
 
 /// A value with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The value.
     pub value: f64,
@@ -21,8 +21,7 @@ pub struct Estimate {
 }
 
 /// An estimate compared with its bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The interval is at or below the bound.
     Met,
@@ -81,15 +80,36 @@ pub fn estimate(rows: &[&[f64]]) -> Option<Estimate> {
             middle(&resampled)
         })
         .collect();
-    draws.sort_by(f64::total_cmp);
-    Some(Estimate {
-        value,
-        low: draws[RESAMPLES * 25 / 1000],
-        high: draws[RESAMPLES * 975 / 1000 - 1],
-    })
+    Some(between(value, &mut draws))
 }
 
-/// An allocator's times in nanoseconds, by round; `None` where there is none.
+/// The median of `ours` over that of `theirs`, with the bootstrap interval: for
+/// values that were not taken in the same rounds.
+pub fn quotient(ours: &[f64], theirs: &[f64]) -> Option<Estimate> {
+    if ours.is_empty() || theirs.is_empty() {
+        return None;
+    }
+    let value = median(ours) / median(theirs);
+    let mut rng = Rng::with_seed(SEED);
+    let mut draw = |values: &[f64]| {
+        let drawn: Vec<f64> = values.iter().map(|_| values[rng.usize(..values.len())]).collect();
+        median(&drawn)
+    };
+    let mut draws: Vec<f64> = (0..RESAMPLES).map(|_| draw(ours) / draw(theirs)).collect();
+    Some(between(value, &mut draws))
+}
+
+/// A value with the interval that holds 95 % of the draws.
+fn between(value: f64, draws: &mut [f64]) -> Estimate {
+    draws.sort_by(f64::total_cmp);
+    Estimate {
+        value,
+        low: draws[draws.len() * 25 / 1000],
+        high: draws[draws.len() * 975 / 1000 - 1],
+    }
+}
+
+/// An allocator's values, by round; `None` where there is none.
 pub type Rounds = Vec<Option<f64>>;
 
 /// The index of the peer with the lowest median over the rounds that `which`
@@ -133,6 +153,16 @@ pub fn compare(ours: &Rounds, peers: &[&Rounds]) -> Comparison {
         }
     }
     comparison
+}
+
+/// Compares with the best peer. With one round there is no other round to choose
+/// it by.
+pub fn against(ours: &Rounds, peers: &[&Rounds]) -> Comparison {
+    let (&[our], Some(best)) = (ours.as_slice(), best_peer(peers, |_| true)) else {
+        return compare(ours, peers);
+    };
+    let ratio = our.zip(peers[best][0]).map(|(our, their)| our / their);
+    Comparison { peers: vec![best], ratios: ratio.into_iter().collect() }
 }
 
 #[cfg(test)]
@@ -243,5 +273,24 @@ mod tests {
         // A single round leaves no round to choose a peer by.
         let one = compare(&rounds(&[2.0]), &[&rounds(&[1.0])]);
         assert_eq!(one, Comparison::default());
+    }
+
+    #[test]
+    fn one_round_is_compared_with_the_best_of_that_round() {
+        let c = against(&rounds(&[2.0]), &[&rounds(&[1.0]), &rounds(&[4.0])]);
+        assert_eq!(c, Comparison { peers: vec![0], ratios: vec![2.0] });
+        let c = against(&rounds(&[2.0]), &[]);
+        assert_eq!(c, Comparison::default());
+    }
+
+    #[test]
+    fn unpaired_values_have_a_quotient() {
+        let e = quotient(&[2.2, 2.0, 1.8], &[1.0, 1.0, 1.0]).unwrap();
+        assert!((e.value - 2.0).abs() < 1e-12);
+        assert!((e.low - 1.8).abs() < 1e-12 && (e.high - 2.2).abs() < 1e-12, "{e:?}");
+        assert_eq!(quotient(&[], &[1.0]), None);
+        let noisy = [1.0, 2.0, 3.0, 4.0, 5.0];
+        let e = quotient(&noisy, &noisy).unwrap();
+        assert!(e.low < 1.0 && e.high > 1.0, "{e:?}");
     }
 }

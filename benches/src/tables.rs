@@ -15,9 +15,20 @@ pub fn right(text: impl Into<String>) -> Cell {
     Cell::new(text.into()).set_alignment(CellAlignment::Right)
 }
 
-/// A number with this many decimals; a dash if there is none.
-pub fn number(value: f64, digits: usize) -> String {
-    if value.is_finite() { format!("{value:.digits$}") } else { String::from("–") }
+/// A number with three digits that count; a dash if there is none.
+pub fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return String::from("–");
+    }
+    let digits = match value.abs() {
+        0.0 => 0,
+        v if v < 0.01 => 4,
+        v if v < 1.0 => 3,
+        v if v < 10.0 => 2,
+        v if v < 100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$}")
 }
 
 #[cfg(test)]
@@ -25,9 +36,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn three_digits_count() {
+        let values = [0.0, 0.0016, 0.0164, 0.178, 9.99, 12.34, 1234.5].map(number);
+        assert_eq!(values, ["0", "0.0016", "0.016", "0.178", "9.99", "12.3", "1234"]);
+    }
+
+    #[test]
     fn what_is_no_number_is_a_dash() {
-        assert_eq!(number(1.25, 1), "1.2");
-        assert_eq!(number(f64::NAN, 1), "–");
+        assert_eq!(number(f64::NAN), "–");
     }
 
     #[test]

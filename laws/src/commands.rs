@@ -73,6 +73,8 @@ pub struct Known {
     aliases: BTreeMap<String, Vec<String>>,
     /// Flags of each program of ours, by package and target.
     flags: BTreeMap<(&'static str, &'static str), BTreeSet<String>>,
+    /// Commands of each program of ours that has some.
+    commands: BTreeMap<(&'static str, &'static str), BTreeSet<String>>,
     /// The steps of each script that has some.
     steps: BTreeMap<&'static str, Vec<String>>,
 }
@@ -104,16 +106,19 @@ impl Known {
                 aliases.insert(name.clone(), line);
             }
         }
-        let mut flags = BTreeMap::new();
+        let (mut flags, mut commands) = (BTreeMap::new(), BTreeMap::new());
         for package in packages() {
             let targets = package.targets.iter();
             for target in targets.filter(|it| it.is_bin() || it.is_example()) {
                 let key = (package.name.as_str(), target.name.as_str());
                 flags.insert(key, flags_of(package, target));
+                let modules = tree(package, target);
+                let its = modules.iter().flat_map(|it| clap_commands(&tokens(&it.text)));
+                commands.insert(key, its.collect());
             }
         }
         let steps = [".ci/run", ".ci/nightly"].into_iter().map(|it| (it, steps(it))).collect();
-        Known { profiles, aliases, flags, steps }
+        Known { profiles, aliases, flags, commands, steps }
     }
 
     /// What is wrong with a shell command, if it runs Cargo or a script. It may also
@@ -244,12 +249,21 @@ impl Known {
                 }
             }
         };
+        let is_it = |of: &str, name: &str| name == target && package.is_none_or(|it| it == of);
         let known: BTreeSet<&str> = self
             .flags
             .iter()
-            .filter(|((of, name), _)| *name == target && package.is_none_or(|it| it == *of))
+            .filter(|((of, name), _)| is_it(of, name))
             .flat_map(|(_, flags)| flags.iter().map(String::as_str))
             .collect();
+        let mut commands = self.commands.iter().filter(|((of, name), _)| is_it(of, name));
+        let first = command.program.first().filter(|it| !it.starts_with('-') && !is_variable(it));
+        if let (Some(first), Some((_, commands))) = (first, commands.next())
+            && !commands.is_empty()
+            && !commands.contains(first)
+        {
+            return Some(format!("{target} has no command {first}"));
+        }
         let flags = command.program.iter().filter(|it| it.starts_with("--"));
         let mut flags = flags.map(|it| it.split('=').next().unwrap());
         let wrong = flags.find(|flag| !known.contains(flag))?;
@@ -260,7 +274,8 @@ impl Known {
     fn fragment(&self, words: &[String]) -> Vec<String> {
         if let Ok(command) = parse(words) {
             let mut problems = self.names(&command);
-            if command.flags.iter().any(|(flag, _)| *flag == "--bin") && problems.is_empty() {
+            let names_program = command.flags.iter().any(|(flag, _)| *flag == "--bin");
+            if (names_program || !command.program.is_empty()) && problems.is_empty() {
                 problems.extend(self.run(&command));
             }
             return problems;
@@ -387,6 +402,31 @@ fn clap_flags(trees: &[TokenTree]) -> Vec<String> {
     flags
 }
 
+/// The commands that `clap` makes of an `enum` with `derive(Subcommand)`.
+fn clap_commands(trees: &[TokenTree]) -> Vec<String> {
+    let mut commands = Vec::new();
+    runs(trees, &mut |run| {
+        for at in 0..run.len() {
+            let Some((attribute, _)) = attribute(&run[at..]) else { continue };
+            let attribute = inner(attribute);
+            let list = group(attribute.get(1), Delimiter::Parenthesis).map(inner);
+            let derives = list.filter(|_| is_ident(attribute.first(), "derive"));
+            let derives = derives.unwrap_or_default();
+            let item = at + before_item(&run[at..]);
+            let is_enum = is_ident(run.get(item), "enum");
+            if !is_enum || !derives.iter().any(|it| is_ident(Some(it), "Subcommand")) {
+                continue;
+            }
+            let variants = group(run.get(item + 2), Delimiter::Brace).map(inner);
+            let variants = variants.unwrap_or_default();
+            let names = variants.split(|it| is_punct(Some(it), ','));
+            let names = names.filter_map(|it| it.get(before_item(it)).map(ToString::to_string));
+            commands.extend(names.map(|name| name.to_lowercase()));
+        }
+    });
+    commands
+}
+
 /// The steps that a script of `.ci` lists.
 ///
 /// # Panics
@@ -446,15 +486,16 @@ mod tests {
         let known = Known::new();
         for line in [
             "cargo run --release -p benches -- --quick --json=x",
-            "STRATA_CONF=help:true cargo run -p benches --bin micro -- --rows pair  # a comment",
+            "STRATA_CONF=help:true cargo run -p benches -- micro --rows pair  # a comment",
             "cargo test -p laws --lib imports:: && cargo build --workspace --exclude allocator-capi",
             "cargo test -p laws --test layers nothing_uses",
-            "cargo run -p benches --features jemalloc,mimalloc --profile thin --bin micro-jemalloc",
+            "cargo run -p subject --features jemalloc,mimalloc --profile thin --bin subject",
             "cargo run -p PACKAGE --bin NAME --features X",
             "cargo loom",
             "cargo +nightly deny check",
             ".ci/run format lints && .ci/run --list && .ci/run STEP...",
-            "--bin footprint -- --mode c",
+            "-p benches -- footprint --mode c",
+            "-p benches -- COMMAND",
             "--quick",
             "--rows 7 --scale 0.5",
             "`it's prose",
@@ -470,20 +511,22 @@ mod tests {
         for (line, problem) in [
             ("cargo run -p bench", "there is no package bench"),
             ("cargo run -p benches --bin macro", "there is no bin macro"),
-            ("cargo run -p laws --bin micro", "there is no bin micro"),
+            ("cargo run -p laws --bin benches", "there is no bin benches"),
             ("cargo run -p benches --example none", "there is no example none"),
             ("cargo test -p laws --test none", "there is no test none"),
             ("cargo test -p laws --lib no_such_name", "no test has no_such_name in its name"),
             ("cargo run -p benches --features none", "there is no features none"),
             ("cargo build --profile none", "there is no profile none"),
-            ("cargo run -p benches --bin micro -- --none", "micro has no flag --none"),
+            ("cargo run -p benches -- micro --none", "benches has no flag --none"),
+            ("cargo run -p benches -- macro", "benches has no command macro"),
             ("env A_B=c cargo loam", "there is no command `cargo loam`"),
             ("cargo build --relase", "`cargo build` has no flag --relase"),
             ("cargo run -p laws", "which program of laws?"),
             ("cd x && .ci/none", "there is no .ci/none"),
             (".ci/run formal", ".ci/run has no step formal"),
             ("--bin none", "there is no bin none"),
-            ("--bin micro -- --none", "micro has no flag --none"),
+            ("-p benches -- --none", "benches has no flag --none"),
+            ("-p benches -- macro", "benches has no command macro"),
             ("--none", "no program has a flag --none"),
         ] {
             assert_eq!(known.problems(line), [problem], "{line}");
@@ -496,6 +539,13 @@ mod tests {
             "struct A { #[arg(long, value_name = \"N\")] pub one_two: u8, #[arg(short)] b: u8,
             /// c\n #[arg(long = \"three\")] #[serde(skip)] d: u8 }";
         assert_eq!(clap_flags(&tokens(text)), ["--one-two", "--three"]);
+    }
+
+    #[test]
+    fn commands_are_variants() {
+        let text = "#[derive(Debug, Subcommand)] pub(crate) enum A { /// c\n One(B), #[command(hide = true)] Two { c: u8 }, Three }
+            #[derive(Debug)] enum Other { Four }";
+        assert_eq!(clap_commands(&tokens(text)), ["one", "two", "three"]);
     }
 
     #[test]

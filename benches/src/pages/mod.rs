@@ -25,29 +25,35 @@ pub use run::Run;
 /// A figure of a row. Less is better.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figure {
-    /// What it is, with its unit.
+    /// What it is.
     pub name: &'static str,
+    /// Its unit, if it has one.
+    pub unit: &'static str,
     /// Smaller values are compared as this one: they differ by chance, or by
     /// less than the readings can tell.
     pub least: f64,
 }
 
-const fn figure(name: &'static str, least: f64) -> Figure {
-    Figure { name, least }
+const fn figure(name: &'static str, unit: &'static str, least: f64) -> Figure {
+    Figure { name, unit, least }
 }
 
-const TIMED: &[Figure] = &[figure("µs an operation", 0.001), figure("peak, MiB", 1.0)];
-const PHASES: &[Figure] = &[figure("peak / live", 1.0), figure("s", 0.001)];
+const PEAK: Figure = figure("peak", "MiB", 1.0);
+const SECONDS: Figure = figure("time", "s", 0.001);
+
+const TIMED: &[Figure] = &[figure("operation", "µs", 0.001), PEAK];
+const PHASES: &[Figure] = &[figure("peak / live", "", 1.0), SECONDS];
 const DRIFT: &[Figure] =
-    &[figure("end / live", 1.0), figure("highest / live", 1.0), figure("s", 0.001)];
+    &[figure("end / live", "", 1.0), figure("highest / live", "", 1.0), SECONDS];
 const STRANDED: &[Figure] = &[
-    figure("s until within", 0.05),
-    figure("end, MiB over start", 1.0),
-    figure("most after, MiB", 1.0),
-    figure("peak, MiB", 1.0),
+    figure("until within", "s", 0.05),
+    figure("end over start", "MiB", 1.0),
+    figure("most after", "MiB", 1.0),
+    PEAK,
 ];
-const IDLE: &[Figure] = &[figure("after 1 s, MiB over start", 1.0), figure("peak, MiB", 1.0)];
-const FAILING: &[Figure] = &[figure("64 MiB, µs a call", 0.001), figure("64 B, µs a call", 0.001)];
+const IDLE: &[Figure] = &[figure("after 1 s over start", "MiB", 1.0), PEAK];
+const FAILING: &[Figure] =
+    &[figure("64 MiB refused", "µs", 0.001), figure("64 B refused", "µs", 0.001)];
 
 /// A row.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,6 @@ mod stream;
 mod threads;
 
 use std::hint::black_box;
-use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
@@ -39,7 +38,7 @@ pub enum Target {
 }
 
 /// A probe.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Probe {
     /// Its name on the command line.
     pub name: &'static str,
@@ -51,6 +50,14 @@ pub struct Probe {
     pub idles: bool,
     /// The target of the last reading.
     pub target: Target,
+    work: fn(&Run<'_>),
+}
+
+impl Probe {
+    /// Runs it in this process, and prints its readings.
+    pub fn run(&self, scale: f64, idle: Duration) {
+        (self.work)(&Run { scale, idle, tell: &Told::print });
+    }
 }
 
 /// Every probe of this program.
@@ -62,6 +69,7 @@ pub const PROBES: &[Probe] = &[
         readings: &["started"],
         idles: false,
         target: Target::Mib(1.6),
+        work: start,
     },
     Probe {
         name: "threads",
@@ -70,6 +78,7 @@ pub const PROBES: &[Probe] = &[
         readings: &["live"],
         idles: false,
         target: Target::Mib(32.0),
+        work: threads::alive,
     },
     Probe {
         name: "threads-ended",
@@ -77,6 +86,7 @@ pub const PROBES: &[Probe] = &[
         readings: &["live", "ended"],
         idles: true,
         target: Target::Mib(5.0),
+        work: threads::ended,
     },
     Probe {
         name: "untouched",
@@ -84,6 +94,7 @@ pub const PROBES: &[Probe] = &[
         readings: &["live"],
         idles: false,
         target: Target::Mib(6.0),
+        work: untouched,
     },
     Probe {
         name: "parked",
@@ -92,6 +103,7 @@ pub const PROBES: &[Probe] = &[
         readings: &["peak", "after"],
         idles: true,
         target: Target::Mib(8.0),
+        work: idle::parked,
     },
     Probe {
         name: "holes",
@@ -100,6 +112,7 @@ pub const PROBES: &[Probe] = &[
         readings: &["peak", "after"],
         idles: true,
         target: Target::Percent(35.0),
+        work: idle::holes,
     },
     Probe {
         name: "handover",
@@ -108,27 +121,13 @@ pub const PROBES: &[Probe] = &[
         readings: &["end"],
         idles: false,
         target: Target::Mib(3.0),
+        work: stream::handover,
     },
 ];
 
 /// The probe of this name.
 pub fn find(name: &str) -> Option<&'static Probe> {
     PROBES.iter().find(|probe| probe.name == name)
-}
-
-/// Runs the probe of this name, if there is one.
-fn run_probe(run: &Run<'_>, probe: &str) -> Option<()> {
-    match probe {
-        "start" => start(run),
-        "threads" => threads::alive(run),
-        "threads-ended" => threads::ended(run),
-        "untouched" => untouched(run),
-        "parked" => idle::parked(run),
-        "holes" => idle::holes(run),
-        "handover" => stream::handover(run),
-        _ => return None,
-    }
-    Some(())
 }
 
 fn start(run: &Run<'_>) {
@@ -143,25 +142,6 @@ fn untouched(run: &Run<'_>) {
     run.read("live", 0);
 }
 
-/// The `main` function of a probe program: `footprint-X PROBE SCALE
-/// IDLE_SECONDS`.
-pub fn main(allocator: &str) -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let number = |text: &str| text.parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0);
-    let done = match &args[..] {
-        [probe, scale, idle] => number(scale).zip(number(idle)).and_then(|(scale, idle)| {
-            let idle = Duration::from_secs_f64(idle);
-            run_probe(&Run { scale, idle, tell: &Told::print }, probe)
-        }),
-        _ => None,
-    };
-    if done.is_none() {
-        eprintln!("usage: footprint-{allocator} PROBE SCALE IDLE_SECONDS");
-        return ExitCode::from(2);
-    }
-    ExitCode::SUCCESS
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -174,7 +154,7 @@ mod tests {
             let told = RefCell::new(Vec::new());
             let tell = |line| told.borrow_mut().push(line);
             let run = Run { scale: 0.002, idle: Duration::from_millis(10), tell: &tell };
-            run_probe(&run, probe.name).unwrap_or_else(|| panic!("{} is missing", probe.name));
+            (probe.work)(&run);
             let mut wanted: Vec<_> = probe.readings.iter().map(|name| Some(*name)).collect();
             if probe.idles {
                 wanted.insert(wanted.len() - 1, None);
@@ -192,19 +172,17 @@ mod tests {
                 .collect();
             assert_eq!(names, wanted, "{}", probe.name);
         }
-        let run = Run { scale: 1.0, idle: STARTED, tell: &|_| () };
-        assert!(run_probe(&run, "nothing").is_none());
     }
 
     #[test]
     fn names_are_unique_and_each_probe_reads() {
         for (n, probe) in PROBES.iter().enumerate() {
             assert!(PROBES[n + 1..].iter().all(|other| other.name != probe.name));
-            assert_eq!(find(probe.name), Some(probe));
+            assert!(find(probe.name).is_some());
             assert!(!probe.readings.is_empty());
             let share = matches!(probe.target, Target::Percent(_));
             assert!(!share || probe.readings.len() > 1, "{}: a share of what?", probe.name);
         }
-        assert_eq!(find("nothing"), None);
+        assert!(find("nothing").is_none());
     }
 }

@@ -9,7 +9,6 @@
 pub mod shop;
 
 use std::io::{Read, Write};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -68,32 +67,23 @@ struct Settings {
 }
 
 impl Settings {
-    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self> {
+    fn parse(args: &[&str]) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mut settings = Self { cache_bytes: 64 << 20, workers: cores };
-        while let Some(arg) = args.next() {
-            let value = args.next().with_context(|| format!("{arg} requires a value"))?;
-            match arg.as_str() {
-                "--cache-mib" => settings.cache_bytes = value.parse::<u64>()? << 20,
-                "--workers" => settings.workers = value.parse::<usize>()?.max(1),
-                _ => anyhow::bail!("unknown argument {arg}"),
+        for pair in args.chunks(2) {
+            match pair {
+                ["--cache-mib", value] => settings.cache_bytes = value.parse::<u64>()? << 20,
+                ["--workers", value] => settings.workers = value.parse::<usize>()?.max(1),
+                _ => anyhow::bail!("unknown arguments {pair:?}"),
             }
         }
         Ok(settings)
     }
 }
 
-/// The `main` function of every server program: serves until standard input is
-/// closed.
-pub fn main(name: &str, version: String, counts: Option<CountsFn>) -> ExitCode {
-    match Settings::parse(std::env::args().skip(1)).and_then(|s| serve(name, &version, counts, &s))
-    {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("server-{name}: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+/// Serves until standard input is closed.
+pub fn run(name: &str, version: &str, counts: Option<CountsFn>, args: &[&str]) -> Result<()> {
+    serve(name, version, counts, &Settings::parse(args)?)
 }
 
 fn serve(name: &str, version: &str, counts: Option<CountsFn>, settings: &Settings) -> Result<()> {
@@ -160,5 +150,18 @@ fn json<T: Serialize>(value: &T) -> Response {
     match serde_json::to_vec(value) {
         Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_pairs() {
+        let settings = Settings::parse(&["--cache-mib", "3", "--workers", "0"]).unwrap();
+        assert_eq!((settings.cache_bytes, settings.workers), (3 << 20, 1));
+        assert!(Settings::parse(&["--cache-mib"]).is_err());
+        assert!(Settings::parse(&["--cash-mib", "3"]).is_err());
     }
 }

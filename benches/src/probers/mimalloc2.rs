@@ -1,8 +1,0 @@
-//! The probes on mimalloc 2.
-
-#[global_allocator]
-static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-fn main() -> std::process::ExitCode {
-    benches::probes::main("mimalloc2")
-}

@@ -1,0 +1,307 @@
+//! A guard that noise cannot trip: instructions, page faults, system calls and
+//! peak memory of programs with one thread that do the same work each time,
+//! with the C library preloaded. They are compared with those in `guard.json`,
+//! and may have changed by no more than a tolerance, in either direction. A
+//! change that moves a figure says so in its commit.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use benches::preloaded::OURS;
+use benches::tables::{right, table};
+use benches::{installed, pages, workloads};
+use comfy_table::Cell;
+
+use crate::allocators::{Contender, Interface, Program};
+use crate::report::model::{Figure, SuiteReport};
+use crate::running::programs::{measuring, run};
+use crate::running::strace;
+use crate::running::suite::{Amount, Row, Sample, Sampler, Settings, Suite, Visit, every};
+
+/// With the C library preloaded, ours alone.
+pub(crate) const GUARD: Suite = Suite {
+    name: "guard",
+    what: "instructions, page faults, system calls and peaks of programs that repeat themselves",
+    program: Program::Subject,
+    interfaces: &[Interface::C],
+    allocators: |_, _| vec![OURS],
+    rows,
+    is_quick: every,
+    full: Amount { rounds: 1, scale: 1.0 },
+    quick: Amount { rounds: 1, scale: 1.0 },
+    mean_bounds: &[],
+    start: |settings| {
+        installed::find("strace", "strace")?;
+        let valgrind = installed::find("valgrind", "valgrind")?;
+        Ok(Box::new(Meter { settings: settings.clone(), valgrind }))
+    },
+};
+
+/// A program, and how much of its work.
+#[derive(Debug)]
+struct Guarded {
+    name: &'static str,
+    /// Its command of the subject.
+    command: &'static str,
+    scale: f64,
+    /// Whether its system calls do not depend on how fast it runs.
+    counts_calls: bool,
+}
+
+const fn workload(name: &'static str, scale: f64) -> Guarded {
+    Guarded { name, command: "work", scale, counts_calls: true }
+}
+
+const fn paged(name: &'static str, scale: f64) -> Guarded {
+    Guarded { name, command: "pages", scale, counts_calls: true }
+}
+
+/// Every row. What depends on time, such as a purge of memory that was free for a
+/// while, is a small part of each: a program that frees more than may stay is none
+/// of them.
+const ROWS: &[Guarded] = &[
+    workload("shbench1", 0.05),
+    workload("alloc-test1", 0.05),
+    workload("glibc-simple", 0.02),
+    paged("pairs", 0.1),
+    paged("double4m", 0.2),
+    paged("double256m", 1.0),
+    paged("step256m", 1.0),
+    paged("zeroed", 0.02),
+    paged("phases", 0.125),
+    // Under strace, purges have more time.
+    Guarded { counts_calls: false, ..paged("drift", 0.01) },
+];
+
+/// A figure, its key in the file, and by how much it may differ.
+struct Guard {
+    key: &'static str,
+    name: &'static str,
+    unit: &'static str,
+    /// In percent, and in addition. Calls depend on time: some memory is purged
+    /// when it was free for long enough.
+    tolerance: (u64, u64),
+}
+
+const fn guard(
+    key: &'static str,
+    name: &'static str,
+    unit: &'static str,
+    tolerance: (u64, u64),
+) -> Guard {
+    Guard { key, name, unit, tolerance }
+}
+
+const FIGURES: [Guard; 4] = [
+    guard("instructions", "instructions", "", (2, 100_000)),
+    guard("faults", "page faults", "", (8, 128)),
+    guard("calls", "system calls", "", (25, 48)),
+    guard("peak_kib", "peak", "KiB", (5, 512)),
+];
+
+impl Guard {
+    /// Whether a figure has changed by more than its tolerance.
+    fn has_moved(&self, now: u64, then: u64) -> bool {
+        let (percent, more) = self.tolerance;
+        now.abs_diff(then) > then * percent / 100 + more
+    }
+}
+
+fn rows(_: &Settings) -> Vec<Row> {
+    let figures = || FIGURES.iter().map(|it| Figure::less(it.name, it.unit, 1.0)).collect();
+    let what = |row: &Guarded| {
+        let work = workloads::find(row.name).map(|it| it.what);
+        work.or(pages::find(row.name).map(|it| it.what)).unwrap_or_default()
+    };
+    let row = |row: &Guarded| Row {
+        name: row.name.to_owned(),
+        what: what(row).to_owned(),
+        group: "",
+        figures: figures(),
+    };
+    ROWS.iter().map(row).collect()
+}
+
+/// Faults and peak are the least of so many runs: what the kernel maps of a
+/// program's file, and how much of it at once, differs.
+const RUNS: usize = 3;
+/// Time limit for a run that is not slowed down.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What measures a program.
+struct Meter {
+    settings: Settings,
+    valgrind: PathBuf,
+}
+
+impl Sampler for Meter {
+    fn check(&self, _row: &Row, contender: &Contender) -> Result<()> {
+        contender.check(contender.run(&["version"]))
+    }
+
+    fn begin(&self, row: &Row, contender: &Contender, _round: usize) -> Result<Visit> {
+        let guarded = ROWS.iter().find(|it| it.name == row.name).context("no such row")?;
+        let scale = guarded.scale.to_string();
+        let mut arguments = vec![guarded.command, guarded.name, &scale];
+        if guarded.command == "pages" {
+            arguments.push("1");
+        }
+        let (mut faults, mut peak_kib) = (u64::MAX, u64::MAX);
+        for _ in 0..RUNS {
+            let mut command = measuring(&self.settings, contender, &contender.program);
+            let measured = run(command.args(&arguments), LIMIT)?;
+            faults = faults.min(measured.faults);
+            peak_kib = peak_kib.min(measured.peak_kib);
+        }
+        let calls = match guarded.counts_calls {
+            true => strace::count(&contender.run(&arguments), &self.settings.dir)?,
+            false => 0,
+        };
+        let instructions = self.count(contender.run(&arguments))?;
+        let values = [instructions, faults, calls, peak_kib].map(|value| Some(value as f64));
+        Ok(Visit::Over(Sample { values: values.to_vec(), result: None }))
+    }
+}
+
+impl Meter {
+    /// The instructions of a program.
+    fn count(&self, program: Command) -> Result<u64> {
+        let file = self.settings.dir.join("instructions");
+        let mut counted = Command::new(&self.valgrind);
+        let out = format!("--callgrind-out-file={}", file.display());
+        counted.env_clear().args(["--quiet", "--tool=callgrind", &out]);
+        counted.arg(program.get_program()).args(program.get_args());
+        let variables = program.get_envs();
+        counted.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        counted.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        let status = counted.status()?;
+        ensure!(status.success(), "valgrind: {status}");
+        instructions(&fs::read_to_string(&file)?).context("callgrind counted nothing")
+    }
+}
+
+/// All instructions in callgrind's file.
+fn instructions(file: &str) -> Option<u64> {
+    let total = |line: &str| line.strip_prefix("totals: ")?.trim().parse().ok();
+    file.lines().find_map(total)
+}
+
+/// By row, the figures by key.
+type Written = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// Where the figures are written down.
+fn file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("guard.json")
+}
+
+fn read() -> Result<Written> {
+    let path = file();
+    let text = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{}", path.display()))
+}
+
+/// What was measured, as it is written down.
+fn measured(report: &SuiteReport) -> Written {
+    let mut measured = Written::new();
+    for row in &report.rows {
+        let of = |guard: &Guard| {
+            let figure = row.figures.iter().find(|it| it.figure.name == guard.name)?;
+            Some((guard.key.to_owned(), figure.median(OURS)? as u64))
+        };
+        let figures: BTreeMap<String, u64> = FIGURES.iter().filter_map(of).collect();
+        if !figures.is_empty() {
+            measured.insert(row.name.clone(), figures);
+        }
+    }
+    measured
+}
+
+/// Writes the figures down.
+pub(crate) fn write(report: &SuiteReport) -> Result<()> {
+    let measured = measured(report);
+    ensure!(measured.len() == ROWS.len(), "only all rows can be written");
+    Ok(fs::write(file(), serde_json::to_string_pretty(&measured)? + "\n")?)
+}
+
+/// Compares the figures with those that are written down: a table, and how many
+/// have moved.
+pub(crate) fn judge(report: &SuiteReport) -> Result<(String, usize)> {
+    Ok(compare(&measured(report), &read()?))
+}
+
+fn compare(measured: &Written, written: &Written) -> (String, usize) {
+    let headings = ["row", "figure", "now", "written down", "ratio", ""];
+    let (mut table, mut moved) = (table(headings.map(String::from)), 0);
+    for (name, now) in measured {
+        for figure in FIGURES {
+            let of = |figures: Option<&BTreeMap<String, u64>>| {
+                figures.and_then(|figures| figures.get(figure.key)).copied().unwrap_or(0)
+            };
+            let (now, then) = (of(Some(now)), of(written.get(name)));
+            let has_moved = figure.has_moved(now, then);
+            moved += usize::from(has_moved);
+            table.add_row([
+                Cell::new(name),
+                Cell::new(figure.name),
+                right(now.to_string()),
+                right(then.to_string()),
+                right(format!("{:.3}", now as f64 / then as f64)),
+                Cell::new(if has_moved { "MOVED" } else { "" }),
+            ]);
+        }
+    }
+    (table.to_string(), moved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::running::rounds::tests::settings;
+
+    #[test]
+    fn each_row_is_a_program_and_is_written_down() {
+        let written = read().unwrap();
+        assert_eq!(written.len(), ROWS.len());
+        for (row, guarded) in rows(&settings(1)).iter().zip(ROWS) {
+            assert!(!row.what.is_empty(), "{}", row.name);
+            assert!(FIGURES.iter().all(|it| written[&row.name].contains_key(it.key)));
+            match guarded.command {
+                "work" => assert!(workloads::find(guarded.name).is_some()),
+                _ => assert!(pages::find(guarded.name).is_some()),
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_moved_is_found() {
+        let written = read().unwrap();
+        assert_eq!(compare(&written, &written).1, 0);
+        let mut measured = written.clone();
+        let row = measured.get_mut("drift").unwrap();
+        *row.get_mut("instructions").unwrap() += row["instructions"] / 10;
+        *row.get_mut("peak_kib").unwrap() /= 2;
+        let (text, moved) = compare(&measured, &written);
+        assert_eq!((moved, text.matches("MOVED").count()), (2, 2));
+        let new = BTreeMap::from([(String::from("instructions"), 1_000_000)]);
+        measured.insert("new".to_owned(), new);
+        assert_eq!(compare(&measured, &written).1, 3);
+    }
+
+    #[test]
+    fn the_total_is_read() {
+        assert_eq!(instructions("version: 1\nsummary: 17\ntotals: 1718\n"), Some(1718));
+    }
+
+    #[test]
+    fn a_figure_moves_in_both_directions() {
+        let [instructions, ..] = FIGURES;
+        let then = 100_000_000;
+        assert!(!instructions.has_moved(then + 2_000_000, then));
+        assert!(instructions.has_moved(then + 2_200_000, then));
+        assert!(instructions.has_moved(then - 2_200_000, then));
+    }
+}

@@ -1,0 +1,8 @@
+//! The probes of resident memory on each allocator. They are a program of their
+//! own, as small as can be: its pages are part of each reading.
+
+mod allocator;
+
+fn main() -> std::process::ExitCode {
+    benches::subject::probe(&allocator::chosen())
+}

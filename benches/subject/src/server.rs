@@ -1,0 +1,8 @@
+//! The server on each allocator. It is a program of its own, as its libraries
+//! would add a megabyte to the memory of every other.
+
+mod allocator;
+
+fn main() -> std::process::ExitCode {
+    benches::subject::serve(&allocator::chosen())
+}
