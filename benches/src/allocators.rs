@@ -30,7 +30,8 @@ enum Linked {
 pub(crate) struct Known {
     pub(crate) name: &'static str,
     linked: Linked,
-    /// Whether the server is compared on it by default: what builds quickly.
+    /// Whether it is in a default comparison of servers, and in quick runs: what
+    /// builds quickly.
     is_usual: bool,
 }
 
@@ -86,7 +87,7 @@ impl Interface {
     }
 }
 
-/// The allocators of a default server comparison.
+/// The allocators of a default comparison of servers, and of quick runs.
 pub(crate) fn usual() -> Vec<&'static str> {
     KNOWN.iter().filter(|known| known.is_usual).map(|known| known.name).collect()
 }

@@ -1,4 +1,7 @@
 //! Memory and CPU time of a process, from the kernel.
+//!
+//! Not from a crate: most of this is read by the programs that are measured, and
+//! one that parses whole files into tables would allocate on what it measures.
 
 use std::fs::{self, File};
 use std::io::Read;

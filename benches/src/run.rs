@@ -193,9 +193,10 @@ fn report(name: &str, suites: &[&Suite], asked: &Asked) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(run.is_incomplete())))
 }
 
-/// The cargo profiles in which instructions are counted by default.
-fn profiles() -> Vec<String> {
-    ["release", "thin", "plain"].map(String::from).to_vec()
+/// The cargo profiles in which instructions are counted in a run of all.
+fn profiles(quick: bool) -> Vec<String> {
+    let profiles: &[&str] = if quick { &["release"] } else { &["release", "thin", "plain"] };
+    profiles.iter().copied().map(String::from).collect()
 }
 
 /// Runs one suite.
@@ -219,7 +220,7 @@ pub(crate) fn instructions(options: &InstructionsOptions) -> Result<ExitCode> {
 /// Runs every suite.
 pub(crate) fn all(options: &Options) -> Result<ExitCode> {
     let rows = RowOptions::of(options);
-    let asked = Asked { rows, profiles: profiles(), is_all: true, ..Asked::default() };
+    let asked = Asked { rows, profiles: profiles(options.quick), is_all: true, ..Asked::default() };
     report("all", &SUITES, &asked)
 }
 
@@ -281,7 +282,7 @@ mod tests {
     #[test]
     fn every_row_of_every_suite_is_reached_by_its_name_and_is_listed() {
         for suite in SUITES {
-            let mut asked = Asked { profiles: profiles(), ..Asked::default() };
+            let mut asked = Asked { profiles: profiles(false), ..Asked::default() };
             let list = asked.list(suite).unwrap();
             for interface in asked.interfaces(suite) {
                 let settings = asked.settings(suite, interface, Path::new("")).unwrap();

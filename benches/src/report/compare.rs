@@ -7,7 +7,7 @@ use benches::stats::{Estimate, geomean, median, quotient};
 use benches::tables::{number, right, table};
 use comfy_table::Cell;
 
-use super::model::{Better, FigureReport, Run, SuiteReport};
+use super::model::{Better, EVIDENCE, FigureReport, Run, SuiteReport};
 use super::terminal::interval;
 
 /// What became of a figure.
@@ -16,7 +16,7 @@ enum Change {
     Won,
     Lost,
     Same,
-    /// A sample each: there is no interval.
+    /// Too few samples to tell.
     Hint,
 }
 
@@ -26,7 +26,7 @@ impl Change {
             Change::Won => "won",
             Change::Lost => "LOST",
             Change::Same => "same",
-            Change::Hint => "no interval",
+            Change::Hint => "a hint",
         }
     }
 }
@@ -87,13 +87,13 @@ fn key_of(suite: &str, row: &str, figure: &str) -> Key {
     [suite.to_owned(), row.to_owned(), figure.to_owned()]
 }
 
-/// Every figure that can be better, with its place in the run.
+/// Every figure that can be better and is no detail, with its place in the run.
 fn figures(run: &Run) -> BTreeMap<Key, (usize, &FigureReport)> {
     let mut figures = BTreeMap::new();
     for suite in &run.suites {
         for row in &suite.rows {
             for figure in &row.figures {
-                if figure.figure.better != Better::Neither {
+                if figure.figure.better != Better::Neither && !figure.figure.detail {
                     let key = key_of(&suite.name, &row.name, &figure.figure.name);
                     figures.insert(key, (figures.len(), figure));
                 }
@@ -111,7 +111,7 @@ fn line(key: &Key, before: &FigureReport, after: &FigureReport, name: &str) -> O
     let (then, now) = (comparable(before), comparable(after));
     let ratio = quotient(&now, &then)?;
     let change = match ratio {
-        _ if then.len().min(now.len()) < 2 => Change::Hint,
+        _ if then.len().min(now.len()) < EVIDENCE => Change::Hint,
         ratio if ratio.low > 1.0 => Change::Lost,
         ratio if ratio.high < 1.0 => Change::Won,
         _ => Change::Same,
@@ -137,7 +137,7 @@ fn drift(
 ) -> Option<String> {
     let mut ratios = Vec::new();
     let of_suite = before.iter().filter(|(key, _)| key[0] == suite.name);
-    for (key, (_, before)) in of_suite.filter(|(_, (_, it))| !it.figure.detail) {
+    for (key, (_, before)) in of_suite {
         let Some((_, after)) = after.get(key) else { continue };
         for named in suite.allocators.iter().filter(|named| named.name != allocator) {
             let of = |report: &FigureReport| {
@@ -231,7 +231,7 @@ mod tests {
             run.suites[0].rows.truncate(1);
             run
         };
-        let comparison = compare(&rate(&[100.0; 3]), &rate(&[120.0; 3]), OURS).unwrap();
+        let comparison = compare(&rate(&[100.0; 4]), &rate(&[120.0; 4]), OURS).unwrap();
         assert_eq!(comparison.lines[0].change, Change::Won);
         assert_eq!((comparison.lines[0].before, comparison.lines[0].after), (100.0, 120.0));
     }

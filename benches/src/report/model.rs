@@ -108,6 +108,10 @@ pub(crate) struct FigureReport {
     pub(crate) ratio: Option<Ratio>,
 }
 
+/// With fewer rounds than these, nothing is won or lost: an interval over three
+/// values says little.
+pub(crate) const EVIDENCE: usize = 4;
+
 /// What a comparison comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -188,9 +192,9 @@ impl FigureReport {
             && self.samples.keys().any(|name| happened(name))
     }
 
-    /// What the comparison comes to. One round is no evidence.
+    /// What the comparison comes to.
     pub(crate) fn outcome(&self) -> Outcome {
-        if self.rounds() < 2 {
+        if self.rounds() < EVIDENCE {
             return Outcome::Open;
         }
         match &self.ratio {
@@ -435,12 +439,19 @@ pub(crate) mod tests {
         let mixed = of(&[none, 1.0], &[1.0, none]);
         assert_eq!((mixed.ratio.clone(), mixed.outcome()), (None, Outcome::Open));
         assert_eq!(mixed.values("peer"), [1.0]);
-        assert_eq!(of(&[none; 2], &[1.0, none]).outcome(), Outcome::Lost);
-        assert_eq!(of(&[none; 2], &[none; 2]).outcome(), Outcome::Open);
-        // One round is no evidence.
-        let one = of(&[2.0], &[1.0]);
-        assert!((one.ratio.as_ref().unwrap().estimate.value - 2.0).abs() < 1e-9);
-        assert_eq!(one.outcome(), Outcome::Open);
+        assert_eq!(of(&[none; 4], &[1.0, none, none, none]).outcome(), Outcome::Lost);
+        assert_eq!(of(&[none; 4], &[none; 4]).outcome(), Outcome::Open);
+    }
+
+    #[test]
+    fn few_rounds_are_no_evidence() {
+        let of = |rounds: usize| {
+            let (ours, peer) = (vec![2.0; rounds], vec![1.0; rounds]);
+            figure(Figure::less("x", "", 0.05), &[(OURS, &ours), ("peer", &peer)])
+        };
+        assert!((of(1).ratio.unwrap().estimate.value - 2.0).abs() < 1e-9);
+        let outcomes = [1, 3, 4].map(|rounds| of(rounds).outcome());
+        assert_eq!(outcomes, [Outcome::Open, Outcome::Open, Outcome::Lost]);
     }
 
     #[test]

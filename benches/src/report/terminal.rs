@@ -7,7 +7,7 @@ use benches::stats::Estimate;
 use benches::tables::{number, right, table};
 use comfy_table::{Cell, Table};
 
-use super::model::{FigureReport, Mean, Outcome, RowReport, Run, SuiteReport};
+use super::model::{EVIDENCE, FigureReport, Mean, Outcome, RowReport, Run, SuiteReport};
 
 /// All suites, one below the other.
 pub(crate) fn render(run: &Run) -> String {
@@ -35,7 +35,8 @@ fn render_suite(suite: &SuiteReport) -> String {
         text.push_str(
             "\nmedians ± half of the range; ratio: ours to the best peer, which was chosen on\n\
              other rounds, paired by round, with its 95 % interval; below 1 is better, whatever\n\
-             the figure. LOST: the whole interval is above the bound; won: below 1\n",
+             the figure. LOST: the whole interval is above the bound; won: below 1; with fewer\n\
+             than 4 rounds neither\n",
         );
     } else {
         text.push_str("\none round: a ratio is to the best of that round, and only a hint\n");
@@ -137,7 +138,7 @@ pub(crate) fn mark(figure: &FigureReport) -> String {
         marks.push(outcome.to_owned());
     }
     let high = |ratio: &super::model::Ratio| ratio.estimate.value > MARKED;
-    if figure.rounds() > 1 && figure.ratio.as_ref().is_some_and(high) {
+    if figure.rounds() >= EVIDENCE && figure.ratio.as_ref().is_some_and(high) {
         marks.push(format!("above {MARKED:.2}"));
     }
     if figure.outcome() == Outcome::Lost && figure.figure.bound != 1.0 {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::allocators::{Contender, Interface, Program};
+use crate::allocators::{self, Contender, Interface, Program};
 use crate::report::model::Figure;
 
 /// A row.
@@ -126,9 +126,13 @@ pub(crate) struct Suite {
     pub(crate) start: fn(&Settings) -> Result<Box<dyn Sampler>>,
 }
 
-/// All that are there.
-pub(crate) fn everyone(interface: Interface, _quick: bool) -> Vec<&'static str> {
-    interface.names()
+/// All that are there; in a quick run, of those that have to be built, only what
+/// builds quickly.
+pub(crate) fn everyone(interface: Interface, quick: bool) -> Vec<&'static str> {
+    match interface {
+        Interface::Rust if quick => allocators::usual(),
+        _ => interface.names(),
+    }
 }
 
 /// Every row is in a quick run.

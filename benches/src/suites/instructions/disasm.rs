@@ -1,11 +1,19 @@
-//! Instructions on the straight path through a function, from a disassembly.
+//! Instructions on the straight path through a function, from the code of a
+//! program for x86-64.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind};
+use object::elf::{R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT, R_X86_64_RELATIVE};
+use object::read::elf::ElfFile64;
+use object::{
+    Architecture, Object, ObjectSection, ObjectSymbol, ObjectSymbolTable, RelocationFlags,
+    RelocationTarget, SectionKind, SymbolKind,
+};
 
 /// The straight path from the entry of a function to a return: conditional
 /// branches are not taken, unless the fall-through never returns, as before a
@@ -40,75 +48,86 @@ impl StraightPath {
     }
 }
 
-struct Instruction {
-    mnemonic: String,
-    operands: String,
-    next: u64,
-    function: usize,
+/// Where a call or jump leads.
+enum Target {
+    /// To this address.
+    Direct(u64),
+    /// To what the pointer at this address points to.
+    Pointer(u64),
+    /// To what only the running program knows.
+    Unknown,
 }
 
-/// A disassembled program.
+/// The code of a program.
 #[derive(Default)]
 pub(crate) struct Disassembly {
-    instructions: HashMap<u64, Instruction>,
-    names: Vec<(u64, String)>,
-    /// Addresses of pointers that the loader relocates to functions of the
-    /// program.
+    /// Sections by their addresses.
+    code: BTreeMap<u64, Vec<u8>>,
+    /// Names of functions by their entries.
+    names: BTreeMap<u64, String>,
+    /// Pointers that the loader relocates to functions of the program.
     pointers: HashMap<u64, u64>,
+    /// Pointers that it relocates to functions of libraries.
+    imports: HashMap<u64, String>,
     /// Straight paths by entry; none if no path returns, or not yet.
     known: RefCell<HashMap<u64, Option<StraightPath>>>,
 }
 
 impl Disassembly {
-    /// Disassembles the program at `path`.
+    /// Reads the program at `path`. One for another processor has no functions.
     pub(crate) fn load(path: &Path) -> Result<Disassembly> {
-        let mut program =
-            Disassembly::parse(&objdump(&["-d", "-C", "-w", "--no-show-raw-insn"], path)?);
-        program.pointers = pointers(&objdump(&["-R"], path)?);
-        Ok(program)
-    }
-
-    fn parse(text: &str) -> Disassembly {
-        let mut program = Disassembly::default();
-        let mut last: Option<u64> = None;
-        for line in text.lines() {
-            if let Some((address, name)) = heading(line) {
-                program.names.push((address, name.to_owned()));
-                last = None;
-                continue;
-            }
-            let Some((address, code)) = line.split_once(":\t") else {
-                continue;
-            };
-            let Ok(address) = u64::from_str_radix(address.trim(), 16) else {
-                continue;
-            };
-            let code = code.trim();
-            let (mut mnemonic, mut operands) = code.split_once(' ').unwrap_or((code, ""));
-            // Prefixes are separate words.
-            while matches!(mnemonic, "notrack" | "bnd" | "rep" | "repz" | "lock") {
-                let rest = operands.trim_start();
-                (mnemonic, operands) = rest.split_once(' ').unwrap_or((rest, ""));
-            }
-            if let Some(before) = last.and_then(|last| program.instructions.get_mut(&last)) {
-                before.next = address;
-            }
-            last = Some(address);
-            let instruction = Instruction {
-                mnemonic: mnemonic.to_owned(),
-                operands: operands.trim().to_owned(),
-                next: 0,
-                function: program.names.len().saturating_sub(1),
-            };
-            program.instructions.insert(address, instruction);
+        let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+        let file = ElfFile64::<object::Endianness>::parse(bytes.as_slice())
+            .with_context(|| path.display().to_string())?;
+        let mut disassembly = Disassembly::default();
+        if file.architecture() != Architecture::X86_64 {
+            return Ok(disassembly);
         }
-        program
+        for section in file.sections().filter(|it| it.kind() == SectionKind::Text) {
+            disassembly.code.insert(section.address(), section.data()?.to_vec());
+        }
+        for symbol in file.symbols().filter(|it| it.kind() == SymbolKind::Text) {
+            if let (false, Ok(name)) = (symbol.is_undefined(), symbol.name()) {
+                let name = format!("{:#}", rustc_demangle::demangle(name));
+                disassembly.names.insert(symbol.address(), name);
+            }
+        }
+        let symbols = file.dynamic_symbol_table();
+        for (place, relocation) in file.dynamic_relocations().into_iter().flatten() {
+            let RelocationFlags::Elf { r_type } = relocation.flags() else { continue };
+            match (r_type, relocation.target()) {
+                (R_X86_64_RELATIVE, _) => {
+                    disassembly.pointers.insert(place, relocation.addend() as u64);
+                }
+                (R_X86_64_GLOB_DAT | R_X86_64_JUMP_SLOT, RelocationTarget::Symbol(index)) => {
+                    let symbol = symbols.as_ref().and_then(|it| it.symbol_by_index(index).ok());
+                    if let Some(name) = symbol.and_then(|it| it.name().ok().map(str::to_owned)) {
+                        disassembly.imports.insert(place, name);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(disassembly)
     }
 
     /// The straight path of the function called `name`.
     pub(crate) fn straight_path(&self, name: &str) -> Option<StraightPath> {
-        let (entry, _) = self.names.iter().find(|(_, n)| n == name)?;
+        let (entry, _) = self.names.iter().find(|(_, n)| *n == name)?;
         self.function(*entry)
+    }
+
+    /// The instruction at this address.
+    fn instruction(&self, at: u64) -> Option<Instruction> {
+        let (start, code) = self.code.range(..=at).next_back()?;
+        let rest = code.get((at - start) as usize..).filter(|rest| !rest.is_empty())?;
+        let instruction = Decoder::with_ip(64, rest, at, DecoderOptions::NONE).decode();
+        (!instruction.is_invalid()).then_some(instruction)
+    }
+
+    /// The entry of the function that this address is in.
+    fn entry(&self, at: u64) -> Option<u64> {
+        self.names.range(..=at).next_back().map(|(entry, _)| *entry)
     }
 
     fn function(&self, entry: u64) -> Option<StraightPath> {
@@ -126,178 +145,189 @@ impl Disassembly {
     /// a call that does not return, or an address that it has visited.
     fn walk(&self, mut at: u64, seen: &mut HashSet<u64>) -> Option<StraightPath> {
         let mut path = StraightPath::default();
-        while seen.insert(at) {
-            let instruction = self.instructions.get(&at)?;
+        let function = self.entry(at);
+        while seen.insert(at) && self.entry(at) == function {
+            let instruction = self.instruction(at)?;
             path.own += 1;
             path.with_callees += 1;
-            let operands = &instruction.operands;
-            match instruction.mnemonic.as_str() {
-                m if m.starts_with("ret") => return Some(path),
-                "ud2" | "hlt" | "int3" => return None,
-                m if m.starts_with("call") => {
-                    self.call(&mut path, operands)?;
-                    at = instruction.next;
-                }
-                "jmp" => match self.within(instruction) {
-                    Some(target) => at = target,
+            let target = target(&instruction);
+            let within = match target {
+                Target::Direct(to) => (self.entry(to) == function).then_some(to),
+                Target::Pointer(_) | Target::Unknown => None,
+            };
+            at = instruction.next_ip();
+            match instruction.flow_control() {
+                FlowControl::Return => return Some(path),
+                FlowControl::Exception | FlowControl::Interrupt => return None,
+                FlowControl::Call | FlowControl::IndirectCall => self.call(&mut path, &target)?,
+                FlowControl::UnconditionalBranch | FlowControl::IndirectBranch => match within {
+                    Some(to) => at = to,
                     None => {
-                        self.call(&mut path, operands)?;
+                        self.call(&mut path, &target)?;
                         return Some(path);
                     }
                 },
-                m if m.starts_with('j') => {
-                    if let Some(rest) = self.walk(instruction.next, seen) {
+                FlowControl::ConditionalBranch => {
+                    if let Some(rest) = self.walk(at, seen) {
                         path.add(rest);
                         return Some(path);
                     }
                     path.taken += 1;
-                    match self.within(instruction) {
-                        Some(target) => at = target,
+                    match within {
+                        Some(to) => at = to,
                         None => {
-                            self.call(&mut path, operands)?;
+                            self.call(&mut path, &target)?;
                             return Some(path);
                         }
                     }
                 }
-                _ => at = instruction.next,
+                _ if instruction.mnemonic() == Mnemonic::Hlt => return None,
+                _ => {}
             }
         }
         None
     }
 
-    /// The target of a jump, if it is within the function.
-    fn within(&self, jump: &Instruction) -> Option<u64> {
-        let target = direct(&jump.operands)?;
-        let there = self.instructions.get(&target)?;
-        (there.function == jump.function).then_some(target)
-    }
-
     /// Adds the target of a call or tail call; none if it does not return.
-    fn call(&self, path: &mut StraightPath, operands: &str) -> Option<()> {
-        let pointer = || self.pointers.get(&indirect(operands)?).copied();
-        let target = direct(operands).or_else(pointer);
-        let callee = target.and_then(|t| Some((t, self.instructions.get(&t)?.function)));
-        match callee {
-            Some((target, function)) if !self.names[function].1.contains("@plt") => {
-                let callee = self.function(target)?;
-                path.with_callees += callee.with_callees;
-                path.note(vec![self.names[function].1.clone()]);
-                path.note(callee.targets);
-            }
-            _ => path.note(vec![format!("[{}]", symbol(operands))]),
-        }
+    fn call(&self, path: &mut StraightPath, target: &Target) -> Option<()> {
+        let known = |entry: &u64| self.names.contains_key(entry);
+        let entry = match target {
+            Target::Direct(to) => Some(*to).filter(known),
+            Target::Pointer(place) => self.pointers.get(place).copied().filter(known),
+            Target::Unknown => None,
+        };
+        let Some(entry) = entry else {
+            path.note(vec![format!("[{}]", self.name(target))]);
+            return Some(());
+        };
+        let callee = self.function(entry)?;
+        path.with_callees += callee.with_callees;
+        path.note(vec![self.names[&entry].clone()]);
+        path.note(callee.targets);
         Some(())
     }
-}
 
-fn objdump(options: &[&str], path: &Path) -> Result<String> {
-    let output =
-        Command::new("objdump").args(options).arg(path).output().context("cannot start objdump")?;
-    if !output.status.success() {
-        bail!("objdump: {}", String::from_utf8_lossy(&output.stderr));
+    /// What is not followed: a function of a library, by its pointer or by the
+    /// stub of the linker that jumps there.
+    fn name(&self, target: &Target) -> String {
+        let name = match target {
+            Target::Direct(to) => self.stub(*to),
+            Target::Pointer(place) => self.imports.get(place),
+            Target::Unknown => None,
+        };
+        name.cloned().unwrap_or_else(|| String::from("a pointer"))
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+
+    fn stub(&self, mut at: u64) -> Option<&String> {
+        let mut instruction = self.instruction(at)?;
+        if instruction.mnemonic() == Mnemonic::Endbr64 {
+            at = instruction.next_ip();
+            instruction = self.instruction(at)?;
+        }
+        match target(&instruction) {
+            Target::Pointer(place) => self.imports.get(&place),
+            Target::Direct(_) | Target::Unknown => None,
+        }
+    }
 }
 
-/// The pointers in a list of relocations: `0000000000001234 R_X86_64_RELATIVE
-/// *ABS*+0x5678`.
-fn pointers(text: &str) -> HashMap<u64, u64> {
-    let pointer = |line: &str| {
-        let (place, rest) = line.split_once(" R_X86_64_RELATIVE")?;
-        let value = rest.trim().strip_prefix("*ABS*+0x")?;
-        let hex = |text| u64::from_str_radix(text, 16).ok();
-        Some((hex(place)?, hex(value)?))
-    };
-    text.lines().filter_map(pointer).collect()
-}
-
-/// The address and name in a function's heading, `0000000000001234 <name>:`.
-fn heading(line: &str) -> Option<(u64, &str)> {
-    let (address, rest) = line.split_once(" <")?;
-    let name = rest.strip_suffix(">:")?;
-    Some((u64::from_str_radix(address, 16).ok()?, name))
-}
-
-/// The target address of a direct call or jump: `1234 <name+0x10>`.
-fn direct(operands: &str) -> Option<u64> {
-    u64::from_str_radix(operands.split_whitespace().next()?, 16).ok()
-}
-
-/// The address of the pointer that an indirect call uses: `*0x12(%rip)        #
-/// 1234 <name>`.
-fn indirect(operands: &str) -> Option<u64> {
-    direct(operands.split_once("# ")?.1)
-}
-
-/// objdump's name for the target, if it has one, else the operand.
-fn symbol(operands: &str) -> &str {
-    let name = operands.split_once('<').map(|(_, name)| name);
-    name.and_then(|name| name.strip_suffix('>')).unwrap_or(operands)
+/// Where an instruction leads, if it is a call or a jump.
+fn target(instruction: &Instruction) -> Target {
+    match instruction.op0_kind() {
+        OpKind::NearBranch64 => Target::Direct(instruction.near_branch64()),
+        OpKind::Memory if instruction.is_ip_rel_memory_operand() => {
+            Target::Pointer(instruction.ip_rel_memory_address())
+        }
+        _ => Target::Unknown,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TEXT: &str = "
-x:     file format elf64-x86-64
-
-Disassembly of section .text:
-
-0000000000001000 <box_new>:
-    1000:\tpush   %rbx
-    1001:\ttest   %rax,%rax
-    1004:\tje     1010 <box_new+0x10>
-    1006:\tcall   2000 <alloc::small<T>>
-    100b:\tjmp    1020 <box_new+0x20>
-    1010:\tcall   3000 <slow>
-    1015:\tud2
-    1020:\tpop    %rbx
-    1021:\tret
-
-0000000000002000 <alloc::small<T>>:
-    2000:\tmov    %fs:0x0,%rax
-    2009:\tjmp    *0x2f00(%rip)        # 5000 <free@GLIBC_2.2.5>
-
-0000000000003000 <slow>:
-    3000:\tnotrack jmp *%rax
-
-0000000000004000 <spin>:
-    4000:\tnop
-    4001:\tjmp    4000 <spin>
-
-0000000000004100 <checked>:
-    4100:\tcmp    %rax,%rbx
-    4103:\tja     4120 <checked+0x20>
-    4105:\tcall   4200 <panic>
-    410a:\tnop
-    4120:\tret
-
-0000000000004200 <panic>:
-    4200:\tpush   %rbx
-    4201:\tcall   *0x2f00(%rip)        # 5008 <abort@GLIBC_2.2.5>
-";
+    /// `box_new` calls `alloc`, or `slow` and a trap; `alloc` jumps to a function
+    /// of a library, `slow` to what a register has; `spin` never ends; `checked`
+    /// has a panic behind a branch that is not taken, and `panic` does not return.
+    fn example() -> Disassembly {
+        let functions: [(u64, &str, &[u8]); 6] = [
+            (
+                0x1000,
+                "box_new",
+                &[
+                    0x53, // push rbx
+                    0x48, 0x85, 0xc0, // test rax, rax
+                    0x74, 0x0a, // je 1010
+                    0xe8, 0x05, 0x00, 0x00, 0x00, // call 1010 + …, patched below
+                    0xeb, 0x0a, // jmp 1017
+                    0x90, 0x90, 0x90, // to 1010
+                    0xe8, 0x00, 0x00, 0x00, 0x00, // call, patched below
+                    0x0f, 0x0b, // ud2
+                    0x5b, // pop rbx
+                    0xc3, // ret
+                ],
+            ),
+            // mov rax, fs:[0]; jmp [rip + …]
+            (
+                0x2000,
+                "alloc",
+                &[
+                    0x64, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0, // mov rax, fs:[0]
+                    0xff, 0x25, 0xf1, 0x2f, 0x00, 0x00, // jmp [5000]
+                ],
+            ),
+            (0x3000, "slow", &[0xff, 0xe0]),       // jmp rax
+            (0x4000, "spin", &[0x90, 0xeb, 0xfd]), // nop; jmp 4000
+            (
+                0x4100,
+                "checked",
+                &[
+                    0x48, 0x39, 0xc3, // cmp rbx, rax
+                    0x77, 0x06, // ja 410b
+                    0xe8, 0xf6, 0x00, 0x00, 0x00, // call 4200
+                    0x90, // nop
+                    0xc3, // ret
+                ],
+            ),
+            // push rbx; call [rip + …]
+            (0x4200, "panic", &[0x53, 0xff, 0x15, 0x01, 0x0e, 0x00, 0x00]),
+        ];
+        let mut disassembly = Disassembly::default();
+        for (address, name, code) in functions {
+            disassembly.code.insert(address, code.to_vec());
+            disassembly.names.insert(address, name.to_owned());
+        }
+        let mut patch = |at: usize, to: u64| {
+            let code = disassembly.code.get_mut(&0x1000).unwrap();
+            let offset = to as u32 - (0x1000 + at as u32 + 4);
+            code[at..at + 4].copy_from_slice(&offset.to_le_bytes());
+        };
+        patch(7, 0x2000);
+        patch(17, 0x3000);
+        disassembly.imports.insert(0x5000, String::from("free"));
+        disassembly.imports.insert(0x5008, String::from("abort"));
+        disassembly
+    }
 
     #[test]
     fn the_path_falls_through_branches_and_follows_jumps_and_calls() {
-        let program = Disassembly::parse(TEXT);
-        let path = program.straight_path("box_new").unwrap();
+        let path = example().straight_path("box_new").unwrap();
         // push, test, je, call, jmp, pop, ret; and two in the callee.
         assert_eq!((path.own, path.with_callees, path.taken), (7, 9, 0));
-        assert_eq!(path.targets, ["alloc::small<T>", "[free@GLIBC_2.2.5]"]);
-        assert_eq!(program.straight_path("box"), None);
+        assert_eq!(path.targets, ["alloc", "[free]"]);
+        assert_eq!(example().straight_path("box"), None);
     }
 
     #[test]
     fn indirect_jumps_end_a_path_and_are_listed() {
-        let path = Disassembly::parse(TEXT).straight_path("slow").unwrap();
+        let path = example().straight_path("slow").unwrap();
         assert_eq!((path.own, path.with_callees), (1, 1));
-        assert_eq!(path.targets, ["[*%rax]"]);
+        assert_eq!(path.targets, ["[a pointer]"]);
     }
 
     #[test]
     fn a_branch_is_taken_where_falling_through_does_not_return() {
-        let path = Disassembly::parse(TEXT).straight_path("checked").unwrap();
+        let path = example().straight_path("checked").unwrap();
         // cmp, ja, ret.
         assert_eq!((path.own, path.with_callees, path.taken), (3, 3, 1));
         assert!(path.targets.is_empty());
@@ -305,20 +335,23 @@ Disassembly of section .text:
 
     #[test]
     fn a_function_that_never_returns_has_no_path() {
-        let program = Disassembly::parse(TEXT);
-        assert_eq!(program.straight_path("spin"), None);
-        assert_eq!(program.straight_path("panic"), None);
+        assert_eq!(example().straight_path("spin"), None);
+        assert_eq!(example().straight_path("panic"), None);
     }
 
     #[test]
     fn calls_through_the_loaders_pointers_are_followed() {
-        let mut program = Disassembly::parse(TEXT);
-        program.pointers = pointers(
-            "OFFSET           TYPE              VALUE\n\
-             0000000000005000 R_X86_64_RELATIVE  *ABS*+0x0000000000003000\n",
-        );
-        let path = program.straight_path("alloc::small<T>").unwrap();
+        let mut disassembly = example();
+        disassembly.pointers.insert(0x5000, 0x3000);
+        let path = disassembly.straight_path("alloc").unwrap();
         assert_eq!((path.own, path.with_callees), (2, 3));
-        assert_eq!(path.targets, ["slow", "[*%rax]"]);
+        assert_eq!(path.targets, ["slow", "[a pointer]"]);
+    }
+
+    #[test]
+    fn functions_of_this_program_are_read() {
+        let disassembly = Disassembly::load(&std::env::current_exe().unwrap()).unwrap();
+        let is_main = |name: &String| name == "main";
+        assert_eq!(disassembly.names.values().any(is_main), std::env::consts::ARCH == "x86_64");
     }
 }

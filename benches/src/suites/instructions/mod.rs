@@ -31,7 +31,6 @@ pub(crate) const INSTRUCTIONS: Suite = Suite {
     quick: Amount { rounds: 1, scale: 1.0 },
     mean_bounds: &[],
     start: |settings| {
-        find("objdump", "binutils")?;
         find("valgrind", "valgrind")?;
         Ok(Box::new(Instructions { settings: settings.clone(), builds: RefCell::default() }))
     },
