@@ -3,6 +3,8 @@
 
 mod allocator;
 
+allocator::allocator!();
+
 fn main() -> std::process::ExitCode {
-    benches::subject::probe(&allocator::chosen())
+    benches::subject::probe(&ALLOCATOR)
 }

@@ -3,6 +3,8 @@
 
 mod allocator;
 
+allocator::allocator!();
+
 fn main() -> std::process::ExitCode {
-    benches::subject::serve(&allocator::chosen())
+    benches::subject::serve(&ALLOCATOR)
 }
