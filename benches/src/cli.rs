@@ -20,9 +20,8 @@ pub(crate) struct Arguments {
     pub(crate) server: Options,
 }
 
-const AFTER_HELP: &str = "The other allocators need a C compiler, snmalloc and tcmalloc a C++ \
-compiler; as preloaded libraries they are Debian's packages. What is missing is reported with \
-the command that installs it.";
+const AFTER_HELP: &str = "The other allocators need a C and a C++ compiler and make. What is missing \
+is reported with the command that installs it.";
 
 /// What to run.
 #[derive(Debug, Subcommand)]
