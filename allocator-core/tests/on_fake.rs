@@ -354,7 +354,7 @@ fn child() {
         ["spare", "vanishes"] => spare::vanishes_while_it_promotes(),
         ["spare", "moves"] => spare::serve_blocks_that_move(),
         ["spare", "room"] => spare::make_room_for_growth(),
-        ["spare", "sparse"] => spare::sparse_spans_become_empty(),
+        ["spare", "sparse", huge_pages] => spare::sparse_spans_become_empty(huge_pages),
         ["small"] => container::small_programs_never_look(),
         ["huge-pages", "stay"] => huge_pages_stay(),
         ["huge-pages", system, chosen] => {
@@ -401,7 +401,9 @@ fn free_memory_that_does_not_fit_makes_room() {
 
 #[test]
 fn sparse_spans_become_empty() {
-    common::succeeds("2 spare sparse");
+    for huge_pages in ["never", "auto"] {
+        common::succeeds(&format!("2 spare sparse {huge_pages}"));
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub(crate) fn step(count: usize) -> bool {
         let (whole, chunks) = huge_chunks(at);
         if within < whole {
             collapse_if_in_memory(at + within);
-        } else if whole == 0 && !thp::is_whole(at) && are_used(at) {
+        } else if whole == 0 && are_used(at) {
             collapse_if_in_memory(at);
         }
         within += 1;

@@ -16,11 +16,12 @@
 use core::ptr::NonNull;
 
 use crate::base::bits;
-use crate::base::geometry::{CHUNK, GRANULE, GRANULE_UNITS, SPAN_GRANULES, UNIT};
+use crate::base::geometry::{CHUNK, GRANULE_UNITS, SPAN_GRANULES, UNIT};
 use crate::base::ordering;
 use crate::base::sync::AtomicUsize;
 use crate::pages::address_space;
 use crate::pages::arena;
+use crate::pages::cgroup;
 use crate::pages::thp;
 use crate::pages::usage;
 use crate::remote::span_transfer::{self, SpanPurge};
@@ -94,11 +95,10 @@ pub(crate) fn purge_all() -> usize {
 }
 
 fn search_chunk(index: usize, rested: bool, found: &mut Found) {
-    if thp::is_whole(index) && !is_worth_splitting(index) {
-        return;
-    }
+    let stays = thp::is_whole(index) && !cgroup::is_short() && !is_worth_splitting(index);
     for_spans(index, |chunk, span| {
-        match purgeable_units(chunk, span, rested) {
+        let made_holes = if stays { SpanPurge::No } else { purgeable_units(chunk, span, rested) };
+        match made_holes {
             SpanPurge::No => {}
             SpanPurge::Later => found.more = true,
             SpanPurge::Units(units) => {
@@ -115,13 +115,12 @@ fn search_chunk(index: usize, rested: bool, found: &mut Found) {
     });
 }
 
-/// A huge page is not split unless one byte in so many of it can be purged.
+/// A huge page is not split unless one byte in so many of it can be purged, or memory is short.
 const WORTH_SPLITTING: usize = 8;
 
 /// Whether so much of a chunk can be purged that it may lose its huge page.
 fn is_worth_splitting(index: usize) -> bool {
-    let page = (sys::page_size() / UNIT).max(1);
-    let mut bytes = MAP.chunk(index).granules.free_hint().count_ones() as usize * GRANULE;
+    let (mut bytes, page) = (0, (sys::page_size() / UNIT).max(1));
     for_spans(index, |_, span| bytes += span_transfer::purgeable_bytes(span, page).unwrap_or(0));
     bytes >= CHUNK / WORTH_SPLITTING
 }

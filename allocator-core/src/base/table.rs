@@ -69,7 +69,9 @@ impl Table {
         // SAFETY: [TABLE-AREA] nothing of ours is there.
         match unsafe { sys::map_at(at, more, false) } {
             Ok(()) => {}
-            Err(MapError::Taken) if may_be_mapped => {}
+            // The fork may have come while it was mapped, and not yet accessible.
+            // SAFETY: [TABLE-AREA] what is mapped here is ours.
+            Err(MapError::Taken) if may_be_mapped && unsafe { sys::commit(at, more) } => {}
             Err(error) => {
                 // What others have there must not count as ours after a fork.
                 self.wanted.store(opened, ordering::table_opened());

@@ -295,11 +295,10 @@ fn new_chunk(shard: usize, may_be_huge: bool) -> Option<()> {
         usage::unmapped(dirty, left);
         return None;
     }
+    thp::has_split(index);
     if may_be_huge && dirty == 0 && usage::is_large_and_filled() {
         // SAFETY: the chunk is ours, and holds no memory.
         unsafe { thp::populate(index) };
-    } else {
-        thp::has_split(index);
     }
     chunk.arena.store(shard as u32 + 1, ordering::chunk_arena());
     chunk.granules.reset_free(bits::low(granules));

@@ -1,6 +1,7 @@
 //! Huge pages: whether the system may use them for memory just mapped. By default it
-//! may not, whatever its mode: a few bytes would take 2 MiB. Dense chunks of large
-//! heaps get them later (`huge_page_collapse.rs`).
+//! may not, whatever its mode: a few bytes would take 2 MiB. Chunks of a filled heap get
+//! them when they are taken ([`populate`]), and other dense ones of a large heap later
+//! (`huge_page_collapse.rs`).
 
 use crate::base::geometry::CHUNK;
 use crate::base::lock::Lock;
@@ -52,18 +53,20 @@ static CHANGING: Lock = Lock::new();
 /// # Safety
 /// The memory is mapped, and ours.
 pub(crate) unsafe fn collapse(index: usize) {
+    let _held = CHANGING.lock();
     // SAFETY: by the caller; the contents stay.
     unsafe { alone(index, |base| sys::collapse(base, CHUNK)) }
 }
 
 /// Has the system put a huge page under a chunk that holds no memory, and advises against others
-/// there. If it has none, the chunk gets small ones, as they are written.
+/// there. If it has none, the chunk gets small ones, as they are written; it is marked all the
+/// same. No block that is moved or resized is here, so nobody need wait while the page is cleared.
 ///
 /// # Safety
 /// The memory is mapped, and ours alone. It reads as zero, before and after.
 pub(super) unsafe fn populate(index: usize) {
     if chosen() != AUTO || mode() == HugePages::Never {
-        return has_split(index);
+        return;
     }
     let touch = |base: *mut u8| {
         // SAFETY: by the caller.
@@ -80,13 +83,14 @@ pub(super) unsafe fn populate(index: usize) {
 /// The memory is mapped, and ours.
 unsafe fn alone(index: usize, f: impl FnOnce(*mut u8) -> bool) {
     let base = MAP.chunk_base(index);
-    let _held = CHANGING.lock();
     // SAFETY: by the caller; the contents stay.
     unsafe { sys::advise_huge(base, CHUNK, true) };
     let made = f(base);
     // SAFETY: likewise.
     unsafe { sys::advise_huge(base, CHUNK, false) };
-    MAP.chunk(index).is_huge_page.store(made, ordering::chunk_huge_page());
+    if made {
+        MAP.chunk(index).is_huge_page.store(true, ordering::chunk_huge_page());
+    }
 }
 
 /// Whether a chunk seems to be in a huge page, which a purge of a part would split.

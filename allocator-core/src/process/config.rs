@@ -45,7 +45,7 @@ pub enum When {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Thp {
-    /// Memory that is in use nearly everywhere, once the heap is large. In
+    /// Memory that is in use nearly everywhere, or will be, once the heap is filled. In
     /// `STRATA_CONF`: `auto`.
     #[default]
     Auto,

@@ -207,9 +207,10 @@ pub(crate) fn make_room_for_growth() {
 }
 
 /// A program replaces blocks at random, in fewer and fewer places: its spans do not all stay in
-/// use, each with few blocks.
-pub(crate) fn sparse_spans_become_empty() {
-    options::apply(b"helper:false,thp:never");
+/// use, each with few blocks, be their chunks in huge pages or not.
+pub(crate) fn sparse_spans_become_empty(huge_pages: &str) {
+    sys::set_huge_pages(Some(sys::HugePages::Advised));
+    options::apply(format!("helper:false,thp:{huge_pages}").as_bytes());
     const SIZE: usize = 200;
     let mut random = Random(7);
     let mut blocks: Vec<Block> = (0..96 * MIB / SIZE).map(|_| huge(SIZE)).collect();

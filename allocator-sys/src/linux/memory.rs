@@ -68,7 +68,8 @@ pub unsafe fn commit(addr: *mut u8, size: usize) -> bool {
 /// # Errors
 ///
 /// [`MapError::Taken`] if part of the range is already mapped, else
-/// [`MapError::NoMemory`]. On error nothing was mapped or unmapped.
+/// [`MapError::NoMemory`]. On error nothing was mapped or unmapped, but where the system refuses
+/// access to what it just mapped, and then to unmap it: that stays, as if it were taken.
 ///
 /// # Safety
 ///
