@@ -9,11 +9,13 @@ use super::plots;
 use super::terminal::{cell, label, mark, ratio, sentence};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;\
-padding:0 1em;color:#222}svg{max-width:100%;height:auto}div{overflow-x:auto}\
+padding:0 1em;color:#222;background:#fff}:root{color-scheme:light}li{overflow-wrap:anywhere}\
+svg{max-width:100%;height:auto}div{overflow:auto;max-height:85vh}\
+th{position:sticky;top:0;background:#fff;box-shadow:0 1px #888}tbody tr:first-child td{border-top:2px solid #999}\
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13px}\
 th,td{padding:.2em .6em;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}\
 th:nth-child(-n+2),td:nth-child(-n+2){text-align:left}\
-.lost{color:#d55e00;font-weight:bold}.won{color:#0072b2}.detail{color:#888}";
+.lost{color:#d55e00;font-weight:bold}.won{color:#0072b2}.detail{color:#666}";
 
 /// The page of a run.
 pub(crate) fn render(run: &Run) -> Result<String> {
@@ -32,6 +34,7 @@ pub(crate) fn render(run: &Run) -> Result<String> {
          best peer, which was chosen on other rounds, paired by round, with its 95 % interval; \
          below 1 is better, whatever the figure.</p>\n",
     );
+    contents(&mut page, run);
     for suite in &run.suites {
         section(&mut page, suite)?;
     }
@@ -39,10 +42,30 @@ pub(crate) fn render(run: &Run) -> Result<String> {
     Ok(page)
 }
 
+/// A line for each suite, if there are several: a link, and what it comes to.
+fn contents(page: &mut String, run: &Run) {
+    if run.suites.len() < 2 {
+        return;
+    }
+    page.push_str("<ul>\n");
+    for suite in &run.suites {
+        let figures = || suite.rows.iter().flat_map(|row| &row.figures);
+        let count = |outcome| figures().filter(|it| it.outcome() == outcome).count();
+        let (lost, won) = (count(Outcome::Lost), count(Outcome::Won));
+        let name = escape(&suite.name);
+        let rows = suite.rows.len();
+        let _ = writeln!(
+            page,
+            "<li><a href=\"#{name}\">{name}</a>: {rows} rows; figures won {won}, lost {lost}</li>"
+        );
+    }
+    page.push_str("</ul>\n");
+}
+
 fn section(page: &mut String, suite: &SuiteReport) -> Result<()> {
     let settings = suite.settings.iter().map(|(name, value)| format!("{name} {value}"));
     let settings = settings.collect::<Vec<_>>().join(", ");
-    let _ = writeln!(page, "<h2>{}</h2>", escape(&suite.name));
+    let _ = writeln!(page, "<h2 id=\"{0}\">{0}</h2>", escape(&suite.name));
     let _ = writeln!(page, "<p>{}<br>{}</p>", escape(&suite.what), escape(&settings));
     list(page, suite.allocators.iter().map(|it| format!("{}: {}", it.name, it.version)));
     list(page, suite.notes.iter().cloned());
@@ -64,12 +87,13 @@ fn list(page: &mut String, lines: impl Iterator<Item = String>) {
 }
 
 fn table(page: &mut String, suite: &SuiteReport) {
-    page.push_str("<div><table>\n<tr><th>row</th><th>figure</th>");
+    page.push_str("<div><table>\n<thead><tr><th>row</th><th>figure</th>");
     for named in &suite.allocators {
         let _ = write!(page, "<th>{}</th>", escape(&named.name));
     }
-    page.push_str("<th>best peer</th><th>ratio</th><th></th></tr>\n");
+    page.push_str("<th>best peer</th><th>ratio</th><th></th></tr></thead>\n");
     for row in &suite.rows {
+        page.push_str("<tbody>\n");
         for (n, figure) in row.figures.iter().enumerate() {
             let first = if n == 0 { escape(&row.name) } else { String::new() };
             let _ = write!(
@@ -91,6 +115,7 @@ fn table(page: &mut String, suite: &SuiteReport) {
                 escape(&mark(figure))
             );
         }
+        page.push_str("</tbody>\n");
     }
     page.push_str("</table></div>\n");
 }
@@ -128,7 +153,7 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part}: {page}");
         }
-        for tag in ["table", "tr", "ul", "li", "p", "svg"] {
+        for tag in ["table", "tbody", "tr", "ul", "li", "p", "svg"] {
             let open = page.matches(&format!("<{tag}>")).count()
                 + page.matches(&format!("<{tag} ")).count();
             assert_eq!(open, page.matches(&format!("</{tag}>")).count(), "{tag}");

@@ -160,7 +160,11 @@ fn ratios(suite: &SuiteReport, name: &str) -> Result<String> {
             let place = (at(e.value), middle);
             area.draw(&Circle::new(place, 4, colour.filled())).map_err(failed)?;
             text(area, row, (ROWS - 8, middle), 16, INK, HPos::Right)?;
-            let words = format!("{:.2} [{:.2}, {:.2}]", e.value, e.low, e.high);
+            // One round has no interval.
+            let words = match e.low < e.high {
+                true => format!("{:.2} [{:.2}, {:.2}]", e.value, e.low, e.high),
+                false => format!("{:.2}", e.value),
+            };
             text(area, &words, (WIDTH - INTERVALS + 12, middle), 16, FAINT, HPos::Left)?;
         }
         Ok(())
