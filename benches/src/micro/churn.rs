@@ -38,13 +38,18 @@ pub(crate) fn two(scale: f64) -> Outcome {
     team(2, 2 * ops, |thread| Churn::new(100_000, 3 + thread as u64), |_, churn| churn.run(ops))
 }
 
+/// An array that changes hands. No cache line of it is part of the next one, nor
+/// is the line after, which the processor may load with it.
+#[repr(align(128))]
+struct Desk(Mutex<Churn>);
+
 /// Two threads that swap their arrays after every generation, so that blocks
 /// allocated by one are freed by the other.
 pub(crate) fn larson(scale: f64) -> Outcome {
     const LIVE: usize = 5_000;
     const GENERATION: u64 = 50_000;
     let generations = scaled(20, scale);
-    let desks = [5, 6].map(|seed| Mutex::new(Churn::new(LIVE, seed)));
+    let desks = [5, 6].map(|seed| Desk(Mutex::new(Churn::new(LIVE, seed))));
     let turn = Barrier::new(2);
     team(
         2,
@@ -52,7 +57,7 @@ pub(crate) fn larson(scale: f64) -> Outcome {
         |_| (),
         |thread, ()| {
             for generation in 0..generations {
-                let desk = &desks[(thread + generation as usize) % 2];
+                let Desk(desk) = &desks[(thread + generation as usize) % 2];
                 // Never contended: the barrier separates the generations.
                 desk.lock().unwrap().run(GENERATION);
                 turn.wait();

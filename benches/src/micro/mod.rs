@@ -11,6 +11,7 @@ mod collections;
 mod large;
 mod sharing;
 mod single;
+mod threads;
 
 pub use outcome::Outcome;
 
@@ -56,7 +57,7 @@ const fn one(name: &'static str, what: &'static str, work: fn(f64) -> Outcome) -
     Row { name, what, set: Set::OneThread, work }
 }
 
-const fn threads(name: &'static str, what: &'static str, work: fn(f64) -> Outcome) -> Row {
+const fn several(name: &'static str, what: &'static str, work: fn(f64) -> Outcome) -> Row {
     Row { name, what, set: Set::Threads, work }
 }
 
@@ -78,17 +79,18 @@ pub const ROWS: &[Row] = &[
     one("bigbuf", "a buffer of 64 or 300 KiB, each page written", large::bigbuf),
     one("huge", "4 MiB, one page written", large::huge),
     one("hugegrow", "a vector extended from empty to 64 MiB", large::hugegrow),
-    threads("larson", "a block replaced, arrays change hands", churn::larson),
-    threads("prodcons", "a block allocated by one thread and freed by another", sharing::prodcons),
-    threads("fshare1", "16 B freed, allocated, written 32 times; 1 each", |s| {
+    several("larson", "a block replaced, arrays change hands", churn::larson),
+    several("prodcons", "a block allocated by one thread and freed by another", sharing::prodcons),
+    several("fshare1", "16 B freed, allocated, written 32 times; 1 each", |s| {
         sharing::fshare(s, 1)
     }),
-    threads("fshare64", "16 B freed, allocated, written 32 times; 64 each", |s| {
+    several("fshare64", "16 B freed, allocated, written 32 times; 64 each", |s| {
         sharing::fshare(s, 64)
     }),
-    threads("parked", "foreign blocks freed, own allocated; owner parked", sharing::parked),
-    threads("threads64", "another thread's block freed, one stored", sharing::threads64),
-    threads("churn2", "a random one of 100,000 own blocks replaced", churn::two),
+    several("parked", "foreign blocks freed, own allocated; owner parked", sharing::parked),
+    several("threads64", "another thread's block freed, one stored", sharing::threads64),
+    several("starts", "a thread: 100 blocks of 16..=1024 B, then its end", threads::starts),
+    several("churn2", "a random one of 100,000 own blocks replaced", churn::two),
 ];
 
 /// The row of this name.

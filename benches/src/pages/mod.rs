@@ -12,8 +12,10 @@ mod stopwatch;
 
 mod drift;
 mod failing;
+mod growing;
 mod growth;
 mod idle;
+mod lives;
 mod phases;
 mod stranded;
 mod turnover;
@@ -45,6 +47,7 @@ const TIMED: &[Figure] = &[figure("operation", "µs", 0.001), PEAK];
 const PHASES: &[Figure] = &[figure("peak / live", "", 1.0), SECONDS];
 const DRIFT: &[Figure] =
     &[figure("end / live", "", 1.0), figure("highest / live", "", 1.0), SECONDS];
+const GROWING: &[Figure] = &[figure("peak / live", "", 1.0), figure("faults", "", 100.0), SECONDS];
 const STRANDED: &[Figure] = &[
     figure("until within", "s", 0.05),
     figure("end over start", "MiB", 1.0),
@@ -94,6 +97,8 @@ pub const ROWS: &[Row] = &[
     row("step256m", "realloc to 256 MiB by steps of 1.1 MiB", TIMED, growth::steps_to_256m),
     row("zeroed", "a block of 1.1 to 6 MiB from calloc", TIMED, turnover::zeroed),
     row("phases", "200 MiB of one size, then of the next of 12", PHASES, phases::phases),
+    row("growing", "1 GiB in 16 steps of other sizes, nothing freed", GROWING, growing::grow),
+    row("lives", "64 MiB that stay, one block in 32", DRIFT, lives::lives),
     row("drift", "64 MiB live, mean size from 32 B to 32 KiB", DRIFT, drift::drift),
     row("stranded", "16 threads exchanged blocks, and park", STRANDED, stranded::parked),
     row("stranded-ended", "the same threads end", STRANDED, stranded::ended),

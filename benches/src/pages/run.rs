@@ -1,5 +1,6 @@
 //! One run of a row.
 
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use crate::procfs;
@@ -31,6 +32,17 @@ pub(super) fn resident() -> f64 {
 /// The most that was resident, in bytes.
 pub(super) fn peak() -> f64 {
     procfs::peak_resident_bytes(std::process::id()).expect("reading status") as f64
+}
+
+/// Page faults of this process that took no input.
+pub(super) fn faults() -> f64 {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is writable, and all zeros are a valid value.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    usage.ru_minflt as f64
 }
 
 pub(super) fn mib(bytes: f64) -> f64 {

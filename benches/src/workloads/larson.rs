@@ -16,7 +16,9 @@ const GENERATIONS: u32 = 40;
 /// Replacements of all threads together.
 const REPLACEMENTS: u64 = 24_000_000;
 
-/// Data passed from thread to thread.
+/// Data passed from thread to thread. It may be on the heap, where no two may
+/// share cache lines, nor pairs of them, which the processor may load together.
+#[repr(align(128))]
 struct Desk {
     slots: Vec<Block>,
     rng: Rng,
