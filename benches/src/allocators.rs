@@ -43,6 +43,8 @@ const fn known(name: &'static str, linked: Linked, is_usual: bool) -> Known {
 const SYSTEM: &str = "glibc";
 /// Not an allocator to compare: it counts the blocks of the server.
 const COUNT: &str = "count";
+/// Not an allocator, but more programs.
+const PROGRAMS: &str = "programs";
 
 /// Every allocator, in the order of the tables.
 pub(crate) const KNOWN: &[Known] = &[
@@ -154,6 +156,11 @@ pub(crate) fn system(program: Program, profile: &str) -> Result<PathBuf> {
     cargo::subject(program.bin(), SYSTEM, None, profile)
 }
 
+/// The programs of others, with the C library's allocator.
+pub(crate) fn programs(profile: &str) -> Result<PathBuf> {
+    cargo::subject("program-run", SYSTEM, Some(PROGRAMS), profile)
+}
+
 /// The server that counts its blocks.
 pub(crate) fn counting(profile: &str) -> Result<PathBuf> {
     cargo::subject(Program::Server.bin(), COUNT, Some(COUNT), profile)
@@ -240,7 +247,7 @@ pub(crate) mod tests {
             Linked::Feature(feature) => Some(feature),
             _ => None,
         };
-        let mut linked: Vec<_> = KNOWN.iter().filter_map(of).chain([COUNT]).collect();
+        let mut linked: Vec<_> = KNOWN.iter().filter_map(of).chain([COUNT, PROGRAMS]).collect();
         let mut features = features();
         linked.sort_unstable();
         features.sort_unstable();

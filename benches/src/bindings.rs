@@ -38,15 +38,19 @@ fn real(path: &Path) -> String {
 }
 
 fn judge(text: &str, library: &str) -> Result<()> {
+    let bindings: Vec<Binding<'_>> = text.lines().filter_map(binding).collect();
+    let is_direct = |it: &Binding<'_>| real(Path::new(it.to)) == library;
+    // A program that takes a function's address may stand for it: libraries are
+    // bound to the program then, which jumps to where its own name is bound.
+    let is_passed_on = |it: &Binding<'_>| {
+        bindings.iter().any(|own| own.from == it.to && own.symbol == it.symbol && is_direct(own))
+    };
     let mut bound = BTreeSet::new();
-    for (symbol, to) in text.lines().filter_map(binding) {
-        if !FAMILY.contains(&symbol) {
-            continue;
+    for it in bindings.iter().filter(|it| FAMILY.contains(&it.symbol)) {
+        if !is_direct(it) && !is_passed_on(it) {
+            bail!("{} is bound to {}", it.symbol, it.to);
         }
-        if real(Path::new(to)) != library {
-            bail!("{symbol} is bound to {to}");
-        }
-        bound.insert(symbol);
+        bound.insert(it.symbol);
     }
     if !(bound.contains("malloc") && bound.contains("free")) {
         bail!("it calls neither malloc nor free");
@@ -54,15 +58,23 @@ fn judge(text: &str, library: &str) -> Result<()> {
     Ok(())
 }
 
-/// The symbol and the file that it was found in, from a line such as `7:
-/// binding file A [0] to B [0]: normal symbol 'malloc' [VERSION]`, where the
-/// opening quote is a backtick.
-fn binding(line: &str) -> Option<(&str, &str)> {
+/// Where the linker has found a symbol that a file uses.
+#[derive(Debug, PartialEq)]
+struct Binding<'a> {
+    from: &'a str,
+    symbol: &'a str,
+    to: &'a str,
+}
+
+/// A binding, from a line such as `7: binding file A [0] to B [0]: normal symbol
+/// 'malloc' [VERSION]`, where the opening quote is a backtick.
+fn binding(line: &str) -> Option<Binding<'_>> {
     let (_, line) = line.split_once("binding file ")?;
+    let (from, line) = line.split_once(" [")?;
     let (_, line) = line.split_once("] to ")?;
     let (to, line) = line.split_once(" [")?;
     let (_, line) = line.split_once("symbol `")?;
-    Some((line.split_once('\'')?.0, to))
+    Some(Binding { from, symbol: line.split_once('\'')?.0, to })
 }
 
 #[cfg(test)]
@@ -74,8 +86,21 @@ mod tests {
 
     #[test]
     fn a_line_names_the_symbol_and_its_file() {
-        assert_eq!(binding(LINE), Some(("malloc", "/lib/y.so")));
+        let malloc = Binding { from: "/bin/x", symbol: "malloc", to: "/lib/y.so" };
+        assert_eq!(binding(LINE), Some(malloc));
         assert_eq!(binding(" 7:\tcalling init: /lib/y.so"), None);
+    }
+
+    #[test]
+    fn a_program_may_stand_for_the_library_that_it_is_bound_to() {
+        let free = LINE.replace("malloc", "free");
+        let both = format!("{LINE}\n{free}\n");
+        let through = free.replace("/lib/y.so", "/bin/x").replace("file /bin/x", "file /lib/z.so");
+        judge(&format!("{both}{through}\n"), "/lib/y.so").unwrap();
+        // It is bound to another one, or to none.
+        let other = free.replace("/lib/y.so", "/lib/w.so");
+        assert!(judge(&format!("{LINE}\n{other}\n{through}\n"), "/lib/y.so").is_err());
+        assert!(judge(&format!("{LINE}\n{through}\n"), "/lib/y.so").is_err());
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Option<Command>,
 
     #[command(flatten)]
-    pub(crate) server: Options,
+    pub(crate) server: ServerOptions,
 }
 
 const AFTER_HELP: &str = "The other allocators need a C and a C++ compiler and make. What is missing \
@@ -27,11 +27,13 @@ is reported with the command that installs it.";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// A real HTTP/JSON server, driven by a load
-    Server(Options),
+    Server(ServerOptions),
     /// Small workloads of Rust programs
     Micro(RowOptions),
-    /// C workloads and real programs, with the C library preloaded
+    /// C workloads, with the C library preloaded
     Preload(RowOptions),
+    /// Real programs, with the C library preloaded
+    Programs(RowOptions),
     /// Large blocks, memory that is used again, and memory that is given back
     Pages(RowOptions),
     /// What stays resident
@@ -77,13 +79,31 @@ pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
 }
 
+/// Options of `server`. Each size is compared with each number of threads.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ServerOptions {
+    #[command(flatten)]
+    pub(crate) options: Options,
+
+    /// Sizes of the server's cache [default: 64]
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',',
+        value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub(crate) cache_mib: Vec<u64>,
+
+    /// Threads of the server's runtime, and of its pool [default: as many as
+    /// processors]
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',',
+        value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub(crate) threads: Vec<u64>,
+}
+
 /// Options of suites with several rows.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct RowOptions {
     #[command(flatten)]
     pub(crate) options: Options,
 
-    /// Rows to run, in this order [default: all]
+    /// Rows to run, or groups of them, in this order [default: all]
     #[arg(value_name = "ROW")]
     pub(crate) names: Vec<String>,
 
@@ -280,12 +300,15 @@ pub(crate) mod tests {
     fn allocators_are_kept_in_order_and_once() {
         let arguments = parse(&["--allocators", "glibc,strata,glibc", "--quick"]).unwrap();
         let there = Interface::Rust.names();
-        assert_eq!(arguments.server.chosen(&there).unwrap(), ["glibc", "strata"]);
-        assert_eq!(parse(&["--allocators", "all"]).unwrap().server.chosen(&there).unwrap(), there);
-        assert_eq!(parse(&[]).unwrap().server.chosen(&there), None);
+        assert_eq!(arguments.server.options.chosen(&there).unwrap(), ["glibc", "strata"]);
+        assert_eq!(
+            parse(&["--allocators", "all"]).unwrap().server.options.chosen(&there).unwrap(),
+            there
+        );
+        assert_eq!(parse(&[]).unwrap().server.options.chosen(&there), None);
         // Not there with this interface.
         let only = parse(&["--allocators", "jemalloc-bg,strata"]).unwrap();
-        assert_eq!(only.server.chosen(&there).unwrap(), ["strata"]);
+        assert_eq!(only.server.options.chosen(&there).unwrap(), ["strata"]);
     }
 
     #[test]
@@ -313,6 +336,7 @@ pub(crate) mod tests {
         assert!(parse(&["--rounds", "0"]).is_err());
         assert!(parse(&["preload", "--scale", "-1"]).is_err());
         assert!(parse(&["footprint", "--mode", "d"]).is_err());
-        assert_eq!(parse(&["--rounds", "2"]).unwrap().server.rounds, Some(2));
+        assert!(parse(&["--cache-mib", "0"]).is_err() && parse(&["--threads", "2,0"]).is_err());
+        assert_eq!(parse(&["--rounds", "2"]).unwrap().server.options.rounds, Some(2));
     }
 }

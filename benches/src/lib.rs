@@ -37,7 +37,6 @@ pub mod server;
 
 pub mod load;
 
-#[cfg(feature = "programs")]
 pub mod programs;
 
 pub mod subject;

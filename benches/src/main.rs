@@ -26,7 +26,7 @@ use anyhow::Result;
 use benches::load::{self, Plan};
 use clap::Parser;
 
-use cli::{Arguments, Command, Load, RowOptions};
+use cli::{Arguments, Command, Load};
 
 fn main() -> ExitCode {
     match command(Arguments::parse()) {
@@ -40,9 +40,10 @@ fn main() -> ExitCode {
 
 fn command(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command.unwrap_or(Command::Server(arguments.server)) {
-        Command::Server(options) => run::suite("server", &RowOptions::of(&options)),
+        Command::Server(options) => run::server(&options),
         Command::Micro(options) => run::suite("micro", &options),
         Command::Preload(options) => run::suite("preload", &options),
+        Command::Programs(options) => run::suite("programs", &options),
         Command::Pages(options) => run::suite("pages", &options),
         Command::Footprint(options) => run::footprint(&options),
         Command::Instructions(options) => run::instructions(&options),

@@ -13,11 +13,12 @@ use benches::{cargo, procfs};
 use crate::allocators::{self, Interface, Program};
 use crate::cli::{
     CompareOptions, FootprintOptions, GuardOptions, InstructionsOptions, Mode, Options, RowOptions,
+    ServerOptions,
 };
 use crate::report::model::{Run, SuiteReport};
 use crate::report::{compare, page, terminal};
 use crate::running::rounds;
-use crate::running::suite::{Row, Settings, Suite};
+use crate::running::suite::{Row, Serving, Settings, Suite};
 use crate::suites::{SUITES, guard};
 
 /// The suite of this name.
@@ -31,6 +32,7 @@ struct Asked {
     rows: RowOptions,
     mode: Mode,
     profiles: Vec<String>,
+    servers: Vec<Serving>,
     /// Whether every suite is run.
     is_all: bool,
 }
@@ -50,6 +52,7 @@ impl Asked {
             cpus: cpus.unwrap_or_default(),
             calls: self.rows.calls,
             profiles: self.profiles.clone(),
+            servers: self.servers.clone(),
             runner: "subject".into(),
             dir: dir.to_owned(),
         })
@@ -60,7 +63,8 @@ impl Asked {
         suite.interfaces.iter().copied().filter(move |it| mode.contains(it))
     }
 
-    /// The rows to run, in the order that was asked for.
+    /// The rows to run, in the order that was asked for. The name of a group stands
+    /// for all of its rows.
     fn rows(&self, suite: &Suite, settings: &Settings) -> Result<Vec<Row>> {
         let all = (suite.rows)(settings);
         let asked = self.rows.asked();
@@ -70,9 +74,13 @@ impl Asked {
         }
         let mut rows = Vec::new();
         for name in asked {
-            if let Some(row) = all.iter().find(|row| row.name == name) {
-                rows.push(row.clone());
-            } else if !self.is_elsewhere(suite, settings, name) {
+            let named = all.iter().filter(|row| row.name == name || row.group == name);
+            let before = rows.len();
+            rows.extend(named.cloned());
+            if rows.len() > before {
+                continue;
+            }
+            if !self.is_elsewhere(suite, settings, name) {
                 let names: Vec<&str> = all.iter().map(|row| row.name.as_str()).collect();
                 bail!("no row {name}; expected one of {}", names.join(", "));
             }
@@ -89,13 +97,15 @@ impl Asked {
     }
 
     /// The allocators to run: those that were asked for, or those of the suite. In
-    /// a run of all, a suite of ours alone stays that.
+    /// a run of all, a suite of ours alone stays that, and others have the usual
+    /// ones, as with all of them it would take half a day.
     fn allocators(&self, suite: &Suite, interface: Interface) -> Vec<&'static str> {
         let options = &self.rows.options;
         let usual = (suite.allocators)(interface, options.quick);
         if self.is_all && usual == [OURS] {
             return usual;
         }
+        let usual = if self.is_all { allocators::usual() } else { usual };
         options.chosen(&interface.names()).unwrap_or(usual)
     }
 
@@ -202,6 +212,13 @@ fn profiles(quick: bool) -> Vec<String> {
 /// Runs one suite.
 pub(crate) fn suite(name: &str, rows: &RowOptions) -> Result<ExitCode> {
     report(name, &[find(name)?], &Asked { rows: rows.clone(), ..Asked::default() })
+}
+
+/// Runs `server`.
+pub(crate) fn server(options: &ServerOptions) -> Result<ExitCode> {
+    let rows = RowOptions::of(&options.options);
+    let servers = Serving::all(&options.cache_mib, &options.threads);
+    report("server", &[find("server")?], &Asked { rows, servers, ..Asked::default() })
 }
 
 /// Runs `footprint`.
@@ -338,6 +355,9 @@ mod tests {
         let of = |is_all, name| asked(is_all).allocators(find(name).unwrap(), Interface::C);
         assert_eq!((of(true, "guard"), of(true, "pages")), (vec![OURS], vec!["glibc"]));
         assert_eq!(of(false, "guard"), ["glibc"]);
+        let nothing = Asked { is_all: true, ..Asked::default() };
+        let pages = find("pages").unwrap();
+        assert_eq!(nothing.allocators(pages, Interface::C), allocators::usual());
     }
 
     #[test]

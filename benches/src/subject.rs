@@ -58,6 +58,25 @@ fn run_probe(allocator: &Allocator, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// The `main` function of the programs of others.
+#[cfg(feature = "programs")]
+pub fn program(allocator: &Allocator) -> ExitCode {
+    end(|arguments| run_program(allocator, arguments))
+}
+
+#[cfg(feature = "programs")]
+fn run_program(allocator: &Allocator, arguments: &[&str]) -> Result<()> {
+    match arguments {
+        ["version"] => version(allocator)?,
+        [name, scale] => {
+            let sum = crate::programs::run(name, positive(scale)?);
+            println!("{:016x}", sum.with_context(|| format!("no program {name}"))?);
+        }
+        _ => bail!("usage: program-run version | NAME SCALE"),
+    }
+    Ok(())
+}
+
 /// Runs a function on the arguments of the process.
 fn end(run: impl FnOnce(&[&str]) -> Result<()>) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

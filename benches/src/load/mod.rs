@@ -32,8 +32,10 @@ const RECENT: u64 = 2000;
 const UPDATE_ONE_IN: u64 = 10;
 /// One reply in this many is parsed and compared with the expected one.
 const CHECK_ONE_IN: u64 = 64;
-/// Time limit for filling the cache.
-const FILL_LIMIT: Duration = Duration::from_secs(60);
+/// Time limit for filling the cache with so many orders.
+pub fn fill_limit(orders: u64) -> Duration {
+    Duration::from_secs(60 + orders / 1_000)
+}
 
 /// Parameters of the load.
 #[derive(Clone, Debug)]
@@ -109,7 +111,7 @@ pub fn main(plan: &Plan) -> Result<()> {
 
     let started = Instant::now();
     while shared.answered.load(Relaxed) < plan.fill && !shared.failed.load(Relaxed) {
-        ensure!(started.elapsed() < FILL_LIMIT, "the cache took too long to fill");
+        ensure!(started.elapsed() < fill_limit(plan.fill), "the cache took too long to fill");
         std::thread::sleep(Duration::from_millis(2));
     }
     let before: Stats = stats(plan.address)?;

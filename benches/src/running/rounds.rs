@@ -265,6 +265,7 @@ pub(crate) mod tests {
             cpus: Vec::new(),
             calls: false,
             profiles: Vec::new(),
+            servers: Vec::new(),
             runner: PathBuf::from("/bin/false"),
             dir: std::env::temp_dir(),
         }

@@ -51,6 +51,42 @@ pub(crate) struct Amount {
     pub(crate) scale: f64,
 }
 
+/// How a server is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Serving {
+    /// Limit of its cache.
+    pub(crate) cache_mib: u64,
+    /// Its threads; none for as many as processors.
+    pub(crate) threads: Option<u64>,
+}
+
+impl Serving {
+    /// What there is without options.
+    pub(crate) const USUAL: Serving = Serving { cache_mib: 64, threads: None };
+
+    /// Each size with each number of threads.
+    pub(crate) fn all(sizes: &[u64], threads: &[u64]) -> Vec<Serving> {
+        let usual = [Serving::USUAL.cache_mib];
+        let sizes = if sizes.is_empty() { &usual } else { sizes };
+        let mut counts: Vec<Option<u64>> = threads.iter().copied().map(Some).collect();
+        if counts.is_empty() {
+            counts.push(Serving::USUAL.threads);
+        }
+        let of = |cache_mib| counts.iter().map(move |threads| (cache_mib, *threads));
+        let all = sizes.iter().flat_map(|size| of(*size));
+        all.map(|(cache_mib, threads)| Serving { cache_mib, threads }).collect()
+    }
+
+    /// The name of the row.
+    pub(crate) fn name(self) -> String {
+        let threads = self.threads.map(|threads| format!("-{threads}t")).unwrap_or_default();
+        match self.cache_mib {
+            mib if mib == Serving::USUAL.cache_mib => format!("orders{threads}"),
+            mib => format!("orders-{mib}m{threads}"),
+        }
+    }
+}
+
 /// How a suite is run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -65,6 +101,8 @@ pub(crate) struct Settings {
     pub(crate) calls: bool,
     /// The profiles in which instructions are counted.
     pub(crate) profiles: Vec<String>,
+    /// How the server is run; in the usual way if empty.
+    pub(crate) servers: Vec<Serving>,
     /// The small program that measures others.
     pub(crate) runner: PathBuf,
     /// Directory of inputs and sockets.
@@ -138,4 +176,21 @@ pub(crate) fn everyone(interface: Interface, quick: bool) -> Vec<&'static str> {
 /// Every row is in a quick run.
 pub(crate) fn every(_name: &str) -> bool {
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_size_has_each_number_of_threads() {
+        let names = |sizes: &[u64], threads: &[u64]| {
+            Serving::all(sizes, threads).into_iter().map(Serving::name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[], &[]), ["orders"]);
+        assert_eq!(
+            names(&[64, 512], &[2, 8]),
+            ["orders-2t", "orders-8t", "orders-512m-2t", "orders-512m-8t"]
+        );
+    }
 }

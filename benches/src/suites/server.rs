@@ -8,19 +8,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use benches::load::Outcome;
+use benches::load::{Outcome, fill_limit};
 use benches::process::Leashed;
 use benches::{procfs, server};
 
 use crate::allocators::{self, Contender, Interface, Program};
 use crate::report::model::Figure;
+use crate::running::suite::Serving;
 use crate::running::suite::{Amount, Row, Sample, Sampler, Settings, Suite, Visit, every};
 
 /// As global allocators of Rust programs.
 pub(crate) const SERVER: Suite = Suite {
     name: "server",
     what: "an HTTP/JSON server, each round a fresh process; 32 keep-alive connections in a closed \
-           loop on a full cache of 64 MiB; idle RSS 10 s after the load stopped, connections open",
+           loop on a full cache, of 64 MiB if no other is named; idle RSS 10 s after the load stopped, connections open",
     program: Program::Server,
     interfaces: &[Interface::Rust],
     allocators: |_, _| allocators::usual(),
@@ -34,20 +35,27 @@ pub(crate) const SERVER: Suite = Suite {
 
 /// Time limit for a server to listen.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// Time limit for the load in addition to the time that it measures.
-const LOAD_LIMIT: Duration = Duration::from_secs(90);
+/// Time limit for the load in addition to the times that it fills and measures.
+const LOAD_LIMIT: Duration = Duration::from_secs(30);
 /// How long a new server settles before its memory is read.
 const SETTLE: Duration = Duration::from_millis(100);
 /// From the end of the load to the idle reading.
 const IDLE: Duration = Duration::from_secs(10);
 /// How long the load is measured, at scale 1.
 const MEASURE: f64 = 4.0;
-/// Limit of the server's cache.
-const CACHE_MIB: u64 = 64;
-/// Orders posted before measuring; enough to fill the cache.
-const FILL: u64 = 20_000;
+/// Orders posted before measuring, for each so much of the cache; enough to fill
+/// it.
+const FILL: (u64, u64) = (20_000, 64);
 
-fn rows(_: &Settings) -> Vec<Row> {
+/// How the servers are run.
+fn servers(settings: &Settings) -> &[Serving] {
+    match &settings.servers[..] {
+        [] => &[Serving::USUAL],
+        servers => servers,
+    }
+}
+
+fn rows(settings: &Settings) -> Vec<Row> {
     let figures = vec![
         Figure::more("requests/s", "", 1.0),
         Figure::less("p50", "µs", 1.0),
@@ -59,8 +67,15 @@ fn rows(_: &Settings) -> Vec<Row> {
         Figure::shown("RSS before", "MiB"),
         Figure::shown("live in cache", "MiB"),
     ];
-    let what = String::from("orders posted, priced by a pool, stored in a cache");
-    vec![Row { name: String::from("orders"), what, group: "", figures }]
+    let row = |it: &Serving| {
+        let threads = it.threads.map_or(String::from("as many threads as processors"), |threads| {
+            format!("{threads} threads, and so many in the pool")
+        });
+        let mib = it.cache_mib;
+        let what = format!("orders posted, priced by a pool, stored in {mib} MiB; {threads}");
+        Row { name: it.name(), what, group: "", figures: figures.clone() }
+    };
+    servers(settings).iter().map(row).collect()
 }
 
 /// A server that listens.
@@ -76,8 +91,11 @@ struct LoadSize {
 }
 
 impl Server {
-    fn start(mut command: Command, cache_mib: u64) -> Result<Self> {
-        command.args(["--cache-mib", &cache_mib.to_string()]);
+    fn start(mut command: Command, serving: Serving) -> Result<Self> {
+        command.args(["--cache-mib", &serving.cache_mib.to_string()]);
+        if let Some(threads) = serving.threads {
+            command.args(["--workers", &threads.to_string()]);
+        }
         let mut process = Leashed::start(&mut command, "the server")?;
         let line = process.line(START_LIMIT)?;
         let mut words = line.splitn(3, ' ');
@@ -98,7 +116,7 @@ impl Server {
             .args(["--seconds", &load.measure.as_secs_f64().to_string()])
             .args(["--seed", &seed.to_string()]);
         let mut client = Leashed::start(&mut command, "the load")?;
-        let line = client.line(load.measure + LOAD_LIMIT);
+        let line = client.line(load.measure + LOAD_LIMIT + fill_limit(load.fill));
         // If the load failed and the server died, the server's error is
         // reported.
         self.process.check()?;
@@ -111,7 +129,7 @@ impl Server {
 /// Runs the counting server briefly, and says how a request allocates.
 fn count(settings: &Settings) -> Result<String> {
     let program = allocators::counting(&settings.profile)?;
-    let mut server = Server::start(Command::new(program), 8)?;
+    let mut server = Server::start(Command::new(program), Serving { cache_mib: 8, threads: None })?;
     let load = LoadSize { fill: 2500, measure: Duration::from_secs(1) };
     let (_client, Outcome { before, after, .. }) = server.drive(&load, 1)?;
     let requests = (after.requests - before.requests) as f64;
@@ -138,15 +156,18 @@ impl Sampler for Driver {
         contender.check(contender.run(&["version"]))
     }
 
-    fn begin(&self, _row: &Row, contender: &Contender, round: usize) -> Result<Visit> {
-        let mut server = Server::start(contender.run(&[]), CACHE_MIB)?;
+    fn begin(&self, row: &Row, contender: &Contender, round: usize) -> Result<Visit> {
+        let serving = servers(&self.settings).iter().find(|it| it.name() == row.name);
+        let serving = *serving.context("no such row")?;
+        let (orders, mib) = FILL;
+        let fill = orders * serving.cache_mib.div_ceil(mib);
+        let mut server = Server::start(contender.run(&[]), serving)?;
         thread::sleep(SETTLE);
         let pid = server.process.pid();
         let start_rss = procfs::resident_bytes(pid)?;
         let measure = Duration::from_secs_f64(MEASURE * self.settings.amount.scale);
         // The same requests for every allocator, different ones in the next round.
-        let (mut client, outcome) =
-            server.drive(&LoadSize { fill: FILL, measure }, round as u64 + 1)?;
+        let (mut client, outcome) = server.drive(&LoadSize { fill, measure }, round as u64 + 1)?;
         let until = Instant::now() + IDLE;
         // Reads in time, whatever is driven meanwhile; the server and its clients
         // end when this is waited for.
