@@ -58,6 +58,7 @@ pub(crate) const KNOWN: &[Known] = &[
     known("snmalloc", Linked::Feature("snmalloc"), false),
     known("rpmalloc", Linked::Feature("rpmalloc"), false),
     known("tcmalloc", Linked::Feature("tcmalloc"), false),
+    known("stoolap", Linked::Feature("stoolap"), false),
     known("gperftools", Linked::Never, false),
 ];
 

@@ -49,6 +49,8 @@ macro_rules! allocator {
             "rpmalloc": rpmalloc::RpMalloc = rpmalloc::RpMalloc, "rpmalloc crate 0.2.2", None;
             "tcmalloc": tcmalloc_better::TCMalloc = tcmalloc_better::TCMalloc,
                 "tcmalloc-better 0.1.19", None;
+            "stoolap": stoolap_jemalloc::Jemalloc = stoolap_jemalloc::Jemalloc::new(),
+                "stoolap-jemalloc 0.1.5", None;
             "count": benches::counting::Counting = benches::counting::Counting,
                 "counting", Some(benches::counting::counts);
         }
