@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use benches::preloaded::OURS;
 use benches::tables::{right, table};
-use benches::{installed, pages, workloads};
+use benches::{installed, micro, pages, workloads};
 use comfy_table::Cell;
 
 use crate::allocators::{Contender, Interface, Program};
@@ -48,33 +48,50 @@ struct Guarded {
     /// Its command of the subject.
     command: &'static str,
     scale: f64,
-    /// Whether its system calls do not depend on how fast it runs.
-    counts_calls: bool,
 }
 
 const fn workload(name: &'static str, scale: f64) -> Guarded {
-    Guarded { name, command: "work", scale, counts_calls: true }
+    Guarded { name, command: "work", scale }
 }
 
 const fn paged(name: &'static str, scale: f64) -> Guarded {
-    Guarded { name, command: "pages", scale, counts_calls: true }
+    Guarded { name, command: "pages", scale }
+}
+
+const fn small(name: &'static str, scale: f64) -> Guarded {
+    Guarded { name, command: "micro", scale }
 }
 
 /// Every row. What depends on time, such as a purge of memory that was free for a
 /// while, is a small part of each: a program that frees more than may stay is none
-/// of them.
+/// of them, nor is one whose peak is where such a purge happens to be.
 const ROWS: &[Guarded] = &[
     workload("shbench1", 0.05),
     workload("alloc-test1", 0.05),
     workload("glibc-simple", 0.02),
+    small("pair", 0.02),
+    small("pairdyn", 0.02),
+    small("lifo1000", 0.1),
+    small("fifo1000", 0.1),
+    small("burst20000", 0.1),
+    small("churn100k", 0.1),
+    small("strings", 0.05),
+    small("btree", 0.05),
+    small("hashvec", 0.05),
+    small("vecgrow", 0.1),
+    small("bigbuf", 0.02),
+    small("huge", 0.02),
+    small("hugegrow", 0.2),
     paged("pairs", 0.1),
+    paged("held8", 0.05),
+    paged("held20", 0.05),
     paged("double4m", 0.2),
     paged("double256m", 1.0),
     paged("step256m", 1.0),
     paged("zeroed", 0.02),
     paged("phases", 0.125),
-    // Under strace, purges have more time.
-    Guarded { counts_calls: false, ..paged("drift", 0.01) },
+    paged("growing", 0.0625),
+    paged("lives", 0.25),
 ];
 
 /// A figure, its key in the file, and by how much it may differ.
@@ -114,8 +131,12 @@ impl Guard {
 fn rows(_: &Settings) -> Vec<Row> {
     let figures = || FIGURES.iter().map(|it| Figure::less(it.name, it.unit, 1.0)).collect();
     let what = |row: &Guarded| {
-        let work = workloads::find(row.name).map(|it| it.what);
-        work.or(pages::find(row.name).map(|it| it.what)).unwrap_or_default()
+        let what = match row.command {
+            "work" => workloads::find(row.name).map(|it| it.what),
+            "micro" => micro::find(row.name).map(|it| it.what),
+            _ => pages::find(row.name).map(|it| it.what),
+        };
+        what.unwrap_or_default()
     };
     let row = |row: &Guarded| Row {
         name: row.name.to_owned(),
@@ -157,11 +178,8 @@ impl Sampler for Meter {
             faults = faults.min(measured.faults);
             peak_kib = peak_kib.min(measured.peak_kib);
         }
-        let calls = match guarded.counts_calls {
-            true => strace::count(&contender.run(&arguments), &self.settings.dir)?,
-            false => 0,
-        };
-        let instructions = self.count(contender.run(&arguments))?;
+        let calls = strace::count(&contender.run(&arguments), &self.settings.dir)?;
+        let instructions = self.count(&contender.run(&arguments))?;
         let values = [instructions, faults, calls, peak_kib].map(|value| Some(value as f64));
         Ok(Visit::Over(Sample { values: values.to_vec(), result: None }))
     }
@@ -169,19 +187,24 @@ impl Sampler for Meter {
 
 impl Meter {
     /// The instructions of a program.
-    fn count(&self, program: Command) -> Result<u64> {
+    fn count(&self, program: &Command) -> Result<u64> {
         let file = self.settings.dir.join("instructions");
-        let mut counted = Command::new(&self.valgrind);
-        let out = format!("--callgrind-out-file={}", file.display());
-        counted.env_clear().args(["--quiet", "--tool=callgrind", &out]);
-        counted.arg(program.get_program()).args(program.get_args());
-        let variables = program.get_envs();
-        counted.envs(variables.filter_map(|(name, value)| Some((name, value?))));
-        counted.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
-        let status = counted.status()?;
+        let status = counted(&self.valgrind, program, &file).status()?;
         ensure!(status.success(), "valgrind: {status}");
         instructions(&fs::read_to_string(&file)?).context("callgrind counted nothing")
     }
+}
+
+/// The command that counts the instructions of a program with its variables.
+fn counted(valgrind: &Path, program: &Command, file: &Path) -> Command {
+    let mut counted = Command::new(valgrind);
+    let out = format!("--callgrind-out-file={}", file.display());
+    counted.env_clear().args(["--quiet", "--tool=callgrind", &out]);
+    counted.arg(program.get_program()).args(program.get_args());
+    let variables = program.get_envs();
+    counted.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    counted.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+    counted
 }
 
 /// All instructions in callgrind's file.
@@ -259,20 +282,19 @@ fn compare(measured: &Written, written: &Written) -> (String, usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
+    use crate::allocators::tests::example;
     use crate::running::rounds::tests::settings;
 
     #[test]
     fn each_row_is_a_program_and_is_written_down() {
         let written = read().unwrap();
         assert_eq!(written.len(), ROWS.len());
-        for (row, guarded) in rows(&settings(1)).iter().zip(ROWS) {
+        for row in rows(&settings(1)) {
             assert!(!row.what.is_empty(), "{}", row.name);
             assert!(FIGURES.iter().all(|it| written[&row.name].contains_key(it.key)));
-            match guarded.command {
-                "work" => assert!(workloads::find(guarded.name).is_some()),
-                _ => assert!(pages::find(guarded.name).is_some()),
-            }
         }
     }
 
@@ -281,7 +303,7 @@ mod tests {
         let written = read().unwrap();
         assert_eq!(compare(&written, &written).1, 0);
         let mut measured = written.clone();
-        let row = measured.get_mut("drift").unwrap();
+        let row = measured.get_mut("phases").unwrap();
         *row.get_mut("instructions").unwrap() += row["instructions"] / 10;
         *row.get_mut("peak_kib").unwrap() /= 2;
         let (text, moved) = compare(&measured, &written);
@@ -289,6 +311,16 @@ mod tests {
         let new = BTreeMap::from([(String::from("instructions"), 1_000_000)]);
         measured.insert("new".to_owned(), new);
         assert_eq!(compare(&measured, &written).1, 3);
+    }
+
+    #[test]
+    fn instructions_are_counted_on_the_allocator_of_the_program() {
+        let contender = example("x", "/bin/true");
+        let counted = counted(Path::new("valgrind"), &contender.run(&["y"]), Path::new("file"));
+        let preloaded = |(name, value)| name == OsStr::new("A") && value == Some(OsStr::new("b"));
+        assert!(counted.get_envs().any(preloaded), "{counted:?}");
+        let last: Vec<_> = counted.get_args().skip(3).collect();
+        assert_eq!(last, ["/bin/true", "y"]);
     }
 
     #[test]
