@@ -218,7 +218,7 @@ fn huge_pages_stay() {
     options::apply(b"helper:false,thp:auto");
     let mut blocks: Vec<Option<Block>> =
         (0..60 << 10).map(|_| Block::new(&ALLOC, 1000, 8)).collect();
-    let whole = || (0..MAP.used_chunks()).filter(|index| thp::is_whole(*index)).count();
+    let whole = || (0..MAP.used_chunks()).filter(|index| thp::is_in_huge_page(*index)).count();
     let born = whole();
     assert!(born > 10);
     // Some 13 blocks of each 1000, side by side, and then half of all.
@@ -259,7 +259,7 @@ fn huge_pages(system: sys::HugePages, chosen: &str) {
     let told = sys::calls(Call::AdviseHuge);
     assert!(told >= 28, "{system:?} {chosen}: {told} times, whatever the mode");
     let wanted = chosen == "auto" && system != sys::HugePages::Never;
-    let whole = || (0..MAP.used_chunks()).filter(|index| thp::is_whole(*index)).count();
+    let whole = || (0..MAP.used_chunks()).filter(|index| thp::is_in_huge_page(*index)).count();
     assert!(whole() < 20 && (whole() > 10) == wanted, "{system:?} {chosen}: {}", whole());
     // All others are dense, too, but the one that is being filled.
     let collapsed = collapse();

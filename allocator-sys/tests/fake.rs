@@ -26,7 +26,7 @@ fn filled(pages: usize) -> *mut u8 {
     let (at, size) = (free_addresses(pages), pages * probe::page());
     // SAFETY: whole pages, mapped before they are written.
     unsafe {
-        assert_eq!(fake::map_at(at, size, false), Ok(()));
+        assert_eq!(fake::map_at(at, size), Ok(()));
         fill(at, size, 5);
     }
     at
@@ -57,7 +57,8 @@ fn the_fake_has_the_same_signatures() {
         page_size: fn() -> usize;
         reserve: fn(usize) -> Option<NonNull<u8>>;
         commit: unsafe fn(*mut u8, usize) -> bool;
-        map_at: unsafe fn(*mut u8, usize, bool) -> Result<(), MapError>;
+        map_at: unsafe fn(*mut u8, usize) -> Result<(), MapError>;
+        map_advised_at: unsafe fn(*mut u8, usize, bool) -> Result<(), MapError>;
         reserve_at: unsafe fn(*mut u8, usize) -> Result<(), MapError>;
         purge: unsafe fn(*mut u8, usize) -> bool;
         release: unsafe fn(*mut u8, usize) -> bool;
@@ -102,7 +103,7 @@ fn a_failed_call_changes_nothing() {
     // SAFETY: mapped above; nothing else is accessed.
     unsafe {
         assert_eq!(fake::reserve(page), None);
-        assert_eq!(fake::map_at(free, page, false), Err(MapError::NoMemory));
+        assert_eq!(fake::map_at(free, page), Err(MapError::NoMemory));
         assert_eq!(fake::reserve_at(free, page), Err(MapError::NoMemory));
         assert!(!fake::purge(at, 2 * page));
         assert!(!fake::protect(at, page));
@@ -197,7 +198,7 @@ fn the_error_of_failed_mappings_can_be_chosen() {
     fake::set_map_error(MapError::Taken);
     fake::fail_nth(Call::MapAt, 1, 1);
     // SAFETY: whole pages.
-    assert_eq!(unsafe { fake::map_at(at, page, false) }, Err(MapError::Taken));
+    assert_eq!(unsafe { fake::map_at(at, page) }, Err(MapError::Taken));
     fake::clear_failures();
     fake::fail_nth(Call::ReserveAt, 1, 1);
     // SAFETY: as above.
@@ -307,8 +308,8 @@ fn nothing_is_mapped_above_the_address_bits() {
     // SAFETY: whole pages; what was mapped is dropped.
     unsafe {
         assert_eq!(fake::reserve_at(last, 2 * page), Err(MapError::NoMemory));
-        assert_eq!(fake::map_at(last.wrapping_add(page), page, false), Err(MapError::NoMemory));
-        assert_eq!(fake::map_at(last, page, false), Ok(()));
+        assert_eq!(fake::map_at(last.wrapping_add(page), page), Err(MapError::NoMemory));
+        assert_eq!(fake::map_at(last, page), Ok(()));
         assert!(!fake::resize(last, page, 2 * page));
     }
     drop_range(last, 1);

@@ -49,18 +49,13 @@ const CASES: &[Case] = &[
     }),
     case!("part of the range is already owned", |at, page| fake::map_at(
         at.wrapping_sub(page),
-        2 * page,
-        false
+        2 * page
     )),
     case!("part of the range is already owned", |at, page| fake::reserve_at(
         at.wrapping_add(page),
         page
     )),
-    case!("the address is null", |at, page| fake::map_at(
-        at.wrapping_sub(at as usize),
-        page,
-        false
-    )),
+    case!("the address is null", |at, page| fake::map_at(at.wrapping_sub(at as usize), page)),
     case!("the range is not completely committed", |at, page| fake::resize(at, 4 * page, page)),
     case!("the range is not completely committed", |at, page| {
         fake::protect(at, page);

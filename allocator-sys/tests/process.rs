@@ -126,13 +126,13 @@ fn map_where_it_must_be_a_hint() {
     // SAFETY: committed above, and whole pages.
     unsafe {
         let refused = Err(allocator_sys::MapError::NoMemory);
-        assert_eq!(allocator_sys::map_at(free, page, false), refused);
+        assert_eq!(allocator_sys::map_at(free, page), refused);
         probe::errno_kept(|| allocator_sys::check_kernel(at));
         probe::fill(at, 2 * page, 7);
-        assert_eq!(probe::errno_kept(|| allocator_sys::map_at(free, page, false)), Ok(()));
+        assert_eq!(probe::errno_kept(|| allocator_sys::map_at(free, page)), Ok(()));
         assert_eq!(allocator_sys::reserve_at(free.wrapping_add(page), page), Ok(()));
         let taken = Err(allocator_sys::MapError::Taken);
-        assert_eq!(probe::errno_kept(|| allocator_sys::map_at(at, page, false)), taken);
+        assert_eq!(probe::errno_kept(|| allocator_sys::map_at(at, page)), taken);
         assert_eq!(allocator_sys::reserve_at(at.wrapping_add(page), page), taken);
         assert!(probe::holds(at, 2 * page, 7));
     }
@@ -160,9 +160,9 @@ fn map_on_another_kernel(instead: c_int) {
     unsafe {
         allocator_sys::check_kernel(at);
         probe::fill(at, 2 * page, 7);
-        assert_eq!(allocator_sys::map_at(free, page, false), Ok(()));
+        assert_eq!(allocator_sys::map_at(free, page), Ok(()));
         let taken = Err(allocator_sys::MapError::Taken);
-        assert_eq!(allocator_sys::map_at(at, page, false), taken);
+        assert_eq!(allocator_sys::map_at(at, page), taken);
         assert_eq!(allocator_sys::reserve_at(at.wrapping_add(page), page), taken);
         assert!(probe::holds(at, 2 * page, 7));
     }
@@ -263,7 +263,7 @@ fn run_into_the_limit() {
     assert_eq!(probe::errno_kept(|| allocator_sys::reserve(bytes)), None);
     let at = probe::free_addresses(bytes / probe::page() / 8);
     // SAFETY: whole pages.
-    let mapped = probe::errno_kept(|| unsafe { allocator_sys::map_at(at, bytes, false) });
+    let mapped = probe::errno_kept(|| unsafe { allocator_sys::map_at(at, bytes) });
     assert_eq!(mapped, Err(allocator_sys::MapError::NoMemory));
 }
 

@@ -19,7 +19,7 @@ use crate::pages::huge_block;
 use crate::pages::thp;
 use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
-use crate::sys::{self, HugePages};
+use crate::sys;
 
 /// A dense chunk may lack one page, and one byte of its spans, in so many.
 const MISSING: usize = 8;
@@ -32,7 +32,7 @@ static WITHIN: AtomicUsize = AtomicUsize::new(0);
 
 /// Starts a pass over all chunks.
 pub(crate) fn begin() {
-    if thp::chosen() == thp::AUTO && thp::mode() != HugePages::Never {
+    if thp::are_automatic() {
         WITHIN.store(0, ordering::collapse_cursor());
         NEXT.store(0, ordering::collapse_cursor());
     }

@@ -86,7 +86,7 @@ pub(crate) fn purge_all() -> usize {
                 made_holes = purgeable_units(chunk, span, false);
             }
             if let SpanPurge::Units(units) = made_holes {
-                thp::has_split(index);
+                thp::left_huge_page(index);
                 bytes += units * UNIT;
             }
         });
@@ -95,14 +95,14 @@ pub(crate) fn purge_all() -> usize {
 }
 
 fn search_chunk(index: usize, rested: bool, found: &mut Found) {
-    let stays = thp::is_whole(index) && !cgroup::is_short() && !is_worth_splitting(index);
+    let stays = thp::is_in_huge_page(index) && !cgroup::is_short() && !is_worth_splitting(index);
     for_spans(index, |chunk, span| {
         let made_holes = if stays { SpanPurge::No } else { purgeable_units(chunk, span, rested) };
         match made_holes {
             SpanPurge::No => {}
             SpanPurge::Later => found.more = true,
             SpanPurge::Units(units) => {
-                thp::has_split(index);
+                thp::left_huge_page(index);
                 found.bytes += units * UNIT;
             }
         }
@@ -120,7 +120,7 @@ const WORTH_SPLITTING: usize = 8;
 
 /// Whether so much of a chunk can be purged that it may lose its huge page.
 fn is_worth_splitting(index: usize) -> bool {
-    let (mut bytes, page) = (0, (sys::page_size() / UNIT).max(1));
+    let (mut bytes, page) = (0, sys::page_size() / UNIT);
     for_spans(index, |_, span| bytes += span_transfer::purgeable_bytes(span, page).unwrap_or(0));
     bytes >= CHUNK / WORTH_SPLITTING
 }

@@ -367,8 +367,8 @@ orderings! {
     chunk_clean = Relaxed;
 
     /// Whether a chunk is in a huge page of the system.
-    /// Written by: `thp::alone`, `thp::has_split`.
-    /// Read by: `thp::is_whole`.
+    /// Written by: `thp::while_advised`, `thp::left_huge_page`.
+    /// Read by: `thp::is_in_huge_page`.
     /// Relaxed: a hint, by which nobody finds memory.
     chunk_huge_page = Relaxed;
 

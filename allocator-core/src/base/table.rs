@@ -65,19 +65,18 @@ impl Table {
         }
         self.wanted.store(bytes, ordering::table_opened());
         let (at, more) = (self.start().wrapping_add(opened), bytes - opened);
-        // A huge page under a table would be mostly empty.
         // SAFETY: [TABLE-AREA] nothing of ours is there.
-        match unsafe { sys::map_at(at, more, false) } {
+        match unsafe { sys::map_at(at, more) } {
             Ok(()) => {}
-            // The fork may have come while it was mapped, and not yet accessible.
-            // SAFETY: [TABLE-AREA] what is mapped here is ours.
-            Err(MapError::Taken) if may_be_mapped && unsafe { sys::commit(at, more) } => {}
+            Err(MapError::Taken) if may_be_mapped => {}
             Err(error) => {
                 // What others have there must not count as ours after a fork.
                 self.wanted.store(opened, ordering::table_opened());
                 return Err(error);
             }
         }
+        // SAFETY: just mapped. A huge page under a table would be mostly empty.
+        unsafe { sys::advise_huge(at, more, false) };
         self.opened.store(bytes, ordering::table_opened());
         Ok(())
     }

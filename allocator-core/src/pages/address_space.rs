@@ -199,7 +199,7 @@ fn map_rest(stretch: Stretch) -> Result<(), MapError> {
     }
     let (base, bytes) = (MAP.chunk_base(at), count * CHUNK);
     // SAFETY: the addresses are ours to use; nothing of ours is there.
-    unsafe { sys::map_at(base, bytes, thp::is_always()) }
+    unsafe { sys::map_advised_at(base, bytes, thp::is_always()) }
 }
 
 /// Takes `count` chunks of addresses, the first a multiple of `align` chunks, and maps fresh,
@@ -230,7 +230,7 @@ fn map_at_any(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
             return None;
         }
         // SAFETY: the addresses are ours to use; nothing of ours is there.
-        match unsafe { sys::map_at(MAP.chunk_base(at), size, thp::is_always()) } {
+        match unsafe { sys::map_advised_at(MAP.chunk_base(at), size, thp::is_always()) } {
             Ok(()) => {
                 resized(0, size);
                 return Some(Mapped { at, bytes: size, dirty: 0, tail: 0 });

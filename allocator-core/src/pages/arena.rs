@@ -295,7 +295,7 @@ fn new_chunk(shard: usize, may_be_huge: bool) -> Option<()> {
         usage::unmapped(dirty, left);
         return None;
     }
-    thp::has_split(index);
+    thp::left_huge_page(index);
     if may_be_huge && dirty == 0 && usage::is_large_and_filled() {
         // SAFETY: the chunk is ours, and holds no memory.
         unsafe { thp::populate(index) };

@@ -3,7 +3,7 @@
 //! them when they are taken ([`populate`]), and other dense ones of a large heap later
 //! (`huge_page_collapse.rs`).
 
-use crate::base::geometry::CHUNK;
+use crate::base::geometry::{CHUNK, UNIT};
 use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::sync::{AtomicU8, AtomicUsize};
@@ -25,6 +25,12 @@ pub(crate) fn choose(when: usize) {
 /// When huge pages are used.
 pub(crate) fn chosen() -> usize {
     WHEN.load(ordering::thp_config())
+}
+
+/// Whether chunks get huge pages where that is worth it: by the option, and by the system, whose
+/// huge pages are as large as a chunk only if its pages have 4 KiB.
+pub(crate) fn are_automatic() -> bool {
+    chosen() == AUTO && mode() != HugePages::Never && sys::page_size() == UNIT
 }
 
 /// The system's mode plus one; 0: not read yet.
@@ -55,7 +61,7 @@ static CHANGING: Lock = Lock::new();
 pub(crate) unsafe fn collapse(index: usize) {
     let _held = CHANGING.lock();
     // SAFETY: by the caller; the contents stay.
-    unsafe { alone(index, |base| sys::collapse(base, CHUNK)) }
+    unsafe { while_advised(index, |base| sys::collapse(base, CHUNK)) }
 }
 
 /// Has the system put a huge page under a chunk that holds no memory, and advises against others
@@ -65,7 +71,7 @@ pub(crate) unsafe fn collapse(index: usize) {
 /// # Safety
 /// The memory is mapped, and ours alone. It reads as zero, before and after.
 pub(super) unsafe fn populate(index: usize) {
-    if chosen() != AUTO || mode() == HugePages::Never {
+    if !are_automatic() {
         return;
     }
     let touch = |base: *mut u8| {
@@ -74,14 +80,14 @@ pub(super) unsafe fn populate(index: usize) {
         true
     };
     // SAFETY: likewise.
-    unsafe { alone(index, touch) }
+    unsafe { while_advised(index, touch) }
 }
 
 /// Advises for a huge page under a chunk while `f` makes one, if it does.
 ///
 /// # Safety
 /// The memory is mapped, and ours.
-unsafe fn alone(index: usize, f: impl FnOnce(*mut u8) -> bool) {
+unsafe fn while_advised(index: usize, f: impl FnOnce(*mut u8) -> bool) {
     let base = MAP.chunk_base(index);
     // SAFETY: by the caller; the contents stay.
     unsafe { sys::advise_huge(base, CHUNK, true) };
@@ -89,19 +95,20 @@ unsafe fn alone(index: usize, f: impl FnOnce(*mut u8) -> bool) {
     // SAFETY: likewise.
     unsafe { sys::advise_huge(base, CHUNK, false) };
     if made {
-        MAP.chunk(index).is_huge_page.store(true, ordering::chunk_huge_page());
+        MAP.chunk(index).in_huge_page.store(true, ordering::chunk_huge_page());
     }
 }
 
 /// Whether a chunk seems to be in a huge page, which a purge of a part would split.
-pub(crate) fn is_whole(index: usize) -> bool {
-    MAP.chunk(index).is_huge_page.load(ordering::chunk_huge_page())
+pub(crate) fn is_in_huge_page(index: usize) -> bool {
+    MAP.chunk(index).in_huge_page.load(ordering::chunk_huge_page())
 }
 
-/// Records that a part of a chunk was purged.
-pub(crate) fn has_split(index: usize) {
-    if is_whole(index) {
-        MAP.chunk(index).is_huge_page.store(false, ordering::chunk_huge_page());
+/// Records that a chunk is in no huge page, or no longer: a part was purged, or it has other
+/// memory.
+pub(crate) fn left_huge_page(index: usize) {
+    if is_in_huge_page(index) {
+        MAP.chunk(index).in_huge_page.store(false, ordering::chunk_huge_page());
     }
 }
 

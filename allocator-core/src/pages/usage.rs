@@ -302,7 +302,7 @@ pub(super) fn is_large_and_filled() -> bool {
     spans >= LARGE_SPANS && loose() + dirty() <= spans / PART_FREE && !cgroup::is_short()
 }
 
-/// Heaps with fewer mapped bytes than this stay on small pages.
+/// Heaps with fewer mapped bytes than this are not searched for dense chunks.
 const LARGE: usize = 128 << 20;
 
 /// Mapped bytes at which dense chunks are searched for next.

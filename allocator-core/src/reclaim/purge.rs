@@ -150,7 +150,7 @@ fn purge_granules(index: usize, dirty: u64) -> usize {
     });
     let bytes = clean.cleaned as usize * GRANULE;
     if bytes != 0 {
-        thp::has_split(index);
+        thp::left_huge_page(index);
     }
     usage::cleaned(bytes);
     arena::give_back(index, clean.claimed, clean.dirty);

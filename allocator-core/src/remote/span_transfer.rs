@@ -8,7 +8,7 @@
 use core::ptr::{self, NonNull};
 
 use crate::base::sync;
-use crate::heaps::heap::{Heap, Purgeable};
+use crate::heaps::heap::{Heap, LockedHeap, Purgeable};
 use crate::heaps::heap_table;
 use crate::heaps::remote_queue::Batch;
 use crate::pages::arena;
@@ -65,12 +65,7 @@ pub(crate) fn transfer_one(from: &Heap, class: usize, to: u32) -> Option<NonNull
 
 /// Makes a span record from now on whether blocks are taken from it.
 pub(crate) fn start_watching(span: NonNull<Span>) {
-    // SAFETY: [CHUNK-SPANS] span records are never freed.
-    let span = unsafe { span.as_ref() };
-    if let Some(locked) = heap_table::get(span.heap()).and_then(Heap::try_lock) {
-        locked.start_watching(span);
-        arena::release_spans(locked.unlock());
-    }
+    try_with_heap_of(span, |heap, span| heap.start_watching(span));
 }
 
 /// Waits until the heap of a span can be locked. False if it was lost in a fork and
@@ -84,23 +79,26 @@ pub(crate) fn wait_for_heap_of(span: NonNull<Span>) -> bool {
 
 /// Bytes of a span's free blocks; `None` if its heap is locked now.
 pub(crate) fn free_bytes(span: NonNull<Span>) -> Option<usize> {
-    // SAFETY: [CHUNK-SPANS] span records are never freed.
-    let span = unsafe { span.as_ref() };
-    let locked = heap_table::get(span.heap())?.try_lock()?;
-    let bytes = locked.free_bytes(span);
-    arena::release_spans(locked.unlock());
-    bytes
+    try_with_heap_of(span, |heap, span| heap.free_bytes(span))?
 }
 
 /// Bytes of a span in use that can be purged, in whole pages of `page` units; `None` if its heap
 /// is locked now.
 pub(crate) fn purgeable_bytes(span: NonNull<Span>, page: usize) -> Option<usize> {
+    try_with_heap_of(span, |heap, span| heap.purgeable_bytes(span, page))?
+}
+
+/// Calls `f` with a span and its heap, unless that is locked now.
+fn try_with_heap_of<R>(
+    span: NonNull<Span>,
+    f: impl FnOnce(&LockedHeap<'_>, &Span) -> R,
+) -> Option<R> {
     // SAFETY: [CHUNK-SPANS] span records are never freed.
     let span = unsafe { span.as_ref() };
     let locked = heap_table::get(span.heap())?.try_lock()?;
-    let bytes = locked.purgeable_bytes(span, page);
+    let answer = f(&locked, span);
     arena::release_spans(locked.unlock());
-    bytes
+    Some(answer)
 }
 
 /// What purging a span in use came to.

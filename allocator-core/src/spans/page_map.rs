@@ -72,7 +72,7 @@ pub(crate) struct Chunk {
     pub(crate) clean_tail: AtomicUsize,
     /// Whether its memory was made one huge page of the system, and no part of it was purged
     /// since.
-    pub(crate) is_huge_page: AtomicBool,
+    pub(crate) in_huge_page: AtomicBool,
     /// The shard of a chunk of spans, plus one; 0: it is none.
     pub(crate) arena: AtomicU32,
     /// For each granule, the first granule of its span.

@@ -121,7 +121,7 @@ pub unsafe fn commit(addr: *mut u8, size: usize) -> bool {
     done
 }
 
-/// Same as [`crate::map_at`]. It counts as an advice, too.
+/// Same as [`crate::map_at`].
 ///
 /// # Errors
 ///
@@ -130,11 +130,26 @@ pub unsafe fn commit(addr: *mut u8, size: usize) -> bool {
 /// # Safety
 ///
 /// See [`crate::map_at`].
-pub unsafe fn map_at(addr: *mut u8, size: usize, huge: bool) -> Result<(), MapError> {
+pub unsafe fn map_at(addr: *mut u8, size: usize) -> Result<(), MapError> {
+    // SAFETY: no existing mapping is replaced.
+    let map = || unsafe { linux::map_at(addr, size) };
+    map_new(Call::MapAt, addr, size, map, State::Committed)
+}
+
+/// Same as [`crate::map_advised_at`]. It counts as [`map_at`], and as an advice.
+///
+/// # Errors
+///
+/// See [`crate::map_advised_at`].
+///
+/// # Safety
+///
+/// See [`crate::map_advised_at`].
+pub unsafe fn map_advised_at(addr: *mut u8, size: usize, huge: bool) -> Result<(), MapError> {
     let map = || {
         Call::AdviseHuge.count_and_inject();
         // SAFETY: no existing mapping is replaced.
-        unsafe { linux::map_at(addr, size, huge) }
+        unsafe { linux::map_advised_at(addr, size, huge) }
     };
     map_new(Call::MapAt, addr, size, map, State::Committed)
 }

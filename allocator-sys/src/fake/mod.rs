@@ -49,8 +49,9 @@ pub use answer::{
 };
 pub use failure::{Call, calls, clear_failures, fail_any_nth, fail_nth, set_map_error};
 pub use memory::{
-    advise_huge, check_kernel, collapse, commit, committed_bytes, map_at, mapped_bytes, move_to,
-    protect, purge, purged_bytes, ranges, release, reserve, reserve_at, resident, resize, state_of,
+    advise_huge, check_kernel, collapse, commit, committed_bytes, map_advised_at, map_at,
+    mapped_bytes, move_to, protect, purge, purged_bytes, ranges, release, reserve, reserve_at,
+    resident, resize, state_of,
 };
 pub use passthrough::{
     abort, arm_thread_exit, can_be_unloaded, credentials, forget_task, forget_thread_exit,

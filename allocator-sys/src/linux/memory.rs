@@ -58,23 +58,35 @@ pub unsafe fn commit(addr: *mut u8, size: usize) -> bool {
     unsafe { set_access(addr, size, READ_WRITE) }
 }
 
-/// Maps `size` bytes of readable, writable, zeroed memory at `addr` exactly, and advises the
-/// kernel to use huge pages there, or not to, as [`advise_huge`] does.
-///
-/// It does so before the memory can be accessed. Where a process locks all that it maps
-/// (`mlockall`), memory that can be accessed is there at once, and the kernel does not merge
-/// mappings that were advised alike after that.
+/// Maps `size` bytes of readable, writable, zeroed memory at `addr` exactly.
 ///
 /// # Errors
 ///
 /// [`MapError::Taken`] if part of the range is already mapped, else
-/// [`MapError::NoMemory`]. On error nothing was mapped or unmapped, but where the system refuses
-/// access to what it just mapped, and then to unmap it: that stays, as if it were taken.
+/// [`MapError::NoMemory`]. On error nothing was mapped or unmapped.
 ///
 /// # Safety
 ///
 /// `addr` and `size` are multiples of the page size; neither is 0.
-pub unsafe fn map_at(addr: *mut u8, size: usize, huge: bool) -> Result<(), MapError> {
+pub unsafe fn map_at(addr: *mut u8, size: usize) -> Result<(), MapError> {
+    // SAFETY: as above.
+    unsafe { map_fixed(addr, size, READ_WRITE, ANONYMOUS) }
+}
+
+/// Same as [`map_at`], and advises the kernel to use huge pages there, or not to, as
+/// [`advise_huge`] does, before the memory can be accessed. Where a process locks all that it
+/// maps (`mlockall`), memory that can be accessed is there at once, and the kernel does not merge
+/// mappings that were advised alike after that.
+///
+/// # Errors
+///
+/// Same as [`map_at`]; but where the system refuses access to what it just mapped, and then to
+/// unmap it, that stays, and is [`MapError::Taken`].
+///
+/// # Safety
+///
+/// Same as [`map_at`].
+pub unsafe fn map_advised_at(addr: *mut u8, size: usize, huge: bool) -> Result<(), MapError> {
     // SAFETY: as above; what was just mapped is the caller's.
     unsafe {
         map_fixed(addr, size, libc::PROT_NONE, ANONYMOUS)?;

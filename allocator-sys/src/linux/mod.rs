@@ -39,8 +39,8 @@ pub use fork::on_fork;
 pub use futex::{futex_wait, futex_wait_for, futex_wake};
 pub use kernel::{DEFAULT_MAPPING_LIMIT, HugePages, huge_pages, mapping_limit};
 pub use memory::{
-    MapError, address_limit, advise_huge, check_kernel, collapse, commit, map_at, move_to, protect,
-    purge, release, reserve, reserve_at, resize,
+    MapError, address_limit, advise_huge, check_kernel, collapse, commit, map_advised_at, map_at,
+    move_to, protect, purge, release, reserve, reserve_at, resize,
 };
 pub use page_size::page_size;
 pub use report::{abort, write_stderr};

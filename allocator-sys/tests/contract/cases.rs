@@ -17,7 +17,7 @@ use sys::{FileError, MapError};
 fn fresh(pages: usize) -> *mut u8 {
     let at = free_addresses(pages);
     // SAFETY: whole pages.
-    assert_eq!(unsafe { sys::map_at(at, pages * probe::page(), false) }, Ok(()));
+    assert_eq!(unsafe { sys::map_at(at, pages * probe::page()) }, Ok(()));
     at
 }
 
@@ -74,7 +74,21 @@ fn memory_is_mapped_exactly_there_and_zero() {
     let at = free_addresses(3);
     // SAFETY: whole pages, accessed after mapping.
     unsafe {
-        assert_eq!(errno_kept(|| sys::map_at(at, 3 * page, false)), Ok(()));
+        assert_eq!(errno_kept(|| sys::map_at(at, 3 * page)), Ok(()));
+        assert!(holds(at, 3 * page, 0));
+        fill(at, 3 * page, 1);
+    }
+    drop_range(at, 3);
+    assert!(!is_mapped(at));
+}
+
+#[test]
+fn advised_memory_is_mapped_exactly_there_and_zero() {
+    let page = probe::page();
+    let at = free_addresses(3);
+    // SAFETY: whole pages, accessed after mapping.
+    unsafe {
+        assert_eq!(errno_kept(|| sys::map_advised_at(at, 3 * page, false)), Ok(()));
         assert!(holds(at, 3 * page, 0));
         fill(at, 3 * page, 1);
     }
@@ -91,7 +105,9 @@ fn what_is_mapped_already_is_not_replaced() {
         fill(foreign.at, 2 * page, 7);
         for (at, pages) in [(foreign.at, 2), (foreign.at.wrapping_add(page), 1)] {
             let size = pages * page;
-            assert_eq!(errno_kept(|| sys::map_at(at, size, false)), Err(MapError::Taken));
+            assert_eq!(errno_kept(|| sys::map_at(at, size)), Err(MapError::Taken));
+            let advised = errno_kept(|| sys::map_advised_at(at, size, true));
+            assert_eq!(advised, Err(MapError::Taken));
             assert_eq!(
                 errno_kept(|| sys::reserve_at(at, size)),
                 Err(MapError::Taken)
@@ -109,7 +125,7 @@ fn a_range_that_is_taken_in_part_is_left_free() {
     let _foreign = Foreign::map_there(at.wrapping_add(page), page);
     // SAFETY: whole pages.
     unsafe {
-        assert_eq!(sys::map_at(at, 2 * page, false), Err(MapError::Taken));
+        assert_eq!(sys::map_at(at, 2 * page), Err(MapError::Taken));
         assert_eq!(sys::reserve_at(at, 2 * page), Err(MapError::Taken));
     }
     assert!(!is_mapped(at));
@@ -122,7 +138,7 @@ fn beyond_the_address_space_there_is_no_memory() {
     // SAFETY: whole pages, which the system refuses.
     unsafe {
         assert_eq!(
-            errno_kept(|| sys::map_at(at, page, false)),
+            errno_kept(|| sys::map_at(at, page)),
             Err(MapError::NoMemory)
         );
         assert_eq!(
@@ -244,7 +260,7 @@ fn memory_grows_where_it_is() {
     let at = free_addresses(4);
     // SAFETY: mapped before it is accessed.
     unsafe {
-        assert_eq!(sys::map_at(at, page, false), Ok(()));
+        assert_eq!(sys::map_at(at, page), Ok(()));
         fill(at, page, 5);
         assert!(errno_kept(|| sys::resize(at, page, 4 * page)));
         assert!(holds(at, page, 5) && holds(at.wrapping_add(page), 3 * page, 0));
@@ -273,7 +289,7 @@ fn memory_does_not_grow_over_what_follows() {
     let next = at.wrapping_add(2 * page);
     // SAFETY: mapped above.
     unsafe {
-        assert_eq!(sys::map_at(next, page, false), Ok(()));
+        assert_eq!(sys::map_at(next, page), Ok(()));
         fill(at, 2 * page, 5);
         fill(next, page, 6);
         assert!(!errno_kept(|| sys::resize(at, 2 * page, 3 * page)));
