@@ -284,7 +284,7 @@ static void serve_with(size_t left)
     }
 }
 
-static void few_mappings_left(void) { serve_with(16); }
+static void few_mappings_left(void) { serve_with(4); }
 
 // Memory that is locked as it is mapped is there at once: the system does not merge its mappings
 // with others unless they are alike from the beginning.

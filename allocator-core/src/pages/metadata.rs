@@ -30,8 +30,9 @@ const SIZES: usize = LARGEST.trailing_zeros() as usize - SMALLEST.trailing_zeros
 const FIRST_SEGMENT: usize = 256 << 10;
 const LAST_SEGMENT: usize = 16 << 20;
 
-/// A segment has room for so many times what it begins with.
-const ROOM: usize = 4;
+/// A segment has room for so many times what it begins with: the first lasts for a heap of a
+/// gigabyte. Another takes three mappings, where others may hold all but a few.
+const ROOM: usize = 16;
 
 /// Maximum number of recorded segments: nearly 4 GiB, more than there is metadata for.
 const SEGMENTS: usize = 64;
