@@ -42,15 +42,17 @@ pub(crate) fn render(run: &Run) -> Result<String> {
     Ok(page)
 }
 
-/// A line for each suite, if there are several: a link, and what it comes to.
+/// A line for each suite, if there are several: a link, and what it comes to, without the
+/// details.
 fn contents(page: &mut String, run: &Run) {
     if run.suites.len() < 2 {
         return;
     }
     page.push_str("<ul>\n");
     for suite in &run.suites {
-        let figures = || suite.rows.iter().flat_map(|row| &row.figures);
-        let count = |outcome| figures().filter(|it| it.outcome() == outcome).count();
+        let figures = suite.rows.iter().flat_map(|row| &row.figures);
+        let figures: Vec<_> = figures.filter(|it| !it.figure.detail).collect();
+        let count = |outcome| figures.iter().filter(|it| it.outcome() == outcome).count();
         let (lost, won) = (count(Outcome::Lost), count(Outcome::Won));
         let name = escape(&suite.name);
         let rows = suite.rows.len();
