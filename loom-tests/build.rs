@@ -25,7 +25,7 @@ const FOLDERS: [(&str, &[&str], &[&str]); 5] = [
         ],
         &[],
     ),
-    ("spans", &["granules", "span", "tail"], &["page_map"]),
+    ("spans", &["granules", "span", "standby", "tail"], &["page_map"]),
     ("heaps", &["remote_queue", "heap"], &["heap_table"]),
     ("pages", &["free_space_index"], &["metadata", "arena"]),
     ("remote", &["send", "take_from_heap", "span_transfer"], &[]),

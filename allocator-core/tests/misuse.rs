@@ -278,6 +278,12 @@ fn misuse(case: &str) {
             free(ptr, HUGE);
             bad_free(ptr, HUGE);
         }
+        ["twice", "huge-gone"] => {
+            let (ptr, other) = (block(HUGE), block(HUGE));
+            free(ptr, HUGE);
+            free(other, HUGE);
+            bad_free(ptr, HUGE);
+        }
         ["layout", made, freed] => in_thread(|| {
             bad_free(block(size_of_name(made)), size_of_name(freed));
         }),
@@ -404,9 +410,11 @@ fn second_frees() {
     for how in kept_spans.iter().chain(&["medium"]) {
         dies(&format!("twice {how}"), &[TWICE]);
     }
-    for how in ["medium-gone", "huge"] {
+    for how in ["medium-gone", "huge-gone"] {
         dies(&format!("twice {how}"), &[FOREIGN]);
     }
+    // The helper may have freed its chunks.
+    dies("twice huge", &[TWICE, FOREIGN]);
     for size in [16, 64, 100, 320, 1024, 3000] {
         // The granules may be in use again by then, so the diagnosis differs.
         dies(&format!("twice span-gone {size}"), &[TWICE, FOREIGN, LAYOUT, INTERIOR]);

@@ -40,6 +40,9 @@ mod failures;
 #[path = "on_fake/spare.rs"]
 mod spare;
 
+#[path = "on_fake/standby.rs"]
+mod standby;
+
 #[path = "on_fake/addresses.rs"]
 mod addresses;
 
@@ -354,6 +357,12 @@ fn child() {
         ["spare", "vanishes"] => spare::vanishes_while_it_promotes(),
         ["spare", "moves"] => spare::serve_blocks_that_move(),
         ["spare", "room"] => spare::make_room_for_growth(),
+        ["standby", "serves"] => standby::serves_as_many_chunks(),
+        ["standby", "yields"] => standby::yields_to_others(),
+        ["standby", "limited"] => standby::not_where_addresses_are_limited(),
+        ["standby", "idle"] => standby::goes_back_when_nobody_needs_it(),
+        ["standby", "fork"] => standby::outlives_a_fork(),
+        ["standby", "threads"] => standby::serves_threads(),
         ["spare", "sparse", huge_pages] => spare::sparse_spans_become_empty(huge_pages),
         ["small"] => container::small_programs_never_look(),
         ["huge-pages", "stay"] => huge_pages_stay(),
@@ -425,6 +434,13 @@ fn what_was_needed_again_puts_off_the_next_purge() {
 fn freed_chunks_serve_whatever_comes_next() {
     for case in ["serve", "growth", "runs"] {
         common::succeeds(&format!("2 spare {case}"));
+    }
+}
+
+#[test]
+fn the_huge_block_freed_last_serves_the_next_one() {
+    for case in ["serves", "yields", "limited", "idle", "fork", "threads"] {
+        common::succeeds(&format!("2 standby {case}"));
     }
 }
 

@@ -125,7 +125,7 @@ extern "C" fn run(own_files: bool) {
     let credentials = if own_files { sys::credentials() } else { 0 };
     let (mut calm, mut unused, mut pressed) = (0, 0, 0);
     let mut last = sys::monotonic_ms();
-    usage::take_low_water();
+    purge::take_low_water();
     if own_files {
         address_space::read_mapping_limit();
     }
@@ -153,7 +153,7 @@ extern "C" fn run(own_files: bool) {
         // Nobody used that in the last round either.
         let drained = sleepers::drain();
         slow_path::settle();
-        let low = (usage::take_low_water() + drained).min(usage::dirty());
+        let low = (purge::take_low_water() + drained).min(usage::dirty());
         let unwanted = usage::above_bound(low);
         if unwanted != 0 {
             purge::purge(unwanted);
@@ -239,7 +239,7 @@ fn purge_while_short(looks: u32) {
         }
         drained = sleepers::drain();
     }
-    let low = (usage::take_low_water() + drained).min(usage::dirty());
+    let low = (purge::take_low_water() + drained).min(usage::dirty());
     let unwanted = if scarce { usize::MAX } else { usage::above_bound(low) };
     if unwanted != 0 {
         purge::purge(unwanted);

@@ -89,7 +89,7 @@ fn purge_low_water(now: u64) -> u64 {
     if now < at {
         return at;
     }
-    let unwanted = usage::above_bound(usage::take_low_water()).min(CALM as usize * PER_MILLISECOND);
+    let unwanted = usage::above_bound(purge::take_low_water()).min(CALM as usize * PER_MILLISECOND);
     if at != 0 && unwanted != 0 {
         purge::purge(unwanted);
     }

@@ -313,10 +313,8 @@ orderings! {
 
     /// `Chunk::huge_bytes`, `Chunk::huge_mapped`, `Chunk::huge_chunks`: the huge block that starts
     /// at a chunk.
-    /// Written by: `huge_block::settle`.
-    /// Read by: `huge_block::bytes_of`, `huge_block::extent`, `huge_block::purge_tail`,
-    /// `huge_block::put_chunks`, `huge_block::repair`, `huge_block::resize`,
-    /// `page_map::was_used`.
+    /// Written by: `freed_huge::resize`, `huge_block::settle`.
+    /// Read by: `freed_huge::extent`, `huge_block::bytes_of`, `page_map::was_used`.
     /// Relaxed: they are read through the block, or by the thread that purges its tail, which sees
     /// them by `tail_begin_purge`; a report and the search for dense chunks take them for a guess.
     chunk_huge = Relaxed;
@@ -351,11 +349,30 @@ orderings! {
 
     /// The word of a tail, for a guess, and when the thread that purged it frees the block.
     /// Written by: `tail::after_fork`, `tail::end_purge`.
-    /// Read by: `tail::begin_purge`, `tail::end_purge`, `tail::free`, `tail::peek`, `tail::take`.
+    /// Read by: `tail::begin_purge`, `tail::end_purge`, `tail::free`, `tail::of_freed`,
+    /// `tail::peek`, `tail::take`.
     /// Other end: `tail_set`, `tail_take`, `tail_free`, `tail_begin_purge`, `tail_end_purge`.
     /// Relaxed: an exchange decides afterwards; and a freed block is handed on under the lock of
-    /// the address space.
+    /// the address space, or on standby.
     tail_peek = Relaxed;
+
+    // The huge block on standby.
+
+    /// Puts a freed huge block on standby. Publishes that nobody uses it any more; sees the same
+    /// of the block that was on standby.
+    /// Pairs with: `standby_take`, `standby_put`.
+    standby_put = AcqRel;
+
+    /// Takes the block on standby. Sees that nobody uses it any more, and its extent.
+    /// Pairs with: `standby_put`.
+    standby_take = Acquire;
+
+    /// The word of the standby, for a guess.
+    /// Written by: `standby::forget`.
+    /// Read by: `standby::peek`, `standby::take`.
+    /// Other end: `standby_put`, `standby_take`.
+    /// Relaxed: an exchange decides afterwards; counts may be out of date.
+    standby_peek = Relaxed;
 
     // Pages.
 
@@ -461,18 +478,18 @@ orderings! {
     /// Relaxed: a thread that misses a bit looks for the file once more.
     cgroup_absent = Relaxed;
 
-    /// `Usage::spans` and `Usage::large`: bytes in use.
-    /// Written by: `usage::gave_large`, `usage::gave_span`, `usage::set`, `usage::took_large`,
+    /// `Usage::spans`: bytes in use.
+    /// Written by: `usage::gave_span`, `usage::set`, `usage::took_span`.
+    /// Read by: `usage::gave_span`, `usage::is_large_and_filled`, `usage::large`, `usage::loose`,
     /// `usage::took_span`.
-    /// Read by: `usage::gave_large`, `usage::gave_span`, `usage::is_large_and_filled`,
-    /// `usage::large`, `usage::live`, `usage::loose`, `usage::took_large`, `usage::took_span`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     usage_live = Relaxed;
 
     /// `Usage::dirty` and `Usage::low`: free bytes that may hold memory, now and at the least.
     /// Written by: `usage::less_dirty`, `usage::more_dirty`, `usage::set`,
     /// `usage::take_low_water`.
-    /// Read by: `usage::dirty`, `usage::less_dirty`, `usage::more_dirty`, `usage::take_low_water`.
+    /// Read by: `usage::counted_dirty`, `usage::less_dirty`, `usage::more_dirty`,
+    /// `usage::take_low_water`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     usage_dirty = Relaxed;
 
@@ -554,10 +571,10 @@ orderings! {
     huge_guards = Relaxed;
 
     /// Huge blocks in use, and their bytes.
-    /// Written by: `huge_block::note`, `huge_block::promote`, `huge_block::put_chunks`,
-    /// `huge_block::set_held`, `huge_block::took`.
-    /// Read by: `huge_block::held`, `huge_block::note`, `huge_block::promote`,
-    /// `huge_block::put_chunks`, `huge_block::took`.
+    /// Written by: `freed_huge::count`, `freed_huge::free_chunks`, `freed_huge::resize`,
+    /// `freed_huge::set_held`.
+    /// Read by: `freed_huge::count`, `freed_huge::free_chunks`, `freed_huge::held`,
+    /// `freed_huge::resize`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     huge_count = Relaxed;
 

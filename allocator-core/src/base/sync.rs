@@ -40,6 +40,12 @@ mod door {
         word.load(order)
     }
 
+    /// Stores a mask that no other thread changes, though others look at it.
+    #[inline(always)]
+    pub(crate) fn store_mask(word: &AtomicU64, value: u64, order: Ordering) {
+        word.store(value, order);
+    }
+
     /// The ordering of a labelled site. Outside the models: as written.
     #[inline(always)]
     pub(crate) const fn ordering(_label: &'static str, order: Ordering) -> Ordering {
@@ -128,6 +134,11 @@ mod door {
     pub(crate) fn peek_mask(word: &AtomicU64, order: Ordering) -> u64 {
         let _ = order;
         word.fetch_or(0, Ordering::Relaxed)
+    }
+
+    /// A look of another thread is a read-modify-write here, which must not be lost.
+    pub(crate) fn store_mask(word: &AtomicU64, value: u64, order: Ordering) {
+        word.swap(value, order);
     }
 
     pub(crate) fn ordering(label: &'static str, order: Ordering) -> Ordering {

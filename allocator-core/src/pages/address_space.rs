@@ -380,12 +380,15 @@ static LIMITED: AtomicBool = AtomicBool::new(false);
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
 /// The limits are read once in so many times.
-const READ_LIMITS: usize = 8;
+const READ_LIMITS: usize = 256;
 
 /// Whether addresses are limited. The limits may change at any time, and are read now and
 /// then.
 pub(super) fn are_limited() -> bool {
-    if ASKED.fetch_add(1, ordering::address_limits()).is_multiple_of(READ_LIMITS) {
+    // Two threads may count as one.
+    let asked = ASKED.load(ordering::address_limits());
+    ASKED.store(asked.wrapping_add(1), ordering::address_limits());
+    if asked.is_multiple_of(READ_LIMITS) {
         LIMITED.store(sys::address_limit().is_some(), ordering::address_limits());
     }
     LIMITED.load(ordering::address_limits())

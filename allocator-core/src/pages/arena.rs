@@ -24,6 +24,7 @@ use crate::pages::cgroup;
 use crate::pages::chunk_metadata;
 use crate::pages::committed::{self, Refused};
 use crate::pages::free_space_index::FreeSpaceIndex;
+use crate::pages::freed_huge;
 use crate::pages::page_runs::{self, PageRuns, Run};
 use crate::pages::tables;
 use crate::pages::thp;
@@ -221,13 +222,15 @@ fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
     Ok(Some((index, first)))
 }
 
-/// Takes `count` chunks, of which the first `bytes` are mapped: spare ones first; then those
-/// that are free as a whole, whatever they were used for; then fresh ones. The caller holds no
+/// Takes `count` chunks, of which the first `bytes` are mapped: spare ones first, with
+/// those of the huge block on standby; then those that are free as a whole, whatever they were used for; then fresh ones. The caller holds no
 /// lock.
 pub(super) fn map(count: usize, align: usize, bytes: usize, charge: Charge) -> Option<Mapped> {
     let reuse = || address_space::reuse(count, align, bytes, charge);
     // Not for a block with a guard behind it.
     let may_reuse = bytes.div_ceil(CHUNK) == count && usage::dirty() >= CHUNK;
+    // Its chunks may complete others.
+    freed_huge::free_standby();
     reuse()
         .or_else(|| (may_reuse && gather()).then(reuse)?)
         .or_else(|| address_space::map(count, align, bytes, charge))

@@ -15,11 +15,12 @@ use crate::base::geometry::{CHUNK, CHUNK_GRANULES, GRANULE, UNIT};
 use crate::base::later;
 use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::ordering;
-use crate::base::sync::{self, AtomicBool, AtomicUsize};
+use crate::base::sync::{self, AtomicBool};
 use crate::heaps::heap_table;
 use crate::pages::address_space::{self, Charge};
 use crate::pages::arena;
 use crate::pages::committed;
+use crate::pages::freed_huge;
 use crate::pages::page_runs::{self, Dirty};
 use crate::pages::tables;
 use crate::pages::thp;
@@ -41,15 +42,6 @@ pub(crate) fn is_guarded() -> bool {
     GUARDS.load(ordering::huge_guards())
 }
 
-/// Huge blocks that the program holds, and their bytes.
-static BLOCKS: AtomicUsize = AtomicUsize::new(0);
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-
-/// Number and bytes of the huge blocks that the program holds.
-pub(crate) fn held() -> (usize, usize) {
-    (BLOCKS.load(ordering::huge_count()), BYTES.load(ordering::huge_count()))
-}
-
 fn guards() -> usize {
     usize::from(is_guarded())
 }
@@ -63,6 +55,16 @@ pub(crate) fn bytes_for(size: usize) -> Option<usize> {
 pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
     let bytes = bytes_for(size)?;
     let chunks = bytes.div_ceil(CHUNK) + guards();
+    if align <= CHUNK
+        && !is_guarded()
+        && let Some(index) = freed_huge::take(bytes)
+    {
+        let ptr = MAP.chunk_base(index);
+        if zeroed {
+            clear(ptr, bytes, bytes);
+        }
+        return Some(ptr);
+    }
     let mapped = arena::map(chunks, (align / CHUNK).max(1), bytes, Charge::Now)?;
     took(bytes, mapped.dirty);
     settle(mapped.at, bytes, mapped.bytes, chunks);
@@ -77,8 +79,7 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
 
 /// Counts a new block, of which `dirty` bytes were free memory.
 fn took(bytes: usize, dirty: usize) {
-    BLOCKS.fetch_add(1, ordering::huge_count());
-    BYTES.fetch_add(bytes, ordering::huge_count());
+    freed_huge::count(1, bytes);
     usage::took_large(bytes, dirty);
 }
 
@@ -134,6 +135,10 @@ fn bytes_of(ptr: *mut u8, size: usize) -> Result<usize, Report> {
         let location = Location { span: MAP.chunk_base(index).addr(), block: bytes };
         return Err(Report { what: Misuse::Interior, ptr, location, size });
     }
+    if MAP.chunk(index).huge_tail.is_freed() {
+        let location = Location { span: ptr.addr(), block: bytes };
+        return Err(Report { what: Misuse::DoubleFree, ptr, location, size });
+    }
     Ok(bytes)
 }
 
@@ -145,7 +150,7 @@ pub(crate) fn bytes_at(ptr: *mut u8) -> usize {
 /// Frees a block: its chunks become spare, or are unmapped. A misuse is noted, and has no
 /// effect.
 pub(crate) fn put(ptr: *mut u8, size: usize) {
-    let (index, _) = match check(ptr, size) {
+    let (index, bytes) = match check(ptr, size) {
         Ok(checked) => checked,
         Err(report) => return report.note(),
     };
@@ -154,50 +159,13 @@ pub(crate) fn put(ptr: *mut u8, size: usize) {
         return unsafe { later::keep_block(ptr) };
     }
     match MAP.chunk(index).huge_tail.free() {
-        Owner::Frees(tail) => put_chunks(index, tail),
+        Owner::Frees(_) => freed_huge::put(index),
         Owner::Leaves => {}
         Owner::Freed => {
-            let location = Location { span: ptr.addr(), block: 0 };
+            let location = Location { span: ptr.addr(), block: bytes };
             Report { what: Misuse::DoubleFree, ptr, location, size }.note();
         }
     }
-}
-
-/// Frees the chunks of a block that nobody uses any more, and whose tail holds `tail` bytes.
-fn put_chunks(index: usize, tail: usize) {
-    let chunk = MAP.chunk(index);
-    let bytes = chunk.huge_bytes.load(ordering::chunk_huge());
-    let mapped = chunk.huge_mapped.load(ordering::chunk_huge());
-    let chunks = chunk.huge_chunks.load(ordering::chunk_huge());
-    MAP.set(MAP.chunk_base(index), 1, 0);
-    BLOCKS.fetch_sub(1, ordering::huge_count());
-    BYTES.fetch_sub(bytes, ordering::huge_count());
-    usage::gave_large(bytes, bytes);
-    give_up(index, chunks, mapped, bytes + tail);
-}
-
-/// Makes chunks spare that nobody uses any more, of which the first `dirty` bytes may hold
-/// memory. If they are not mapped as a whole, or addresses are limited, unmaps them.
-fn give_up(index: usize, chunks: usize, mapped: usize, dirty: usize) {
-    if mapped == chunks * CHUNK && !address_space::are_limited() {
-        address_space::keep(index, chunks, dirty - (chunks - 1) * CHUNK);
-        return;
-    }
-    if address_space::are_limited() {
-        // What is spare may be in the program's way as well.
-        purge(usize::MAX);
-    }
-    // SAFETY: the block was freed, and no entry leads there any more.
-    let left = unsafe { address_space::unmap(index, chunks, mapped) };
-    usage::unmapped(dirty, left);
-    usage::shrank_to(address_space::mapped());
-}
-
-/// Unmaps spare chunks, until `want` bytes of memory went back. Returns how many.
-pub(crate) fn purge(want: usize) -> usize {
-    let bytes = address_space::purge_spares(want);
-    usage::cleaned(bytes);
-    bytes
 }
 
 /// Purges the tail of the huge block that starts at a chunk, if one does. Returns how many
@@ -205,13 +173,13 @@ pub(crate) fn purge(want: usize) -> usize {
 pub(crate) fn purge_tail(index: usize) -> usize {
     let chunk = MAP.chunk(index);
     let Some(tail) = chunk.huge_tail.begin_purge() else { return 0 };
-    let bytes = chunk.huge_bytes.load(ordering::chunk_huge());
+    let bytes = freed_huge::extent(index).bytes;
     // SAFETY: behind the block, in chunks that it keeps until the end of the purge.
     let purged = unsafe { sys::purge(MAP.chunk_base(index).wrapping_add(bytes), tail) };
     let left = if purged { 0 } else { tail };
     usage::cleaned(tail - left);
     if chunk.huge_tail.end_purge(tail, left) {
-        put_chunks(index, left);
+        freed_huge::free_chunks(index, left);
     }
     tail - left
 }
@@ -219,9 +187,8 @@ pub(crate) fn purge_tail(index: usize) -> usize {
 /// Bytes of the mapping that starts at a chunk, and its chunks of addresses. Both may
 /// be out of date.
 pub(crate) fn extent(index: usize) -> (usize, usize) {
-    let chunk = MAP.chunk(index);
-    let chunks = chunk.huge_chunks.load(ordering::chunk_huge());
-    (chunk.huge_bytes.load(ordering::chunk_huge()), chunks)
+    let extent = freed_huge::extent(index);
+    (extent.bytes, extent.chunks)
 }
 
 /// In the child of a fork: what becomes of the huge block that starts at a chunk, whose tail
@@ -229,13 +196,12 @@ pub(crate) fn extent(index: usize) -> (usize, usize) {
 pub(crate) fn repair(index: usize) -> Repaired {
     let chunk = MAP.chunk(index);
     let (freed, tail) = chunk.huge_tail.after_fork();
-    let (bytes, chunks) = extent(index);
+    let freed_huge::Extent { bytes, mapped, chunks } = freed_huge::extent(index);
     if !freed {
         return Repaired { blocks: 1, bytes, dirty: tail, chunks: chunks.max(1) };
     }
     MAP.set(MAP.chunk_base(index), 1, 0);
-    let mapped = chunk.huge_mapped.load(ordering::chunk_huge());
-    give_up(index, chunks, mapped, bytes + tail);
+    freed_huge::give_up(index, chunks, mapped, bytes + tail);
     Repaired { blocks: 0, bytes: 0, dirty: 0, chunks: chunks.max(1) }
 }
 
@@ -247,12 +213,6 @@ pub(crate) struct Repaired {
     /// Bytes of its tail.
     pub(crate) dirty: usize,
     pub(crate) chunks: usize,
-}
-
-/// In the child of a fork: sets the number of blocks and their bytes.
-pub(crate) fn set_held(blocks: usize, bytes: usize) {
-    BLOCKS.store(blocks, ordering::huge_count());
-    BYTES.store(bytes, ordering::huge_count());
 }
 
 /// Whether a limit may be why a block cannot be resized.
@@ -287,8 +247,7 @@ pub(crate) fn promote(ptr: *mut u8, size: usize) -> bool {
     };
     let promoted = arena.page_runs.take_only_run(ptr, units, promote);
     if promoted {
-        BLOCKS.fetch_add(1, ordering::huge_count());
-        BYTES.fetch_add(bytes, ordering::huge_count());
+        freed_huge::count(1, bytes);
     }
     promoted
 }
@@ -307,13 +266,8 @@ pub(crate) fn resize(ptr: *mut u8, old: usize, new: usize, align: usize) -> Opti
     let chunk = MAP.chunk(index);
     // While somebody purges the tail, the block keeps its size.
     let tail = chunk.huge_tail.take()?;
-    let extent = Extent {
-        index,
-        bytes: old_bytes,
-        tail,
-        mapped: chunk.huge_mapped.load(ordering::chunk_huge()),
-        chunks: chunk.huge_chunks.load(ordering::chunk_huge()),
-    };
+    let freed_huge::Extent { mapped, chunks, .. } = freed_huge::extent(index);
+    let extent = Extent { index, bytes: old_bytes, tail, mapped, chunks };
     let resized = if extent.mapped == extent.chunks * CHUNK {
         extent.resize_whole(bytes).or_else(|| extent.move_away(bytes, align))
     } else {
@@ -383,7 +337,7 @@ impl Extent {
         MAP.chunk(self.index).huge_tail.set(tail);
         if chunks < self.chunks {
             let (count, dirty) = (self.chunks - chunks, self.bytes + self.tail - chunks * CHUNK);
-            give_up(self.index + chunks, count, count * CHUNK, dirty);
+            freed_huge::give_up(self.index + chunks, count, count * CHUNK, dirty);
         }
         Some(MAP.chunk_base(self.index))
     }
@@ -442,7 +396,7 @@ impl Extent {
     }
 
     fn note(&self, bytes: usize) {
-        BYTES.fetch_add(bytes.wrapping_sub(self.bytes), ordering::huge_count());
+        freed_huge::count(0, bytes.wrapping_sub(self.bytes));
     }
 }
 

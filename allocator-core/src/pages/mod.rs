@@ -13,6 +13,7 @@ mod control_group;
 pub(crate) mod cgroup;
 pub(crate) mod helped;
 pub(crate) mod usage;
+pub(crate) mod freed_huge;
 pub(crate) mod page_runs;
 pub(crate) mod orphaned_runs;
 pub(crate) mod arena;

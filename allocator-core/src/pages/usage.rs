@@ -10,17 +10,17 @@
 
 use crossbeam_utils::CachePadded;
 
+use crate::base::geometry::CHUNK;
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize};
 use crate::pages::cgroup;
 use crate::pages::committed::{self, Refused};
 use crate::pages::helped;
+use crate::spans::standby::STANDBY;
 
 struct Usage {
     /// Bytes of the granules of spans.
     spans: AtomicUsize,
-    /// Bytes of page runs and mappings in use.
-    large: AtomicUsize,
     /// Bytes that are free and may hold physical memory.
     dirty: AtomicUsize,
     /// The minimum of `dirty` since it was last taken.
@@ -40,7 +40,6 @@ struct Usage {
 
 static USAGE: CachePadded<Usage> = CachePadded::new(Usage {
     spans: AtomicUsize::new(0),
-    large: AtomicUsize::new(0),
     dirty: AtomicUsize::new(0),
     low: AtomicUsize::new(0),
     purged: AtomicUsize::new(0),
@@ -110,7 +109,6 @@ pub(super) fn gave_span(bytes: usize) {
 /// Records that a page run or mapping got `bytes`, of which `dirty` were free memory;
 /// the rest was charged.
 pub(super) fn took_large(bytes: usize, dirty: usize) {
-    USAGE.large.fetch_add(bytes, ordering::usage_live());
     less_dirty(dirty);
     took_fresh(bytes - dirty);
 }
@@ -148,9 +146,13 @@ fn above_bound_in_use() -> usize {
 /// Records that `bytes` of a page run or mapping are no longer in use, of which `dirty`
 /// may hold memory.
 pub(crate) fn gave_large(bytes: usize, dirty: usize) {
-    USAGE.large.fetch_sub(bytes, ordering::usage_live());
     committed::discharge(bytes - dirty);
     more_dirty(dirty);
+}
+
+/// Records that the block on standby changed, whose bytes are counted where they are asked for.
+pub(super) fn gave_standby() {
+    note_excess();
 }
 
 /// Records that `bytes` of free memory were purged.
@@ -235,7 +237,11 @@ fn not_below_0(bytes: usize) -> usize {
 fn less_dirty(bytes: usize) {
     if bytes != 0 {
         let left = USAGE.dirty.fetch_sub(bytes, ordering::usage_dirty()).wrapping_sub(bytes);
-        USAGE.low.fetch_min(not_below_0(left), ordering::usage_dirty());
+        let left = not_below_0(left);
+        // Most often it is not the least, and a load is enough to see that.
+        if left < USAGE.low.load(ordering::usage_dirty()) {
+            USAGE.low.fetch_min(left, ordering::usage_dirty());
+        }
     }
 }
 
@@ -396,9 +402,10 @@ pub(crate) fn recheck_excess() -> bool {
     still
 }
 
-/// The minimum of free bytes since the last call: nobody needed those meanwhile.
+/// The minimum of free bytes since the last call: nobody needed those meanwhile. The caller has
+/// freed the block on standby, which would not count.
 pub(crate) fn take_low_water() -> usize {
-    USAGE.low.swap(dirty(), ordering::usage_dirty()).min(dirty())
+    USAGE.low.swap(counted_dirty(), ordering::usage_dirty()).min(counted_dirty())
 }
 
 /// Has free memory looked at by whoever finds the flag set next.
@@ -528,7 +535,6 @@ pub(crate) struct Recount {
 /// In the child of a fork: sets the counts that a vanished thread may have been changing.
 pub(crate) fn set(counts: &Recount) {
     USAGE.spans.store(counts.spans, ordering::usage_live());
-    USAGE.large.store(counts.large, ordering::usage_live());
     USAGE.dirty.store(counts.dirty, ordering::usage_dirty());
     USAGE.low.store(counts.dirty, ordering::usage_dirty());
     USAGE.holes.store(counts.holes, ordering::usage_loose());
@@ -546,18 +552,30 @@ pub(crate) fn excess() -> usize {
     (dirty() + unsearched()).saturating_sub(bound())
 }
 
-/// Bytes of spans, page runs and mappings in use.
+/// Bytes of spans, page runs and mappings in use: what is committed and not free.
 fn live() -> usize {
-    USAGE.spans.load(ordering::usage_live()) + large()
+    // Read before the committed bytes, which include it.
+    let free = dirty();
+    not_below_0(committed::bytes().wrapping_sub(free))
 }
 
-/// Bytes of page runs and mappings in use.
+/// Bytes of page runs and mappings in use: they are not counted themselves.
 pub(crate) fn large() -> usize {
-    USAGE.large.load(ordering::usage_live())
+    not_below_0(live().wrapping_sub(USAGE.spans.load(ordering::usage_live())))
 }
 
 /// Free bytes that may hold memory.
 pub(crate) fn dirty() -> usize {
+    counted_dirty() + STANDBY.bytes()
+}
+
+/// Whether chunks may be spare that hold memory.
+pub(super) fn may_have_spares() -> bool {
+    counted_dirty() >= CHUNK
+}
+
+/// The same without the block on standby, which is counted as one in use.
+fn counted_dirty() -> usize {
     // A thread that takes granules may record it before the thread that freed them
     // does.
     not_below_0(USAGE.dirty.load(ordering::usage_dirty()))

@@ -13,6 +13,7 @@ use crate::base::size_class::{self, SHAPES};
 use crate::heaps::heap_table;
 use crate::pages::address_space;
 use crate::pages::arena;
+use crate::pages::freed_huge;
 use crate::pages::helped;
 use crate::pages::huge_block;
 use crate::pages::orphaned_runs::RunBytes;
@@ -51,6 +52,9 @@ pub(crate) fn run() {
         return;
     }
     let mut repair = Repair { whole, counts: Recount::default(), empty: DetachedSpans::new() };
+    if whole {
+        freed_huge::forget_standby();
+    }
     let mut huge = (0, 0);
     let (mut at, end) = (0, MAP.used_chunks());
     while let Some(index) = address_space::in_use(at, end).next() {
@@ -66,7 +70,7 @@ pub(crate) fn run() {
         repair.counts.large += huge.1;
         repair.counts.out = repair.counts.out.wrapping_sub(unreported.cast_unsigned());
         usage::set(&repair.counts);
-        huge_block::set_held(huge.0, huge.1);
+        freed_huge::set_held(huge.0, huge.1);
     }
     arena::release_spans(repair.empty);
 }

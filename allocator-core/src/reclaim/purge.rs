@@ -11,6 +11,7 @@ use crate::base::sync::AtomicUsize;
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::committed;
+use crate::pages::freed_huge;
 use crate::pages::huge_block;
 use crate::pages::thp;
 use crate::pages::usage;
@@ -84,13 +85,20 @@ pub(crate) fn purge(want: usize) -> Option<usize> {
     BUSY.try_lock().map(|_held| purge_locked(want))
 }
 
+/// The minimum of free bytes since the last call, with those of a block on standby from now on:
+/// who needs it next takes its chunks.
+pub(crate) fn take_low_water() -> usize {
+    freed_huge::free_standby();
+    usage::take_low_water()
+}
+
 /// Purges about `want` bytes, under the lock. Returns how many.
 fn purge_locked(want: usize) -> usize {
     if address_space::is_held_here() {
         return 0;
     }
     let chunks = MAP.used_chunks();
-    let mut done = huge_block::purge(want);
+    let mut done = freed_huge::purge(want);
     let from = CURSOR.load(ordering::purge_cursor()).min(chunks);
     let below = address_space::in_use_down(0, from);
     let mut at = from;

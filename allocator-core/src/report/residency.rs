@@ -24,6 +24,7 @@ use crate::pages::metadata;
 use crate::pages::tables;
 use crate::spans::page_map::{self, CHUNK_TABLE, MAP};
 use crate::spans::span::NO_HEAP;
+use crate::spans::standby::STANDBY;
 use crate::sys;
 
 /// Bytes of physical memory, by use.
@@ -92,7 +93,9 @@ impl Residency {
         match page_map::kind(entry) {
             page_map::HUGE if page_map::owner(entry) != NO_HEAP => {
                 let (size, chunks) = huge_block::extent(index);
-                self.large += bytes(base, size);
+                let resident = bytes(base, size);
+                let is_free = STANDBY.seen().is_some_and(|freed| freed.index == index);
+                *if is_free { &mut self.large_free } else { &mut self.large } += resident;
                 let rest = (chunks.max(1) * CHUNK).saturating_sub(size);
                 self.large_free += bytes(base.wrapping_add(size), rest);
                 return chunks.max(1);

@@ -8,7 +8,7 @@ use crate::base::size_class::{self, CLASSES};
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::committed;
-use crate::pages::huge_block;
+use crate::pages::freed_huge;
 use crate::pages::metadata;
 use crate::pages::usage;
 use crate::thread::registry;
@@ -167,7 +167,7 @@ pub(crate) fn read() -> Stats {
     let cached_bytes = classes.iter().map(|c: &ClassStats| c.cached_blocks * c.block_bytes).sum();
     // Read before the committed bytes, which include it.
     let free = usage::dirty();
-    let (huge_blocks, huge_bytes) = huge_block::held();
+    let (huge_blocks, huge_bytes) = freed_huge::held();
     Stats {
         classes,
         large_bytes: usage::large(),

@@ -3,5 +3,6 @@
 
 pub(crate) mod granules;
 pub(crate) mod tail;
+pub(crate) mod standby;
 pub(crate) mod span;
 pub(crate) mod page_map;

@@ -11,7 +11,7 @@
 //!  bytes ──begin_purge──► bytes, PURGING ──end_purge──► bytes that are left
 //!    │ free                     │ free
 //!    ▼                          ▼
-//!  freed by its owner     FREED: end_purge tells the purger to free the block
+//!  bytes, FREED           PURGING, FREED: end_purge tells the purger to free the block
 //! ```
 
 use crate::base::ordering;
@@ -24,7 +24,7 @@ pub(crate) struct Tail {
 
 /// A thread purges the tail.
 const PURGING: u64 = 1;
-/// The block was freed meanwhile.
+/// The block was freed.
 const FREED: u64 = 2;
 
 /// What the owner of a block finds when it frees it.
@@ -70,15 +70,29 @@ impl Tail {
             if word & FREED != 0 {
                 return Owner::Freed;
             }
-            let purging = word & PURGING != 0;
-            let next = if purging { word | FREED } else { 0 };
             let (free, peek) = (ordering::tail_free(), ordering::tail_peek());
-            match self.word.compare_exchange(word, next, free, peek) {
-                Ok(_) if purging => return Owner::Leaves,
+            match self.word.compare_exchange(word, word | FREED, free, peek) {
+                Ok(_) if word & PURGING != 0 => return Owner::Leaves,
                 Ok(bytes) => return Owner::Frees(bytes as usize),
                 Err(seen) => word = seen,
             }
         }
+    }
+
+    /// The bytes of a block that was freed, and is the caller's.
+    pub(crate) fn of_freed(&self) -> usize {
+        (self.word.load(ordering::tail_peek()) & !FREED) as usize
+    }
+
+    /// Whether the block was freed: it is on standby, or about to be.
+    pub(crate) fn is_freed(&self) -> bool {
+        self.peek() & FREED != 0
+    }
+
+    /// Sets the bytes of a block that was freed and goes into use again. Called by its owner; nobody
+    /// begins to purge the tail of a freed block, so nobody else writes the word.
+    pub(crate) fn set_again(&self, bytes: usize) {
+        sync::store_mask(&self.word, bytes as u64, ordering::tail_set());
     }
 
     /// Begins to purge the tail, if there is one and nobody else is at it. Returns its

@@ -8,6 +8,7 @@ mod init;
 mod later;
 mod lock;
 mod published;
+mod standby;
 mod tail;
 
 use crate::model::Model;
@@ -36,6 +37,7 @@ pub static MODELS: &[&Model] = &[
     &chunk::INDEX_FIND,
     &chunk::WHOLE_CHUNK,
     &tail::TAIL,
+    &standby::STANDBY,
     &chunk::EMPTIES,
 ];
 

@@ -1,5 +1,5 @@
 //! The tail of a huge block: one thread purges it, while the owner resizes the block and
-//! frees it.
+//! frees it. If it got it back at once, it uses and frees it again.
 
 use loom::sync::Arc;
 
@@ -83,7 +83,15 @@ fn tail() {
         block.tail.set(bytes);
     }
     block.write(0, 7);
-    let owner = block.tail.free();
+    let mut owner = block.tail.free();
+    if let Owner::Frees(bytes) = owner {
+        assert_eq!(block.tail.free(), Owner::Freed);
+        assert_eq!(block.tail.of_freed(), bytes);
+        block.set_extent(3);
+        block.tail.set_again(8);
+        block.write(0, 8);
+        owner = block.tail.free();
+    }
     if let Owner::Frees(_) = owner {
         block.free_chunks();
     }
