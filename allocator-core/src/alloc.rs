@@ -110,6 +110,22 @@ fn large_zeroed(size: usize, align: usize, config: &Config) -> *mut u8 {
     get_large(size, align, true, config)
 }
 
+/// A page run for a block that grows, or null: one that is moved when it gets so many bytes may
+/// grow on where it is.
+pub(crate) fn grown(size: usize) -> *mut u8 {
+    get_large(size, 1, false, Config::PLAIN)
+}
+
+/// Whether a block is a page run once it has grown to so many bytes; it stays one if it shrinks to
+/// them. For all sizes of a class that is as many units, so whoever names one of them names the run.
+#[inline]
+pub(crate) fn may_be_run(size: usize, align: usize) -> bool {
+    size >= LEAST_GROWN && is_medium(size, align) && align <= UNIT
+}
+
+/// Blocks that grow are page runs from this size on.
+const LEAST_GROWN: usize = (16 << 10) + 1;
+
 /// A page run or a huge block. If there is no memory, all free memory goes back to
 /// the system, and the allocation is tried once more.
 fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u8 {
@@ -147,4 +163,21 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
 #[inline]
 pub(crate) fn is_medium(size: usize, align: usize) -> bool {
     size <= MEDIUM_MAX && align <= MEDIUM_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::geometry::SMALL_MAX;
+
+    #[test]
+    fn all_sizes_of_a_class_name_the_same_run() {
+        for align in (0..=UNIT.ilog2()).map(|log| 1 << log) {
+            for size in (LEAST_GROWN..=SMALL_MAX).filter(|size| may_be_run(*size, align)) {
+                let class = size_class::of(size, align);
+                let most = size_class::size(class);
+                assert_eq!(page_runs::units(size), page_runs::units(most), "{size}, {align}");
+            }
+        }
+    }
 }

@@ -162,7 +162,13 @@ pub unsafe fn realloc(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     if fits(new, old) {
         return Some(ptr);
     }
-    let to = pop(new).unwrap_or_else(|| alloc(new, 1));
+    let mut to = ptr::null_mut();
+    if new > old && alloc::may_be_run(new, 1) {
+        to = alloc::grown(new);
+    }
+    if to.is_null() {
+        to = pop(new).unwrap_or_else(|| alloc(new, 1));
+    }
     // SAFETY: by the caller.
     unsafe { move_to(to, ptr, old.min(new)) };
     Some(to)
@@ -183,7 +189,10 @@ unsafe fn realloc_large(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     }
     let small = size_class::of(new, size_class::ANY) != CLASSES;
     match page_map::kind(MAP.entry(ptr)) {
-        page_map::MEDIUM if !small && is_medium(new, 1) && realloc::resize_run(ptr, old, new) => {
+        page_map::MEDIUM
+            if (alloc::may_be_run(new, 1) || (!small && is_medium(new, 1)))
+                && realloc::resize_run(ptr, old, new) =>
+        {
             return Some(ptr);
         }
         page_map::MEDIUM | page_map::HUGE

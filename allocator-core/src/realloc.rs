@@ -6,7 +6,7 @@
 
 use core::ptr;
 
-use crate::alloc::{alloc, is_medium};
+use crate::alloc::{self, alloc, is_medium};
 use crate::background::helper;
 use crate::base::size_class::{self, CLASSES};
 use crate::free::free;
@@ -41,7 +41,8 @@ pub(crate) unsafe fn realloc(ptr: *mut u8, old: usize, align: usize, new: usize)
 #[inline(never)]
 unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *mut u8 {
     let small = |size| size_class::of(size, align) != CLASSES;
-    if !small(old) && !small(new) {
+    let (was_small, may_be_run) = (small(old) && !is_run(ptr), alloc::may_be_run(new, align));
+    if !was_small && (may_be_run || !small(new)) {
         match (is_medium(old, align), is_medium(new, align)) {
             (true, true) if resize_run(ptr, old, new) => return ptr,
             // One that gets much smaller moves.
@@ -56,7 +57,13 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
     }
     // SAFETY: by the caller; both blocks hold the bytes that are copied.
     unsafe {
-        let to = alloc(new, align, Config::PLAIN);
+        let mut to = ptr::null_mut();
+        if was_small && may_be_run && new > old {
+            to = alloc::grown(new);
+        }
+        if to.is_null() {
+            to = alloc(new, align, Config::PLAIN);
+        }
         if !to.is_null() {
             ptr::copy_nonoverlapping(ptr, to, old.min(new));
             free(ptr, old, align);
@@ -69,6 +76,11 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
 pub(crate) fn promote_run(ptr: *mut u8, old: usize) -> bool {
     let _inside = inside::enter();
     huge_block::promote(ptr, old)
+}
+
+/// Whether a page run is at `ptr`.
+fn is_run(ptr: *mut u8) -> bool {
+    page_map::kind(MAP.entry(ptr)) == page_map::MEDIUM
 }
 
 /// Whether a huge block is at `ptr`.

@@ -354,6 +354,7 @@ fn child() {
         ["spare", "late"] => spare::purge_comes_late(),
         ["spare", "refused"] => spare::nothing_is_lost(),
         ["spare", "runs"] => spare::serve_runs_that_grow(),
+        ["spare", "grown"] => spare::serve_small_blocks_that_grow(),
         ["spare", "vanishes"] => spare::vanishes_while_it_promotes(),
         ["spare", "moves"] => spare::serve_blocks_that_move(),
         ["spare", "room"] => spare::make_room_for_growth(),
@@ -432,7 +433,7 @@ fn what_was_needed_again_puts_off_the_next_purge() {
 
 #[test]
 fn freed_chunks_serve_whatever_comes_next() {
-    for case in ["serve", "growth", "runs"] {
+    for case in ["serve", "growth", "runs", "grown"] {
         common::succeeds(&format!("2 spare {case}"));
     }
 }

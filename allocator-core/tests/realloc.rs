@@ -10,7 +10,7 @@ use std::alloc::GlobalAlloc;
 #[global_allocator]
 static GLOBAL: Strata = Strata::new();
 
-const SIZES: [usize; 27] = [
+const SIZES: [usize; 31] = [
     1,
     8,
     9,
@@ -25,6 +25,10 @@ const SIZES: [usize; 27] = [
     1024,
     1025,
     5000,
+    16 << 10,
+    (16 << 10) + 1,
+    17_000,
+    24 << 10,
     32 << 10,
     (32 << 10) + 1,
     36 << 10,

@@ -11,7 +11,7 @@ use crate::pages::committed;
 use crate::pages::usage;
 use crate::process::fork_repair;
 use crate::process::options;
-use crate::spans::page_map::MAP;
+use crate::spans::page_map::{self, MAP};
 use crate::strata::Strata;
 use crate::sys::{self, Call};
 use crate::thread::inside;
@@ -139,6 +139,50 @@ pub(crate) fn serve_runs_that_grow() {
     block.free(&ALLOC);
     Strata::purge();
     assert_eq!((committed::bytes(), usage::dirty()), (committed, 0));
+}
+
+/// A block that grows beyond 16 KiB is copied once more, and then grows and shrinks where it is,
+/// though its layout is that of a small one. One that is made so large is small.
+pub(crate) fn serve_small_blocks_that_grow() {
+    options::apply(b"helper:false,thp:never");
+    let is_run = |block: &Block| page_map::kind(MAP.entry(block.ptr)) == page_map::MEDIUM;
+    let made = huge(20_000);
+    assert!(!is_run(&made));
+    made.free(&ALLOC);
+    Strata::purge();
+    let before = usage::large();
+    let block = resized(huge(9000), 16 << 10);
+    assert!(!is_run(&block));
+    let mut block = resized(block, 17_000);
+    assert!(is_run(&block) && usage::large() == before + (20 << 10));
+    let at = block.ptr;
+    for size in [18_000, 24_000, 32 << 10, 100_000, MIB, 24_000, 20_000, 17_000] {
+        // SAFETY: the block is ours, and has so many bytes.
+        unsafe { block.ptr.write_bytes(7, block.layout.size()) };
+        let had = block.layout.size();
+        block = resized(block, size);
+        assert_eq!(block.ptr, at, "it moved from {had} to {size}");
+        // SAFETY: likewise.
+        let bytes = unsafe { std::slice::from_raw_parts(block.ptr, had.min(size)) };
+        assert!(bytes.iter().all(|byte| *byte == 7), "{had} to {size}");
+        if size == MIB {
+            assert_eq!(usage::large(), before + MIB);
+        }
+    }
+    assert_eq!(usage::large(), before + (20 << 10), "what it does not need is free");
+    block = resized(block, 16 << 10);
+    assert!(!is_run(&block) && usage::large() == before);
+    block.free(&ALLOC);
+    // An alignment above that of a page is not a run's.
+    let layout = crate::common::layout(9000, 8192);
+    // SAFETY: the layout is not empty; the block was made with it, and then with its new size.
+    unsafe {
+        let ptr = ALLOC.realloc(ALLOC.alloc(layout), layout, 20_000);
+        assert!(ptr.addr().is_multiple_of(8192));
+        ALLOC.dealloc(ptr, crate::common::layout(20_000, 8192));
+    }
+    Strata::purge();
+    assert_eq!(usage::large(), before);
 }
 
 /// A thread vanishes in a fork while it makes a huge block of a page run: in the child, other
