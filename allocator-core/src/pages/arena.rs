@@ -222,9 +222,9 @@ fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
     Ok(Some((index, first)))
 }
 
-/// Takes `count` chunks, of which the first `bytes` are mapped: spare ones first, with
-/// those of the huge block on standby; then those that are free as a whole, whatever they were used for; then fresh ones. The caller holds no
-/// lock.
+/// Takes `count` chunks, of which the first `bytes` are mapped: spare ones first, with those of
+/// the huge block on standby; then those that are free as a whole, whatever they were used for;
+/// then fresh ones. The caller holds no lock.
 pub(super) fn map(count: usize, align: usize, bytes: usize, charge: Charge) -> Option<Mapped> {
     let reuse = || address_space::reuse(count, align, bytes, charge);
     // Not for a block with a guard behind it.
