@@ -189,6 +189,12 @@ orderings! {
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     heap_out = Relaxed;
 
+    /// For each class, whether a heap may have free blocks.
+    /// Written by: `heap::note_offer`, `heap::offer_all`.
+    /// Read by: `heap::note_offer`, `heap::offers`.
+    /// Relaxed: a guess: who acts on it takes the lock, and looks.
+    heap_offers = Relaxed;
+
     /// The next id of a thread's heap.
     /// Written by: `heap_table::allocate_id`.
     /// Read by: `heap_table::allocate_id`, `heap_table::thread_ids`.

@@ -47,7 +47,15 @@ pub(crate) struct Heap {
     /// magazines, is what users hold. Each count wraps; the sum is right below
     /// four billion blocks of a class.
     out: [AtomicU32; CLASSES],
+    /// A bit for each group of classes: whether there may be spans with free blocks. The last
+    /// one: whether there may be received batches. Written under the lock, read without it.
+    offers: AtomicU32,
 }
+
+/// Groups of classes that have one bit of [`Heap::offers`].
+const GROUPS: usize = 25;
+/// The bit for received batches.
+const RECEIVED: usize = 31;
 
 /// The spans of a heap \[HEAP-LOCKED\].
 pub(super) struct SpanLists {
@@ -113,6 +121,7 @@ impl Heap {
             remote_queue: RemoteQueue::new(),
             lists: Guarded::new(SpanLists::new()),
             out: [const { AtomicU32::new(0) }; CLASSES],
+            offers: AtomicU32::new(0),
         }
     }
 
@@ -127,6 +136,7 @@ impl Heap {
             remote_queue: RemoteQueue::new(),
             lists: Guarded::new(SpanLists::new()),
             out: core::array::from_fn(|_| AtomicU32::new(0)),
+            offers: AtomicU32::new(0),
         }
     }
 
@@ -218,6 +228,37 @@ impl Heap {
         self.out[class].load(ordering::heap_out())
     }
 
+    /// Whether the heap seems to have free blocks of a class: in its spans, or in batches. Saves
+    /// taking its lock for nothing.
+    #[cfg(not(strata_loom))]
+    pub(crate) fn may_have(&self, class: usize) -> bool {
+        self.offers(class % GROUPS) || self.offers(RECEIVED) || self.remote_queue.has_batches()
+    }
+
+    #[cfg(not(strata_loom))]
+    fn offers(&self, bit: usize) -> bool {
+        self.offers.load(ordering::heap_offers()) >> bit & 1 != 0
+    }
+
+    /// Sets or clears a bit of the offers. Called by the holder of the lock.
+    #[cfg(not(strata_loom))]
+    fn note_offer(&self, bit: usize, any: bool) {
+        if self.offers(bit) != any {
+            let changed = self.offers.load(ordering::heap_offers()) ^ 1 << bit;
+            self.offers.store(changed, ordering::heap_offers());
+        }
+    }
+
+    /// Nothing: in a model nobody asks.
+    #[cfg(strata_loom)]
+    fn note_offer(&self, _bit: usize, _any: bool) {}
+
+    /// Lets the heap seem to have free blocks of all classes.
+    #[cfg(not(strata_loom))]
+    pub(super) fn offer_all(&self) {
+        self.offers.store(u32::MAX, ordering::heap_offers());
+    }
+
     #[inline]
     #[expect(clippy::mut_from_ref, reason = "the holder of the lock has the lists")]
     pub(super) fn lists(&self) -> &mut SpanLists {
@@ -255,7 +296,7 @@ impl LockedHeap<'_> {
                 if !full {
                     break;
                 }
-                lists.partial[class].remove(span);
+                self.remove_partial(class, span);
                 lists.full.push(span);
                 span.as_ref().body(|body| body.list = List::Full);
             }
@@ -311,15 +352,36 @@ impl LockedHeap<'_> {
         unsafe {
             match list {
                 List::Full => lists.full.remove(span),
-                _ => lists.partial[class].remove(span),
+                _ => self.remove_partial(class, span),
             }
             if put == Put::Emptied {
                 span.as_ref().body(|body| body.list = List::Detached);
                 self.empty.push(span);
             } else {
-                lists.partial[class].push(span);
+                self.push_partial(class, span);
                 span.as_ref().body(|body| body.list = List::Partial);
             }
+        }
+    }
+
+    /// # Safety
+    /// \[HEAP-LOCKED\] The span names this heap, and is on no list.
+    unsafe fn push_partial(&mut self, class: usize, span: NonNull<Span>) {
+        // SAFETY: [HEAP-LOCKED] by the caller.
+        unsafe { self.heap.lists().partial[class].push(span) };
+        self.heap.note_offer(class % GROUPS, true);
+    }
+
+    /// # Safety
+    /// \[HEAP-LOCKED\] The span names this heap, and is on this list.
+    unsafe fn remove_partial(&mut self, class: usize, span: NonNull<Span>) {
+        let partial = &mut self.heap.lists().partial;
+        // SAFETY: [HEAP-LOCKED] by the caller.
+        unsafe { partial[class].remove(span) };
+        if partial[class].head.is_null() {
+            let group = class % GROUPS;
+            let any = partial.iter().skip(group).step_by(GROUPS).any(|list| !list.head.is_null());
+            self.heap.note_offer(group, any);
         }
     }
 
@@ -333,6 +395,7 @@ impl LockedHeap<'_> {
         let received = NonNull::new(lists.received)?;
         // SAFETY: [BATCH-ONE-PLACE] a heap's received batches are the lock holder's.
         lists.received = unsafe { received.as_ref().with(|contents| contents.next) };
+        self.heap.note_offer(RECEIVED, !lists.received.is_null());
         sys::prefetch(lists.received.cast());
         Some(received)
     }
@@ -360,6 +423,7 @@ impl LockedHeap<'_> {
             };
             all = received.as_ptr();
         }
+        self.heap.note_offer(RECEIVED, false);
         self.put_batches(all);
         all
     }
@@ -392,7 +456,7 @@ impl LockedHeap<'_> {
             let list = if free == 0 { List::Full } else { List::Partial };
             match list {
                 List::Full => lists.full.push(span),
-                _ => lists.partial[class].push(span),
+                _ => self.push_partial(class, span),
             }
             span.as_ref().body(|body| body.list = list);
         }
@@ -561,7 +625,7 @@ impl LockedHeap<'_> {
             let (class, list) = span.as_ref().body(|body| (body.class as usize, body.list));
             match list {
                 List::Full => lists.full.remove(span),
-                _ => lists.partial[class].remove(span),
+                _ => self.remove_partial(class, span),
             }
             span.as_ref().body(|body| body.list = List::Detached);
         }

@@ -19,6 +19,7 @@ impl Heap {
 
     /// Empties the lists. Batches that were received stay.
     pub(crate) fn forget_spans(&self) {
+        self.offer_all();
         let lists = self.lists();
         lists.partial.iter_mut().for_each(|list| *list = SpanList::new());
         lists.full = SpanList::new();

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use crate::base::ordering;
 use crate::base::sync::AtomicU32;
-use crate::heaps::heap::Millis;
+use crate::heaps::heap::{Heap, Millis};
 use crate::heaps::heap_table;
 use crate::pages::arena;
 use crate::reclaim::purge;
@@ -35,7 +35,8 @@ pub(crate) fn find_span(shard: usize, class: usize, to: u32) -> Option<NonNull<S
     // The shard itself, then the others from where the last search stopped.
     let transfer = |i| {
         let at = if i == 0 { 0 } else { 1 + (turn + i) % others };
-        span_transfer::transfer_one(&arena::get((shard + at) % shards).heap, class, to)
+        let heap = &arena::get((shard + at) % shards).heap;
+        heap.may_have(class).then(|| span_transfer::transfer_one(heap, class, to))?
     };
     let fresh = || arena::claim_span(shard, class, to);
     (0..=others.min(OTHERS))
@@ -81,11 +82,14 @@ fn steal(shard: usize, class: usize, me: u32) -> bool {
     if looks == 0 || to.is_held_here() {
         return false;
     }
-    let now = sys::monotonic_ms() as Millis;
+    let mut now = None;
+    let mut is_idle =
+        |heap: &Heap| heap.observe_idle(*now.get_or_insert_with(|| sys::monotonic_ms() as Millis));
     let first = THIEF.fetch_add(looks, ordering::steal_cursor());
     for look in 0..looks {
         let id = ids.start + first.wrapping_add(look) % count;
-        if let Some(heap) = heap_table::get(id).filter(|heap| id != me && heap.observe_idle(now)) {
+        let other = heap_table::get(id).filter(|heap| id != me && heap.may_have(class));
+        if let Some(heap) = other.filter(|heap| is_idle(heap)) {
             stolen |= span_transfer::steal(heap, to, class);
         }
     }
