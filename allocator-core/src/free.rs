@@ -76,22 +76,23 @@ pub(crate) unsafe fn buffer_remote(ptr: *mut u8, entry: u32) -> bool {
         return false;
     }
     let slow = SlowPath::enter_with(cache);
+    let (class, owner) = (page_map::kind(entry) as usize, page_map::owner(entry));
     // SAFETY: [OWNER-ONLY] it is the thread's cache; by the caller.
-    if unsafe { cache.buffer(ptr, page_map::kind(entry) as usize) } {
-        flush_remote_cache(cache, slow);
+    if unsafe { cache.buffer(ptr, class, owner) } {
+        send_full(cache, slow);
     } else {
         slow.leave_unsettled();
     }
     true
 }
 
-/// Sends all blocks of the thread's remote cache to their owners.
+/// Sends what is full in the thread's remote cache.
 #[cold]
 #[inline(never)]
-fn flush_remote_cache(cache: &'static Cache, slow: SlowPath) {
+fn send_full(cache: &'static Cache, slow: SlowPath) {
     let _inside = inside::enter();
     // SAFETY: [OWNER-ONLY] it is the thread's cache.
-    unsafe { cache.flush_remote_cache() };
+    unsafe { cache.send_full() };
     if slow.leave() {
         helper::check_excess();
     }
@@ -110,7 +111,7 @@ pub(crate) unsafe fn free_small(ptr: *mut u8, entry: u32) {
     // SAFETY: by the caller; [OWNER-ONLY] it is the thread's cache.
     unsafe {
         match slow.cache() {
-            Some(cache) if owner != cache.id() => cache.pass_on(ptr, class),
+            Some(cache) if owner != cache.id() => cache.pass_on(ptr, class, owner),
             Some(cache) => cache.take_back(ptr, class),
             None => registry::free_without_cache(ptr, class),
         }

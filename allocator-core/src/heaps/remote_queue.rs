@@ -30,6 +30,19 @@ pub(crate) struct Batch {
 }
 
 impl BatchContents {
+    /// Adds a block. Returns whether the batch is full now.
+    ///
+    /// # Panics
+    /// The batch was full.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, block: *mut u8) -> bool {
+        self.blocks[self.len] = block;
+        // In the child of a fork, the entries below the length are filled.
+        sync::in_order();
+        self.len += 1;
+        self.len == BATCH_BLOCKS
+    }
+
     /// Removes the blocks for which `wants` returns true.
     #[inline]
     pub(crate) fn extract(&mut self, mut wants: impl FnMut(*mut u8) -> bool) {

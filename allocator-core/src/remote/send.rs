@@ -62,7 +62,16 @@ impl BatchPool {
         Some(batch)
     }
 
-    fn put(&mut self, batch: NonNull<Batch>) {
+    /// A batch without blocks.
+    pub(crate) fn get_empty(&mut self) -> Option<NonNull<Batch>> {
+        let batch = self.get()?;
+        // SAFETY: [BATCH-ONE-PLACE] the batch is ours.
+        unsafe { batch.as_ref().with(|contents| contents.len = 0) };
+        Some(batch)
+    }
+
+    /// Keeps an empty batch for later use.
+    pub(crate) fn put(&mut self, batch: NonNull<Batch>) {
         if self.count == SPARE_MAX {
             // SAFETY: [BATCH-ONE-PLACE] the batch is ours, and came from `metadata`.
             unsafe { metadata::free(batch.cast(), size_of::<Batch>()) };
@@ -101,26 +110,33 @@ impl BatchPool {
     }
 
     /// Sends every block to the heap that owns it, a batch at a time. The blocks are
-    /// small, allocated by us, and in no other place.
+    /// small, allocated by us, and in no other place. Returns an owner of so many that a batch
+    /// was worthwhile; [`NO_HEAP`] if there is none.
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\]
-    pub(crate) unsafe fn send(&mut self, blocks: &mut [*mut u8]) {
+    pub(crate) unsafe fn send(&mut self, blocks: &mut [*mut u8]) -> u32 {
         mark_owners(blocks);
-        let (mut left, mut last) = (blocks, NO_HEAP);
+        let (mut left, mut last, mut many) = (blocks, NO_HEAP, NO_HEAP);
         while let Some(first) = left.first() {
             let owner = owner_in(*first);
             let Some(batch) = self.get() else {
                 left.iter_mut().for_each(|block| *block = unmarked(*block));
                 // SAFETY: by the caller.
-                return unsafe { resend(left) };
+                unsafe { resend(left) };
+                return many;
             };
+            let before = left.len();
             // SAFETY: [BATCH-ONE-PLACE] the batch is ours until it is pushed.
             left = unsafe { batch.as_ref().with(|batch| gather(batch, left)) };
+            if before - left.len() >= BATCH_WORTHWHILE {
+                many = owner;
+            }
             // SAFETY: by the caller.
             unsafe { self.send_batch(owner, batch, owner == last) };
             last = owner;
         }
+        many
     }
 
     /// Sends a batch of blocks that all seem to have this owner: by putting them into their
@@ -128,7 +144,7 @@ impl BatchPool {
     ///
     /// # Safety
     /// \[LIVE-PINS-SPAN\] \[BATCH-ONE-PLACE\]
-    unsafe fn send_batch(&mut self, owner: u32, batch: NonNull<Batch>, more: bool) {
+    pub(crate) unsafe fn send_batch(&mut self, owner: u32, batch: NonNull<Batch>, more: bool) {
         let heap = heap_table::get(owner);
         // SAFETY: [BATCH-ONE-PLACE] by the caller, as below.
         let few = !more && unsafe { batch.as_ref().with(|batch| batch.len < BATCH_WORTHWHILE) };
@@ -144,7 +160,8 @@ impl BatchPool {
     /// Pushes a batch. False if the queue is closed.
     fn push_batch(&mut self, heap: &Heap, batch: NonNull<Batch>) -> bool {
         let Ok(depth) = heap.push(batch) else { return false };
-        if depth >= DRAIN_IF_ASLEEP
+        // The time is read only now and then.
+        if depth.is_multiple_of(DRAIN_IF_ASLEEP)
             && (depth >= DRAIN_ALWAYS || heap.observe_idle(sys::monotonic_ms() as Millis))
         {
             self.drain_sleeper(heap);

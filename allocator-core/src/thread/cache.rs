@@ -170,11 +170,11 @@ impl Cache {
     /// # Safety
     /// \[OWNER-ONLY\]; the block is free.
     #[inline(always)]
-    pub(crate) unsafe fn buffer(&self, block: *mut u8, class: usize) -> bool {
+    pub(crate) unsafe fn buffer(&self, block: *mut u8, class: usize, to: u32) -> bool {
         // SAFETY: [OWNER-ONLY] by the caller.
         let owner = unsafe { self.owner() };
         // SAFETY: by the caller.
-        let is_full = unsafe { owner.remote_cache.buffer(block, class) };
+        let is_full = unsafe { owner.remote_cache.buffer(block, class, to) };
         self.heap.count_back(class, 1);
         owner.trials[class].note_free(block);
         is_full

@@ -53,9 +53,10 @@ impl Cache {
         for block in &blocks[..left] {
             // Without a class, the span is gone: the block was freed twice, and
             // its receiver detects that.
-            let class = (page_map::kind(MAP.entry(*block)) as usize).min(CLASSES - 1);
+            let entry = MAP.entry(*block);
+            let class = (page_map::kind(entry) as usize).min(CLASSES - 1);
             // SAFETY: [OWNER-ONLY]
-            unsafe { self.send(*block, class) };
+            unsafe { self.send(*block, class, page_map::owner(entry)) };
         }
     }
 
@@ -64,16 +65,31 @@ impl Cache {
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; \[LIVE-PINS-SPAN\]
-    pub(super) unsafe fn send(&self, block: *mut u8, class: usize) {
+    pub(super) unsafe fn send(&self, block: *mut u8, class: usize, owner: u32) {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             let remote_cache = &mut self.owner().remote_cache;
             if !remote_cache.ensure_array() {
                 return send::send_one(block);
             }
-            if remote_cache.buffer(block, class) {
-                self.flush_remote_cache();
+            if remote_cache.buffer(block, class, owner) {
+                self.send_full();
             }
+        }
+    }
+
+    /// Sends what is full in the remote cache.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn send_full(&self) {
+        // SAFETY: [OWNER-ONLY] by the caller; [LIVE-PINS-SPAN] for the blocks.
+        unsafe {
+            let owner = self.owner();
+            let bytes = owner.remote_cache.send_full();
+            owner.flow.come_back(bytes);
         }
     }
 

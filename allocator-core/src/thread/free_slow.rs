@@ -23,7 +23,7 @@ impl Cache {
     /// \[OWNER-ONLY\]; the block is free and small, and its entry names `class`
     /// and another owner.
     #[cold]
-    pub(crate) unsafe fn pass_on(&self, block: *mut u8, class: usize) {
+    pub(crate) unsafe fn pass_on(&self, block: *mut u8, class: usize, owner: u32) {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             if self.owner().remote_cache.is_newest(block) {
@@ -31,7 +31,7 @@ impl Cache {
             }
             self.heap.count_back(class, 1);
             self.owner().trials[class].note_free(block);
-            self.send(block, class);
+            self.send(block, class, owner);
             self.flush_if_requested();
         }
     }
