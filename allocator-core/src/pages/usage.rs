@@ -221,7 +221,7 @@ pub(crate) fn search_again() {
 }
 
 /// Approximate bytes of free blocks that hold memory, in spans in use.
-fn loose() -> usize {
+pub(crate) fn loose() -> usize {
     let held = USAGE
         .spans
         .load(ordering::usage_live())

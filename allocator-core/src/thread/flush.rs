@@ -32,24 +32,26 @@ impl Cache {
         unsafe {
             self.begin_change(class, count);
             self.heap.count_back(class, count);
-            self.owner().flow.come_back(count * size_class::size(class));
-            self.return_to_spans(slice::from_raw_parts_mut(bin.first(), count));
+            self.return_to_spans(class, slice::from_raw_parts_mut(bin.first(), count));
             self.begin_change(class, Doubt::ALL_BLOCKS);
             bin.drop_oldest(count);
             self.end_change();
         }
     }
 
-    /// Returns blocks to their spans; those of other owners go to the remote cache.
+    /// Returns blocks of a class to their spans; those of other owners go to the remote cache,
+    /// and are counted when they leave it.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]; \[LIVE-PINS-SPAN\]
-    pub(super) unsafe fn return_to_spans(&self, blocks: &mut [*mut u8]) {
+    pub(super) unsafe fn return_to_spans(&self, class: usize, blocks: &mut [*mut u8]) {
         // In a signal handler that interrupts the heap, nobody gets the cache.
         let Some(mut locked) = self.heap.lock() else { return };
         // SAFETY: [LIVE-PINS-SPAN] by the caller.
         let left = unsafe { locked.put(blocks) };
         arena::release_spans(locked.unlock());
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe { self.owner() }.flow.come_back((blocks.len() - left) * size_class::size(class));
         for block in &blocks[..left] {
             // Without a class, the span is gone: the block was freed twice, and
             // its receiver detects that.

@@ -72,8 +72,7 @@ impl Cache {
             if !bin.push(block) {
                 let mut block = block;
                 self.heap.count_back(class, 1);
-                self.owner().flow.come_back(size_class::size(class));
-                self.return_to_spans(slice::from_mut(&mut block));
+                self.return_to_spans(class, slice::from_mut(&mut block));
             }
         }
     }
