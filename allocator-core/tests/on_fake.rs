@@ -365,6 +365,7 @@ fn child() {
         ["standby", "fork"] => standby::outlives_a_fork(),
         ["standby", "threads"] => standby::serves_threads(),
         ["spare", "sparse", huge_pages] => spare::sparse_spans_become_empty(huge_pages),
+        ["spare", "searches"] => spare::searches_end(),
         ["small"] => container::small_programs_never_look(),
         ["huge-pages", "stay"] => huge_pages_stay(),
         ["huge-pages", system, chosen] => {
@@ -414,6 +415,11 @@ fn sparse_spans_become_empty() {
     for huge_pages in ["never", "auto"] {
         common::succeeds(&format!("2 spare sparse {huge_pages}"));
     }
+}
+
+#[test]
+fn searches_of_a_large_heap_end() {
+    common::succeeds("2 spare searches");
 }
 
 #[test]

@@ -38,12 +38,15 @@ const LARGEST_PAGE: usize = 8;
 /// The next search starts behind this chunk.
 static CURSOR: AtomicUsize = AtomicUsize::new(0);
 
+/// Chunks that were searched since the last one where something could be purged.
+static FRUITLESS: AtomicUsize = AtomicUsize::new(0);
+
 /// The result of a search.
 pub(crate) struct Found {
     /// Bytes purged.
     pub(crate) bytes: usize,
     /// Whether the next search may purge more.
-    pub(super) more: bool,
+    pub(crate) more: bool,
     /// Loose bytes of spans that were evicted: more of these is purged later.
     pub(super) evicted: usize,
 }
@@ -57,21 +60,29 @@ pub(crate) fn start_watching() {
 }
 
 /// Searches some chunks, and purges about `want` bytes; if `rested`, none of spans from
-/// which blocks were taken lately.
+/// which blocks were taken lately. Several searches pass over a large heap: once none of its
+/// chunks had anything, there is no more.
 pub(crate) fn search(want: usize, rested: bool) -> Found {
     let chunks = MAP.used_chunks();
+    let mut fruitless = FRUITLESS.load(ordering::span_purge_cursor());
     let mut found = Found { bytes: 0, more: false, evicted: 0 };
     let last = CURSOR.load(ordering::span_purge_cursor()).min(chunks);
     let behind = address_space::in_use(last + 1, chunks);
     let before = address_space::in_use(0, chunks.min(last + 1));
     for (count, index) in behind.chain(before).enumerate() {
         if count == AT_ONCE || found.bytes + found.evicted >= want {
-            found.more = true;
+            found.more |= fruitless < address_space::mapped() / CHUNK;
             break;
         }
+        let (before, later) = (found.bytes + found.evicted, core::mem::take(&mut found.more));
         search_chunk(index, rested, &mut found);
+        let any = found.bytes + found.evicted != before || found.more;
+        fruitless = if any { 0 } else { fruitless + 1 };
+        found.more |= later;
         CURSOR.store(index, ordering::span_purge_cursor());
     }
+    // What becomes free later is to be found by another pass.
+    FRUITLESS.store(if found.more { fruitless } else { 0 }, ordering::span_purge_cursor());
     found
 }
 

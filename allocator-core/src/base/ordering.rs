@@ -679,7 +679,8 @@ orderings! {
 
     // Background and process.
 
-    /// The chunk at which the next search for pages of spans in use begins.
+    /// The chunk at which the next search for pages of spans in use begins, and how many before it
+    /// had none.
     /// Written by: `span_purge::search`.
     /// Read by: `span_purge::search`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.

@@ -3,6 +3,7 @@
 use std::alloc::GlobalAlloc;
 use std::thread;
 
+use crate::background::span_purge;
 use crate::base::geometry::{CHUNK, CHUNK_GRANULES, GRANULE};
 use crate::common::{Block, Random};
 use crate::pages::address_space;
@@ -271,6 +272,25 @@ pub(crate) fn sparse_spans_become_empty(huge_pages: &str) {
     // Blocks that lay in a magazine when their span was evicted are counted once as well.
     Strata::thread_idle();
     assert_eq!(usage::loose(), 0, "bytes seem to be free in spans");
+}
+
+/// A heap of more chunks than one search visits: the searches end when none of the chunks had
+/// anything, and what becomes free then is found.
+pub(crate) fn searches_end() {
+    options::apply(b"helper:false,thp:never");
+    const SIZE: usize = 24 << 10;
+    let mut blocks: Vec<Block> = (0..2200 * MIB / SIZE).map(|_| huge(SIZE)).collect();
+    span_purge::start_watching();
+    let searches = || (1..).find(|_| !span_purge::search(usize::MAX, true).more).unwrap();
+    assert!((2..6).contains(&searches()), "two searches visit all chunks");
+    let purged = usage::purged();
+    for at in (0..blocks.len()).rev().step_by(blocks.len() / 4) {
+        blocks.swap_remove(at).free(&ALLOC);
+    }
+    Strata::thread_idle();
+    assert!((2..10).contains(&searches()));
+    assert!(usage::purged() >= purged + 3 * (16 << 10), "blocks at both ends of the heap");
+    free_all(blocks);
 }
 
 /// What a chunk held behind a block that is in use goes back.
