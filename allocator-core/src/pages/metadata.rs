@@ -30,9 +30,12 @@ const SIZES: usize = LARGEST.trailing_zeros() as usize - SMALLEST.trailing_zeros
 const FIRST_SEGMENT: usize = 256 << 10;
 const LAST_SEGMENT: usize = 16 << 20;
 
-/// A segment has room for so many times what it begins with: the first lasts for a heap of a
-/// gigabyte. Another takes three mappings, where others may hold all but a few.
-const ROOM: usize = 16;
+/// A segment has room for so many times what it begins with.
+const ROOM: usize = 4;
+
+/// But for as much as a heap of a gigabyte needs: another segment takes three mappings, where
+/// others may hold all but a few.
+const LEAST_ROOM: usize = 4 << 20;
 
 /// Maximum number of recorded segments: nearly 4 GiB, more than there is metadata for.
 const SEGMENTS: usize = 64;
@@ -301,7 +304,7 @@ fn grow_by(size: usize) -> Option<()> {
 
 /// Maps another segment, of which `size` bytes are accessible.
 fn new_segment(size: usize) -> Option<()> {
-    let new = segment(size, size * ROOM).or_else(|| segment(size, size))?;
+    let new = segment(size, (size * ROOM).max(LEAST_ROOM)).or_else(|| segment(size, size))?;
     locked(|slots| {
         slots.add(new.at, size);
         if let Some(place) = slots.segments.get_mut(slots.count) {
