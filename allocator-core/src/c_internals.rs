@@ -131,7 +131,7 @@ pub unsafe fn free_sized(ptr: *mut u8, size: usize, align: usize) -> bool {
         return true;
     }
     let Some(block) = usable(ptr) else { return false };
-    // In a signal handler, a small block may be pages.
+    // A small block may be pages: one that grew, or was allocated in a signal handler.
     let pages = match page_map::kind(MAP.entry(ptr)) {
         page_map::MEDIUM => Some(page_runs::units(size.max(1)) * UNIT),
         page_map::HUGE => huge_block::bytes_for(size),

@@ -1,8 +1,8 @@
 //! The reallocation path. A small block stays in place only if the new layout has
 //! the same class: a later free names the new layout, whose class must be that of
-//! the block. A page run grows or shrinks in place, within its chunk. A huge block
-//! grows or shrinks in place or is remapped. Otherwise a new block is allocated, and
-//! the contents are copied.
+//! the block. One that grows beyond 16 KiB becomes a page run. A page run grows or shrinks
+//! in place, within its chunk. A huge block grows or shrinks in place or is remapped.
+//! Otherwise a new block is allocated, and the contents are copied.
 
 use core::ptr;
 

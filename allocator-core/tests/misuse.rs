@@ -19,6 +19,7 @@ const TWICE: &str = "free(): double free detected, the block is free already";
 const LAYOUT: &str = "free(): invalid size, not that of the layout that the block was made with";
 
 const SMALL: Layout = Layout::new::<[u64; 8]>();
+const BOX: Layout = Layout::new::<[u64; 125]>();
 const MEDIUM: Layout = Layout::new::<[u8; 100 << 10]>();
 const HUGE: Layout = Layout::new::<[u8; 3 << 20]>();
 
@@ -242,6 +243,24 @@ fn misuse(case: &str) {
             let ptr = ptr.join().unwrap();
             in_thread(|| bad_free(ptr.get(), layout));
         }
+        // The span may be released between the flushes of the block's two places in the magazine.
+        ["twice", "flushed-apart", between] => in_thread(|| {
+            let between: usize = between.parse().unwrap();
+            let blocks: Vec<_> = (0..5000).map(|_| block(BOX)).collect();
+            let ptr = blocks[2500];
+            let (near, far): (Vec<_>, Vec<_>) = blocks
+                .into_iter()
+                .filter(|other| *other != ptr)
+                .partition(|other| other.addr().abs_diff(ptr.addr()) < 64 << 10);
+            near.into_iter().for_each(|ptr| free(ptr, BOX));
+            free(ptr, BOX);
+            let (before, after) = far.split_at(between);
+            before.iter().for_each(|ptr| free(*ptr, BOX));
+            println!("pointer {ptr:p}");
+            // SAFETY: none: this is the misuse.
+            unsafe { dealloc(black_box(ptr), BOX) };
+            after.iter().for_each(|ptr| free(*ptr, BOX));
+        }),
         // The freed block stays in a remote cache until the span is released.
         ["twice", "span-gone-meanwhile", size] => {
             let layout = layout(size.parse().unwrap(), 8);
@@ -415,6 +434,9 @@ fn second_frees() {
     }
     // The helper may have freed its chunks.
     dies("twice huge", &[TWICE, FOREIGN]);
+    for between in 1..24 {
+        dies(&format!("twice flushed-apart {between}"), &[TWICE, FOREIGN]);
+    }
     for size in [16, 64, 100, 320, 1024, 3000] {
         // The granules may be in use again by then, so the diagnosis differs.
         dies(&format!("twice span-gone {size}"), &[TWICE, FOREIGN, LAYOUT, INTERIOR]);

@@ -277,11 +277,10 @@ impl LockedHeap<'_> {
     /// # Safety
     /// `want` slots below `end` are the caller's to write.
     pub(crate) unsafe fn take(&mut self, class: usize, end: *mut *mut u8, want: usize) -> usize {
-        let lists = self.heap.lists();
         let group = if self.id <= ARENA_IDS { size_class::line_group(class) } else { 1 };
         let mut got = 0;
         while got < want {
-            let Some(span) = NonNull::new(lists.partial[class].head) else { break };
+            let Some(span) = NonNull::new(self.heap.lists().partial[class].head) else { break };
             // SAFETY: [HEAP-LOCKED] the span is on our list; the caller owns
             // the slots.
             unsafe {
@@ -297,7 +296,7 @@ impl LockedHeap<'_> {
                     break;
                 }
                 self.remove_partial(class, span);
-                lists.full.push(span);
+                self.heap.lists().full.push(span);
                 span.as_ref().body(|body| body.list = List::Full);
             }
         }

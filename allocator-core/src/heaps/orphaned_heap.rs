@@ -51,7 +51,10 @@ impl Heap {
             span.as_ref().body(|body| body.list = list);
             match list {
                 List::Full => lists.full.push(span),
-                List::Partial => lists.partial[class].push(span),
+                List::Partial => {
+                    lists.partial[class].push(span);
+                    self.offer_all();
+                }
                 List::Detached => return Some(span),
             }
         }

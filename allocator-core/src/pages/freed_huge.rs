@@ -8,7 +8,7 @@ use crate::pages::address_space;
 use crate::pages::committed;
 use crate::pages::usage;
 use crate::spans::page_map::MAP;
-use crate::spans::standby::{Freed, STANDBY};
+use crate::spans::standby::{Freed, STANDBY, Standby};
 
 /// Huge blocks that the program holds or that are on standby, and their bytes.
 static BLOCKS: AtomicUsize = AtomicUsize::new(0);
@@ -59,7 +59,7 @@ pub(super) fn extent(index: usize) -> Extent {
 /// every one.
 pub(super) fn put(index: usize) {
     let Extent { bytes, mapped, chunks } = extent(index);
-    if mapped != chunks * CHUNK || address_space::are_limited() {
+    if mapped != chunks * CHUNK || bytes > Standby::MOST || address_space::are_limited() {
         return free_chunks(index, MAP.chunk(index).huge_tail.of_freed());
     }
     let before = STANDBY.put(Freed { index, bytes });
@@ -73,7 +73,9 @@ pub(super) fn put(index: usize) {
 /// is spare: where others are free, its chunks had better join them, so that free memory stays in
 /// one piece. Returns the first. `None` also if the limit does not allow what it has less.
 pub(super) fn take(bytes: usize) -> Option<usize> {
-    let freed = STANDBY.take(bytes, !usage::may_have_spares())?;
+    // What is refused a size is freed, which a signal handler may be unable to do.
+    let enough = !usage::may_have_spares() && !address_space::is_held_here();
+    let freed = STANDBY.take(bytes, enough)?;
     let chunk = MAP.chunk(freed.index);
     let tail = chunk.huge_tail.of_freed();
     let left = if bytes == freed.bytes { Some(tail) } else { resize(freed, bytes, tail) };
@@ -148,10 +150,13 @@ pub(super) fn give_up(index: usize, chunks: usize, mapped: usize, dirty: usize) 
 /// Unmaps spare chunks, those of the block on standby too, until `want` bytes of memory went
 /// back. Returns how many.
 pub(crate) fn purge(want: usize) -> usize {
+    // Where addresses are limited, that unmaps it.
+    let before = usage::purged();
     free_standby();
+    let unmapped = usage::purged().wrapping_sub(before);
     let bytes = address_space::purge_spares(want);
     usage::cleaned(bytes);
-    bytes
+    bytes + unmapped
 }
 
 /// In the child of a fork that makes the counts again: the block on standby is found by its tail,

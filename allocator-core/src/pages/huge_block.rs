@@ -1,6 +1,6 @@
 //! Huge blocks, above 1 MiB or aligned to more: each has chunks of its own. It grows and
-//! shrinks in place, or by moving its pages. The chunks of a freed block become spare: they
-//! serve what comes next, of whatever size. A page run that is alone in its chunk can become a
+//! shrinks in place, or by moving its pages. The block that was freed last is on standby; the
+//! chunks of others are spare: they serve what comes next, of whatever size. A page run that is alone in its chunk can become a
 //! huge block.
 //!
 //! ```text
@@ -147,7 +147,7 @@ pub(crate) fn bytes_at(ptr: *mut u8) -> usize {
     bytes_of(ptr, 0).unwrap_or_else(|report| report.abort())
 }
 
-/// Frees a block: its chunks become spare, or are unmapped. A misuse is noted, and has no
+/// Frees a block: it is on standby, or its chunks become spare, or are unmapped. A misuse is noted, and has no
 /// effect.
 pub(crate) fn put(ptr: *mut u8, size: usize) {
     let (index, bytes) = match check(ptr, size) {

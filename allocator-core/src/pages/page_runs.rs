@@ -1,7 +1,7 @@
-//! Medium blocks, 32 KiB to 1 MiB: runs of units (4 KiB) in chunks of their own. A
-//! bitmap of free units splits and coalesces them. A run grows in place where the units
-//! behind it are free. One that is alone in its chunk becomes a huge block, where it is, to
-//! grow beyond 1 MiB.
+//! Medium blocks, 32 KiB to 1 MiB, or from 16 KiB if they grew: runs of units (4 KiB) in chunks
+//! of their own. A bitmap of free units splits and coalesces them. A run grows in place where
+//! the units behind it are free. One that is alone in its chunk becomes a huge block, where it
+//! is, to grow beyond 1 MiB.
 //!
 //! ```text
 //!  chunk   │ run A    │ free  │ run B │ free            │   512 units

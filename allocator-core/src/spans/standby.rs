@@ -1,5 +1,6 @@
 //! The huge block that was freed last, on *standby*: it keeps its place and its entry, and the
-//! next request for as many bytes gets it, by one exchange of a word. It counts as free memory
+//! next request for as many bytes gets it, by one exchange of a word; where no chunk is spare, the
+//! next for as many chunks. It counts as free memory
 //! all the time. Whoever wants other memory, or gives memory back, frees its chunks before.
 //!
 //! ```text
@@ -47,6 +48,10 @@ impl Freed {
 }
 
 impl Standby {
+    /// Most bytes of a block for which the word has room.
+    #[cfg(not(strata_loom))]
+    pub(crate) const MOST: usize = ((1 << UNIT_BITS) - 1) * UNIT;
+
     #[cfg(not(strata_loom))]
     const fn new() -> Self {
         Standby { word: AtomicU64::new(0) }

@@ -115,7 +115,8 @@ impl Tail {
         let word = bytes as u64 | PURGING;
         let freed = self.word.compare_exchange(word, left as u64, end, freed).is_err();
         if freed {
-            self.word.swap(0, ordering::tail_peek());
+            // Another free of the block is told as one.
+            self.word.swap(left as u64 | FREED, ordering::tail_peek());
         }
         freed
     }

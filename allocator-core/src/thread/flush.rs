@@ -72,6 +72,7 @@ impl Cache {
         unsafe {
             let remote_cache = &mut self.owner().remote_cache;
             if !remote_cache.ensure_array() {
+                self.owner().flow.come_back(size_class::size(class));
                 return send::send_one(block);
             }
             if remote_cache.buffer(block, class, owner) {

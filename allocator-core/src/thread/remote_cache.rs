@@ -31,9 +31,13 @@ const FIRST_BLOCKS: u32 = 64;
 /// Times that the first array must fill up before it grows to [`MAX_BLOCKS`].
 const TRIED: u8 = 4;
 
+/// There is no open batch. No block has this owner; one that was freed twice may have
+/// [`NO_HEAP`].
+const CLOSED: u32 = u32::MAX;
+
 /// \[OWNER-ONLY\] The remote cache of one thread.
 pub(super) struct RemoteCache {
-    /// The owner whose blocks go straight into a batch: `open`. [`NO_HEAP`]: none.
+    /// The owner whose blocks go straight into a batch: `open`. [`CLOSED`]: none.
     open_for: u32,
     /// Bytes of the blocks in it.
     open_bytes: u32,
@@ -141,7 +145,7 @@ impl RemoteCache {
 
     /// Opens a batch for this owner, if there is memory for one.
     fn open(&mut self, owner: u32) {
-        if owner == NO_HEAP {
+        if owner == CLOSED {
             return;
         }
         if let Some(batch) = self.batches.get_empty() {
@@ -157,12 +161,12 @@ impl RemoteCache {
     /// # Safety
     /// As for [`send`](Self::send).
     unsafe fn send_open(&mut self) -> usize {
-        let owner = core::mem::replace(&mut self.open_for, NO_HEAP);
+        let owner = core::mem::replace(&mut self.open_for, CLOSED);
         let bytes = core::mem::take(&mut self.open_bytes);
         self.newest = ptr::null_mut();
         // In the child of a fork, no block of a vanished thread is in two places.
         sync::in_order();
-        if owner != NO_HEAP
+        if owner != CLOSED
             && let Some(batch) = NonNull::new(self.open)
         {
             // SAFETY: [BATCH-ONE-PLACE] it was this cache's. [LIVE-PINS-SPAN] by the caller.
@@ -173,7 +177,7 @@ impl RemoteCache {
 
     pub(crate) const fn new() -> Self {
         RemoteCache {
-            open_for: NO_HEAP,
+            open_for: CLOSED,
             open_bytes: 0,
             open: ptr::null_mut(),
             newest: ptr::null_mut(),
@@ -211,7 +215,10 @@ impl RemoteCache {
 
     /// Frees the array, which is empty, and closes the open batch, which is so, too.
     pub(super) fn free_array(&mut self) {
-        if core::mem::replace(&mut self.open_for, NO_HEAP) != NO_HEAP
+        let owner = core::mem::replace(&mut self.open_for, CLOSED);
+        // In the child of a fork, the batch of a vanished thread is in one place.
+        sync::in_order();
+        if owner != CLOSED
             && let Some(batch) = NonNull::new(self.open)
         {
             self.batches.put(batch);
