@@ -78,6 +78,43 @@ fn pattern(size: usize, others: usize) {
     few("when empty");
 }
 
+/// From now on the kernel refuses these calls of this thread.
+fn refuse(calls: [libc::c_long; 2]) {
+    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let is_equal = libc::BPF_JMP | libc::BPF_JEQ;
+    let mut steps = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        step(is_equal, 2, 0, calls[0] as u32),
+        step(is_equal, 1, 0, calls[1] as u32),
+        step(libc::BPF_RET, 0, 0, libc::SECCOMP_RET_ALLOW),
+        step(libc::BPF_RET, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOMEM as u32),
+    ];
+    let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+    // SAFETY: reads the program.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let mode = libc::SECCOMP_MODE_FILTER;
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program), 0);
+    }
+}
+
+/// Where the system maps, refuses access, and refuses to unmap, a request fails at once: what
+/// stays is a mapping for each, not as many as there can be.
+fn what_stays_is_little() {
+    let size = 3 * MIB;
+    free(block(size, 1), size, 1);
+    let before = mappings();
+    refuse([libc::SYS_mprotect, libc::SYS_munmap]);
+    // More than the chunks that are spare.
+    for times in 1..=10 {
+        // SAFETY: the size is not 0.
+        let block = unsafe { GLOBAL.alloc(common::layout(32 * MIB, 8)) };
+        assert!(block.is_null());
+        let stay = mappings() - before;
+        assert!(stay <= 4 * times, "{stay} mappings after {times} requests");
+    }
+}
+
 #[test]
 fn child() {
     let Some(case) = common::case() else { return };
@@ -85,6 +122,7 @@ fn child() {
         "huge" => pattern(MIB + MIB / 8, MIB + MIB / 4),
         "longer" => pattern(MIB + MIB / 8, 2 * MIB + MIB / 8),
         "chunks" => pattern(MIB, MIB + MIB / 4),
+        "stay" => what_stays_is_little(),
         _ => panic!("{case}?"),
     }
     common::at_end();
@@ -103,4 +141,9 @@ fn huge_blocks_of_more_chunks() {
 #[test]
 fn chunks_of_page_runs() {
     common::succeeds("chunks");
+}
+
+#[test]
+fn mappings_that_stay_are_few() {
+    common::succeeds("stay");
 }

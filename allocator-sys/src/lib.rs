@@ -39,7 +39,7 @@
 //! | [`reserve`] | – | reserved, anywhere, page aligned | `None`; nothing changed |
 //! | [`reserve_at`] | the range may be free | reserved, at that address | [`MapError`]; nothing changed |
 //! | [`map_at`] | the range may be free | committed, at that address, zero | [`MapError`]; nothing changed |
-//! | [`map_advised_at`] | the range may be free | the same, advised about huge pages | [`MapError`]; nothing changed |
+//! | [`map_advised_at`] | the range may be free | the same, advised about huge pages | [`MapError`]; nothing changed, or it stays reserved |
 //! | [`commit`] | owned | committed; zero if it was reserved or purged, else unchanged | `false`; contents unchanged |
 //! | [`purge`] | owned | reads as zero, memory returned, access unchanged | `false`; some pages may be zero, the others are unchanged |
 //! | [`protect`] | owned | no access; contents kept | `false`; contents unchanged |

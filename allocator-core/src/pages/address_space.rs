@@ -238,6 +238,8 @@ fn map_at_any(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
             // A foreign mapping: its addresses stay taken for good, and more behind it if
             // there are many.
             Err(MapError::Taken) => pass_over(at + count, attempt / IN_A_ROW),
+            // There is no more memory at other addresses. These stay taken for good.
+            Err(MapError::Stays) => return None,
             Err(MapError::NoMemory) => {
                 give_back(at, count);
                 if size == bytes {

@@ -50,7 +50,7 @@ pub(super) fn reserve(size: usize) -> Option<NonNull<u8>> {
                 return Some(start);
             }
             Err(MapError::Taken) => end = end.checked_sub(STEP)?,
-            Err(MapError::NoMemory) => return None,
+            Err(MapError::NoMemory | MapError::Stays) => return None,
         }
     }
 }

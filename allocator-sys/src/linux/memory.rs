@@ -13,6 +13,9 @@ pub enum MapError {
     Taken,
     /// The system is out of memory, addresses or mappings.
     NoMemory,
+    /// The same, but the range is mapped now, without access, and stays: the system
+    /// refuses to unmap it.
+    Stays,
 }
 
 /// Access to a committed range.
@@ -80,8 +83,8 @@ pub unsafe fn map_at(addr: *mut u8, size: usize) -> Result<(), MapError> {
 ///
 /// # Errors
 ///
-/// Same as [`map_at`]; but where the system refuses access to what it just mapped, and then to
-/// unmap it, that stays, and is [`MapError::Taken`].
+/// Same as [`map_at`]; and [`MapError::Stays`], where the system refuses access to what it
+/// just mapped, and then to unmap it.
 ///
 /// # Safety
 ///
@@ -94,8 +97,7 @@ pub unsafe fn map_advised_at(addr: *mut u8, size: usize, huge: bool) -> Result<(
         if commit(addr, size) {
             return Ok(());
         }
-        // What stays is not free.
-        Err(if release(addr, size) { MapError::NoMemory } else { MapError::Taken })
+        Err(if release(addr, size) { MapError::NoMemory } else { MapError::Stays })
     }
 }
 
