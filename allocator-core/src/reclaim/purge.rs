@@ -13,6 +13,7 @@ use crate::pages::arena;
 use crate::pages::committed;
 use crate::pages::freed_huge;
 use crate::pages::huge_block;
+use crate::pages::interrupted::is_any_lock_held_here;
 use crate::pages::thp;
 use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
@@ -27,9 +28,11 @@ static CURSOR: AtomicUsize = AtomicUsize::new(0);
 
 /// Purges all free memory. Returns how many bytes. Waits for a thread that is purging
 /// already: that one may stop earlier. In a signal handler that interrupts a purge, does
-/// nothing.
+/// nothing; nor where one interrupts the holder of another lock, which the thread that is
+/// purging may wait for.
 pub(crate) fn purge_all() -> usize {
-    BUSY.lock().map_or(0, |_held| purge_locked(usize::MAX))
+    let held = if is_any_lock_held_here() { BUSY.try_lock() } else { BUSY.lock() };
+    held.map_or(0, |_held| purge_locked(usize::MAX))
 }
 
 /// Whether the calling thread purges: in a signal handler, what it interrupted may.
@@ -72,8 +75,8 @@ fn is_in_vain() -> bool {
 fn purge_for_room() -> usize {
     let before = usage::dirty();
     let bytes = purge_all();
-    // In a signal handler that interrupts a purge, nothing was tried.
-    let in_vain = bytes == 0 && !is_held_here() && !address_space::is_held_here();
+    // In a signal handler that interrupts a purge, or the holder of a lock, nothing was tried.
+    let in_vain = bytes == 0 && !is_held_here() && !is_any_lock_held_here();
     let left = if in_vain && usage::dirty() == before { before } else { UNKNOWN };
     LEFT.store(left, ordering::purge_in_vain());
     IN_VAIN.store(0, ordering::purge_in_vain());
