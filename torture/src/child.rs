@@ -67,10 +67,10 @@ fn run(world: &'static World, work: u8) {
     }
 }
 
-/// Some hundred operations of a thread.
+/// Some operations of a thread.
 fn some(world: &World, seed: u64) {
     let mut random = Rng::with_seed(seed);
-    for _ in 0..150 {
+    for _ in 0..80 {
         world.work(&Operation::random(&mut random, &world.classes, 16));
     }
 }

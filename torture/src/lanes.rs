@@ -145,9 +145,9 @@ impl Lanes {
         }
         self.stop_failing();
         self.world.free_all();
-        self.world.check();
+        self.world.check_blocks();
         (0..LANES).for_each(|lane| self.end(lane));
         self.filters = [None; LANES];
-        self.world.check();
+        self.world.check_blocks();
     }
 }

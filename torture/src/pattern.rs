@@ -1,5 +1,6 @@
 //! What blocks are filled with: each with a piece of noise that its number selects. A
-//! block above 64 KiB is filled at the beginning of each page, and at its end.
+//! block above 64 KiB is filled at the beginning of each page, or of every 16th if it is
+//! larger than 512 KiB, and at its end.
 
 const NOISE_BYTES: usize = (64 << 10) + 4096;
 
@@ -24,13 +25,19 @@ static NOISE: [u8; NOISE_BYTES] = {
     noise
 };
 
+/// Up to this size a piece of every page is filled; above, of one in [`APART`].
+const EACH_PAGE: usize = 512 << 10;
+const APART: usize = 16;
+
 /// What is filled of a block of `size` bytes: offsets and lengths.
 fn pieces(size: usize) -> impl Iterator<Item = (usize, usize)> {
     let whole = (size <= WHOLE).then_some((0, size));
     // Apart from the end.
     let pages = if size > WHOLE { (size - 2 * PIECE) / PAGE + 1 } else { 0 };
+    let step = if size > EACH_PAGE { APART } else { 1 };
     let last = (size > WHOLE).then(|| (size - PIECE, PIECE));
-    whole.into_iter().chain((0..pages).map(|page| (page * PAGE, PIECE))).chain(last)
+    let starts = (0..pages).step_by(step);
+    whole.into_iter().chain(starts.map(|page| (page * PAGE, PIECE))).chain(last)
 }
 
 fn noise(id: u64, offset: usize, len: usize) -> &'static [u8] {

@@ -42,7 +42,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let most_live = 64 << 20;
+        let most_live = 32 << 20;
         Settings {
             places: 1024,
             most_live,

@@ -45,17 +45,16 @@ struct Arguments {
     preload: Option<PathBuf>,
 }
 
-/// In the process with the C library: run on `malloc`.
+/// In the process with the C library: the seed.
 const PRELOADED: &str = "TORTURE_PRELOADED";
 
 /// Starts this program again, with the library preloaded.
 fn preload(library: &Path, seed: u64) -> ExitCode {
     let library = library.canonicalize().unwrap_or_else(|it| panic!("{}: {it}", library.display()));
-    let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    arguments.extend(["--seed".into(), seed.to_string().into()]);
     let program = std::env::current_exe().expect("this program");
     let mut command = Command::new(program);
-    command.args(arguments).env(PRELOADED, "1").env("LD_PRELOAD", library);
+    command.args(std::env::args_os().skip(1));
+    command.env(PRELOADED, seed.to_string()).env("LD_PRELOAD", library);
     let status = command.status().expect("this program again");
     ExitCode::from(u8::from(!status.success()))
 }
@@ -114,19 +113,23 @@ fn run(arguments: &Arguments, seed: u64) {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let now = || std::time::UNIX_EPOCH.elapsed().expect("a time").as_secs();
-    let seed = arguments.seed.unwrap_or_else(now);
+    let preloaded = std::env::var(PRELOADED).ok().and_then(|seed| seed.parse().ok());
+    let seed = preloaded.or(arguments.seed).unwrap_or_else(now);
     if let Some(library) = &arguments.preload
-        && std::env::var_os(PRELOADED).is_none()
+        && preloaded.is_none()
     {
         return preload(library, seed);
     }
-    let again = format!(
+    let mut again = format!(
         "soak --seconds {} --seed {seed} --threads {} --live {}{}",
         arguments.seconds,
         arguments.threads,
         arguments.live,
         if arguments.interrupt { " --interrupt" } else { "" }
     );
+    if let Some(library) = &arguments.preload {
+        again += &format!(" --preload {}", library.display());
+    }
     violation::say(format_args!("{again}"));
     violation::set_context(again.clone());
     // In a child: a signal that ends it is reported, too.
