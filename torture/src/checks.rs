@@ -1,11 +1,12 @@
 //! What holds while all threads are stopped: every byte of every block, no two blocks
 //! overlap, the subject counts what the reference counts, and its rows add up.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::subject::{Explained, Numbers};
 use crate::violated;
-use crate::world::{Tally, World};
+use crate::world::{Counted, Tally, World};
 
 /// More than any process has.
 const TOO_MUCH: usize = 1 << 46;
@@ -44,15 +45,15 @@ impl World {
     pub(crate) fn check_blocks(&self) -> Found {
         Tally::count(&self.tally.checks);
         let mut ranges = Vec::with_capacity(self.places.len());
-        let (mut live, mut large) = (0, 0);
+        let (mut live, mut large) = (0..=0, 0..=0);
         for index in 0..self.places.len() {
             let Some(place) = self.place(index) else { continue };
             let Some(held) = place.as_ref() else { continue };
             World::verify(held, held.ptr, held.usable);
             ranges.push((held.ptr.addr(), held.usable, held.layout));
-            let (bytes, is_large) = self.counted(held);
-            live += bytes;
-            large += if is_large { bytes } else { 0 };
+            let Counted { bytes, large: surely, run } = self.counted(held);
+            live = live.start() + bytes..=live.end() + bytes.max(run);
+            large = large.start() + surely..=large.end() + surely.max(run);
         }
         ranges.sort_unstable_by_key(|(start, ..)| *start);
         for pair in ranges.windows(2) {
@@ -61,12 +62,12 @@ impl World {
                 violated!("{start:#x} of {layout:?} overlaps {next:#x} of {other:?}");
             }
         }
-        let numbers = self.settled(live, large);
+        let numbers = self.settled(&live, &large);
         Found { numbers, explained: Explained::default(), blocks: ranges.len() }
     }
 
     /// The numbers, once they are those of the reference.
-    fn settled(&self, live: usize, large: usize) -> Numbers {
+    fn settled(&self, live: &RangeInclusive<usize>, large: &RangeInclusive<usize>) -> Numbers {
         let mut last = Numbers::default();
         for _ in 0..TRIES {
             let Some(numbers) = self.subject.numbers() else { return last };
@@ -81,7 +82,8 @@ impl World {
             if all.iter().any(|bytes| *bytes > TOO_MUCH) {
                 violated!("below zero: {numbers:?}");
             }
-            if (numbers.live, numbers.large) == (live, large)
+            if live.contains(&numbers.live)
+                && large.contains(&numbers.large)
                 && numbers.free <= numbers.committed
                 && numbers.large <= numbers.mapped
             {
@@ -90,7 +92,7 @@ impl World {
             last = numbers;
             std::thread::sleep(Duration::from_millis(5));
         }
-        violated!("{live} bytes are live, {large} of them large; it counts {last:?}");
+        violated!("{live:?} bytes are live, {large:?} of them large; it counts {last:?}");
     }
 
     /// Frees everything, and waits until memory is back. No other thread has a block of the

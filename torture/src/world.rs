@@ -17,6 +17,8 @@ pub(crate) struct Held {
     pub(crate) layout: Layout,
     /// Bytes that are filled.
     pub(crate) usable: usize,
+    /// It was resized to what may be a page run or a small block.
+    may_be_run: bool,
     id: u64,
 }
 
@@ -200,7 +202,7 @@ impl World {
         // SAFETY: the block has so many bytes.
         unsafe { pattern::fill(ptr, usable, id) };
         self.live.fetch_add(usable, Ordering::Relaxed);
-        Held { ptr, layout, usable, id }
+        Held { ptr, layout, usable, may_be_run: false, id }
     }
 
     /// Checks the first bytes of a block that was filled as `held` says.
@@ -276,7 +278,8 @@ impl World {
         }
         Self::verify(&held, ptr, held.layout.size().min(size));
         self.live.fetch_sub(held.usable, Ordering::Relaxed);
-        *place = Some(self.hold(ptr, layout));
+        let held = self.hold(ptr, layout);
+        *place = Some(Held { may_be_run: may_be_run(layout), ..held });
     }
 
     fn chain(&self, index: usize, times: usize, grows: bool) {
@@ -373,8 +376,29 @@ impl World {
     }
 
     /// What a live block counts as.
-    pub(crate) fn counted(&self, held: &Held) -> (usize, bool) {
+    pub(crate) fn counted(&self, held: &Held) -> Counted {
         let bytes = block_bytes(&self.classes, held.layout);
-        (bytes, bytes > 32 << 10 || held.layout.align() > 32 << 10 || is_huge(held.layout))
+        let is_large = bytes > SMALL || held.layout.align() > SMALL || is_huge(held.layout);
+        let run = if held.may_be_run { bytes.next_multiple_of(PAGE) } else { 0 };
+        Counted { bytes, large: if is_large { bytes } else { 0 }, run }
     }
+}
+
+/// What a live block counts as.
+pub(crate) struct Counted {
+    pub(crate) bytes: usize,
+    /// Bytes as a page run or huge block, if it surely is one.
+    pub(crate) large: usize,
+    /// Bytes as a page run, if it may be one instead; or 0.
+    pub(crate) run: usize,
+}
+
+/// Largest small block.
+const SMALL: usize = 32 << 10;
+const PAGE: usize = 4 << 10;
+
+/// Whether a block of the layout is a page run where it grew to it by `realloc`, or shrank in
+/// place, and else a small one.
+fn may_be_run(layout: Layout) -> bool {
+    ((16 << 10) + 1..=SMALL).contains(&layout.size()) && layout.align() <= PAGE
 }

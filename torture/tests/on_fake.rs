@@ -137,8 +137,24 @@ fn input(random: &mut fastrand::Rng) -> Vec<u8> {
     bytes
 }
 
+/// Set for a process that runs the inputs: what fails there would fail the other tests.
+const ALONE: &str = "TORTURE_ALONE";
+
 #[test]
 fn nothing_breaks_whatever_fails() {
+    let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+    alone.args(["--exact", "child", "--nocapture"]).env(ALONE, "1");
+    assert!(alone.status().unwrap().success());
+}
+
+#[test]
+fn child() {
+    if std::env::var_os(ALONE).is_some() {
+        run();
+    }
+}
+
+fn run() {
     static SUBJECT: OnFake = OnFake(Strata::new());
     sys::set_cpu_count(Some(2));
     let settings = Settings { forks: false, signals: false, filters: false, ..Settings::default() };
