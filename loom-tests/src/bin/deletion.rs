@@ -94,7 +94,7 @@ const FUNCTIONS: &[Function] = &[
     ("heap", "impl LockedHeap", "detach_purgeable", "Purgeable::No"),
     ("heap", "impl LockedHeap", "reattach_purged", "DetachedSpans::new()"),
     ("heap", "impl LockedHeap", "evict", "None"),
-    ("send", "impl BatchPool", "send", "()"),
+    ("send", "impl BatchPool", "send", "0"),
     ("send", "impl BatchPool", "send_batch", "()"),
     ("send", "impl BatchPool", "push_batch", "true"),
     ("send", "impl BatchPool", "drain_sleeper", "false"),
