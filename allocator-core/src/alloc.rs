@@ -10,6 +10,8 @@
 //!         └─ above ─────────► huge block
 //! ```
 
+use core::ptr;
+
 use crate::background::helper;
 use crate::background::last_resort;
 use crate::base::geometry::{MEDIUM_MAX, UNIT, WINDOW_ALIGN};
@@ -110,10 +112,14 @@ fn large_zeroed(size: usize, align: usize, config: &Config) -> *mut u8 {
     get_large(size, align, true, config)
 }
 
-/// A page run for a block that grows, or null: one that is moved when it gets so many bytes may
-/// grow on where it is.
-pub(crate) fn grown(size: usize) -> *mut u8 {
-    get_large(size, 1, false, Config::PLAIN)
+/// A page run for a block of `old` bytes that moves to grow to `new`, as it may grow on where it
+/// is then. Null if it does not grow to that, or there is no memory.
+pub(crate) fn grown(old: usize, new: usize, align: usize) -> *mut u8 {
+    if new > old && may_be_run(new, align) {
+        get_large(new, align, false, Config::PLAIN)
+    } else {
+        ptr::null_mut()
+    }
 }
 
 /// Whether a block is a page run once it has grown to so many bytes; it stays one if it shrinks to

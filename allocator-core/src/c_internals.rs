@@ -162,10 +162,7 @@ pub unsafe fn realloc(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     if fits(new, old) {
         return Some(ptr);
     }
-    let mut to = ptr::null_mut();
-    if new > old && alloc::may_be_run(new, 1) {
-        to = alloc::grown(new);
-    }
+    let mut to = alloc::grown(old, new, 1);
     if to.is_null() {
         to = pop(new).unwrap_or_else(|| alloc(new, 1));
     }
@@ -187,12 +184,8 @@ unsafe fn realloc_large(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     if new > MAX_SIZE {
         return Some(ptr::null_mut());
     }
-    let small = size_class::of(new, size_class::ANY) != CLASSES;
     match page_map::kind(MAP.entry(ptr)) {
-        page_map::MEDIUM
-            if (alloc::may_be_run(new, 1) || (!small && is_medium(new, 1)))
-                && realloc::resize_run(ptr, old, new) =>
-        {
+        page_map::MEDIUM if alloc::may_be_run(new, 1) && realloc::resize_run(ptr, old, new) => {
             return Some(ptr);
         }
         page_map::MEDIUM | page_map::HUGE
@@ -205,7 +198,10 @@ unsafe fn realloc_large(ptr: *mut u8, new: usize) -> Option<*mut u8> {
         _ => {}
     }
     let more = with_room(old, new);
-    let mut to = alloc(more, size_class::ANY);
+    let mut to = alloc::grown(old, more, 1);
+    if to.is_null() {
+        to = alloc(more, size_class::ANY);
+    }
     if to.is_null() && more != new {
         to = alloc(new, size_class::ANY);
     }

@@ -41,8 +41,8 @@ pub(crate) unsafe fn realloc(ptr: *mut u8, old: usize, align: usize, new: usize)
 #[inline(never)]
 unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *mut u8 {
     let small = |size| size_class::of(size, align) != CLASSES;
-    let (was_small, may_be_run) = (small(old) && !is_run(ptr), alloc::may_be_run(new, align));
-    if !was_small && (may_be_run || !small(new)) {
+    let was_small = small(old) && !is_run(ptr);
+    if !was_small && (alloc::may_be_run(new, align) || !small(new)) {
         match (is_medium(old, align), is_medium(new, align)) {
             (true, true) if resize_run(ptr, old, new) => return ptr,
             // One that gets much smaller moves.
@@ -57,10 +57,7 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
     }
     // SAFETY: by the caller; both blocks hold the bytes that are copied.
     unsafe {
-        let mut to = ptr::null_mut();
-        if was_small && may_be_run && new > old {
-            to = alloc::grown(new);
-        }
+        let mut to = alloc::grown(old, new, align);
         if to.is_null() {
             to = alloc(new, align, Config::PLAIN);
         }

@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use crate::filter::Filter;
 use crate::operation::Operation;
-use crate::threads::{self, expect_success};
+use crate::threads;
 use crate::violated;
 use crate::world::{Tally, World, set_filtered};
 
@@ -20,17 +20,7 @@ const HAS_FILTER: u8 = 16;
 /// Forks, lets the child work, and waits for it.
 pub(crate) fn fork(world: &'static World, work: u8) {
     Tally::count(&world.tally.forks);
-    // SAFETY: the child ends without handlers of the parent.
-    unsafe {
-        let child = libc::fork();
-        if child == 0 {
-            libc::signal(libc::SIGALRM, libc::SIG_DFL);
-            libc::alarm(60);
-            run(world, work);
-            libc::_exit(0);
-        }
-        expect_success(child, "the child of a fork");
-    }
+    threads::fork("the child of a fork", || run(world, work));
 }
 
 fn run(world: &'static World, work: u8) {

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 use crate::pattern;
+use crate::threads;
 use crate::violated;
 use crate::world::{Tally, World};
 
@@ -125,16 +126,8 @@ fn blocks(world: &World, wanted: &[(usize, usize)]) {
 /// Forks in the handler.
 fn fork(world: &World, wanted: &[(usize, usize)]) {
     Tally::count(&world.tally.forks);
-    // SAFETY: the child ends without handlers of the parent.
-    unsafe {
-        let child = libc::fork();
-        if child == 0 {
-            libc::signal(libc::SIGALRM, libc::SIG_DFL);
-            libc::alarm(60);
-            world.is_child.store(true, Ordering::Relaxed);
-            (0..20).for_each(|_| blocks(world, wanted));
-            libc::_exit(0);
-        }
-        crate::threads::expect_success(child, "the child of a fork in a signal handler");
-    }
+    threads::fork("the child of a fork in a signal handler", || {
+        world.is_child.store(true, Ordering::Relaxed);
+        (0..20).for_each(|_| blocks(world, wanted));
+    });
 }

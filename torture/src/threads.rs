@@ -41,8 +41,24 @@ impl Thread {
     }
 }
 
+/// Forks, does the `work` in the child, without the parent's alarms, and waits for it: it must
+/// succeed.
+pub(crate) fn fork(what: &str, work: impl FnOnce()) {
+    // SAFETY: the child ends without handlers of the parent.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            libc::signal(libc::SIGALRM, libc::SIG_DFL);
+            libc::alarm(60);
+            work();
+            libc::_exit(0);
+        }
+        expect_success(child, what);
+    }
+}
+
 /// Waits for a child, which must succeed.
-pub(crate) fn expect_success(child: libc::pid_t, what: &str) {
+fn expect_success(child: libc::pid_t, what: &str) {
     if child < 0 {
         return;
     }

@@ -60,7 +60,8 @@ pub(super) fn extent(index: usize) -> Extent {
 pub(super) fn put(index: usize) {
     let Extent { bytes, mapped, chunks } = extent(index);
     if mapped != chunks * CHUNK || bytes > Standby::MOST || address_space::are_limited() {
-        return free_chunks(index, MAP.chunk(index).huge_tail.of_freed());
+        free_chunks(index, MAP.chunk(index).huge_tail.of_freed());
+        return;
     }
     let before = STANDBY.put(Freed { index, bytes });
     usage::gave_standby();
@@ -107,56 +108,55 @@ fn resize(freed: Freed, bytes: usize, tail: usize) -> Option<usize> {
     Some(left)
 }
 
-/// Frees the chunks of the block on standby. Returns whether there was one.
-pub(crate) fn free_standby() -> bool {
+/// Frees the chunks of the block on standby, if there is one. Returns how many bytes went back.
+pub(crate) fn free_standby() -> usize {
     // In a signal handler that interrupts a change of the address space, they could not be.
     if address_space::is_held_here() {
-        return false;
+        return 0;
     }
-    STANDBY.take_any().map(free).is_some()
+    STANDBY.take_any().map_or(0, free)
 }
 
-fn free(freed: Freed) {
-    free_chunks(freed.index, MAP.chunk(freed.index).huge_tail.of_freed());
+fn free(freed: Freed) -> usize {
+    free_chunks(freed.index, MAP.chunk(freed.index).huge_tail.of_freed())
 }
 
 /// Frees the chunks of a block that nobody uses any more, and whose tail holds `tail` bytes.
-pub(super) fn free_chunks(index: usize, tail: usize) {
+/// Returns how many bytes went back.
+pub(super) fn free_chunks(index: usize, tail: usize) -> usize {
     let Extent { bytes, mapped, chunks } = extent(index);
     MAP.set(MAP.chunk_base(index), 1, 0);
     BLOCKS.fetch_sub(1, ordering::huge_count());
     BYTES.fetch_sub(bytes, ordering::huge_count());
     usage::gave_large(bytes, bytes);
-    give_up(index, chunks, mapped, bytes + tail);
+    give_up(index, chunks, mapped, bytes + tail)
 }
 
 /// Makes chunks spare that nobody uses any more, of which the first `dirty` bytes may hold
-/// memory. If they are not mapped as a whole, or addresses are limited, unmaps them.
-pub(super) fn give_up(index: usize, chunks: usize, mapped: usize, dirty: usize) {
+/// memory. If they are not mapped as a whole, or addresses are limited, unmaps them. Returns how
+/// many bytes went back.
+pub(super) fn give_up(index: usize, chunks: usize, mapped: usize, dirty: usize) -> usize {
     if mapped == chunks * CHUNK && !address_space::are_limited() {
         address_space::keep(index, chunks, dirty - (chunks - 1) * CHUNK);
-        return;
+        return 0;
     }
-    if address_space::are_limited() {
-        // What is spare may be in the program's way as well.
-        purge(usize::MAX);
-    }
+    // What is spare may be in the program's way as well.
+    let others = if address_space::are_limited() { purge(usize::MAX) } else { 0 };
     // SAFETY: the block was freed, and no entry leads there any more.
     let left = unsafe { address_space::unmap(index, chunks, mapped) };
     usage::unmapped(dirty, left);
     usage::shrank_to(address_space::mapped());
+    others + dirty.saturating_sub(left)
 }
 
 /// Unmaps spare chunks, those of the block on standby too, until `want` bytes of memory went
 /// back. Returns how many.
 pub(crate) fn purge(want: usize) -> usize {
     // Where addresses are limited, that unmaps it.
-    let before = usage::purged();
-    free_standby();
-    let unmapped = usage::purged().wrapping_sub(before);
+    let unmapped = free_standby();
     let bytes = address_space::purge_spares(want);
     usage::cleaned(bytes);
-    bytes + unmapped
+    unmapped + bytes
 }
 
 /// In the child of a fork that makes the counts again: the block on standby is found by its tail,

@@ -1,7 +1,7 @@
 //! The huge block that was freed last, on *standby*: it keeps its place and its entry, and the
 //! next request for as many bytes gets it, by one exchange of a word; where no chunk is spare, the
-//! next for as many chunks. It counts as free memory
-//! all the time. Whoever wants other memory, or gives memory back, frees its chunks before.
+//! next for as many chunks. It counts as free memory all the time. Whoever wants other memory, or
+//! gives memory back, frees its chunks before.
 //!
 //! ```text
 //!  word   chunk │ units    of the block; 0: there is none
