@@ -7,28 +7,32 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules that the models compile: of each folder the files under test, as they
-/// ship, and those that are replaced by files in `src/around`.
-const FOLDERS: [(&str, &[&str], &[&str]); 5] = [
+/// ship, between those below and those above them that are replaced by files in
+/// `src/around`.
+const FOLDERS: [(&str, [&[&str]; 3]); 5] = [
     (
         "base",
-        &[
-            "sync",
-            "ordering",
-            "bits",
-            "geometry",
-            "size_class",
-            "lock",
-            "misuse",
-            "once",
-            "later",
-            "published",
+        [
+            &["nested"],
+            &[
+                "sync",
+                "ordering",
+                "bits",
+                "geometry",
+                "size_class",
+                "lock",
+                "misuse",
+                "once",
+                "later",
+                "published",
+            ],
+            &[],
         ],
-        &[],
     ),
-    ("spans", &["granules", "span", "standby", "tail"], &["page_map"]),
-    ("heaps", &["remote_queue", "heap"], &["heap_table"]),
-    ("pages", &["free_space_index"], &["metadata", "arena"]),
-    ("remote", &["send", "take_from_heap", "span_transfer"], &[]),
+    ("spans", [&[], &["granules", "span", "standby", "tail"], &["page_map"]]),
+    ("heaps", [&[], &["remote_queue", "heap"], &["heap_table"]]),
+    ("pages", [&[], &["free_space_index"], &["metadata", "arena"]]),
+    ("remote", [&[], &["send", "take_from_heap", "span_transfer"], &[]]),
 ];
 
 fn main() {
@@ -43,10 +47,12 @@ fn main() {
     let source = source.canonicalize().expect("the allocator's source");
     let around = Path::new(&env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("src/around");
     let mut modules = String::new();
-    for (folder, shipped, replaced) in FOLDERS {
+    for (folder, [below, shipped, above]) in FOLDERS {
         writeln!(modules, "mod {folder} {{").unwrap();
+        let [below, above] =
+            [below, above].map(|names| names.iter().map(|name| (name, around.clone())));
         let shipped = shipped.iter().map(|name| (name, source.join(folder)));
-        for (name, folder) in shipped.chain(replaced.iter().map(|name| (name, around.clone()))) {
+        for (name, folder) in below.chain(shipped).chain(above) {
             let path = folder.join(name).with_extension("rs");
             println!("cargo::rerun-if-changed={}", path.display());
             writeln!(

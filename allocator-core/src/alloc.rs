@@ -69,7 +69,7 @@ fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
     if block.is_null() && last_resort::flush(cache) {
         block = get();
     }
-    if block.is_null() && interrupted::is_any_lock_held_here() {
+    if block.is_null() && (slow.is_nested() || interrupted::is_any_lock_held_here()) {
         block = registry::alloc_while_interrupted(class);
     }
     let shard = slow.cache().map_or_else(arena::nearest, Cache::shard);
@@ -156,7 +156,8 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
     let flush = || last_resort::flush(slow.cache()) && purge::make_room();
     let block = get().or_else(|| purge::make_room().then(get)?).or_else(|| flush().then(get)?);
     let block = block.or_else(|| {
-        interrupted::is_any_lock_held_here().then(|| interrupted::alloc(size, align, zeroed))?
+        let interrupts = slow.is_nested() || interrupted::is_any_lock_held_here();
+        interrupts.then(|| interrupted::alloc(size, align, zeroed))?
     });
     if slow.leave() {
         helper::check_growth();

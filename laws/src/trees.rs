@@ -176,7 +176,7 @@ fn clean(path: &Path) -> PathBuf {
 }
 
 /// The modules that the build script of `loom-tests` lists in `FOLDERS`: a folder, its
-/// files that are compiled as they ship, and those that are replaced.
+/// files that are compiled as they ship, between two lists of those that are replaced.
 fn generated(script: &Path) -> Vec<(Vec<String>, PathBuf)> {
     let trees = tokens(&read(script));
     let at = trees.iter().position(|tree| is_ident(Some(tree), "FOLDERS"));
@@ -184,14 +184,15 @@ fn generated(script: &Path) -> Vec<(Vec<String>, PathBuf)> {
     let equals = trees[at..].iter().position(|tree| is_punct(Some(tree), '='));
     let list = group(trees.get(at + equals.unwrap() + 1), Delimiter::Bracket).expect("a list");
     let package = script.parent().unwrap();
-    let places = [package.join("../allocator-core/src"), package.join("src/around")];
+    let core = package.join("../allocator-core/src");
     let mut found = Vec::new();
     for row in inner(list).iter().filter_map(|tree| group(Some(tree), Delimiter::Parenthesis)) {
         let row = inner(row);
         let folder = string(row.first()).expect("a folder");
-        let lists = row.iter().filter_map(|tree| group(Some(tree), Delimiter::Bracket));
-        for (place, (list, is_core)) in places.iter().zip(lists.zip([true, false])) {
-            let place = if is_core { place.join(&folder) } else { place.clone() };
+        let lists = inner(group(row.get(2), Delimiter::Bracket).expect("three lists"));
+        let lists = lists.iter().filter_map(|tree| group(Some(tree), Delimiter::Bracket));
+        for (list, is_shipped) in lists.zip([false, true, false]) {
+            let place = if is_shipped { core.join(&folder) } else { package.join("src/around") };
             for name in inner(list).iter().filter_map(|tree| string(Some(tree))) {
                 let file = clean(&place.join(&name).with_extension("rs"));
                 found.push((vec![folder.clone(), name], file));

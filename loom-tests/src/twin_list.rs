@@ -30,6 +30,7 @@ pub const TWINS: &[Twin] = &[
     order("lock_release", Relaxed, "lock"),
     step("lock_wakes", "lock"),
     step("lock_knows_holder", "lock"),
+    step("lock_nested_gives_up", "handlers"),
     order("init_done", Relaxed, "init"),
     order("init_seen", Relaxed, "init"),
     order("tail_set", Relaxed, "tail"),

@@ -93,7 +93,9 @@ fn give_back(freed: bool) {
     let _inside = inside::enter();
     if !(helped::may_be_helped() && start()) {
         helped::set_helped(false);
+        let slow = SlowPath::enter();
         own_time::give_back(freed);
+        slow.leave();
     }
 }
 

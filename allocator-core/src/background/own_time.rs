@@ -27,6 +27,7 @@ use crate::reclaim::purge;
 use crate::sys;
 use crate::thread::inside;
 use crate::thread::registry;
+use crate::thread::slow_path::SlowPath;
 
 /// Caches of threads that vanished in a fork that one call, or a round of the helper, ends.
 pub(super) const VANISHED: usize = 16;
@@ -132,7 +133,9 @@ pub(super) fn purge_owed() {
     let spent = OWED_SPENT.load(ordering::own_time()).max(now);
     if owed != 0 && spent < now + IN_ADVANCE {
         OWED_SPENT.store(spent + (owed / PER_MILLISECOND) as u64, ordering::own_time());
+        let slow = SlowPath::enter();
         purge::purge(owed);
+        slow.leave();
     }
 }
 

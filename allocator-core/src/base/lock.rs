@@ -9,6 +9,7 @@
 //!         token|WAIT   held, and a thread may sleep until it is free
 //! ```
 
+use crate::base::nested;
 use crate::base::ordering;
 use crate::base::sync::{self, AtomicU32};
 
@@ -19,6 +20,13 @@ const SPINS: u32 = 100;
 /// Small, so that the models reach the sleep.
 #[cfg(strata_loom)]
 const SPINS: u32 = 1;
+
+/// Number of milliseconds that a nested slow path waits for a lock: a holder that runs has
+/// released it long before.
+#[cfg(not(strata_loom))]
+const NAPS: u32 = 100;
+#[cfg(strata_loom)]
+const NAPS: u32 = 1;
 
 pub(crate) struct Lock {
     word: AtomicU32,
@@ -56,7 +64,8 @@ impl Lock {
 
     /// Waits for the lock and acquires it. Returns `None` at once if the calling
     /// thread holds it: the caller runs in a signal handler, and what it interrupted
-    /// has the lock.
+    /// has the lock. Returns `None` after a while if a handler interrupts a slow path:
+    /// that may hold a lock that the holder of this one waits for.
     #[inline]
     pub(crate) fn lock(&self) -> Option<LockGuard<'_>> {
         match self.try_lock() {
@@ -68,7 +77,7 @@ impl Lock {
     #[cold]
     fn lock_slow(&self) -> Option<LockGuard<'_>> {
         let token = sync::thread_token();
-        let mut spins = 0;
+        let (mut spins, mut naps) = (0, 0);
         let mut mine = token;
         loop {
             let seen = self.word.load(ordering::lock_peek());
@@ -86,6 +95,13 @@ impl Lock {
             } else if spins < SPINS {
                 spins += 1;
                 sync::relax();
+            } else if nested::is_here() && sync::step("lock_nested_gives_up") {
+                if naps == NAPS {
+                    return None;
+                }
+                naps += 1;
+                // Not on the word, where this thread would be woken instead of another.
+                sync::nap();
             } else {
                 // A thread that has slept acquires the lock with WAIT set:
                 // others may still sleep, and only this word records it.

@@ -6,6 +6,7 @@ pub(crate) mod ordering;
 pub(crate) mod bits;
 pub(crate) mod geometry;
 pub(crate) mod size_class;
+pub(crate) mod nested;
 pub(crate) mod lock;
 pub(crate) mod misuse;
 pub(crate) mod own_stack;

@@ -135,6 +135,12 @@ orderings! {
     /// Relaxed: the compare-and-swap that follows decides, and the child of a fork has one thread.
     lock_peek = Relaxed;
 
+    /// The list of threads in nested slow paths.
+    /// Written by: `nested::after_fork`, `nested::change`.
+    /// Read by: `nested::after_fork`, `nested::change`, `nested::is_here`.
+    /// Relaxed: a thread looks for its own token, which it wrote itself.
+    nested_tokens = Relaxed;
+
     /// The list of memory that waits: whether there is any, and its head before an attempt to
     /// put more in front.
     /// Read by: `later::is_empty`, `later::keep`.

@@ -70,6 +70,11 @@ mod door {
         crate::sys::futex_wait_for(word, seen, 1);
     }
 
+    /// Sleeps for a millisecond.
+    pub(crate) fn nap() {
+        crate::sys::futex_wait_for(&AtomicU32::new(0), 0, 1);
+    }
+
     /// Wakes one waiter of `word`.
     #[inline]
     pub(crate) fn wake(word: &AtomicU32) {
@@ -154,6 +159,10 @@ mod door {
     }
 
     pub(crate) fn wait_briefly(_word: &AtomicU32, _seen: u32) {
+        loom::thread::yield_now();
+    }
+
+    pub(crate) fn nap() {
         loom::thread::yield_now();
     }
 

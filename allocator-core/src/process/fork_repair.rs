@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 
 use crate::base::bits;
 use crate::base::geometry::{CHUNK_GRANULES, GRANULE, UNIT};
+use crate::base::nested;
 use crate::base::size_class::{self, SHAPES};
 use crate::heaps::heap_table;
 use crate::pages::address_space;
@@ -26,6 +27,7 @@ use crate::thread::slow_path;
 
 /// Repairs what vanished threads left. The orphaned locks of all else are free.
 pub(crate) fn run() {
+    nested::after_fork();
     registry::free_orphaned_lock();
     // An interrupted slow path most likely has the thread's cache.
     helped::after_fork(registry::current().is_some() || slow_path::is_inside());

@@ -63,13 +63,13 @@ pub(crate) unsafe fn take_shared(
     }
     // SAFETY: by the caller.
     let mut got = unsafe { take_from_heap::take(heap, None, class, end, want) };
-    if got == 0
+    if got == Some(0)
         && let Some(span) = find_span(shard, class, heap.id())
     {
         // SAFETY: by the caller; the span names the heap.
         got = unsafe { take_from_heap::take(heap, Some(span), class, end, want) };
     }
-    got
+    got.unwrap_or(0)
 }
 
 /// Examines a few threads. Spans of `class` with free blocks move from those that sleep

@@ -10,7 +10,7 @@ use crate::remote::send::BatchPool;
 use crate::spans::span::{DetachedSpans, Span};
 
 /// Takes blocks from the spans of a heap, to which `fresh` is added first if there
-/// is one.
+/// is one. Returns how many; `None` if the heap cannot be locked, for a signal handler.
 ///
 /// # Safety
 /// `want` slots below `end` are the caller's. `fresh` names the heap, is detached,
@@ -21,8 +21,8 @@ pub(crate) unsafe fn take(
     class: usize,
     end: *mut *mut u8,
     want: usize,
-) -> usize {
-    let Some(mut locked) = heap.lock() else { return 0 };
+) -> Option<usize> {
+    let mut locked = heap.lock()?;
     let batches = locked.drain();
     // SAFETY: by the caller.
     let got = unsafe {
@@ -33,7 +33,7 @@ pub(crate) unsafe fn take(
     };
     heap.count_out(class, got);
     release_and_recycle(locked.unlock(), batches);
-    got
+    Some(got)
 }
 
 /// What a heap hands out: blocks of its spans, or a received batch, which comes

@@ -18,6 +18,7 @@ use core::ptr::{self, NonNull};
 
 use crate::base::later;
 use crate::base::misuse;
+use crate::base::nested;
 use crate::base::size_class::CLASSES;
 use crate::pages::arena;
 use crate::pages::huge_block;
@@ -44,6 +45,9 @@ impl SlowPath {
             word = tls::swap(&IN_SLOW_PATH);
         } else {
             tls::set(&IN_SLOW_PATH);
+        }
+        if ptr::eq(word, &IN_SLOW_PATH) {
+            nested::begin();
         }
         // SAFETY: [HEAPS-STAY] a thread's cache lives as long as the thread, and a stand-in
         // for ever.
@@ -85,6 +89,9 @@ impl SlowPath {
 
     /// Sets what the thread's word goes back to.
     pub(super) fn set_cache(&mut self, cache: &'static Cache) {
+        if self.is_nested() {
+            nested::end();
+        }
         self.word = cache;
     }
 
@@ -92,12 +99,13 @@ impl SlowPath {
     /// its locks is freed, and a misuse that it noted is reported. The caller holds no lock.
     #[inline]
     pub(crate) fn leave(self) -> bool {
-        let nested = self.is_nested();
-        tls::set(self.word);
-        if !nested {
-            settle();
+        if self.is_nested() {
+            nested::end();
+            return false;
         }
-        !nested
+        tls::set(self.word);
+        settle();
+        true
     }
 }
 

@@ -106,7 +106,7 @@ const FUNCTIONS: &[Function] = &[
     ("span_transfer", "", "abandon", "ptr::null_mut()"),
     ("span_transfer", "", "adopt_all", "()"),
     ("span_transfer", "", "transfer_one", "None"),
-    ("take_from_heap", "", "take", "0"),
+    ("take_from_heap", "", "take", "Some(0)"),
     ("take_from_heap", "", "take_or_receive", "Refill::Blocks(0)"),
     ("take_from_heap", "", "finish_received", "()"),
     ("span_transfer", "", "purge_span", "SpanPurge::No"),

@@ -105,6 +105,7 @@ fn borrow(world: &World, from: u32, to: u32) -> Blocks {
     let end = slots.as_mut_ptr_range().end;
     // SAFETY: the span names the heap; there are so many slots.
     let got = unsafe { take_from_heap::take(heap, Some(span), CLASS, end, slots.len()) };
+    let got = got.expect("no handler interrupts anything");
     let blocks = slots.split_off(slots.len() - got);
     for block in &blocks {
         world.touch(*block);

@@ -1,9 +1,10 @@
 //! The lock: three threads take it, and two of them may sleep. Its holder does not
-//! wait for itself.
+//! wait for itself, and two signal handlers do not wait for each other.
 
 use loom::sync::Arc;
 
 use crate::base::lock::Lock;
+use crate::base::nested;
 use crate::base::sync::Guarded;
 use crate::model::{Model, note, noted, outcome};
 use crate::world::spawn;
@@ -59,4 +60,32 @@ fn lock() {
     counter.count.with(|count| assert_eq!(unsafe { *count }, 3));
     drop(held);
     outcome(if noted("slept") { "one slept" } else { "all were awake" });
+}
+
+/// Two threads hold a lock each. A signal handler in each needs the other's lock.
+pub(super) static HANDLERS: Model = Model {
+    name: "handlers",
+    preemptions: None,
+    executions: 20,
+    outcomes: &["both got it", "one gave up", "both gave up"],
+    body: handlers,
+};
+
+fn handlers() {
+    let locks = Arc::new([Lock::new(), Lock::new()]);
+    let interrupted = |locks: &[Lock; 2], mine: usize| {
+        let _held = locks[mine].lock().unwrap();
+        nested::run(|| locks[1 - mine].lock().is_some())
+    };
+    let other = {
+        let locks = locks.clone();
+        spawn(move || interrupted(&locks, 1))
+    };
+    let got = [interrupted(&locks, 0), other.join().unwrap()];
+    assert!(locks.iter().all(|lock| lock.try_lock().is_some()));
+    outcome(match got {
+        [true, true] => "both got it",
+        [false, false] => "both gave up",
+        _ => "one gave up",
+    });
 }

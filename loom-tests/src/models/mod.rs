@@ -16,6 +16,7 @@ use crate::model::Model;
 /// All models.
 pub static MODELS: &[&Model] = &[
     &lock::LOCK,
+    &lock::HANDLERS,
     &remote_queue::TAKE,
     &remote_queue::CLOSE,
     &init::INIT,
