@@ -27,7 +27,7 @@ macro_rules! models {
 }
 
 models! {
-    lock init later published remote_take_all remote_close
+    lock handlers init later published remote_take_all remote_close
     moving stealing transfer abandoning draining
     granules release index_claim index_find whole_chunk empties receiving
     span_purge span_purge_abandoning evicting evicting_stolen tail standby

@@ -2,9 +2,10 @@
 //! files, loom. Every other file imports its atomics from here.
 //!
 //! The models are built with `--cfg strata_loom`. The name is our own because
-//! a bare `loom` would reach every dependency.
+//! a bare `loom` would reach every dependency. With `--cfg strata_shuttle`, the
+//! door is that of random schedules.
 
-#[cfg(not(strata_loom))]
+#[cfg(not(any(strata_loom, strata_shuttle)))]
 mod door {
     pub(crate) use core::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
@@ -180,5 +181,8 @@ mod door {
         crate::active_twin::thread_token()
     }
 }
+
+#[cfg(strata_shuttle)]
+use crate::door;
 
 pub(crate) use door::*;

@@ -1,0 +1,257 @@
+//! What the threads of an execution do, and what must hold at its end.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr;
+use std::panic;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
+use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
+
+use crate::scheduled::{self, Handle, Word};
+use crate::strata::Strata;
+use crate::thread::tls;
+
+static ALLOC: Strata = Strata::new();
+
+/// How the next thread is chosen.
+#[derive(Clone, Copy, Debug)]
+pub enum Schedules {
+    /// Any of those that can go on.
+    Random,
+    /// The one with the highest priority; at so many random points one loses its own.
+    Pct(usize),
+}
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How threads are chosen.
+    pub schedules: Schedules,
+    /// Chooses schedules and what threads do. With the same one, the same happens.
+    pub seed: u64,
+    /// Executions. The heap stays from one to the next.
+    pub executions: usize,
+    /// Seconds after which no other execution begins.
+    pub seconds: u64,
+    /// Threads of an execution at once, besides the first one.
+    pub threads: usize,
+    /// What each of them does, in steps.
+    pub steps: usize,
+    /// A labelled step of the allocator's protocols that is left out, to see whether that is
+    /// found.
+    pub left_out: Option<String>,
+}
+
+/// Executions of one scheduler.
+const BATCH: usize = 32;
+
+/// Runs executions. Returns how many there were.
+///
+/// # Panics
+/// If a block was damaged or lost, if threads wait for each other, or if the allocator reports
+/// misuse. The message says how to repeat it.
+#[must_use]
+pub fn run(plan: &Plan) -> usize {
+    scheduled::set_word(Word { none: tls::word_without_cache().value, get: word, set: set_word });
+    if let Some(step) = &plan.left_out {
+        scheduled::leave_out(step);
+    }
+    let before = panic::take_hook();
+    let text = format!("{plan:?}");
+    panic::set_hook(Box::new(move |info| {
+        before(info);
+        eprintln!("execution {} of {text}", DONE.load(Ordering::Relaxed));
+    }));
+    let begin = Instant::now();
+    while DONE.load(Ordering::Relaxed) < plan.executions
+        && begin.elapsed() < Duration::from_secs(plan.seconds)
+    {
+        batch(plan);
+    }
+    DONE.load(Ordering::Relaxed)
+}
+
+fn word() -> usize {
+    tls::get().expose_provenance()
+}
+
+fn set_word(value: usize) {
+    // SAFETY: [HEAPS-STAY] it is the address of a cache, or of a stand-in.
+    tls::set(unsafe { &*ptr::with_exposed_provenance(value) });
+}
+
+/// Executions that ended.
+static DONE: AtomicUsize = AtomicUsize::new(0);
+
+fn batch(plan: &Plan) {
+    let done = DONE.load(Ordering::Relaxed);
+    let count = BATCH.min(plan.executions - done);
+    let seed = plan.seed ^ (done as u64) << 32;
+    let scheduler: Box<dyn Scheduler + Send> = match plan.schedules {
+        Schedules::Random => Box::new(RandomScheduler::new_from_seed(seed, count)),
+        Schedules::Pct(depth) => Box::new(PctScheduler::new_from_seed(seed, depth, count)),
+    };
+    let mut config = Config::new();
+    config.stack_size = 1 << 18;
+    config.max_steps = MaxSteps::FailAfter(50_000_000);
+    config.failure_persistence = FailurePersistence::None;
+    config.silence_warnings = true;
+    let plan = plan.clone();
+    let body = move || {
+        let random = fastrand::Rng::with_seed(seed ^ DONE.load(Ordering::Relaxed) as u64);
+        scheduled::execution(|| execution(&plan, random));
+        DONE.fetch_add(1, Ordering::Relaxed);
+    };
+    Runner::new(scheduler, config).run(body);
+}
+
+/// A block, filled with a pattern of its own.
+struct Block {
+    at: *mut u8,
+    layout: Layout,
+    mark: u8,
+}
+
+// SAFETY: a block belongs to whoever has it.
+unsafe impl Send for Block {}
+
+/// Blocks that any thread may take.
+type Shared = Arc<Mutex<Vec<Block>>>;
+
+fn execution(plan: &Plan, mut random: fastrand::Rng) {
+    let shared: Shared = Arc::default();
+    let threads: Vec<Handle<()>> =
+        (0..plan.threads).map(|_| life(plan, random.fork(), &shared)).collect();
+    threads.into_iter().for_each(Handle::join);
+    for block in shared.lock().unwrap().drain(..) {
+        block.free();
+    }
+    if random.u8(..) < 64 {
+        Strata::purge();
+    }
+    let stats = Strata::stats();
+    assert_eq!(stats.live_bytes(), 0, "of the blocks that were freed");
+}
+
+/// A thread's life. One in four has a child.
+fn life(plan: &Plan, mut random: fastrand::Rng, shared: &Shared) -> Handle<()> {
+    let (plan, shared) = (plan.clone(), shared.clone());
+    scheduled::spawn(move || {
+        let mut mine = Vec::new();
+        let mut child = None;
+        for _ in 0..random.usize(1..=plan.steps) {
+            step(&mut random, &mut mine, &shared);
+            if child.is_none() && random.usize(..plan.steps * 4) == 0 {
+                child = Some(life(&plan, random.fork(), &shared));
+            }
+        }
+        // What it leaves, others free.
+        shared.lock().unwrap().append(&mut mine);
+        child.into_iter().for_each(Handle::join);
+    })
+}
+
+fn step(random: &mut fastrand::Rng, mine: &mut Vec<Block>, shared: &Shared) {
+    match random.u32(..100) {
+        0..40 => mine.push(Block::new(random)),
+        40..52 => {
+            if let Some(block) = take(random, mine) {
+                block.free();
+            }
+        }
+        52..66 => {
+            if let Some(block) = take(random, mine) {
+                shared.lock().unwrap().push(block);
+            }
+        }
+        66..88 => {
+            let block = take(random, &mut shared.lock().unwrap());
+            if let Some(block) = block {
+                block.free();
+            }
+        }
+        88..94 => {
+            if let Some(block) = take(random, mine) {
+                mine.push(block.resize(random));
+            }
+        }
+        94..98 => Strata::thread_idle(),
+        _ => {
+            Strata::purge();
+        }
+    }
+}
+
+fn take(random: &mut fastrand::Rng, from: &mut Vec<Block>) -> Option<Block> {
+    (!from.is_empty()).then(|| from.swap_remove(random.usize(..from.len())))
+}
+
+/// Few classes, so that threads meet; page runs, and seldom a huge block.
+fn size(random: &mut fastrand::Rng) -> usize {
+    match random.u32(..100) {
+        0..50 => 48,
+        50..75 => 1_000,
+        75..90 => 20_000,
+        90..99 => random.usize(40_000..700_000),
+        _ => random.usize(2 << 20..6 << 20),
+    }
+}
+
+impl Block {
+    fn new(random: &mut fastrand::Rng) -> Block {
+        let layout = Layout::from_size_align(size(random), 8).unwrap();
+        // SAFETY: the layout has bytes.
+        let at = unsafe { ALLOC.alloc(layout) };
+        assert!(!at.is_null(), "there is memory");
+        let mut block = Block { at, layout, mark: random.u8(..) };
+        block.fill();
+        block
+    }
+
+    /// Its first and last bytes.
+    fn ends(&mut self) -> [&mut [u8]; 2] {
+        let len = self.layout.size().min(64);
+        // SAFETY: the block is whoever's has it, and has so many bytes.
+        unsafe {
+            let last = self.at.add(self.layout.size() - len);
+            [
+                core::slice::from_raw_parts_mut(self.at, len / 2),
+                core::slice::from_raw_parts_mut(last.add(len / 2), len - len / 2),
+            ]
+        }
+    }
+
+    fn fill(&mut self) {
+        let mark = self.mark;
+        self.ends().into_iter().for_each(|end| end.fill(mark));
+    }
+
+    fn check(&mut self) {
+        let mark = self.mark;
+        let whole = self.ends().iter().all(|end| end.iter().all(|byte| *byte == mark));
+        assert!(whole, "the block at {:p} has other contents", self.at);
+    }
+
+    fn free(mut self) {
+        self.check();
+        // SAFETY: it came from there, with this layout.
+        unsafe { ALLOC.dealloc(self.at, self.layout) };
+    }
+
+    fn resize(mut self, random: &mut fastrand::Rng) -> Block {
+        self.check();
+        let new = size(random);
+        // SAFETY: it came from there, with this layout.
+        let at = unsafe { ALLOC.realloc(self.at, self.layout, new) };
+        assert!(!at.is_null(), "there is memory");
+        // SAFETY: so many bytes were kept.
+        assert_eq!(unsafe { at.read() }, self.mark, "the contents were not kept");
+        let layout = Layout::from_size_align(new, 8).unwrap();
+        let mut block = Block { at, layout, mark: random.u8(..) };
+        block.fill();
+        block
+    }
+}
