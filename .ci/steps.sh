@@ -121,6 +121,23 @@ install_packages() {
         --no-install-recommends "$@"
 }
 
+# sanitized thread|address COMMAND ARGUMENT...: cargo, for a build with the sanitizer. The
+# instrumentation is unstable. The standard library comes without it, which is said to be a
+# mismatch for one of them. The helper is a task that AddressSanitizer does not know, and what
+# the program still has at its end is not lost.
+sanitized() {
+    local flags
+    case $1 in
+        thread)
+            flags="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg strata_tsan"
+            ;;
+        address) flags="-Zsanitizer=address --cfg strata_asan" ;;
+    esac
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS=$flags \
+        ASAN_OPTIONS=detect_stack_use_after_return=0:detect_leaks=0 \
+        cargo "$2" --target "$(uname -m)-unknown-linux-gnu" "${@:3}"
+}
+
 # The crates of Cargo.lock. Only `packages`, `fetch` and the installation of
 # cargo-deny use the network.
 step_fetch() {

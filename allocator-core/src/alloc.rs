@@ -15,6 +15,7 @@ use core::ptr;
 use crate::background::helper;
 use crate::background::last_resort;
 use crate::base::geometry::{MEDIUM_MAX, UNIT, WINDOW_ALIGN};
+use crate::base::shadow;
 use crate::base::size_class::{self, CLASSES};
 use crate::pages::arena;
 use crate::pages::huge_block;
@@ -46,7 +47,7 @@ pub(crate) unsafe fn alloc(size: usize, align: usize, config: &Config) -> *mut u
     }
     // SAFETY: [OWNER-ONLY] the calling thread's cache, or a stand-in.
     match unsafe { (*tls::get()).pop(class) } {
-        Some(block) => block,
+        Some(block) => shadow::handed_out(block, size),
         None => small_slow(class, size, config),
     }
 }
@@ -78,7 +79,7 @@ fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
         helper::check_growth();
         limit::check();
     }
-    block
+    shadow::handed_out(block, size)
 }
 
 /// Like [`alloc`], all zero.
@@ -163,7 +164,7 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
         helper::check_growth();
         limit::check();
     }
-    block.unwrap_or(core::ptr::null_mut())
+    shadow::handed_out(block.unwrap_or(core::ptr::null_mut()), size)
 }
 
 /// Whether blocks of a layout that is not small are page runs.

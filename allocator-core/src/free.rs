@@ -12,6 +12,7 @@
 
 use crate::background::helper;
 use crate::base::misuse::{Location, Misuse, Report};
+use crate::base::shadow;
 use crate::base::size_class::{self, CLASSES};
 use crate::pages::arena;
 use crate::pages::huge_block;
@@ -29,6 +30,7 @@ use crate::thread::tls;
 /// The block was made with this layout and is no longer used.
 #[inline(always)]
 pub(crate) unsafe fn free(ptr: *mut u8, size: usize, align: usize) {
+    shadow::taken_back(ptr, size);
     let class = size_class::of(size, align);
     if class < CLASSES {
         // SAFETY: [OWNER-ONLY] the calling thread's cache, or a stand-in.

@@ -8,6 +8,7 @@ use core::ptr;
 
 use crate::alloc::{self, alloc, is_medium};
 use crate::background::helper;
+use crate::base::shadow;
 use crate::base::size_class::{self, CLASSES};
 use crate::free::free;
 use crate::pages::arena;
@@ -28,8 +29,9 @@ use crate::thread::inside;
 #[inline]
 pub(crate) unsafe fn realloc(ptr: *mut u8, old: usize, align: usize, new: usize) -> *mut u8 {
     let (from, to) = (size_class::of(old, align), size_class::of(new, align));
+    shadow::shrinks(ptr, old, new);
     if from == to && from != CLASSES {
-        return ptr;
+        return shadow::handed_out(ptr, new);
     }
     // SAFETY: by the caller.
     unsafe { realloc_slow(ptr, old, align, new) }
@@ -44,12 +46,12 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
     let was_small = small(old) && !is_run(ptr);
     if !was_small && (alloc::may_be_run(new, align) || !small(new)) {
         match (is_medium(old, align), is_medium(new, align)) {
-            (true, true) if resize_run(ptr, old, new) => return ptr,
+            (true, true) if resize_run(ptr, old, new) => return shadow::handed_out(ptr, new),
             // One that gets much smaller moves.
             (false, true) => {}
             (_, stays) if is_huge(ptr) || (!stays && promote_run(ptr, old)) => {
                 if let Some(moved) = resize_huge(ptr, old, new, align) {
-                    return moved;
+                    return shadow::handed_out(moved, new);
                 }
             }
             _ => {}
@@ -61,7 +63,9 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
         if to.is_null() {
             to = alloc(new, align, Config::PLAIN);
         }
-        if !to.is_null() {
+        if to.is_null() {
+            shadow::handed_out(ptr, old);
+        } else {
             ptr::copy_nonoverlapping(ptr, to, old.min(new));
             free(ptr, old, align);
         }

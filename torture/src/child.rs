@@ -30,7 +30,7 @@ fn run(world: &'static World, work: u8) {
             World::verify(held, held.ptr, held.usable);
         }
     }
-    if work & HAS_LIMIT != 0 {
+    if work & HAS_LIMIT != 0 && world.settings.limits {
         limit_addresses();
     }
     if work & HAS_FILTER != 0 && world.settings.filters && Filter::new(work).install() {

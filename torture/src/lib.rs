@@ -8,6 +8,8 @@
 
 // Ending the process, and saying how to repeat what it did.
 pub mod violation;
+// Locks, of which ThreadSanitizer is told.
+mod locks;
 // What blocks are filled with.
 mod pattern;
 // Threads of the C library: the child of a fork may start them.

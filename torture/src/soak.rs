@@ -2,8 +2,8 @@
 //! seconds all threads are stopped and everything is checked; now and then everything is
 //! freed, and memory must be back.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -12,6 +12,7 @@ use crate::checks::Found;
 use crate::filter::Filter;
 use crate::handler;
 use crate::lanes::{perform, put_on};
+use crate::locks::RwLock;
 use crate::operation::{Deed, Operation};
 use crate::threads;
 use crate::violation::say;

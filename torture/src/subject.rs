@@ -1,10 +1,13 @@
 //! What is tested: Strata, the C library, or the allocator on a fake system; and a fault
 //! that is planted, to see that it is found.
 
-use allocator_core::{Strata, c_internals};
+use allocator_core::Strata;
+#[cfg(not(strata_asan))]
+use allocator_core::c_internals;
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::locks::Mutex;
 
 /// Largest blocks that a size class serves, and that are page runs.
 const SMALL_MAX: usize = 32 << 10;
@@ -134,6 +137,8 @@ impl Subject for Rust {
         Some(Explained { resident: all.resident_bytes(), sum, own: sum - other })
     }
 
+    /// Under AddressSanitizer, only what the layout says.
+    #[cfg(not(strata_asan))]
     unsafe fn usable(&self, ptr: *mut u8, _: Layout) -> usize {
         c_internals::usable(ptr).unwrap_or(0)
     }

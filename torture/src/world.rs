@@ -4,8 +4,8 @@
 use std::alloc::Layout;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
 
+use crate::locks::{Mutex, MutexGuard};
 use crate::operation::{Deed, Operation};
 use crate::pattern;
 use crate::subject::{Subject, block_bytes, is_huge};
@@ -25,6 +25,13 @@ pub(crate) struct Held {
 // SAFETY: a block may be used by any thread that holds it.
 unsafe impl Send for Held {}
 
+/// Whether the system may refuse memory: the runtimes of sanitizers map some, too, and do not
+/// survive that.
+const MAY_REFUSE: bool = cfg!(not(any(strata_asan, strata_tsan)));
+
+/// Whether to fork. ThreadSanitizer knows no threads in the child of a process that has several.
+const MAY_FORK: bool = cfg!(not(strata_tsan));
+
 /// What a run may do.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -40,6 +47,8 @@ pub struct Settings {
     pub interrupts: bool,
     /// Whether threads may get filters.
     pub filters: bool,
+    /// Whether children may have few addresses left.
+    pub limits: bool,
 }
 
 impl Default for Settings {
@@ -48,10 +57,11 @@ impl Default for Settings {
         Settings {
             places: 1024,
             most_live,
-            forks: true,
+            forks: MAY_FORK,
             signals: true,
             interrupts: false,
-            filters: true,
+            filters: MAY_REFUSE,
+            limits: MAY_REFUSE,
         }
     }
 }

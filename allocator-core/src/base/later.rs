@@ -99,6 +99,7 @@ pub(crate) unsafe fn keep_block(block: *mut u8) {
         return Report { what: Misuse::Interior, ptr: block, location, size: 0 }.note();
     }
     if let Some(at) = NonNull::new(at) {
+        crate::base::shadow::handed_out(block, size_of::<Link>());
         // SAFETY: by the caller; every block has room for a pointer, and is aligned for one.
         unsafe { BLOCKS.keep(at) };
     }

@@ -1,9 +1,10 @@
-//! What every other folder stands on: the door to atomics and their orderings, bits, constants,
-//! size classes, locks, a stack of our own, what waits for a lock, and the report of misuse.
+//! What every other folder stands on: the door to atomics and their orderings, bits, what
+//! AddressSanitizer knows, constants, size classes, locks, a stack of our own, what waits for a lock, and the report of misuse.
 
 pub(crate) mod sync;
 pub(crate) mod ordering;
 pub(crate) mod bits;
+pub(crate) mod shadow;
 pub(crate) mod geometry;
 pub(crate) mod size_class;
 pub(crate) mod nested;

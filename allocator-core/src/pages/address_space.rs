@@ -20,6 +20,7 @@
 use crate::base::geometry::CHUNK;
 use crate::base::lock::Lock;
 use crate::base::ordering;
+use crate::base::shadow;
 use crate::base::sync::{AtomicBool, AtomicUsize, Guarded};
 use crate::pages::chunk_bits::{ChunkBits, Stretch};
 use crate::pages::chunk_metadata;
@@ -199,7 +200,9 @@ fn map_rest(stretch: Stretch) -> Result<(), MapError> {
     }
     let (base, bytes) = (MAP.chunk_base(at), count * CHUNK);
     // SAFETY: the addresses are ours to use; nothing of ours is there.
-    unsafe { sys::map_advised_at(base, bytes, thp::is_always()) }
+    unsafe { sys::map_advised_at(base, bytes, thp::is_always()) }?;
+    shadow::taken_back(base, bytes);
+    Ok(())
 }
 
 /// Takes `count` chunks of addresses, the first a multiple of `align` chunks, and maps fresh,
@@ -232,6 +235,7 @@ fn map_at_any(count: usize, align: usize, bytes: usize) -> Option<Mapped> {
         // SAFETY: the addresses are ours to use; nothing of ours is there.
         match unsafe { sys::map_advised_at(MAP.chunk_base(at), size, thp::is_always()) } {
             Ok(()) => {
+                shadow::taken_back(MAP.chunk_base(at), size);
                 resized(0, size);
                 return Some(Mapped { at, bytes: size, dirty: 0, tail: 0 });
             }

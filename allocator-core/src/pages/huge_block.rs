@@ -15,6 +15,7 @@ use crate::base::geometry::{CHUNK, CHUNK_GRANULES, GRANULE, UNIT};
 use crate::base::later;
 use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::ordering;
+use crate::base::shadow;
 use crate::base::sync::{self, AtomicBool};
 use crate::heaps::heap_table;
 use crate::pages::address_space::{self, Charge};
@@ -94,7 +95,8 @@ fn clear(ptr: *mut u8, bytes: usize, dirty: usize) {
     // SAFETY: the block is ours.
     unsafe {
         if written || !sys::purge(ptr, bytes) {
-            ptr.write_bytes(0, bytes);
+            shadow::handed_out(ptr, bytes).write_bytes(0, bytes);
+            shadow::taken_back(ptr, bytes);
         }
     }
 }
@@ -384,6 +386,8 @@ impl Extent {
             committed::discharge(more - self.tail);
             return None;
         };
+        shadow::taken_back(MAP.chunk_base(index), mapped);
+        shadow::taken_back(MAP.chunk_base(self.index), self.mapped);
         MAP.set(MAP.chunk_base(self.index), 1, 0);
         address_space::give_back(self.index, self.chunks);
         settle(index, bytes, mapped, chunks);

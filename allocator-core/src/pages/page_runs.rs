@@ -16,6 +16,7 @@ use crate::base::geometry::{CHUNK, CHUNK_UNITS, GRANULE, UNIT};
 use crate::base::lock::Lock;
 use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::ordering;
+use crate::base::shadow;
 use crate::base::sync::{self, AtomicU16, AtomicU32, Guarded};
 use crate::pages::address_space::{self, Mapped};
 use crate::pages::chunk_metadata;
@@ -551,12 +552,14 @@ impl Run {
     /// # Safety
     /// The run was just handed out.
     pub(crate) unsafe fn clear(&self) {
+        shadow::handed_out(self.ptr, self.units * UNIT);
         for i in 0..self.units {
             if !bit(&self.clean, self.first + i) {
                 // SAFETY: within the run.
                 unsafe { self.ptr.add(i * UNIT).write_bytes(0, UNIT) };
             }
         }
+        shadow::taken_back(self.ptr, self.units * UNIT);
     }
 }
 

@@ -6,6 +6,7 @@
 use crate::base::geometry::{CHUNK, UNIT};
 use crate::base::lock::Lock;
 use crate::base::ordering;
+use crate::base::shadow;
 use crate::base::sync::{AtomicU8, AtomicUsize};
 use crate::spans::page_map::MAP;
 use crate::sys::{self, HugePages};
@@ -76,7 +77,8 @@ pub(super) unsafe fn populate(index: usize) {
     }
     let touch = |base: *mut u8| {
         // SAFETY: by the caller.
-        unsafe { base.write_volatile(0) };
+        unsafe { shadow::handed_out(base, 1).write_volatile(0) };
+        shadow::taken_back(base, 1);
         true
     };
     // SAFETY: likewise.

@@ -19,6 +19,7 @@ use core::ptr::{self, NonNull};
 use crate::base::later;
 use crate::base::misuse;
 use crate::base::nested;
+use crate::base::shadow;
 use crate::base::size_class::CLASSES;
 use crate::pages::arena;
 use crate::pages::huge_block;
@@ -130,6 +131,7 @@ fn free_waiting() {
     let slow = SlowPath::enter();
     later::BLOCKS.take_all(|link| {
         let ptr = link.cast::<u8>();
+        shadow::taken_back(ptr.as_ptr(), size_of::<later::Link>());
         let entry = MAP.entry(ptr.as_ptr());
         if (page_map::kind(entry) as usize) < CLASSES {
             // Counted when it was kept.

@@ -72,7 +72,7 @@ fn run(arguments: &Arguments, seed: u64) {
     let settings = Settings {
         places: 6000,
         most_live: arguments.live << 20,
-        filters: !on_malloc,
+        filters: !on_malloc && Settings::default().filters,
         interrupts: arguments.interrupt,
         ..Settings::default()
     };
