@@ -326,6 +326,7 @@ fn child() {
         ["set-up", k, count] => failures::set_up_fails(k.parse().unwrap(), count.parse().unwrap()),
         ["zero"] => failures::zero_without_purging(),
         ["releases"] => failures::releases_fail(),
+        ["clock"] => failures::the_clock_is_refused(),
         ["random"] => random_failures(),
         ["shards"] => many_shards(),
         ["guards"] => addresses::guards_around_metadata(),
@@ -383,6 +384,11 @@ fn child() {
         _ => panic!("{case}?"),
     }
     common::at_end();
+}
+
+#[test]
+fn the_helper_works_on_when_the_clock_is_refused() {
+    common::succeeds("2 clock");
 }
 
 #[test]

@@ -145,7 +145,8 @@ extern "C" fn run(own_files: bool) {
             continue;
         }
         pressed = 0;
-        let passed = sys::monotonic_ms() - last;
+        // It is 0 where the system does not tell the time now, though it did before.
+        let passed = sys::monotonic_ms().saturating_sub(last);
         if passed < TICK.into() {
             wait_for_bell(seen, TICK - passed as u32);
             continue;

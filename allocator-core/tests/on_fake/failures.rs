@@ -1,8 +1,10 @@
 //! Calls that fail: each one, each kind, all of them, and those of the start.
 
 use std::alloc::GlobalAlloc;
+use std::time::{Duration, Instant};
 
 use crate::common::{Block, is_zero, layout};
+use crate::pages::committed;
 use crate::strata::Strata;
 use crate::sys::{self, Call};
 use crate::workload::{ALLOC, SLACK, TRACELESS, all_is_well, at_rest, warm_up, workload};
@@ -170,4 +172,28 @@ pub(crate) fn releases_fail() {
     Strata::purge();
     assert!(sys::committed_bytes() <= before + SLACK);
     all_is_well(2);
+}
+
+/// The system does not tell the helper the time, while it waits to look again. Later it does,
+/// and free memory is purged.
+pub(crate) fn the_clock_is_refused() {
+    const HELD: usize = 200 << 20;
+    let begin = 1_000_000;
+    sys::set_monotonic_ms(Some(begin));
+    let blocks: Vec<Block> =
+        (0..HELD >> 12).map(|_| Block::new(&ALLOC, 4096, 8).unwrap()).collect();
+    blocks.into_iter().for_each(|block| block.free(&ALLOC));
+    assert!(sys::calls(Call::StartTask) != 0, "there is a helper");
+    sys::set_monotonic_ms(Some(0));
+    // It looks several times.
+    std::thread::sleep(Duration::from_millis(1500));
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut now = begin;
+    while committed::bytes() > HELD / 2 {
+        assert!(Instant::now() < end, "{} are committed", committed::bytes());
+        now += 5_000;
+        sys::set_monotonic_ms(Some(now));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    sys::set_monotonic_ms(None);
 }

@@ -2,8 +2,8 @@
 
 use super::syscall::syscall;
 
-/// Milliseconds since a fixed point in time; never decreases. Has the
-/// resolution of the kernel's tick. 0 at all times if the kernel does not tell.
+/// Milliseconds since a fixed point in time; never decreases, but is 0 whenever
+/// the kernel does not tell. Has the resolution of the kernel's tick.
 pub fn monotonic_ms() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let args = [libc::CLOCK_MONOTONIC_COARSE as usize, (&raw mut now).expose_provenance()];
