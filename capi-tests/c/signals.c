@@ -220,30 +220,48 @@ static void blocks_of_others(void)
     CHECK(handled > 20000, "%zu", handled);
 }
 
+static void use_each_kind(void)
+{
+    use(1500, 3);
+    use(70000, 1);
+    use(3 * MIB, 1);
+}
+
+// The handler of some signals forks. Returns whether this is the child.
+static bool is_child(void)
+{
+    if (handled++ % 64 != 0)
+        return false;
+    pid_t pid = fork();
+    CHECK(pid >= 0, "%d", errno);
+    if (pid != 0)
+        wait_for(pid, "the child of a handler");
+    return pid == 0;
+}
+
 static void forks_then_allocates(int signal)
 {
     (void)signal;
-    if (handled++ % 64 != 0)
+    if (!is_child())
         return;
-    pid_t pid = fork();
-    CHECK(pid >= 0, "%d", errno);
-    if (pid == 0) {
-        use(1500, 3);
-        use(70000, 1);
-        use(3 * MIB, 1);
-        _exit(0);
-    }
-    wait_for(pid, "the child of a handler");
+    use_each_kind();
+    _exit(0);
 }
 
-// A child of a handler allocates, whatever the handler interrupted.
-static void forks_in_the_handler(void)
+static void forks_then_exits(int signal)
+{
+    (void)signal;
+    if (is_child())
+        exit(0);
+}
+
+static void interrupted_by(void (*handler)(int))
 {
     static struct block blocks[BLOCKS];
     uint64_t state = 6;
     use(1500, 3);
     use(70000, 1);
-    on_every_instruction(forks_then_allocates);
+    on_every_instruction(handler);
     for (int i = 0; i < 1500; i++) {
         size_t at = below(&state, BLOCKS);
         char *p = blocks[at].p;
@@ -258,6 +276,20 @@ static void forks_in_the_handler(void)
     CHECK(handled > 10000, "%zu", handled);
 }
 
+// A child of a handler allocates, whatever the handler interrupted.
+static void forks_in_the_handler(void)
+{
+    interrupted_by(forks_then_allocates);
+}
+
+// The handler ends the process, whatever it interrupted, with handlers at the exit that
+// allocate.
+static void exits_in_the_handler(void)
+{
+    atexit(use_each_kind);
+    interrupted_by(forks_then_exits);
+}
+
 #else
 
 static void fast_paths(void) {}
@@ -266,6 +298,7 @@ static void large_blocks(void) {}
 static void one_block_in_the_handler(void) {}
 static void blocks_of_others(void) {}
 static void forks_in_the_handler(void) {}
+static void exits_in_the_handler(void) {}
 
 #endif
 
@@ -316,4 +349,5 @@ static void timer(void)
 }
 
 MAIN(CASE(fast_paths), CASE(small_blocks), CASE(large_blocks), CASE(one_block_in_the_handler),
-     CASE(blocks_of_others), CASE(forks_in_the_handler), CASE(timer))
+     CASE(blocks_of_others), CASE(forks_in_the_handler),
+     CASE(exits_in_the_handler), CASE(timer))
