@@ -1,5 +1,6 @@
 //! What every other folder stands on: the door to atomics and their orderings, bits, what
-//! AddressSanitizer knows, constants, size classes, locks, a stack of our own, what waits for a lock, and the report of misuse.
+//! AddressSanitizer knows, constants, size classes, locks and who must not wait for them, a stack
+//! of our own, what waits for a lock, and the report of misuse.
 
 pub(crate) mod sync;
 pub(crate) mod ordering;
