@@ -205,10 +205,14 @@ pub(crate) fn own_memalign(align: usize, size: usize) -> *mut c_void {
     }
 }
 
-/// Same as [`memalign`].
+/// Allocates `size` bytes, aligned to `align`. Returns null and sets `EINVAL` if the
+/// alignment is not a power of two, and fails as [`malloc`] does otherwise.
 #[unsafe(no_mangle)]
 pub extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
-    own_memalign(align, size)
+    if !align.is_power_of_two() {
+        return errno::null_with_einval();
+    }
+    alloc_aligned(size, align)
 }
 
 /// Allocates `size` bytes, aligned to a page.

@@ -2,6 +2,8 @@
 
 #include "case.h"
 
+#include <gnu/libc-version.h>
+
 // The largest sizes that may be requested, and larger ones.
 static const size_t impossible[] = {
     (size_t)PTRDIFF_MAX,         (size_t)PTRDIFF_MAX + 1,  (size_t)PTRDIFF_MAX + 4096,
@@ -207,15 +209,41 @@ static void odd_alignments(void)
             least *= 2;
         for (size_t n = 1; n < 2 * MIB; n = n * 3 + 1) {
             errno = 4242;
-            void *p = memalign(unknown(odd[i]), n), *q = aligned_alloc(unknown(odd[i]), n);
-            CHECK(p != NULL && q != NULL && errno == 4242, "%zu, %zu: %d", odd[i], n, errno);
-            CHECK((uintptr_t)p % least == 0 && (uintptr_t)q % least == 0, "%zu: %p %p", odd[i], p,
-                  q);
-            CHECK(malloc_usable_size(p) >= n && malloc_usable_size(q) >= n, "%zu", n);
+            void *p = memalign(unknown(odd[i]), n);
+            CHECK(p != NULL && errno == 4242, "%zu, %zu: %d", odd[i], n, errno);
+            CHECK((uintptr_t)p % least == 0, "%zu: %p", odd[i], p);
+            CHECK(malloc_usable_size(p) >= n, "%zu", n);
             free(p);
-            free(q);
         }
     }
+}
+
+// Whether aligned_alloc is to refuse what is no power of two. glibc did not until 2.38.
+static bool refuses_odd_alignments(void)
+{
+    const char *version = gnu_get_libc_version();
+    return ours || strverscmp(version, "2.38") >= 0;
+}
+
+static void alignments_that_are_none(void)
+{
+    if (!refuses_odd_alignments())
+        return;
+    for (size_t power = 1; power != 0; power *= 2) {
+        size_t wrong[] = {0, power + power / 2, power - 1, power + 1};
+        for (int i = 0; i < 4; i++) {
+            if ((wrong[i] & (wrong[i] - 1)) == 0 && wrong[i] != 0)
+                continue;
+            errno = 4242;
+            void *p = aligned_alloc(unknown(wrong[i]), 64);
+            CHECK(p == NULL && errno == EINVAL, "%zx: %p, %d", wrong[i], p, errno);
+        }
+    }
+    // The size need not be a multiple.
+    void *p = aligned_alloc(64, 1), *q = aligned_alloc(1, 65);
+    CHECK(p != NULL && q != NULL, "%p, %p", p, q);
+    free(p);
+    free(q);
 }
 
 static void large_alignments(void)
@@ -423,6 +451,6 @@ static void errno_is_kept(void)
 
 MAIN(CASE(refused_sizes), CASE(overflowing_products), CASE(zero_bytes), CASE(null_is_fine),
      CASE(realloc_to_nothing), CASE(failed_realloc), CASE(refused_alignments),
-     CASE(odd_alignments), CASE(large_alignments), CASE(too_large_alignments), CASE(whole_pages),
-     CASE(all_bytes_are_usable), CASE(realloc_keeps_the_usable), CASE(calloc_is_zero),
-     CASE(errno_is_kept))
+     CASE(odd_alignments), CASE(alignments_that_are_none), CASE(large_alignments),
+     CASE(too_large_alignments), CASE(whole_pages), CASE(all_bytes_are_usable),
+     CASE(realloc_keeps_the_usable), CASE(calloc_is_zero), CASE(errno_is_kept))
