@@ -240,9 +240,10 @@ fn with_room(old: usize, new: usize) -> usize {
 }
 
 /// Whether a block of `block` bytes may be kept for `size`: it is large enough, and
-/// a smaller one would not save much.
+/// a smaller one would not save much, or there is none. The smallest classes for C are
+/// [`size_class::ANY`] bytes apart.
 fn fits(size: usize, block: usize) -> bool {
-    size <= block && size > block - block / 4
+    size <= block && size > block - (block / 4).max(size_class::ANY)
 }
 
 /// Bytes of the block at `ptr`, all of which may be used. `None` if it is not ours.

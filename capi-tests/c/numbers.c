@@ -366,7 +366,8 @@ static void parameters(void)
         {M_TOP_PAD, 1 << 16, 1},   {M_MMAP_THRESHOLD, 1 << 20, 1},
         {M_MMAP_THRESHOLD, 1 << 30, 1}, {M_MMAP_MAX, 0, 1}, {M_MMAP_MAX, 65536, 1},
         {M_CHECK_ACTION, 3, 1},    {M_ARENA_TEST, 2, 1},    {M_ARENA_MAX, 1, 1},
-        {M_ARENA_MAX, 4, 1},       {12345, 1, 1},           {-100, 1, 1},
+        {M_ARENA_MAX, 4, 1},       {M_PERTURB, 0xa5, 1},    {12345, 1, 1},
+        {-100, 1, 1},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         errno = 4242;

@@ -127,4 +127,20 @@ static void aligned_blocks_too(void)
     }
 }
 
-MAIN(CASE(every_size_to_every_other), CASE(step_by_step), CASE(aligned_blocks_too))
+// A block that is resized to the size that it has stays. (So it does with its usable size, but
+// for glibc's largest blocks.)
+static void same_size_stays(void)
+{
+    for (size_t n = 1; n <= 64 * MIB; n += n < 3000 ? 1 : n / 3) {
+        char *p = malloc(n);
+        size_t usable = malloc_usable_size(p);
+        for (int i = 0; i < 20; i++) {
+            void *q = realloc(p, i % 2 == 0 || !ours ? n : usable);
+            CHECK(p == q, "%zu: %p, then %p", n, (void *)p, q);
+        }
+        free(p);
+    }
+}
+
+MAIN(CASE(every_size_to_every_other), CASE(step_by_step), CASE(aligned_blocks_too),
+     CASE(same_size_stays))
