@@ -109,13 +109,13 @@ fn send_full(cache: &'static Cache, slow: SlowPath) {
 pub(crate) unsafe fn free_small(ptr: *mut u8, entry: u32) {
     let _inside = inside::enter();
     let (owner, class) = (page_map::owner(entry), page_map::kind(entry) as usize);
-    let slow = SlowPath::enter();
+    let mut slow = SlowPath::enter();
     // SAFETY: by the caller; [OWNER-ONLY] it is the thread's cache.
     unsafe {
         match slow.cache() {
             Some(cache) if owner != cache.id() => cache.pass_on(ptr, class, owner),
             Some(cache) => cache.take_back(ptr, class),
-            None => registry::free_without_cache(ptr, class),
+            None => registry::free_without_cache(&mut slow, ptr, class),
         }
     }
     if slow.leave() {

@@ -214,6 +214,24 @@ fn one_that_only_frees_is_asked() {
     all_is_well(1);
 }
 
+/// A thread that frees blocks of others, and never allocates, gets a cache, too, once it has
+/// freed many: with one, it takes no lock for each block.
+fn one_that_only_frees_gets_a_cache() {
+    let make = |count: usize| -> Vec<Block> {
+        (0..count).map(|_| Block::new(&ALLOC, 64, 8).unwrap()).collect()
+    };
+    let freeing = |blocks: Vec<Block>| {
+        let free = move || {
+            blocks.into_iter().for_each(|block| block.free(&ALLOC));
+            registry::current().is_some()
+        };
+        std::thread::spawn(free).join().unwrap()
+    };
+    assert!(!freeing(make(10)), "a thread that frees little needs none");
+    assert!(freeing(make(300)));
+    all_is_well(1);
+}
+
 /// A search through spans splits no huge page for a little memory, but purges that of other
 /// chunks; where much can be purged, it does.
 fn huge_pages_stay() {
@@ -348,6 +366,7 @@ fn child() {
         ["grows", how] => container::growth_is_seen(how),
         ["cache-ends"] => a_cache_ends_meanwhile(),
         ["asked"] => one_that_only_frees_is_asked(),
+        ["only-frees"] => one_that_only_frees_gets_a_cache(),
         ["turns"] => purges_take_turns(),
         ["spare", "serve"] => spare::serve_whatever_comes(),
         ["spare", "growth"] => spare::serve_growth(),
@@ -436,6 +455,11 @@ fn a_purge_that_comes_late_spares_what_is_there_by_then() {
 #[test]
 fn a_thread_that_only_frees_is_asked_too() {
     common::succeeds("2 asked");
+}
+
+#[test]
+fn a_thread_that_only_frees_gets_a_cache() {
+    common::succeeds("2 only-frees");
 }
 
 #[test]

@@ -400,17 +400,24 @@ pub(crate) fn returned(class: usize) -> u32 {
     RETURNED[class].load(ordering::returned_blocks())
 }
 
-/// Frees a block for a thread without a cache. It creates none: threads that only free
-/// need none.
+/// One in so many blocks of a class that threads without a cache free makes its thread one.
+/// So a thread that frees a few blocks and ends needs none, and one that goes on does not
+/// take a lock for each.
+const FREES_FOR_A_CACHE: u32 = 256;
+
+/// Frees a block for a thread without a cache, in this slow path.
 ///
 /// # Safety
 /// The block is free, and its entry says `class`.
 #[cold]
-pub(crate) unsafe fn free_without_cache(block: *mut u8, class: usize) {
-    RETURNED[class].fetch_add(1, ordering::returned_blocks());
+pub(crate) unsafe fn free_without_cache(slow: &mut SlowPath, block: *mut u8, class: usize) {
+    let before = RETURNED[class].fetch_add(1, ordering::returned_blocks());
     usage::came_back(size_class::size(class));
     // SAFETY: [LIVE-PINS-SPAN] by the caller.
     unsafe { send::send_one(block) };
+    if before % FREES_FOR_A_CACHE == FREES_FOR_A_CACHE - 1 {
+        let _ = get_or_create(slow);
+    }
 }
 
 /// In the child of a fork, where the calling thread is in no slow path: all records but its
