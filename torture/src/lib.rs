@@ -16,6 +16,8 @@ mod pattern;
 mod threads;
 // System calls that fail in one thread.
 mod filter;
+// A fixed program, for a tracer.
+pub mod workload;
 // What is tested, and what it is expected to count.
 pub mod subject;
 // Operations, and the bytes that stand for them.
