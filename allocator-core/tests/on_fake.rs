@@ -37,6 +37,9 @@ mod workload;
 #[path = "on_fake/failures.rs"]
 mod failures;
 
+#[path = "on_fake/first.rs"]
+mod first;
+
 #[path = "on_fake/spare.rs"]
 mod spare;
 
@@ -346,6 +349,8 @@ fn child() {
         ["releases"] => failures::releases_fail(),
         ["clock"] => failures::the_clock_is_refused(),
         ["random"] => random_failures(),
+        ["first", "at-once"] => first::at_once(),
+        ["first", request] => first::alone(request),
         ["shards"] => many_shards(),
         ["guards"] => addresses::guards_around_metadata(),
         ["tables"] => addresses::small_tables(),
@@ -532,6 +537,21 @@ fn releasing_may_fail() {
 fn random_programs_survive_random_failures() {
     for cpus in [1, 2, 8] {
         common::succeeds(&format!("{cpus} random"));
+    }
+}
+
+#[test]
+fn any_request_may_be_the_first() {
+    for request in first::REQUESTS {
+        common::succeeds(&format!("2 first {request}"));
+    }
+}
+
+#[test]
+fn threads_may_make_the_first_request_at_once() {
+    for _ in 0..10 {
+        common::succeeds("2 first at-once");
+        common::succeeds("8 first at-once");
     }
 }
 

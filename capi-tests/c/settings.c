@@ -66,6 +66,29 @@ static void guarded(void)
     goes_on();
 }
 
+// No byte behind an aligned block is read when its contents move.
+static void guarded_and_aligned(void)
+{
+    size_t from[] = {MIB + 1, 2 * MIB - 4096, 3 * MIB + 5};
+    size_t to[] = {100, 5000, 30 * KIB, 100 * KIB, MIB, 2 * MIB, 5 * MIB + 7};
+    for (size_t align = 64; align <= 4 * MIB; align *= 16) {
+        for (int i = 0; i < 3; i++) {
+            for (int j = 0; j < 7; j++) {
+                char *p = memalign(align, from[i]);
+                CHECK(p != NULL && (uintptr_t)p % align == 0, "%zu align %zu", from[i], align);
+                size_t usable = malloc_usable_size(p);
+                CHECK(j > 0 || faults(p, usable), "%zu align %zu", from[i], align);
+                fill(p, usable, from[i]);
+                p = realloc(p, to[j]);
+                size_t kept = usable < to[j] ? usable : to[j];
+                CHECK(filled(p, kept / 8 * 8, from[i]), "%zu align %zu to %zu", from[i], align,
+                      to[j]);
+                free(p);
+            }
+        }
+    }
+}
+
 // Writes and frees blocks, and waits until most of them are no longer resident.
 // The number of threads must not exceed `most`; returns the largest number
 // seen.
@@ -209,5 +232,5 @@ static void ends_at_once(void)
         _exit(0);
 }
 
-MAIN(CASE(goes_on), CASE(explained), CASE(guarded), CASE(by_the_helper), CASE(without_helper),
+MAIN(CASE(goes_on), CASE(explained), CASE(guarded), CASE(guarded_and_aligned), CASE(by_the_helper), CASE(without_helper),
      CASE(more_rights), CASE(refused), CASE(ends_at_once))

@@ -12,7 +12,8 @@ use std::process::Command;
 cases! {
     "settings.c" [], 60 seconds;
     both:; ours: by_the_helper;
-    by_hand: goes_on explained guarded without_helper more_rights refused ends_at_once;
+    by_hand: goes_on explained guarded guarded_and_aligned without_helper more_rights refused
+        ends_at_once;
 }
 
 const KEYS: &[&str] =
@@ -147,6 +148,11 @@ fn wrong_values() {
 #[test]
 fn guarded() {
     expect_ok(&mut set("huge_guards:true", "guarded"));
+}
+
+#[test]
+fn guarded_and_aligned() {
+    expect_ok(&mut set("huge_guards:true", "guarded_and_aligned"));
 }
 
 #[test]
