@@ -144,6 +144,22 @@ static void remote_frees(void)
     check("remote frees", EACH, free_all);
 }
 
+// One of these frees makes the thread a cache.
+static void *free_in_thread(void *argument)
+{
+    free(argument);
+    check("frees of a thread that only frees", EACH, free_all);
+    return NULL;
+}
+
+static void threads_that_only_free(void)
+{
+    for (size_t size = 16; size <= 3000; size = size * 2 + 7) {
+        fill_all(COUNT, size);
+        join(start(free_in_thread, malloc(1)));
+    }
+}
+
 static void *first_call(void *argument)
 {
     check("the first call of a thread", FIRST, all_functions);
@@ -343,6 +359,7 @@ static void misuse(void)
     run_on(last, STACK, free_foreign);
 }
 
-MAIN(CASE(paths), CASE(remote_frees), CASE(first_calls_of_threads), CASE(ends_of_threads),
-     CASE(forked), CASE(fibers_of_4_kib), CASE(fibers_of_8_kib), CASE(threads_with_least_stacks),
-     CASE(handlers_with_little_stack), CASE(without_helper), CASE(exits_on_4_kib), CASE(misuse))
+MAIN(CASE(paths), CASE(remote_frees), CASE(threads_that_only_free), CASE(first_calls_of_threads),
+     CASE(ends_of_threads), CASE(forked), CASE(fibers_of_4_kib), CASE(fibers_of_8_kib),
+     CASE(threads_with_least_stacks), CASE(handlers_with_little_stack), CASE(without_helper),
+     CASE(exits_on_4_kib), CASE(misuse))

@@ -8,8 +8,8 @@ use capi_tests::{describe, expect_ok, preloaded};
 capi_tests::cases! {
     "stack.c" ["-Wl,-z,now"], 60 seconds;
     both:;
-    ours: paths remote_frees first_calls_of_threads ends_of_threads forked fibers_of_4_kib
-        fibers_of_8_kib threads_with_least_stacks handlers_with_little_stack;
+    ours: paths remote_frees threads_that_only_free first_calls_of_threads ends_of_threads
+        forked fibers_of_4_kib fibers_of_8_kib threads_with_least_stacks handlers_with_little_stack;
     by_hand: without_helper exits_on_4_kib misuse;
 }
 
