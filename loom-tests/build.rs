@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The modules that the models compile: of each folder the files under test, as they
 /// ship, between those below and those above them that are replaced by files in
 /// `src/around`.
-const FOLDERS: [(&str, [&[&str]; 3]); 5] = [
+const FOLDERS: [(&str, [&[&str]; 3]); 6] = [
     (
         "base",
         [
@@ -32,6 +32,7 @@ const FOLDERS: [(&str, [&[&str]; 3]); 5] = [
     ("spans", [&[], &["granules", "span", "standby", "tail"], &["page_map"]]),
     ("heaps", [&[], &["remote_queue", "heap"], &["heap_table"]]),
     ("pages", [&[], &["free_space_index"], &["metadata", "arena"]]),
+    ("profile", [&[], &["live"], &[]]),
     ("remote", [&[], &["send", "take_from_heap", "span_transfer"], &[]]),
 ];
 

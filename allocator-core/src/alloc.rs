@@ -23,11 +23,14 @@ use crate::pages::interrupted;
 use crate::pages::page_runs::{self};
 use crate::process::config::Config;
 use crate::process::init;
+use crate::profile::countdown::Due;
+use crate::profile::record;
 use crate::reclaim::limit;
 use crate::reclaim::purge;
 use crate::thread::cache::Cache;
 use crate::thread::inside;
 use crate::thread::internal_fragmentation;
+use crate::thread::profiled;
 use crate::thread::registry;
 use crate::thread::slow_path::SlowPath;
 use crate::thread::tls;
@@ -55,6 +58,41 @@ pub(crate) unsafe fn alloc(size: usize, align: usize, config: &Config) -> *mut u
 #[cold]
 #[inline(never)]
 fn small_slow(class: usize, size: usize, config: &Config) -> *mut u8 {
+    if profiled::is_here() {
+        return small_profiled(class, size, config);
+    }
+    small_refill(class, size, config)
+}
+
+/// A block for a thread that is profiled.
+#[inline(never)]
+fn small_profiled(class: usize, size: usize, config: &Config) -> *mut u8 {
+    let cache = profiled::cache();
+    if cache.countdown.is_due(size) {
+        return small_sampled(class, size, config);
+    }
+    // SAFETY: [OWNER-ONLY] it is the calling thread's cache.
+    match unsafe { cache.pop(class) } {
+        Some(block) => shadow::handed_out(block, size),
+        None => small_refill(class, size, config),
+    }
+}
+
+/// A block that is sampled: pages, so that its free is seen on the slow path alone.
+#[cold]
+#[inline(never)]
+fn small_sampled(class: usize, size: usize, config: &Config) -> *mut u8 {
+    let due = Due::new(size, &profiled::cache().countdown);
+    let bytes = size_class::size(class);
+    // The largest power of two that divides the size: blocks of a class are aligned to it.
+    let align = bytes & bytes.wrapping_neg();
+    let block = get_pages(bytes, align, false, config, Some(due));
+    if block.is_null() { small_refill(class, size, config) } else { block }
+}
+
+#[cold]
+#[inline(never)]
+fn small_refill(class: usize, size: usize, config: &Config) -> *mut u8 {
     if !init::ensure(config) {
         return core::ptr::null_mut();
     }
@@ -133,9 +171,19 @@ pub(crate) fn may_be_run(size: usize, align: usize) -> bool {
 /// Blocks that grow are page runs from this size on.
 const LEAST_GROWN: usize = (16 << 10) + 1;
 
-/// A page run or a huge block. If there is no memory, all free memory goes back to
-/// the system, and the allocation is tried once more.
+/// A page run or a huge block, which is sampled if the thread's next sample is due.
 fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u8 {
+    get_pages(size, align, zeroed, config, profiled::due(size))
+}
+
+/// A page run or a huge block, which is recorded if a sample is `due`. If there is no memory, all free memory goes back to the system, and the allocation is tried once more.
+fn get_pages(
+    size: usize,
+    align: usize,
+    zeroed: bool,
+    config: &Config,
+    due: Option<Due>,
+) -> *mut u8 {
     if !init::ensure(config) || align > WINDOW_ALIGN {
         return core::ptr::null_mut();
     }
@@ -160,11 +208,24 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
         let interrupts = slow.is_nested() || interrupted::is_any_lock_held_here();
         interrupts.then(|| interrupted::alloc(size, align, zeroed))?
     });
+    if let (Some(block), Some(due)) = (block, due) {
+        record_sample(block, due, slow.is_nested());
+    }
     if slow.leave() {
         helper::check_growth();
         limit::check();
     }
     shadow::handed_out(block.unwrap_or(core::ptr::null_mut()), size)
+}
+
+/// Records a sample, and counts on to the next one. In a signal handler that interrupts a slow
+/// path, which may be recording one itself, none is recorded.
+#[cold]
+#[inline(never)]
+pub(crate) fn record_sample(block: *mut u8, due: Due, is_nested: bool) {
+    if let Some((size, rate)) = due.take().filter(|_| !is_nested) {
+        record::record(block, size, rate);
+    }
 }
 
 /// Whether blocks of a layout that is not small are page runs.

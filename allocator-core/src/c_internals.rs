@@ -100,7 +100,11 @@ pub unsafe fn free(ptr: *mut u8) -> bool {
     }
     if (page_map::kind(entry) as usize) < CLASSES {
         // SAFETY: by the caller.
-        unsafe { free::free_small(ptr, entry) };
+        unsafe {
+            if !free::keep_profiled(ptr, entry) {
+                free::free_small(ptr, entry);
+            }
+        }
     } else {
         free::free_other(ptr, entry, large_bytes(ptr, entry));
     }

@@ -16,10 +16,12 @@ use crate::base::shadow;
 use crate::base::size_class::{self, CLASSES};
 use crate::pages::arena;
 use crate::pages::huge_block;
+use crate::profile::record;
 use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
 use crate::thread::cache::Cache;
 use crate::thread::inside;
+use crate::thread::profiled;
 use crate::thread::registry;
 use crate::thread::slow_path::SlowPath;
 use crate::thread::tls;
@@ -50,6 +52,36 @@ pub(crate) unsafe fn free(ptr: *mut u8, size: usize, align: usize) {
 #[cold]
 #[inline(never)]
 pub(crate) unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
+    // SAFETY: by the caller.
+    unsafe {
+        if profiled::is_here() {
+            free_profiled(ptr, size, class);
+        } else {
+            free_by_entry(ptr, size, class);
+        }
+    }
+}
+
+/// Like [`free_slow`], in a thread that is profiled.
+///
+/// # Safety
+/// As for [`free`].
+#[inline(never)]
+unsafe fn free_profiled(ptr: *mut u8, size: usize, class: usize) {
+    // SAFETY: [OWNER-ONLY] it is the calling thread's cache; by the caller.
+    if class < CLASSES && unsafe { profiled::cache().push(class, ptr) } {
+        return;
+    }
+    // SAFETY: by the caller.
+    unsafe { free_by_entry(ptr, size, class) }
+}
+
+/// Frees a block as its entry says.
+///
+/// # Safety
+/// As for [`free`].
+#[inline(never)]
+unsafe fn free_by_entry(ptr: *mut u8, size: usize, class: usize) {
     let entry = MAP.entry(ptr);
     if page_map::kind(entry) as usize != class || page_map::owner(entry) == NO_HEAP {
         free_other(ptr, entry, size);
@@ -57,7 +89,7 @@ pub(crate) unsafe fn free_slow(ptr: *mut u8, size: usize, class: usize) {
     }
     // SAFETY: by the caller.
     unsafe {
-        if !buffer_remote(ptr, entry) {
+        if !buffer_remote(ptr, entry) && !keep_profiled(ptr, entry) {
             free_small(ptr, entry);
         }
     }
@@ -78,14 +110,62 @@ pub(crate) unsafe fn buffer_remote(ptr: *mut u8, entry: u32) -> bool {
         return false;
     }
     let slow = SlowPath::enter_with(cache);
-    let (class, owner) = (page_map::kind(entry) as usize, page_map::owner(entry));
     // SAFETY: [OWNER-ONLY] it is the thread's cache; by the caller.
+    unsafe { buffer(cache, slow, ptr, entry) };
+    true
+}
+
+/// Puts a block into the remote cache, and sends what is full then.
+///
+/// # Safety
+/// As for [`free`]; \[OWNER-ONLY\] it is the calling thread's cache, which buffers the block.
+#[inline(always)]
+unsafe fn buffer(cache: &'static Cache, slow: SlowPath, ptr: *mut u8, entry: u32) {
+    let (class, owner) = (page_map::kind(entry) as usize, page_map::owner(entry));
+    // SAFETY: by the caller.
     if unsafe { cache.buffer(ptr, class, owner) } {
         send_full(cache, slow);
     } else {
         slow.leave_unsettled();
     }
-    true
+}
+
+/// If the calling thread is profiled, puts a small block with this entry into its magazine or
+/// into its remote cache. Returns whether it did.
+///
+/// # Safety
+/// As for [`free`].
+#[inline(always)]
+pub(crate) unsafe fn keep_profiled(ptr: *mut u8, entry: u32) -> bool {
+    // SAFETY: by the caller.
+    profiled::is_here() && unsafe { keep(profiled::cache(), ptr, entry) }
+}
+
+/// # Safety
+/// As for [`free`]; \[OWNER-ONLY\] it is the calling thread's cache.
+#[inline(always)]
+unsafe fn keep(cache: &'static Cache, ptr: *mut u8, entry: u32) -> bool {
+    // SAFETY: by the caller.
+    unsafe {
+        cache.push_any(ptr)
+            || (page_map::owner(entry) != cache.id() && keep_remote(cache, ptr, entry))
+    }
+}
+
+/// Puts a block of another owner into the remote cache of a thread that is profiled. Returns
+/// whether it did.
+///
+/// # Safety
+/// As for [`free`]; \[OWNER-ONLY\] it is the calling thread's cache.
+#[inline(never)]
+unsafe fn keep_remote(cache: &'static Cache, ptr: *mut u8, entry: u32) -> bool {
+    // SAFETY: by the caller.
+    unsafe {
+        cache.buffers(ptr, entry) && {
+            buffer(cache, SlowPath::enter(), ptr, entry);
+            true
+        }
+    }
 }
 
 /// Sends what is full in the thread's remote cache.
@@ -129,6 +209,7 @@ pub(crate) fn free_other(ptr: *mut u8, entry: u32, size: usize) {
     let _inside = inside::enter();
     let slow = SlowPath::enter();
     let owner = page_map::owner(entry);
+    record::forget(ptr);
     match page_map::kind(entry) {
         _ if owner == NO_HEAP => {
             let location = Location { span: 0, block: 0 };

@@ -34,6 +34,8 @@ mod pages;
 mod reclaim;
 // Sending remote frees, drawing blocks from heaps, moving spans between heaps, finding a span.
 mod remote;
+// The sampled heap profile: stacks, samples, weights.
+mod profile;
 // The thread cache, its magazines, its slow paths, and the registry of threads.
 mod thread;
 // The helper thread, and its searches.
@@ -61,7 +63,10 @@ pub mod c_internals;
 // The public type: `GlobalAlloc`, and the functions of `Strata`.
 mod strata;
 
+pub use allocator_sys::Registers;
 pub use process::config::{Config, Thp, When};
+pub use profile::capture::{StackWords, Unwinder};
 pub use report::explain::{Cause, ClassShare, Explanation};
+pub use report::heap_profile::{Amount, ProfiledStack};
 pub use report::stats::{ClassStats, Stats};
 pub use strata::Strata;

@@ -15,10 +15,13 @@ use crate::pages::arena;
 use crate::pages::huge_block;
 use crate::pages::page_runs;
 use crate::process::config::Config;
+use crate::profile::record;
 use crate::reclaim::limit;
 use crate::reclaim::purge;
 use crate::spans::page_map::{self, MAP};
 use crate::thread::inside;
+use crate::thread::profiled;
+use crate::thread::slow_path::SlowPath;
 
 /// Changes the size of a block, in place or elsewhere. Null if there is no memory;
 /// then the block is unchanged.
@@ -95,10 +98,25 @@ pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
     let _inside = inside::enter();
     let (from, to) = (page_runs::units(old.max(1)), page_runs::units(new));
     let resize = || arena.page_runs.resize(ptr, from, to, old);
-    let resized =
-        resize().or_else(|refused| if purge::make_room() { resize() } else { Err(refused) });
+    let resized = record::while_resized(ptr, || {
+        let resized =
+            resize().or_else(|refused| if purge::make_room() { resize() } else { Err(refused) });
+        resized.unwrap_or(false).then_some(ptr)
+    });
     limit::check();
-    resized.unwrap_or(false)
+    sample(resized, new);
+    resized.is_some()
+}
+
+/// Counts a block that was resized to `new` bytes, for the profile: as if it was allocated.
+fn sample(resized: Option<*mut u8>, new: usize) {
+    if let Some(block) = resized
+        && let Some(due) = profiled::due(new)
+    {
+        let slow = SlowPath::enter();
+        alloc::record_sample(block, due, slow.is_nested());
+        slow.leave();
+    }
 }
 
 /// Resizes a huge block to `new` bytes, in place or elsewhere. `None` if it cannot;
@@ -109,12 +127,15 @@ pub(crate) fn resize_huge(ptr: *mut u8, old: usize, new: usize, align: usize) ->
     let _inside = inside::enter();
     let resize = || huge_block::resize(ptr, old, new, align);
     let make_room = || huge_block::is_limited() && purge::make_room();
-    let resized = resize().or_else(|| (new > old && make_room()).then(resize)?);
+    let resized = record::while_resized(ptr, || {
+        resize().or_else(|| (new > old && make_room()).then(resize)?)
+    });
     if new > old {
         helper::check_growth()
     } else {
         helper::check_excess()
     }
     limit::check();
+    sample(resized, new);
     resized
 }

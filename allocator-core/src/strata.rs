@@ -5,8 +5,10 @@ use core::alloc::{GlobalAlloc, Layout};
 use crate::background::helper;
 use crate::pages::committed;
 use crate::process::config::Config;
+use crate::profile::capture::Unwinder;
 use crate::reclaim::limit;
 use crate::report::explain::{self, Explanation};
+use crate::report::heap_profile::{self, ProfiledStack};
 use crate::report::stats::{self, Stats};
 #[cfg(feature = "system")]
 use crate::system::{self as alloc, self as free, self as realloc};
@@ -132,6 +134,57 @@ impl Strata {
     /// leaves by a jump is not called again, and a panic in it aborts the process.
     pub fn on_limit(callback: fn(committed: usize)) {
         limit::call(callback);
+    }
+
+    /// Bytes between two samples of the heap profile, in the mean, unless you have reasons for
+    /// another number.
+    pub const PROFILE_BYTES: usize = 512 << 10;
+
+    /// Switches the heap profile on: from now on one allocation in `bytes` bytes, in the mean, is
+    /// recorded with its stack ([`Strata::PROFILE_BYTES`]). The other threads follow at their next
+    /// free that they do, or when they next need memory from outside of their caches. They
+    /// flush what they cache once.
+    ///
+    /// Until [`Strata::profile_stop`], each allocation and each free takes a longer path. A
+    /// sampled block that is small takes a page. It takes a millisecond to switch.
+    ///
+    /// Read it with [`Strata::profile`]. The crate `strata-profile` makes files and pages of it,
+    /// and has an unwinder for code without frame pointers.
+    pub fn profile_start(bytes: usize) {
+        heap_profile::start(bytes);
+    }
+
+    /// Switches the heap profile off. What was recorded stays, and is kept up to date: blocks that
+    /// are freed later are no longer in use. Where the profile was off, nothing is counted.
+    pub fn profile_stop() {
+        heap_profile::stop();
+    }
+
+    /// The rate of the heap profile, in bytes. `None` while it is off.
+    #[must_use]
+    pub fn profile_rate() -> Option<usize> {
+        heap_profile::rate()
+    }
+
+    /// What the heap profile has recorded so far, stack by stack. It takes no lock and allocates
+    /// nothing. Numbers change meanwhile, unless no thread allocates.
+    pub fn profile() -> impl Iterator<Item = ProfiledStack> {
+        heap_profile::stacks()
+    }
+
+    /// Samples that the heap profile has dropped, since its tables were full: they have room for
+    /// 6,144 stacks and for at most 65,536 sampled blocks in use. Of too many stacks, the numbers
+    /// are in one without frames instead.
+    #[must_use]
+    pub fn profile_dropped() -> usize {
+        heap_profile::dropped()
+    }
+
+    /// Sets what follows stacks for the heap profile; `None`: frame pointers. When it returns, the
+    /// one before is in use no more. It is called with all signals blocked, by one thread at a
+    /// time, on a stack of 128 KiB. It must not allocate, wait or unwind.
+    pub fn profile_unwinder(unwinder: Option<Unwinder>) {
+        heap_profile::set_unwinder(unwinder);
     }
 }
 

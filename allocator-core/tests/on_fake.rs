@@ -21,6 +21,7 @@ modules! {
     "../src/pages/mod.rs" pages
     "../src/reclaim/mod.rs" reclaim
     "../src/remote/mod.rs" remote
+    "../src/profile/mod.rs" profile
     "../src/thread/mod.rs" thread
     "../src/background/mod.rs" background
     "../src/process/mod.rs" process

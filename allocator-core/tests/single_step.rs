@@ -90,6 +90,11 @@ fn is_forbidden(code: &[u8]) -> Option<&'static str> {
 /// Steps through `f` in a child. Returns how many instructions it took, and which
 /// of them are forbidden.
 fn step_through(f: fn(), threads: usize) -> (usize, Vec<&'static str>) {
+    step_through_after(|| {}, f, threads)
+}
+
+/// Like [`step_through`], after `prepare` in the child.
+fn step_through_after(prepare: fn(), f: fn(), threads: usize) -> (usize, Vec<&'static str>) {
     // SAFETY: the child runs `f` and exits, and uses no lock that another thread of
     // this process might have held.
     unsafe {
@@ -103,6 +108,7 @@ fn step_through(f: fn(), threads: usize) -> (usize, Vec<&'static str>) {
             for _ in 0..threads {
                 std::thread::spawn(std::thread::park);
             }
+            prepare();
             stepped(f);
             libc::_exit(0);
         }
@@ -192,4 +198,29 @@ fn the_fast_path_has_no_lock_and_no_system_call() {
             assert!(steps > 10);
         }
     }
+}
+
+/// Instructions that a pair may take more while the profile is on and takes no sample.
+const PROFILED: usize = 60;
+
+/// Whether this is the code that ships, whose instructions are bounded.
+const IS_RELEASED: bool = !cfg!(debug_assertions);
+
+/// That takes no lock either, and few more instructions.
+#[test]
+fn the_path_of_a_profiled_thread_is_short() {
+    let (off, _) = step_through(boxed, 0);
+    // No sample is due while a thousand pairs warm up.
+    let (on, forbidden) = step_through_after(|| Strata::profile_start(1 << 40), boxed, 0);
+    let switched_off = || {
+        Strata::profile_start(1 << 40);
+        boxed();
+        Strata::profile_stop();
+    };
+    let (again, _) = step_through_after(switched_off, boxed, 0);
+    println!("Box: {off} instructions, {on} while it is profiled, {again} afterwards");
+    assert!(forbidden.is_empty(), "{forbidden:?} in {on} instructions");
+    assert_eq!(again, off);
+    assert!(on > off, "it is not profiled");
+    assert!(!IS_RELEASED || on - off <= PROFILED, "{on} instructions instead of {off}");
 }

@@ -74,6 +74,8 @@
 //! | [`futex_wake`] | at most the given number of waiters run again | – |
 //! | [`without_signals`] | a function ran while all signals were blocked | it ran all the same |
 //! | [`on_stack`] | a function ran on a [`Stack`], not on that of the calling thread | – |
+//! | [`registers`] | the registers of the function that it is inlined into | – |
+//! | [`read_memory`] | the memory of the process was copied, up to the first page that cannot be read | 0 bytes |
 //!
 //! # CPUs, time, error output
 //!

@@ -49,6 +49,8 @@ pub const TWINS: &[Twin] = &[
     order("later_take", Relaxed, "later"),
     order("published_set", Relaxed, "published"),
     order("published_get", Relaxed, "published"),
+    order("profile_slot_claim", Relaxed, "samples"),
+    order("profile_slot_free", Relaxed, "samples"),
     order("remote_push", Relaxed, "remote_take_all"),
     order("remote_take_all", Relaxed, "remote_take_all"),
     order("remote_close", Relaxed, "remote_close"),

@@ -30,7 +30,7 @@ models! {
     lock handlers init later published remote_take_all remote_close
     moving stealing transfer abandoning draining
     granules release index_claim index_find whole_chunk empties receiving
-    span_purge span_purge_abandoning evicting evicting_stolen tail standby
+    span_purge span_purge_abandoning evicting evicting_stolen tail standby samples
 }
 
 #[test]

@@ -189,6 +189,14 @@ pub(crate) fn peek_mask(word: &AtomicU64, order: Ordering) -> u64 {
     word.load(order)
 }
 
+pub(crate) fn peek_word(word: &AtomicUsize, order: Ordering) -> usize {
+    word.load(order)
+}
+
+pub(crate) fn store_word(word: &AtomicUsize, value: usize, order: Ordering) {
+    word.store(value, order);
+}
+
 pub(crate) fn store_mask(word: &AtomicU64, value: u64, order: Ordering) {
     word.store(value, order);
 }

@@ -76,7 +76,10 @@ pub(crate) fn without_signals<R>(f: impl FnOnce() -> R) -> R {
 
 /// # Safety
 /// As for that of the system.
-pub(crate) unsafe fn on_stack<R>(_stack: &Stack, f: impl FnOnce() -> R) -> R {
+pub(crate) unsafe fn on_stack<const BYTES: usize, R>(
+    _stack: &Stack<BYTES>,
+    f: impl FnOnce() -> R,
+) -> R {
     f()
 }
 

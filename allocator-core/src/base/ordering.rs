@@ -125,6 +125,16 @@ orderings! {
     /// Pairs with: `index_mark`.
     index_read = Acquire;
 
+    // The heap profile.
+
+    /// Looks for a free slot for a sample. Sees that whoever freed it has read the sample.
+    /// Pairs with: `profile_slot_free`.
+    profile_slot_claim = Acquire;
+
+    /// Frees the slot of a sample, which was read.
+    /// Pairs with: `profile_slot_claim`.
+    profile_slot_free = Release;
+
     // Base and heaps.
 
     /// The word of a lock, looked at before a compare-and-swap, after a failed one, and in the
@@ -773,4 +783,51 @@ orderings! {
     /// Read by: `options::explain_at_exit`, `options::stats_at_exit`.
     /// Relaxed: they hold for the end of the process, and no other data is read on their word.
     print_at_exit = Relaxed;
+
+    // The heap profile.
+
+    /// `RATE` of `profile/rate`: bytes between two samples.
+    /// Written by: `rate::set`.
+    /// Read by: `rate::get`.
+    /// Relaxed: a thread that reads an older value samples a little longer, or begins a little
+    /// later; it is led to a slow path, where it looks again.
+    profile_rate = Relaxed;
+
+    /// `Countdown::gap` and the rate that it is by.
+    /// Written by: `countdown::draw`, `countdown::is_due`.
+    /// Read by: `countdown::draw_again`, `countdown::is_due`, `countdown::take`.
+    /// Relaxed: it is its thread's own; of threads without a cache, some bytes may be lost.
+    profile_gap = Relaxed;
+
+    /// `Countdown::random`: the state of random numbers.
+    /// Written by: `countdown::draw`.
+    /// Read by: `countdown::draw`.
+    /// Relaxed: it is its thread's own; threads without a cache may get the same number.
+    profile_random = Relaxed;
+
+    /// `Live::count`: sampled blocks in use.
+    /// Written by: `live::insert`, `live::remove`.
+    /// Read by: `live::insert`, `live::is_empty`, `live::remove`.
+    /// Relaxed: who frees a sampled block got it, through what handed it over, after it was
+    /// counted, and coherence forbids an older value.
+    profile_live = Relaxed;
+
+    /// `Bucket::blocks`: the address of a sampled block.
+    /// Written by: `live::insert`.
+    /// Read by: `live::remove`, `live::taken`.
+    /// Other end: `profile_slot_claim`, `profile_slot_free`.
+    /// Relaxed: who frees the block got it, through what handed it over, after it was entered.
+    profile_slot_set = Relaxed;
+
+    /// `Count` of a stack, in blocks and bytes.
+    /// Written by: `stacks::add`, `stacks::subtract`.
+    /// Read by: `stacks::add`, `stacks::get`, `stacks::subtract`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    profile_counts = Relaxed;
+
+    /// `DROPPED` of `profile/record`: samples without room.
+    /// Written by: `record::record`.
+    /// Read by: `record::dropped`, `record::record`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    profile_dropped = Relaxed;
 }

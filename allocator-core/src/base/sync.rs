@@ -41,6 +41,18 @@ mod door {
         word.load(order)
     }
 
+    /// Like [`peek`], for a word that another thread may set meanwhile.
+    #[inline(always)]
+    pub(crate) fn peek_word(word: &AtomicUsize, order: Ordering) -> usize {
+        word.load(order)
+    }
+
+    /// Stores a word that no other thread changes, though others look at it.
+    #[inline(always)]
+    pub(crate) fn store_word(word: &AtomicUsize, value: usize, order: Ordering) {
+        word.store(value, order);
+    }
+
     /// Stores a mask that no other thread changes, though others look at it.
     #[inline(always)]
     pub(crate) fn store_mask(word: &AtomicU64, value: u64, order: Ordering) {
@@ -142,8 +154,16 @@ mod door {
         word.fetch_or(0, Ordering::Relaxed)
     }
 
+    pub(crate) fn peek_word(word: &AtomicUsize, order: Ordering) -> usize {
+        word.fetch_or(0, order)
+    }
+
     /// A look of another thread is a read-modify-write here, which must not be lost.
     pub(crate) fn store_mask(word: &AtomicU64, value: u64, order: Ordering) {
+        word.swap(value, order);
+    }
+
+    pub(crate) fn store_word(word: &AtomicUsize, value: usize, order: Ordering) {
         word.swap(value, order);
     }
 

@@ -35,6 +35,7 @@ use crate::process::config::Config;
 use crate::process::fork_repair;
 use crate::process::options;
 use crate::process::unload;
+use crate::profile::record;
 use crate::reclaim::limit;
 use crate::reclaim::purge;
 use crate::spans::page_map::MAP;
@@ -133,6 +134,7 @@ fn begin_at(region: *mut u8, space: usize) -> Result<(), MapError> {
 /// others were changing.
 unsafe extern "C" fn after_fork_in_child() {
     own_stack::after_fork();
+    record::after_fork();
     misuse::after_fork();
     metadata::after_fork();
     thp::after_fork();

@@ -3,3 +3,4 @@
 pub(crate) mod stats;
 mod residency;
 pub(crate) mod explain;
+pub(crate) mod heap_profile;

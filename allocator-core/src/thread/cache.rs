@@ -22,6 +22,7 @@ use crate::base::size_class::CLASSES;
 use crate::base::sync::Guarded;
 use crate::heaps::heap::Heap;
 use crate::pages::arena;
+use crate::profile::countdown::Countdown;
 use crate::spans::page_map::{self, View};
 use crate::thread::bin::{Bin, NO_KEY};
 use crate::thread::budget::Budget;
@@ -46,6 +47,8 @@ pub(crate) struct Cache {
     /// Outside the cache: it outlives the thread, which the cache does not.
     pub(crate) heap: &'static Heap,
     pub(super) owner: Guarded<Owner>,
+    /// Counts what a thread allocates while it is profiled \[OWNER-ONLY\].
+    pub(crate) countdown: Countdown,
 }
 
 /// \[OWNER-ONLY\] The part that only the cache's thread touches.
@@ -99,6 +102,9 @@ pub(super) static ENDED: Cache = Cache::nobodys();
 
 /// The stand-in for threads in a slow path, which has their cache.
 pub(crate) static IN_SLOW_PATH: Cache = Cache::nobodys();
+
+/// The stand-in for threads that are profiled, which have their cache in another word.
+pub(super) static PROFILED: Cache = Cache::nobodys();
 
 impl Owner {
     /// Whether the magazine ran empty since it last grew on overflow.
@@ -186,6 +192,7 @@ impl Cache {
             view: View::empty(),
             bins: [const { Bin::new(NO_KEY) }; CLASSES],
             heap: &NO_CACHE_HEAP,
+            countdown: Countdown::new(),
             owner: Guarded::new(Owner {
                 shard: 0,
                 nearest: 0,

@@ -20,6 +20,7 @@ mod refill;
 mod free_slow;
 pub(crate) mod tls;
 mod current;
+pub(crate) mod profiled;
 pub(crate) mod slow_path;
 pub(crate) mod inside;
 pub(crate) mod registry;

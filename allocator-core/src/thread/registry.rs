@@ -22,6 +22,7 @@ use crate::remote::span_source;
 use crate::sys;
 use crate::thread::bin::Slot;
 use crate::thread::cache::{Cache, ENDED};
+use crate::thread::current;
 pub(crate) use crate::thread::current::current;
 use crate::thread::flush_all;
 use crate::thread::inside;
@@ -315,7 +316,7 @@ pub(crate) unsafe fn end_all() {
     // Sees all that the exit hooks did, as each of them had the lock at its end.
     drop(RECORDS.lock.lock());
     end_vanished(usize::MAX);
-    let mine = tls::get();
+    let mine = current::cache_of(tls::get());
     let forked = FORKED.load(ordering::forked());
     for record in records() {
         let cache = record.cache.load(ordering::record_cache());

@@ -27,6 +27,8 @@ use crate::pages::page_runs;
 use crate::remote::send;
 use crate::spans::page_map::{self, MAP};
 use crate::thread::cache::{Cache, ENDED, IN_SLOW_PATH, NO_CACHE};
+use crate::thread::current;
+use crate::thread::profiled;
 use crate::thread::tls;
 
 /// A slow path of the calling thread.
@@ -85,7 +87,9 @@ impl SlowPath {
         let stand_in = ptr::eq(self.word, &IN_SLOW_PATH)
             || ptr::eq(self.word, &NO_CACHE)
             || ptr::eq(self.word, &ENDED);
-        (!stand_in && !self.word.heap.is_held_here()).then_some(self.word)
+        // SAFETY: [HEAPS-STAY] as in `enter`.
+        let cache = unsafe { &*current::cache_of(self.word) };
+        (!stand_in && !cache.heap.is_held_here()).then_some(cache)
     }
 
     /// Sets what the thread's word goes back to.
@@ -96,7 +100,8 @@ impl SlowPath {
         self.word = cache;
     }
 
-    /// Leaves the slow path. Returns whether it was not nested; then what had to wait for
+    /// Leaves the slow path: from now on the thread is profiled, or no longer, if that was
+    /// switched. Returns whether it was not nested; then what had to wait for
     /// its locks is freed, and a misuse that it noted is reported. The caller holds no lock.
     #[inline]
     pub(crate) fn leave(self) -> bool {
@@ -104,7 +109,7 @@ impl SlowPath {
             nested::end();
             return false;
         }
-        tls::set(self.word);
+        tls::set(profiled::word_after(self.word));
         settle();
         true
     }

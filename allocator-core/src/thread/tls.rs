@@ -4,9 +4,9 @@
 //! `thread_local!` becomes a call in shared libraries, and in library crates under thin
 //! LTO. A symbol of our own, read by its offset from the thread pointer (initial-exec),
 //! is two loads, which linkers turn into one load and a constant in executables. It
-//! takes 8 bytes of the static space that libraries loaded at run time share. Every
-//! thread's word starts as the address of the cache that belongs to no thread, so no
-//! path tests whether there is one.
+//! takes 16 bytes of the static space that libraries loaded at run time share, with a second
+//! word, which only threads that are profiled use. Every thread's word starts as the address
+//! of the cache that belongs to no thread, so no path tests whether there is one.
 //!
 //! Between two allocations in one function, a coroutine may move to another thread. The
 //! compiler may keep the offset, which is the same everywhere; but the thread pointer
@@ -63,13 +63,81 @@ global_asm!(
     concat!(".globl ", word!()),
     concat!(".hidden ", word!()),
     concat!(".type ", word!(), ",@object"),
-    concat!(".size ", word!(), ",8"),
+    concat!(".size ", word!(), ",16"),
     concat!(word!(), ":"),
     ".quad {none}",
+    ".quad 0",
     ".popsection",
     none = sym NO_CACHE,
     pre = const PRE,
 );
+
+/// The cache of the calling thread, while it is profiled: the word behind the first one.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn profiled() -> *const Cache {
+    let cache;
+    // SAFETY: reads the thread's own word.
+    unsafe {
+        asm!(
+            "mov {}, qword ptr fs:[{} + 8]",
+            out(reg) cache,
+            in(reg) offset(),
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    cache
+}
+
+/// Sets what [`profiled`] returns.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn set_profiled(cache: &'static Cache) {
+    // SAFETY: writes the thread's own word.
+    unsafe {
+        asm!(
+            "mov qword ptr fs:[{} + 8], {}",
+            in(reg) offset(),
+            in(reg) core::ptr::from_ref(cache),
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// The cache of the calling thread, while it is profiled: the word behind the first one.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+pub(super) fn profiled() -> *const Cache {
+    let cache;
+    // SAFETY: reads the thread's own word.
+    unsafe {
+        asm!(
+            "mrs {0}, tpidr_el0",
+            "add {0}, {0}, {1}",
+            "ldr {0}, [{0}, 8]",
+            out(reg) cache,
+            in(reg) offset(),
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    cache
+}
+
+/// Sets what [`profiled`] returns.
+#[cfg(target_arch = "aarch64")]
+pub(super) fn set_profiled(cache: &'static Cache) {
+    // SAFETY: writes the thread's own word.
+    unsafe {
+        asm!(
+            "mrs {0}, tpidr_el0",
+            "add {0}, {0}, {1}",
+            "str {2}, [{0}, 8]",
+            out(reg) _,
+            in(reg) offset(),
+            in(reg) core::ptr::from_ref(cache),
+            options(nostack, preserves_flags),
+        );
+    }
+}
 
 /// The thread's word in a task that has no cache.
 pub(crate) fn word_without_cache() -> ThreadWord {
@@ -111,7 +179,8 @@ fn offset() -> usize {
     offset
 }
 
-/// The calling thread's cache: its own, `NO_CACHE`, `ENDED` or `IN_SLOW_PATH`.
+/// The calling thread's cache: its own, `NO_CACHE`, `ENDED`, `IN_SLOW_PATH` or
+/// `PROFILED`.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn get() -> *const Cache {
@@ -160,7 +229,8 @@ pub(crate) fn swap(cache: &'static Cache) -> *const Cache {
     word
 }
 
-/// The calling thread's cache: its own, `NO_CACHE`, `ENDED` or `IN_SLOW_PATH`.
+/// The calling thread's cache: its own, `NO_CACHE`, `ENDED`, `IN_SLOW_PATH` or
+/// `PROFILED`.
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
 pub(crate) fn get() -> *const Cache {

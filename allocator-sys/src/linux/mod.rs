@@ -1,5 +1,7 @@
 //! Linux on x86-64 and AArch64, under glibc or musl.
 
+mod registers;
+
 mod arch;
 mod errno;
 mod syscall;
@@ -19,6 +21,7 @@ mod kernel;
 
 mod memory;
 
+mod own_memory;
 mod report;
 mod resident;
 mod stack;
@@ -42,7 +45,9 @@ pub use memory::{
     MapError, address_limit, advise_huge, check_kernel, collapse, commit, map_advised_at, map_at,
     move_to, protect, purge, release, reserve, reserve_at, resize,
 };
+pub use own_memory::{read_memory, registers};
 pub use page_size::page_size;
+pub use registers::Registers;
 pub use report::{abort, write_stderr};
 pub use resident::{Rss, resident, rss};
 pub use stack::{Stack, on_stack, without_signals};

@@ -5,17 +5,17 @@ use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::{ManuallyDrop, MaybeUninit};
 
-/// Bytes of a [`Stack`]: several times what a report needs.
+/// Bytes of a [`Stack`], if it is not said: several times what a report needs.
 const SIZE: usize = 32 << 10;
 
 /// A stack for [`on_stack`]. As a `static`, it costs no memory until it is used.
 #[repr(C, align(64))]
-pub struct Stack(UnsafeCell<MaybeUninit<[u8; SIZE]>>);
+pub struct Stack<const BYTES: usize = SIZE>(UnsafeCell<MaybeUninit<[u8; BYTES]>>);
 
 // SAFETY: it has no data, and the callers of `on_stack` use it one at a time.
-unsafe impl Sync for Stack {}
+unsafe impl<const BYTES: usize> Sync for Stack<BYTES> {}
 
-impl Stack {
+impl<const BYTES: usize> Stack<BYTES> {
     /// A stack that nothing runs on.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it is for statics")]
@@ -34,7 +34,7 @@ impl Stack {
 ///
 /// Nothing else runs on the stack meanwhile. `f` does not unwind, and needs no more
 /// than the stack has.
-pub unsafe fn on_stack<F: FnOnce() -> R, R>(stack: &Stack, f: F) -> R {
+pub unsafe fn on_stack<const BYTES: usize, F: FnOnce() -> R, R>(stack: &Stack<BYTES>, f: F) -> R {
     let mut call = Call { f: ManuallyDrop::new(f), result: MaybeUninit::uninit() };
     let top = stack.0.get().wrapping_add(1).cast();
     // SAFETY: by the caller; `run` gets the call that it expects, and is called once.

@@ -646,6 +646,34 @@ fn unwinders_find_the_way_back_from_another_stack() {
 }
 
 #[test]
+fn memory_is_read_up_to_what_cannot_be_read() {
+    let page = probe::page();
+    let words = page / size_of::<usize>();
+    let at = fresh(2);
+    // SAFETY: mapped above.
+    unsafe { fill(at, 2 * page, 5) };
+    let mut copy = vec![0; 2 * words];
+    let whole = errno_kept(|| sys::read_memory(at.addr(), &mut copy));
+    assert_eq!(whole, 2 * page);
+    assert!(copy.iter().all(|word| *word == usize::from_ne_bytes([5; size_of::<usize>()])));
+    drop_range(at.wrapping_add(page), 1);
+    let part = errno_kept(|| sys::read_memory(at.addr() + page / 2, &mut copy));
+    assert_eq!(part, page / 2, "the next page is not mapped");
+    assert_eq!(errno_kept(|| sys::read_memory(at.addr() + page, &mut copy)), 0);
+    assert_eq!(sys::read_memory(usize::MAX - 7, &mut copy), 0);
+    assert_eq!(sys::read_memory(0, &mut copy), 0);
+    drop_range(at, 1);
+}
+
+#[test]
+fn registers_are_those_of_the_caller() {
+    let local = std::hint::black_box(0u8);
+    let registers = errno_kept(sys::registers);
+    let distance = (&raw const local).addr().abs_diff(registers.stack);
+    assert!(distance < 64 << 10, "{registers:x?}");
+}
+
+#[test]
 fn signals_are_blocked_for_a_while() {
     assert!(!all_signals_blocked());
     assert!(errno_kept(|| sys::without_signals(all_signals_blocked)));

@@ -8,6 +8,7 @@ mod init;
 mod later;
 mod lock;
 mod published;
+mod samples;
 mod standby;
 mod tail;
 
@@ -22,6 +23,7 @@ pub static MODELS: &[&Model] = &[
     &init::INIT,
     &later::LATER,
     &published::PUBLISHED,
+    &samples::SAMPLES,
     &heaps::MOVING,
     &heaps::STEALING,
     &heaps::TRANSFER,

@@ -3,6 +3,8 @@
 use core::arch::{asm, naked_asm};
 use core::ffi::{c_long, c_void};
 
+use crate::linux::registers::Registers;
+
 /// The thread pointer: the base address of the calling thread's local storage.
 #[inline]
 pub(crate) fn thread_pointer() -> usize {
@@ -146,6 +148,19 @@ pub(crate) unsafe fn unmap_and_exit(mapping: *mut u8, bytes: usize) -> ! {
             in("x8") libc::SYS_munmap, in("x0") mapping, in("x1") bytes,
             options(noreturn, nostack));
     }
+}
+
+/// See [`crate::registers`].
+#[inline(always)]
+pub(crate) fn registers() -> Registers {
+    let (instruction, stack, frame, link);
+    // SAFETY: reads registers.
+    unsafe {
+        asm!("adr {}, .", "mov {}, sp", "mov {}, x29", "mov {}, x30",
+            out(reg) instruction, out(reg) stack, out(reg) frame, out(reg) link,
+            options(nomem, preserves_flags));
+    }
+    Registers { instruction, stack, frame, link }
 }
 
 /// Whether ThreadSanitizer's runtime is in the process.

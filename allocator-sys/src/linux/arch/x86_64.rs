@@ -3,6 +3,8 @@
 use core::arch::{asm, naked_asm};
 use core::ffi::{c_long, c_void};
 
+use crate::linux::registers::Registers;
+
 /// The thread pointer: the address of the calling thread's control block.
 #[inline]
 pub(crate) fn thread_pointer() -> usize {
@@ -166,6 +168,19 @@ pub(crate) unsafe fn unmap_and_exit(mapping: *mut u8, bytes: usize) -> ! {
             in("rax") libc::SYS_munmap, in("rdi") mapping, in("rsi") bytes,
             options(noreturn, nostack));
     }
+}
+
+/// See [`crate::registers`].
+#[inline(always)]
+pub(crate) fn registers() -> Registers {
+    let (instruction, stack, frame);
+    // SAFETY: reads registers.
+    unsafe {
+        asm!("lea {}, [rip]", "mov {}, rsp", "mov {}, rbp",
+            out(reg) instruction, out(reg) stack, out(reg) frame,
+            options(nomem, preserves_flags));
+    }
+    Registers { instruction, stack, frame, link: 0 }
 }
 
 /// Whether ThreadSanitizer's runtime is in the process.

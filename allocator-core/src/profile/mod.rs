@@ -1,0 +1,9 @@
+//! The sampled heap profile: of each stretch of bytes that the program allocates, one allocation
+//! is recorded, with its stack.
+
+pub(crate) mod rate;
+pub(crate) mod countdown;
+pub(crate) mod capture;
+pub(crate) mod stacks;
+pub(crate) mod live;
+pub(crate) mod record;

@@ -1,0 +1,134 @@
+//! Recording samples, and forgetting those whose blocks are freed.
+//!
+//! A sample needs memory for its stack and two tables. Where there is none, it is dropped, and
+//! counted. The lock is not held while memory is allocated, and nothing here waits for a lock
+//! of the program's or of the loader's.
+
+use crate::base::lock::{Lock, LockGuard};
+use crate::base::ordering;
+use crate::base::sync::AtomicUsize;
+use crate::profile::capture::{Capture, Unwinder};
+use crate::profile::live::Live;
+use crate::profile::rate::{self, Weight};
+use crate::profile::stacks::{self, Candidate, Stack};
+use crate::sys::{self, Registers};
+
+/// \[PROFILE-LOCKED\] Guards the capture, and what is entered into the tables.
+static LOCK: Lock = Lock::new();
+
+static CAPTURE: Capture = Capture::new();
+
+/// The sampled blocks in use: 65,536 at most.
+static LIVE: Live<Sample, 8192, 8> = Live::new();
+
+/// Samples that there was no room for.
+static DROPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// A sampled block.
+#[derive(Clone, Copy)]
+struct Sample {
+    stack: &'static Stack,
+    weight: Weight,
+}
+
+/// Records a block of `size` bytes, which is not handed out yet.
+#[cold]
+#[inline(never)]
+pub(crate) fn record(block: *mut u8, size: usize, rate: usize) {
+    let registers = sys::registers();
+    if enter(block, rate::weight(size, rate), registers).is_none() {
+        DROPPED.fetch_add(1, ordering::profile_dropped());
+    }
+}
+
+fn enter(block: *mut u8, weight: Weight, registers: Registers) -> Option<()> {
+    let candidate = Candidate::new(|frames| {
+        let _held = LOCK.lock()?;
+        // SAFETY: [PROFILE-LOCKED]
+        Some(unsafe { CAPTURE.stack(registers, frames) })
+    })?;
+    let stack = known(candidate);
+    let _held = LOCK.lock()?;
+    LIVE.insert(block.addr(), Sample { stack, weight }).then(|| stack.add(weight))
+}
+
+/// The stack of the table that is equal to this one, which goes there if there is none.
+fn known(candidate: Candidate) -> &'static Stack {
+    let found = match stacks::find(candidate.stack()) {
+        Err(Some(_)) => return publish(candidate.shrink()),
+        found => found,
+    };
+    candidate.free();
+    found.unwrap_or(stacks::others())
+}
+
+#[cold]
+fn publish(candidate: Candidate) -> &'static Stack {
+    let stack = candidate.stack();
+    let held = LOCK.lock();
+    let found = stacks::find(stack);
+    if let (Some(_), Err(Some(place))) = (&held, &found) {
+        stacks::publish(*place, stack);
+        return stack;
+    }
+    drop::<Option<LockGuard<'_>>>(held);
+    candidate.free();
+    found.unwrap_or(stacks::others())
+}
+
+/// A page run or a huge block is about to be freed: if it was sampled, it is not in use any more.
+#[inline]
+pub(crate) fn forget(block: *mut u8) {
+    if !LIVE.is_empty()
+        && let Some(sample) = LIVE.remove(block.addr())
+    {
+        sample.stack.subtract(sample.weight);
+    }
+}
+
+/// Resizes a page run or a huge block by `resize`, which returns where it is afterwards: it is
+/// as if it was freed. If it cannot be resized, it stays as it was.
+#[inline]
+pub(crate) fn while_resized(
+    block: *mut u8,
+    resize: impl FnOnce() -> Option<*mut u8>,
+) -> Option<*mut u8> {
+    // Before, as another block may be there at once.
+    let sample = if LIVE.is_empty() { None } else { LIVE.remove(block.addr()) };
+    let resized = resize();
+    if let Some(sample) = sample {
+        settle(block, sample, resized.is_some());
+    }
+    resized
+}
+
+#[cold]
+fn settle(block: *mut u8, sample: Sample, was_resized: bool) {
+    let entered = !was_resized && {
+        let held = LOCK.lock();
+        held.is_some() && LIVE.insert(block.addr(), sample)
+    };
+    if !entered {
+        sample.stack.subtract(sample.weight);
+    }
+}
+
+/// Sets what follows stacks from now on; `None`: frame pointers. When this returns, the one
+/// before is in use no more.
+pub(crate) fn set_unwinder(unwinder: Option<Unwinder>) {
+    let Some(_held) = LOCK.lock() else { return };
+    // SAFETY: [PROFILE-LOCKED]
+    unsafe { CAPTURE.set_unwinder(unwinder) };
+}
+
+/// Samples that there was no room for.
+pub(crate) fn dropped() -> usize {
+    DROPPED.load(ordering::profile_dropped())
+}
+
+/// In the child of a fork: the tables are consistent after every single store.
+pub(crate) fn after_fork() {
+    if LOCK.is_orphaned() {
+        LOCK.force_unlock();
+    }
+}

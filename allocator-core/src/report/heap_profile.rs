@@ -1,0 +1,92 @@
+//! The heap profile: where in the program the memory in use was allocated, and where all that was
+//! ever allocated while the profile was on. Estimated from samples; see `profile/rate.rs`.
+
+use crate::base::sync::AtomicU32;
+use crate::profile::capture::Unwinder;
+use crate::profile::rate;
+use crate::profile::record;
+use crate::profile::stacks::{self, Stack};
+use crate::sys;
+use crate::thread::registry;
+
+/// Blocks and bytes, as estimated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Blocks.
+    pub blocks: u64,
+    /// Bytes, as requested.
+    pub bytes: u64,
+}
+
+/// A place in the program where samples were taken: the functions that had been called there.
+#[derive(Clone, Copy)]
+pub struct ProfiledStack(&'static Stack);
+
+impl ProfiledStack {
+    /// The address behind the call in each function, the innermost first; at most 120. The
+    /// first ones are in the allocator itself. None for the stack that stands for all
+    /// that the tables had no room for.
+    #[must_use]
+    pub fn frames(&self) -> &'static [usize] {
+        self.0.frames()
+    }
+
+    /// What was allocated here while the profile was on.
+    #[must_use]
+    pub fn allocated(&self) -> Amount {
+        let (blocks, bytes) = self.0.allocated();
+        Amount { blocks, bytes }
+    }
+
+    /// What of that was not freed.
+    #[must_use]
+    pub fn in_use(&self) -> Amount {
+        let (blocks, bytes) = self.0.used();
+        Amount { blocks, bytes }
+    }
+}
+
+/// Switches the profile on, or to another rate.
+pub(crate) fn start(rate: usize) {
+    rate::set(rate.max(1));
+    lead_to_slow_path();
+}
+
+/// Switches the profile off.
+pub(crate) fn stop() {
+    rate::set(0);
+    lead_to_slow_path();
+}
+
+/// Milliseconds for a thread to end the slow path that it is in.
+const MOMENT: u32 = 1;
+
+/// Makes each thread take a slow path at its next free, where it looks at the rate. One that
+/// brings its view up to date at this moment may undo that, and have looked before: so it is
+/// done again a little later.
+fn lead_to_slow_path() {
+    let ask = || registry::threads().for_each(|(_, cache)| cache.request_flush());
+    ask();
+    sys::futex_wait_for(&AtomicU32::new(0), 0, MOMENT);
+    ask();
+}
+
+/// Bytes between two samples, in the mean. `None`: the profile is off.
+pub(crate) fn rate() -> Option<usize> {
+    Some(rate::get()).filter(|rate| *rate != 0)
+}
+
+/// All stacks so far.
+pub(crate) fn stacks() -> impl Iterator<Item = ProfiledStack> {
+    stacks::all().map(ProfiledStack)
+}
+
+/// Samples that there was no room for.
+pub(crate) fn dropped() -> usize {
+    record::dropped()
+}
+
+/// Sets what follows stacks.
+pub(crate) fn set_unwinder(unwinder: Option<Unwinder>) {
+    record::set_unwinder(unwinder);
+}
