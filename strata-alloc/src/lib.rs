@@ -95,6 +95,26 @@
 //! - [`Strata::thread_idle`]: the calling thread is about to sleep; put its cache away.
 //! - [`Strata::set_limit`], [`Strata::set_hard_limit`], [`Strata::on_limit`]: limits.
 //!
+//! # Heap profiles
+//!
+//! Which functions allocated what is in use, in a running program, without a special build:
+//!
+//! ```
+//! # #[cfg(feature = "profile")] {
+//! use strata_alloc::{Strata, profile};
+//!
+//! profile::start(Strata::PROFILE_BYTES);
+//! // …
+//! let snapshot = profile::Snapshot::take();
+//! let (file, page) = (snapshot.pprof(), snapshot.flame_graph());
+//! profile::stop();
+//! # drop((file, page));
+//! # }
+//! ```
+//!
+//! Without the default feature `profile` this crate has no dependency on the standard library;
+//! [`Strata::profile`] gives the numbers.
+//!
 //! The child of a `fork` can allocate, free and start threads, whatever the other
 //! threads of the parent were doing.
 //!
@@ -109,7 +129,7 @@
 //! | Threads | 32 thousand at a time have a cache; more work without one, slower |
 //! | Size classes | 75, up to 32 KiB; rounding wastes at most 1/8 above 128 bytes |
 //! | Larger blocks | whole pages of 4 KiB up to 1 MiB, then a mapping each |
-//! | Standard library | not needed; this crate is `no_std` and needs a C library |
+//! | Standard library | not needed without the feature `profile`; then this crate needs a C library alone |
 //!
 //! Two versions of this crate can be linked into one program. Each has a heap of its
 //! own, and a block must be freed through the version that allocated it.
@@ -118,9 +138,15 @@
 #![deny(missing_docs)]
 
 #[doc(inline)]
+pub use allocator_core::{Amount, ProfiledStack, Registers, StackWords, Unwinder};
+#[doc(inline)]
 pub use allocator_core::{Cause, ClassShare, ClassStats, Config, Explanation, Stats, Strata};
 #[doc(inline)]
 pub use allocator_core::{Thp, When};
+/// Heap profiles: files for `go tool pprof`, folded stacks, pages with a flame graph.
+#[cfg(feature = "profile")]
+#[doc(inline)]
+pub use strata_profile as profile;
 
 /// The examples of the README compile.
 #[cfg(doctest)]

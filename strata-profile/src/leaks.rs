@@ -1,0 +1,56 @@
+//! A report when the process exits: what is in use then.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::{fs, io};
+
+use crate::snapshot::Snapshot;
+use crate::symbols::Symbols;
+
+/// Most stacks of a report.
+const MOST_STACKS: usize = 20;
+
+/// Where the report goes; standard error, if to no file.
+static PLACE: OnceLock<Option<PathBuf>> = OnceLock::new();
+
+impl Snapshot {
+    /// A report of the blocks in use, by stack, for people: at most 20 stacks, those with most
+    /// bytes first.
+    #[must_use]
+    pub fn report(&self) -> String {
+        let (mut text, all) = (String::new(), self.in_use());
+        let used = self.entries.iter().filter(|entry| entry.in_use.bytes > 0);
+        let count = used.clone().count();
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{} bytes in {} blocks are in use, in {count} stacks (estimated, one sample in {} bytes)",
+            all.bytes, all.blocks, self.rate
+        );
+        let mut symbols = Symbols::default();
+        for entry in used.take(MOST_STACKS) {
+            let _ =
+                writeln!(text, "\n{} bytes in {} blocks", entry.in_use.bytes, entry.in_use.blocks);
+            for name in symbols.names(&entry.frames).iter().rev() {
+                let _ = writeln!(text, "    {name}");
+            }
+        }
+        text
+    }
+}
+
+/// Writes a report of what is in use when the process exits, to a file or to standard error. Only
+/// the first call has an effect. Returns whether it will be written.
+pub fn report_at_exit(file: Option<PathBuf>) -> bool {
+    extern "C" fn write() {
+        let report = Snapshot::take().report();
+        // There is nobody left to be told.
+        let _ = match PLACE.get() {
+            Some(Some(file)) => fs::write(file, report),
+            _ => io::Write::write_all(&mut io::stderr(), report.as_bytes()),
+        };
+    }
+    // SAFETY: the function stays as long as this object is loaded.
+    PLACE.set(file).is_ok() && unsafe { libc::atexit(write) } == 0
+}

@@ -1,0 +1,106 @@
+//! What the profile has recorded at a moment, and what became of it since another.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use allocator_core::{Amount, Strata};
+
+use crate::unwinder;
+
+/// Blocks and bytes, or by how many they changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Blocks.
+    pub blocks: i64,
+    /// Bytes.
+    pub bytes: i64,
+}
+
+impl Change {
+    fn of(amount: Amount) -> Self {
+        Change { blocks: amount.blocks as i64, bytes: amount.bytes as i64 }
+    }
+
+    fn since(self, before: Change) -> Self {
+        Change { blocks: self.blocks - before.blocks, bytes: self.bytes - before.bytes }
+    }
+}
+
+/// A stack, and what was allocated there.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The address behind the call in each function, the innermost first.
+    pub frames: Vec<usize>,
+    /// What is in use.
+    pub in_use: Change,
+    /// What was allocated while the profile was on.
+    pub allocated: Change,
+}
+
+/// What the profile has recorded at a moment, or the difference of two such.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) rate: usize,
+    pub(crate) taken: SystemTime,
+    pub(crate) spent: Duration,
+}
+
+impl Snapshot {
+    /// Reads the profile. Libraries that were loaded since the last time are known to samples from
+    /// now on.
+    #[must_use]
+    pub fn take() -> Self {
+        unwinder::refresh();
+        let entries = Strata::profile().map(|stack| Entry {
+            frames: stack.frames().to_vec(),
+            in_use: Change::of(stack.in_use()),
+            allocated: Change::of(stack.allocated()),
+        });
+        let mut entries: Vec<_> = entries.filter(|entry| entry.allocated.blocks != 0).collect();
+        entries.sort_by(|a, b| b.in_use.bytes.cmp(&a.in_use.bytes).then(a.frames.cmp(&b.frames)));
+        Snapshot {
+            entries,
+            rate: Strata::profile_rate().unwrap_or(Strata::PROFILE_BYTES),
+            taken: SystemTime::now(),
+            spent: Duration::ZERO,
+        }
+    }
+
+    /// What changed since an earlier snapshot: blocks that were allocated since and are in use
+    /// count, those that were freed since are taken off.
+    #[must_use]
+    pub fn since(&self, earlier: &Snapshot) -> Self {
+        let before: HashMap<_, _> =
+            earlier.entries.iter().map(|entry| (&entry.frames[..], entry)).collect();
+        let changed = self.entries.iter().map(|entry| match before.get(&entry.frames[..]) {
+            None => entry.clone(),
+            Some(before) => Entry {
+                frames: entry.frames.clone(),
+                in_use: entry.in_use.since(before.in_use),
+                allocated: entry.allocated.since(before.allocated),
+            },
+        });
+        let nothing = Change::default();
+        let mut entries: Vec<_> =
+            changed.filter(|entry| entry.in_use != nothing || entry.allocated != nothing).collect();
+        entries.sort_by_key(|entry| -entry.in_use.bytes);
+        let spent = self.taken.duration_since(earlier.taken).unwrap_or_default();
+        Snapshot { entries, rate: self.rate, taken: self.taken, spent }
+    }
+
+    /// The stacks, those with most bytes in use first.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The sum of all stacks, in use.
+    #[must_use]
+    pub fn in_use(&self) -> Change {
+        self.entries.iter().fold(Change::default(), |sum, entry| Change {
+            blocks: sum.blocks + entry.in_use.blocks,
+            bytes: sum.bytes + entry.in_use.bytes,
+        })
+    }
+}
