@@ -181,7 +181,8 @@ impl Builder {
             let place = address as u64 - 1;
             let within = |it: &&Mapping| (it.memory_start..it.memory_limit).contains(&place);
             let mapping_id = self.profile.mapping.iter().find(within).map_or(0, |it| it.id);
-            let line = self.symbols.at(address).to_vec().into_iter().map(|function| Line {
+            let functions = self.symbols.of_program_at(address).to_vec();
+            let line = functions.into_iter().map(|function| Line {
                 function_id: self.function(&function.name, &function.file),
                 line: function.line.into(),
             });

@@ -57,18 +57,19 @@ impl Symbols {
         &frames[own..]
     }
 
+    /// The functions at an address behind a call, without those of the allocator: where it is
+    /// inlined into the program, they come first. If all are, they stay.
+    pub(crate) fn of_program_at(&mut self, address: usize) -> &[Function] {
+        let functions = self.at(address);
+        let own = functions.iter().take_while(|function| is_allocator(function)).count();
+        &functions[own % functions.len().max(1)..]
+    }
+
     /// The names of a stack, the outermost function first.
     pub(crate) fn names(&mut self, frames: &[usize]) -> Vec<String> {
         let mut names = Vec::new();
         for frame in self.of_program(frames) {
-            // Where the allocator is inlined into the program, its functions come first.
-            let functions = self.at(*frame);
-            let first = if names.is_empty() {
-                functions.iter().take_while(|it| is_allocator(it)).count()
-            } else {
-                0
-            };
-            names.extend(functions[first..].iter().map(|function| function.name.clone()));
+            names.extend(self.of_program_at(*frame).iter().map(|function| function.name.clone()));
         }
         if names.is_empty() {
             names.push("(other stacks)".to_owned());
@@ -93,11 +94,18 @@ fn exported(address: usize) -> Option<String> {
     }
 }
 
-/// Whether a function is the allocator's, or one through which Rust calls it.
-pub(crate) fn is_allocator(function: &Function) -> bool {
+/// Whether a function is the allocator's, or one through which Rust calls it. With line tables
+/// alone, names have no paths; then there are files.
+fn is_allocator(function: &Function) -> bool {
+    const NAMES: &[&str] =
+        &["allocator_core::", "allocator_sys::", "alloc::alloc::", "__rust_", "__rustc::__rust_"];
+    const FILES: &[&str] = &["/allocator-core", "/allocator-sys"];
     let name = function.name.trim_start_matches('<');
-    ["allocator_core::", "allocator_sys::", "alloc::alloc::", "__rust_", "__rustc::__rust_"]
-        .iter()
-        .any(|start| name.starts_with(start))
-        || name.starts_with("alloc::alloc::Global")
+    let is_source = |part: &str| {
+        let rest = function.file.rsplit_once(part).map_or("", |(_, rest)| rest);
+        rest.split_once('/').is_some_and(|(_, path)| path.starts_with("src/"))
+    };
+    NAMES.iter().any(|start| name.starts_with(start))
+        || FILES.iter().any(|part| is_source(part))
+        || function.file.ends_with("/alloc/src/alloc.rs")
 }
