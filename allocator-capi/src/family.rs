@@ -19,7 +19,7 @@ fn page_size() -> usize {
 
 /// Allocates `size` bytes. Returns null and sets `ENOMEM` if memory is
 /// exhausted or `size` exceeds `PTRDIFF_MAX`. `malloc(0)` returns a unique
-/// block.
+/// pointer to no bytes: an access there faults.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
     match c_internals::pop(size) {

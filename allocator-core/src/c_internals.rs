@@ -18,6 +18,7 @@ use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::own_stack;
 use crate::base::size_class::{self, CLASSES};
 use crate::free;
+use crate::pages::empty_blocks;
 use crate::pages::huge_block;
 use crate::pages::page_runs::{self};
 use crate::process::config::Config;
@@ -32,8 +33,8 @@ use crate::thread::tls;
 /// No block is larger: the difference of two pointers into it must fit `isize`.
 const MAX_SIZE: usize = isize::MAX as usize;
 
-/// Takes a block of `size` bytes from the thread's magazine. `None` if that is empty
-/// or `size` is above 1 KiB: then call [`alloc()`].
+/// Takes a block of `size` bytes from the thread's magazine. `None` if that is empty,
+/// or `size` is 0 or above 1 KiB: then call [`alloc()`].
 #[inline(always)]
 #[must_use]
 pub fn pop(size: usize) -> Option<*mut u8> {
@@ -50,6 +51,12 @@ pub fn alloc(size: usize, align: usize) -> *mut u8 {
     if size > MAX_SIZE {
         return ptr::null_mut();
     }
+    if size == 0
+        && align <= size_class::ANY
+        && let Some(block) = empty_blocks::get()
+    {
+        return block;
+    }
     // SAFETY: the layout is valid, or so large that there is no block for it.
     unsafe { alloc::alloc(size, align.max(size_class::ANY), Config::PLAIN) }
 }
@@ -58,8 +65,8 @@ pub fn alloc(size: usize, align: usize) -> *mut u8 {
 #[inline]
 #[must_use]
 pub fn alloc_zeroed(size: usize) -> *mut u8 {
-    if size > MAX_SIZE {
-        return ptr::null_mut();
+    if size > MAX_SIZE || size == 0 {
+        return alloc(size, size_class::ANY);
     }
     // SAFETY: as above.
     unsafe { alloc::alloc_zeroed(size, size_class::ANY, Config::PLAIN) }
@@ -96,7 +103,7 @@ pub unsafe fn buffer_remote(ptr: *mut u8) -> bool {
 pub unsafe fn free(ptr: *mut u8) -> bool {
     let entry = MAP.entry(ptr);
     if page_map::owner(entry) == NO_HEAP {
-        return false;
+        return free_empty(ptr);
     }
     if (page_map::kind(entry) as usize) < CLASSES {
         // SAFETY: by the caller.
@@ -109,6 +116,16 @@ pub unsafe fn free(ptr: *mut u8) -> bool {
         free::free_other(ptr, entry, large_bytes(ptr, entry));
     }
     true
+}
+
+/// Frees a block of no bytes. False if it is not one of ours.
+#[cold]
+fn free_empty(ptr: *mut u8) -> bool {
+    let ours = empty_blocks::has(ptr);
+    if ours {
+        empty_blocks::put(ptr);
+    }
+    ours
 }
 
 /// Like [`push`], for a block of the class for `size` bytes, of at most 1 KiB. If
@@ -255,7 +272,10 @@ fn fits(size: usize, block: usize) -> bool {
 pub fn usable(ptr: *mut u8) -> Option<usize> {
     let entry = MAP.entry(ptr);
     if page_map::owner(entry) == NO_HEAP {
-        return None;
+        return empty_blocks::has(ptr).then(|| {
+            empty_blocks::check(ptr);
+            0
+        });
     }
     let Some(shape) = size_class::SHAPES.get(page_map::kind(entry) as usize) else {
         return Some(large_bytes(ptr, entry));
@@ -319,6 +339,9 @@ pub fn stats_at_exit() -> bool {
 /// Bytes of a block for `size` bytes and `align`. `None` if no block is so large.
 #[must_use]
 pub fn good_size(size: usize, align: usize) -> Option<usize> {
+    if size == 0 && align <= size_class::ANY {
+        return Some(0);
+    }
     let align = align.max(size_class::ANY);
     match size_class::of(size, align) {
         CLASSES if size > MAX_SIZE => None,

@@ -274,6 +274,14 @@ fn misuse(case: &str) {
                 in_thread(|| blocks.iter().for_each(|block| free(block.get(), layout)));
             });
         }
+        // In this thread, which ends the process: nothing else flushes its magazine.
+        ["twice", "until-exit"] => {
+            let (ptr, between) = (block(SMALL), block(SMALL));
+            free(ptr, SMALL);
+            free(between, SMALL);
+            bad_free(ptr, SMALL);
+        }
+        ["interior", "until-exit"] => bad_free(block(SMALL).wrapping_add(16), SMALL),
         ["twice", "medium"] => {
             let ptr = block(MEDIUM);
             let _keeps_the_chunk = block(MEDIUM);
@@ -405,6 +413,7 @@ fn pointers_into_blocks() {
         }
     }
     dies("interior tail", &[INTERIOR]);
+    dies("interior until-exit", &[INTERIOR]);
     for offset in [1, 8, 4096, 8 << 10, 99 << 10] {
         dies(&format!("interior medium {offset}"), &[INTERIOR]);
     }
@@ -420,7 +429,7 @@ fn pointers_into_blocks() {
 #[test]
 fn second_frees() {
     let kept_spans = ["own", "own-later", "remote", "two-threads", "adjacent", "filled-magazine"];
-    for how in kept_spans.iter().chain(&["medium"]) {
+    for how in kept_spans.iter().chain(&["medium", "until-exit"]) {
         dies(&format!("twice {how}"), &[TWICE]);
     }
     for how in ["medium-gone", "huge-gone"] {

@@ -592,6 +592,14 @@ orderings! {
     /// Relaxed: it holds from the next huge block on.
     huge_guards = Relaxed;
 
+    /// Which blocks of no bytes are in use, where they are, and where the next one is looked for.
+    /// Written by: `empty_blocks::get`, `empty_blocks::reserve`, `empty_blocks::put`.
+    /// Read by: `empty_blocks::get`, `empty_blocks::base`, `empty_blocks::reserve`,
+    /// `empty_blocks::has`, `empty_blocks::put`, `empty_blocks::check`, `empty_blocks::place`,
+    /// `empty_blocks::release`.
+    /// Relaxed: an exchange of the word decides, and there is no other data.
+    empty_blocks = Relaxed;
+
     /// Huge blocks in use, and their bytes.
     /// Written by: `freed_huge::count`, `freed_huge::free_chunks`, `freed_huge::resize`,
     /// `freed_huge::set_held`.

@@ -19,3 +19,4 @@ pub(crate) mod orphaned_runs;
 pub(crate) mod arena;
 pub(crate) mod huge_block;
 pub(crate) mod interrupted;
+pub(crate) mod empty_blocks;

@@ -20,10 +20,13 @@ use crate::background::helper;
 use crate::base::geometry::GUARD;
 use crate::base::ordering;
 use crate::base::sync::AtomicU32;
+use crate::pages::empty_blocks;
 use crate::pages::metadata::{self, Segment};
 use crate::pages::tables;
 use crate::sys;
+use crate::thread::inside;
 use crate::thread::registry;
+use crate::thread::slow_path::SlowPath;
 
 /// Nothing ends: this is a program, or a library that is never unloaded, or there is
 /// no allocator yet.
@@ -73,6 +76,7 @@ fn pass(from: u32, to: u32) {
 }
 
 extern "C" fn end() {
+    look_at_last();
     let state = STATE.load(ordering::unload_state());
     if state >= EXITING {
         quiesce();
@@ -82,6 +86,18 @@ extern "C" fn end() {
         // none will be. The helper and the hooks are gone.
         unsafe { release() };
     }
+}
+
+/// The thread that ends the process puts the blocks that it caches back into their spans. A
+/// block that was freed twice, or a pointer into one, is found here at the latest.
+fn look_at_last() {
+    let _inside = inside::enter();
+    let slow = SlowPath::enter();
+    if let Some(cache) = slow.cache() {
+        // SAFETY: [OWNER-ONLY] it is the calling thread's.
+        unsafe { cache.flush_if_any() };
+    }
+    slow.leave();
 }
 
 /// From here on, nobody calls the allocator unless the program does.
@@ -99,6 +115,8 @@ pub(crate) unsafe fn release() {
     // SAFETY: [OWNER-ONLY] by the caller, no thread uses its cache.
     unsafe { registry::end_all() };
     helper::purge_all();
+    // SAFETY: by the caller.
+    unsafe { empty_blocks::release() };
     for Segment { at, room, .. } in metadata::segments() {
         // SAFETY: by the caller; a guard is on both sides of each.
         unsafe { sys::release(at.wrapping_sub(GUARD), room + 2 * GUARD) };
