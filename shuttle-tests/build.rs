@@ -2,7 +2,7 @@
 
 fn main() {
     println!("cargo::rustc-cfg=strata_shuttle");
-    // A feature of the package whose files these are.
-    println!("cargo::rustc-check-cfg=cfg(feature, values(\"system\"))");
+    // Features of the package whose files these are.
+    println!("cargo::rustc-check-cfg=cfg(feature, values(\"system\", \"hardened\"))");
     println!("cargo::rerun-if-changed=build.rs");
 }

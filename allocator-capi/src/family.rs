@@ -5,10 +5,11 @@ use core::ffi::{c_int, c_void};
 use core::mem;
 use core::ptr;
 
-use allocator_core::c_internals;
+use allocator_core::c_internals::{self, Kind};
 
 use crate::errno;
 use crate::foreign;
+use crate::own;
 use crate::symbol_lookup;
 use crate::system::{self, Server};
 
@@ -37,8 +38,7 @@ extern "C" fn malloc_slow(size: usize) -> *mut c_void {
 /// Allocates `size` bytes, aligned to a power of two.
 fn alloc_aligned(size: usize, align: usize) -> *mut c_void {
     match system::server() {
-        Server::Own => or_enomem(c_internals::alloc(size, align)),
-        Server::Early => or_enomem(c_internals::without_cache(|| c_internals::alloc(size, align))),
+        Server::Own(mode) => or_enomem(own::alloc(mode, size, align, Kind::Malloc)),
         Server::System => system::alloc(size, align),
     }
 }
@@ -81,7 +81,7 @@ unsafe extern "C" fn free_slow(ptr: *mut c_void) {
 unsafe extern "C" fn free_to_core(ptr: *mut c_void) {
     // SAFETY: the caller guarantees it.
     unsafe {
-        if !ptr.is_null() && !c_internals::free(ptr.cast()) {
+        if !ptr.is_null() && !own::free(ptr.cast(), Kind::Malloc) {
             foreign::free(ptr);
         }
     }
@@ -102,8 +102,7 @@ pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 #[inline(never)]
 extern "C" fn calloc_slow(bytes: usize) -> *mut c_void {
     match system::server() {
-        Server::Own => or_enomem(c_internals::alloc_zeroed(bytes)),
-        Server::Early => or_enomem(c_internals::without_cache(|| c_internals::alloc_zeroed(bytes))),
+        Server::Own(mode) => or_enomem(own::alloc_zeroed(mode, bytes)),
         Server::System => system::calloc(bytes, 1),
     }
 }
@@ -136,8 +135,7 @@ pub(crate) unsafe fn own_realloc(ptr: *mut c_void, size: usize) -> *mut c_void {
             return ptr::null_mut();
         }
         let resized = match system::server() {
-            Server::Own => c_internals::realloc(ptr.cast(), size),
-            Server::Early => c_internals::without_cache(|| c_internals::realloc(ptr.cast(), size)),
+            Server::Own(mode) => own::realloc(mode, ptr.cast(), size),
             Server::System => return system::realloc(ptr, size),
         };
         match resized {
@@ -175,8 +173,7 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, siz
         return libc::EINVAL;
     }
     let block = match system::server() {
-        Server::Own => c_internals::alloc(size, align),
-        Server::Early => c_internals::without_cache(|| c_internals::alloc(size, align)),
+        Server::Own(mode) => own::alloc(mode, size, align, Kind::Malloc),
         // SAFETY: the caller guarantees it.
         Server::System => return unsafe { system::posix_memalign(out, align, size) },
     };
@@ -246,7 +243,7 @@ pub unsafe extern "C" fn malloc_usable_size(ptr: *mut c_void) -> usize {
         return 0;
     }
     // SAFETY: the caller guarantees it.
-    c_internals::usable(ptr.cast()).unwrap_or_else(|| unsafe { foreign::usable_size(ptr) })
+    own::usable(ptr.cast()).unwrap_or_else(|| unsafe { foreign::usable_size(ptr) })
 }
 
 /// Returns the usable size of a block allocated for `size` bytes; 0 if `size`
@@ -256,7 +253,7 @@ pub extern "C" fn malloc_good_size(size: usize) -> usize {
     if system::is_on() {
         return size;
     }
-    c_internals::good_size(size, 1).unwrap_or(0)
+    own::good_size(size, 1).unwrap_or(0)
 }
 
 /// Same as `free`.

@@ -7,8 +7,9 @@ use core::mem;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use allocator_core::c_internals;
+use allocator_core::c_internals::{self, Kind};
 
+use crate::own;
 use crate::symbol_lookup;
 use crate::system;
 
@@ -53,7 +54,7 @@ fn find_other_allocator(name: &CStr) -> Option<*const c_void> {
     // is left alone by `c_internals`, and freed where it is from.
     unsafe {
         let probe = mem::transmute::<*const c_void, Malloc>(malloc)(1);
-        if probe.is_null() || c_internals::free(probe.cast()) {
+        if probe.is_null() || own::free(probe.cast(), Kind::Malloc) {
             return None;
         }
         mem::transmute::<*const c_void, Free>(free)(probe);

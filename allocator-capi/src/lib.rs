@@ -27,6 +27,8 @@ mod replaced;
 
 mod system;
 
+mod own;
+
 mod foreign;
 
 pub mod family;

@@ -13,6 +13,7 @@ use allocator_core::c_internals;
 
 use crate::cxx_runtime::{self, Step, Then};
 use crate::foreign;
+use crate::own;
 use crate::replaced;
 use crate::sized;
 use crate::symbol_lookup;
@@ -67,6 +68,7 @@ global_asm!(
     "call [rsp]",
     "mov rdi, rbx",
     "mov rsi, r12",
+    "mov rdx, r13",
     "call {alloc}",
     "test rax, rax",
     "je 2b",
@@ -125,6 +127,7 @@ global_asm!(
     "blr x9",
     "mov x0, x19",
     "mov x1, x20",
+    "mov x2, x21",
     "bl {alloc}",
     "cbz x0, 2b",
     "4:",
@@ -158,10 +161,9 @@ unsafe extern "C" fn decide(
 }
 
 /// Allocates a block; null if memory is exhausted.
-extern "C" fn alloc(size: usize, align: usize) -> *mut c_void {
+extern "C" fn alloc(size: usize, align: usize, operator: Function) -> *mut c_void {
     match system::server() {
-        Server::Own => c_internals::alloc(size, align).cast(),
-        Server::Early => c_internals::without_cache(|| c_internals::alloc(size, align)).cast(),
+        Server::Own(mode) => own::alloc(mode, size, align, operator.kind()).cast(),
         Server::System => system::alloc(size, align),
     }
 }
@@ -181,7 +183,7 @@ extern "C" fn new_aligned(size: usize, align: usize, operator: Function) -> *mut
     if let Some(next) = system::operator(operator) {
         return new_by(next, size, align);
     }
-    let block = alloc(size, align);
+    let block = alloc(size, align, operator);
     if !block.is_null() {
         return block;
     }
@@ -249,7 +251,7 @@ unsafe extern "C" fn free_slow(ptr: *mut c_void, align: usize, operator: Functio
 unsafe extern "C" fn free_to_core(ptr: *mut c_void, align: usize, operator: Function) {
     // SAFETY: the caller guarantees it.
     unsafe {
-        if !ptr.is_null() && !c_internals::free(ptr.cast()) {
+        if !ptr.is_null() && !own::free(ptr.cast(), operator.kind()) {
             match system::operator(operator) {
                 Some(next) => delete_by(next, ptr, align),
                 None => foreign::free(ptr),
@@ -287,7 +289,7 @@ unsafe extern "C" fn free_sized_aligned(
     unsafe {
         match system::operator(operator) {
             Some(_) => free_to_core(ptr, align, operator),
-            None => sized::free_aligned(ptr, size, align),
+            None => sized::free_aligned(ptr, size, align, operator.kind()),
         }
     }
 }

@@ -3,9 +3,10 @@
 
 use core::ffi::{c_int, c_void};
 
-use allocator_core::c_internals;
+use allocator_core::c_internals::{self, Kind};
 
 use crate::foreign;
+use crate::own;
 use crate::system;
 
 /// Frees a block that was allocated with `size` bytes. Null is ignored.
@@ -17,7 +18,7 @@ pub(crate) unsafe fn free(ptr: *mut c_void, size: usize) {
     // SAFETY: the caller guarantees it.
     unsafe {
         if !c_internals::push_sized(ptr.cast(), size) {
-            free_aligned(ptr, size, 1);
+            free_aligned(ptr, size, 1, Kind::Malloc);
         }
     }
 }
@@ -28,10 +29,15 @@ pub(crate) unsafe fn free(ptr: *mut c_void, size: usize) {
 /// # Safety
 /// The block must not be used afterwards.
 #[inline(never)]
-pub(crate) unsafe extern "C" fn free_aligned(ptr: *mut c_void, size: usize, align: usize) {
+pub(crate) unsafe extern "C" fn free_aligned(
+    ptr: *mut c_void,
+    size: usize,
+    align: usize,
+    kind: Kind,
+) {
     // SAFETY: the caller guarantees it.
     unsafe {
-        if !ptr.is_null() && !c_internals::free_sized(ptr.cast(), size, align) {
+        if !ptr.is_null() && !own::free_sized(ptr.cast(), size, align, kind) {
             foreign::free(ptr);
         }
     }
@@ -55,7 +61,9 @@ pub unsafe extern "C" fn free_sized(ptr: *mut c_void, size: usize) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free_aligned_sized(ptr: *mut c_void, align: usize, size: usize) {
     // SAFETY: the caller guarantees it.
-    unsafe { free_aligned(ptr, size, align.checked_next_power_of_two().unwrap_or(align)) }
+    unsafe {
+        free_aligned(ptr, size, align.checked_next_power_of_two().unwrap_or(align), Kind::Malloc)
+    }
 }
 
 /// The alignment in jemalloc's flags: the low six bits are its logarithm.
@@ -71,7 +79,7 @@ fn align_from_flags(flags: c_int) -> usize {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sdallocx(ptr: *mut c_void, size: usize, flags: c_int) {
     // SAFETY: the caller guarantees it.
-    unsafe { free_aligned(ptr, size, align_from_flags(flags)) }
+    unsafe { free_aligned(ptr, size, align_from_flags(flags), Kind::Malloc) }
 }
 
 /// Returns the usable size of a block allocated for `size` bytes, with the
@@ -82,5 +90,5 @@ pub extern "C" fn nallocx(size: usize, flags: c_int) -> usize {
     if system::is_on() {
         return size;
     }
-    c_internals::good_size(size, align_from_flags(flags)).unwrap_or(0)
+    own::good_size(size, align_from_flags(flags)).unwrap_or(0)
 }

@@ -16,7 +16,7 @@ use core::mem;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
-use allocator_core::c_internals;
+use allocator_core::c_internals::{self, Kind, Mode};
 
 use crate::replaced;
 use crate::symbol_lookup;
@@ -33,14 +33,15 @@ const DECIDING: u8 = 1;
 const OWN: u8 = 2;
 /// The next allocator.
 const SYSTEM: u8 = 3;
+/// This library, in hardened mode.
+const HARDENED: u8 = 4;
 
 /// Who serves a request.
 #[derive(Clone, Copy)]
 pub(crate) enum Server {
-    /// This library.
-    Own,
-    /// This library, without a cache: the option is not known yet.
-    Early,
+    /// This library: as usual, or in a mode in which no thread has a cache. [`Mode::Early`]: the
+    /// options are not known yet.
+    Own(Option<Mode>),
     /// The next allocator.
     System,
 }
@@ -49,7 +50,8 @@ pub(crate) enum Server {
 #[inline]
 pub(crate) fn server() -> Server {
     match STATE.load(Ordering::Acquire) {
-        OWN => Server::Own,
+        OWN => Server::Own(None),
+        HARDENED => Server::Own(Some(Mode::Hardened)),
         SYSTEM => Server::System,
         _ => decide(),
     }
@@ -69,13 +71,16 @@ pub(crate) fn is_on() -> bool {
 fn decide() -> Server {
     let (start, order) = (DECIDING, Ordering::Acquire);
     if let Err(state) = STATE.compare_exchange(UNKNOWN, start, order, order) {
-        return if state == DECIDING { Server::Early } else { server() };
+        return if state == DECIDING { Server::Own(Some(Mode::Early)) } else { server() };
     }
     replaced::detect();
     let (state, server) = match c_internals::system_is_chosen() {
-        None => (UNKNOWN, Server::Early),
+        None => (UNKNOWN, Server::Own(Some(Mode::Early))),
         Some(true) if find_functions() => (SYSTEM, Server::System),
-        Some(_) => (OWN, Server::Own),
+        Some(_) if c_internals::hardened_is_chosen() => {
+            (HARDENED, Server::Own(Some(Mode::Hardened)))
+        }
+        Some(_) => (OWN, Server::Own(None)),
     };
     STATE.store(state, Ordering::Release);
     server
@@ -135,6 +140,20 @@ impl Function {
     /// The name of the symbol.
     pub(crate) fn symbol(self) -> &'static CStr {
         SYMBOLS[self as usize]
+    }
+
+    /// The family that it belongs to.
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Function::NewArray
+            | Function::NewArrayAligned
+            | Function::NewArrayNothrow
+            | Function::NewArrayAlignedNothrow
+            | Function::DeleteArray
+            | Function::DeleteArrayAligned => Kind::NewArray,
+            _ if self as usize >= Function::New as usize => Kind::New,
+            _ => Kind::Malloc,
+        }
     }
 
     /// Whether it is a form of `new` that returns null.

@@ -18,6 +18,8 @@ use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::own_stack;
 use crate::base::size_class::{self, CLASSES};
 use crate::free;
+use crate::hardened::blocks;
+pub use crate::hardened::blocks::{Kind, Mode, Said};
 use crate::pages::empty_blocks;
 use crate::pages::huge_block;
 use crate::pages::page_runs::{self};
@@ -27,7 +29,6 @@ use crate::process::options;
 use crate::realloc;
 use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
-use crate::thread::registry;
 use crate::thread::tls;
 
 /// No block is larger: the difference of two pointers into it must fit `isize`.
@@ -318,10 +319,62 @@ pub fn system_is_chosen() -> Option<bool> {
     options::read().then(options::system_serves)
 }
 
-/// Runs `work` in a thread that must not get a cache by it. If the thread has one, that
-/// is used.
-pub fn without_cache<R>(work: impl FnOnce() -> R) -> R {
-    registry::without_cache(work)
+/// Whether the options request that every block be checked. Read together with
+/// [`system_is_chosen`].
+#[must_use]
+pub fn hardened_is_chosen() -> bool {
+    options::is_hardened()
+}
+
+/// The functions above in hardened mode, where no thread has a cache. Blocks that are made early
+/// may be freed by the functions above, too.
+pub mod hardened {
+    use super::{Kind, MAX_SIZE, Mode, Said, blocks, empty_blocks, size_class};
+    use core::ptr;
+
+    /// A block of `size` bytes, all zero. Null if there is no memory or `size` is above
+    /// `isize::MAX`.
+    #[must_use]
+    pub fn alloc(size: usize, align: usize, kind: Kind, mode: Mode) -> *mut u8 {
+        if size == 0
+            && align <= size_class::ANY
+            && let Some(block) = empty_blocks::get()
+        {
+            return block;
+        }
+        if size > MAX_SIZE {
+            return ptr::null_mut();
+        }
+        blocks::alloc(size, align.max(size_class::ANY), kind, mode)
+    }
+
+    /// Frees a block. False if it is not ours. Ends the process if it is not as it was made, or
+    /// not what is said of it.
+    ///
+    /// # Safety
+    /// The block is no longer used.
+    pub unsafe fn free(ptr: *mut u8, said: Said, mode: Mode) -> bool {
+        blocks::free(ptr, said, mode)
+    }
+
+    /// Changes the size of a block of the `malloc` family, as `realloc` above.
+    ///
+    /// # Safety
+    /// The caller owns the block, and uses the one that is returned from now on.
+    pub unsafe fn realloc(ptr: *mut u8, new: usize, mode: Mode) -> Option<*mut u8> {
+        if new > MAX_SIZE {
+            return blocks::usable(ptr).map(|_| ptr::null_mut());
+        }
+        let said = Said { kind: Kind::Malloc, size: None, align: None };
+        // SAFETY: by the caller.
+        unsafe { blocks::realloc(ptr, size_class::ANY, new, said, mode) }
+    }
+
+    /// Bytes of the block at `ptr`, as requested. `None` if it is not ours.
+    #[must_use]
+    pub fn usable(ptr: *mut u8) -> Option<usize> {
+        blocks::usable(ptr)
+    }
 }
 
 /// Calls `f` on the allocator's own stack, with all signals blocked: for what reads

@@ -46,8 +46,14 @@ mod process;
 // The paths of allocation, free and reallocation.
 mod alloc;
 mod free;
-#[cfg_attr(feature = "system", expect(dead_code, reason = "`system` is used instead"))]
+#[cfg_attr(
+    any(feature = "system", feature = "hardened"),
+    expect(dead_code, reason = "another is used instead")
+)]
 mod realloc;
+
+// The same paths in hardened mode.
+mod hardened;
 
 // The same paths through the C library.
 #[cfg(feature = "system")]

@@ -3,6 +3,8 @@
 use core::alloc::{GlobalAlloc, Layout};
 
 use crate::background::helper;
+#[cfg(all(feature = "hardened", not(feature = "system")))]
+use crate::hardened::layouts::{self as alloc, self as free, self as realloc};
 use crate::pages::committed;
 use crate::process::config::Config;
 use crate::profile::capture::Unwinder;
@@ -12,7 +14,7 @@ use crate::report::heap_profile::{self, ProfiledStack};
 use crate::report::stats::{self, Stats};
 #[cfg(feature = "system")]
 use crate::system::{self as alloc, self as free, self as realloc};
-#[cfg(not(feature = "system"))]
+#[cfg(not(any(feature = "system", feature = "hardened")))]
 use crate::{alloc, free, realloc};
 
 /// The allocator. Make a `static` of this type and declare it as the

@@ -1,4 +1,5 @@
-//! What is noticed of each misuse, of blocks with layouts, is what `docs/misuse.md` says.
+//! What is noticed of each misuse, of blocks with layouts, is what `docs/misuse.md` says;
+//! with the feature `hardened`, what `docs/hardened.md` says.
 
 mod common;
 
@@ -10,6 +11,12 @@ use std::thread;
 
 #[global_allocator]
 static GLOBAL: Strata = Strata::new();
+
+/// The page with the table.
+#[cfg(not(feature = "hardened"))]
+const PAGE: &str = "../docs/misuse.md";
+#[cfg(feature = "hardened")]
+const PAGE: &str = "../docs/hardened.md";
 
 /// The rows of the table: what they say, and the kind of misuse.
 const ROWS: [(&str, &str); 12] = [
@@ -143,6 +150,6 @@ fn the_table_is_true() {
         let cells = COLUMNS.map(|column| noticed(kind, column));
         table += &format!("| {text} | {} |\n", cells.join(" | "));
     }
-    let page = std::fs::read_to_string("../docs/misuse.md").unwrap();
-    assert!(page.contains(&table), "docs/misuse.md does not have this table:\n{table}");
+    let text = std::fs::read_to_string(PAGE).unwrap();
+    assert!(text.contains(&table), "{PAGE} does not have this table:\n{table}");
 }

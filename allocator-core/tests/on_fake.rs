@@ -28,6 +28,7 @@ modules! {
     "../src/alloc.rs" alloc
     "../src/free.rs" free
     "../src/realloc.rs" realloc
+    "../src/hardened/mod.rs" hardened
     "../src/report/mod.rs" report
     "../src/strata.rs" strata
 }

@@ -24,13 +24,16 @@ const GLIBC: &str = "glibc 2.36";
 #[derive(Clone, Copy)]
 enum Allocator {
     Default,
+    Hardened,
     Glibc,
 }
 
 /// The columns of the table.
-const COLUMNS: [(Allocator, &str); 4] = [
+const COLUMNS: [(Allocator, &str); 6] = [
     (Allocator::Default, "cold"),
     (Allocator::Default, "warm"),
+    (Allocator::Hardened, "cold"),
+    (Allocator::Hardened, "warm"),
     (Allocator::Glibc, "cold"),
     (Allocator::Glibc, "warm"),
 ];
@@ -38,6 +41,11 @@ const COLUMNS: [(Allocator, &str); 4] = [
 fn command(allocator: Allocator, program: &Path) -> Command {
     match allocator {
         Allocator::Default => preloaded(program, 30),
+        Allocator::Hardened => {
+            let mut command = preloaded(program, 30);
+            command.env("STRATA_CONF", "hardened:true");
+            command
+        }
         Allocator::Glibc => plain(program, 30),
     }
 }
@@ -53,9 +61,13 @@ fn is_caught(allocator: Allocator, program: &Path, [kind, size, warmth]: [&str; 
 }
 
 /// The part of the table for one program, and how many of its faults are caught in each column.
-fn rows(program: &Path, sizes: &[(&str, &str)], columns: usize) -> (String, [usize; 4], usize) {
+fn rows(
+    program: &Path,
+    sizes: &[(&str, &str)],
+    columns: usize,
+) -> (String, [usize; COLUMNS.len()], usize) {
     let kinds = succeed(&mut plain(program, 10));
-    let (mut rows, mut sums, mut faults) = (String::new(), [0; 4], 0);
+    let (mut rows, mut sums, mut faults) = (String::new(), [0; COLUMNS.len()], 0);
     for kind in kinds.lines() {
         write!(rows, "| {} |", kind.replace('_', " ")).unwrap();
         faults += sizes.len();
@@ -84,8 +96,8 @@ fn has(page: &str, lines: &str) -> bool {
 #[test]
 fn the_table_is_true() {
     let glibc = succeed(Command::new("getconf").arg("GNU_LIBC_VERSION")).trim() == GLIBC;
-    let columns = if glibc { 4 } else { 2 };
-    let (mut table, mut sums, mut faults) = (String::new(), [0; 4], 0);
+    let columns = if glibc { COLUMNS.len() } else { 4 };
+    let (mut table, mut sums, mut faults) = (String::new(), [0; COLUMNS.len()], 0);
     for (source, sizes) in PROGRAMS {
         let program: PathBuf = compile(source, "", &[]);
         let (rows, of_program, of_kinds) = rows(&program, sizes, columns);

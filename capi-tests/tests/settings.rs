@@ -16,8 +16,18 @@ cases! {
         ends_at_once;
 }
 
-const KEYS: &[&str] =
-    &["explain", "hard_limit", "help", "helper", "huge_guards", "limit", "stats", "system", "thp"];
+const KEYS: &[&str] = &[
+    "explain",
+    "hard_limit",
+    "hardened",
+    "help",
+    "helper",
+    "huge_guards",
+    "limit",
+    "stats",
+    "system",
+    "thp",
+];
 
 /// A command that runs a case with options.
 fn set(options: &str, case: &str) -> Command {

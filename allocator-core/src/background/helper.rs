@@ -18,6 +18,7 @@ use crate::base::ordering;
 use crate::base::sync::AtomicU32;
 use crate::pages::address_space;
 use crate::pages::cgroup;
+use crate::pages::held_back;
 use crate::pages::helped;
 use crate::pages::usage;
 use crate::reclaim::purge;
@@ -25,6 +26,7 @@ use crate::sys;
 use crate::thread::inside;
 use crate::thread::registry;
 use crate::thread::slow_path::{self, SlowPath};
+use crate::thread::stock;
 use crate::thread::tls;
 
 /// There is no helper.
@@ -305,6 +307,8 @@ pub(crate) fn purge_all() -> usize {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         unsafe { cache.flush_all() };
     }
+    stock::flush_all();
+    held_back::free_all();
     sleepers::drain_all();
     let bytes = purge::purge_all() + span_purge::purge_all() + registry::purge();
     slow.leave();

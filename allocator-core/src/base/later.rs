@@ -75,8 +75,9 @@ impl Later {
     pub(crate) fn take_all(&self, mut f: impl FnMut(NonNull<Link>)) {
         let mut list = self.head.swap(ptr::null_mut(), ordering::later_take());
         while let Some(at) = NonNull::new(list) {
+            // The link is cleared: hardened mode expects that free memory is zero.
             // SAFETY: it was kept, and only this thread took it.
-            list = unsafe { at.as_ref().next.with(|next| *next) };
+            list = unsafe { at.as_ref().next.with(|next| next.replace(ptr::null_mut())) };
             f(at);
         }
     }

@@ -24,6 +24,12 @@ pub(crate) enum Misuse {
     DoubleFree,
     /// The layout is not the one that the block was made with.
     Layout,
+    /// Bytes behind it or before it were written.
+    Damaged,
+    /// It was written while it was free.
+    AfterFree,
+    /// It was made by another family of functions than frees it.
+    Family,
 }
 
 /// Bytes of a line with its newline: a little more than the longest report of a misuse,
@@ -123,6 +129,11 @@ impl Report {
             Misuse::Layout => {
                 b"free(): invalid size, not that of the layout that the block was made with"
             }
+            Misuse::Damaged => {
+                b"free(): corrupted block, written beyond its end or before its start"
+            }
+            Misuse::AfterFree => b"malloc(): corrupted free block, written after it was freed",
+            Misuse::Family => b"free(): mismatched function, another made the block than frees it",
         };
         line.push(text);
         line.push(b": pointer 0x");

@@ -592,6 +592,26 @@ orderings! {
     /// Relaxed: it holds from the next huge block on.
     huge_guards = Relaxed;
 
+    /// The tag of a block in hardened mode.
+    /// Written by: `tag::set`, `tag::clear`.
+    /// Read by: `tag::state`, `tag::clear`.
+    /// Relaxed: who frees a block got it from the thread that made it; of a neighbour, any value is
+    /// a tag.
+    block_tag = Relaxed;
+
+    /// Huge blocks that are held back.
+    /// Written by: `held_back::put`, `held_back::free_all`, `held_back::let_go`.
+    /// Read by: `held_back::put`, `held_back::has`, `held_back::free_all`, `held_back::held`,
+    /// `held_back::let_go`.
+    /// Relaxed: whoever takes one by a swap only frees it, under its own locks.
+    held_back = Relaxed;
+
+    /// Number of blocks in a stock.
+    /// Written by: `stock::with`, `stock::after_fork`.
+    /// Read by: `stock::cached`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    stock_count = Relaxed;
+
     /// Which blocks of no bytes are in use, where they are, and where the next one is looked for.
     /// Written by: `empty_blocks::get`, `empty_blocks::reserve`, `empty_blocks::put`.
     /// Read by: `empty_blocks::get`, `empty_blocks::base`, `empty_blocks::reserve`,
@@ -696,8 +716,8 @@ orderings! {
     slow_paths = Relaxed;
 
     /// Blocks returned by threads without a cache.
-    /// Written by: `registry::free_without_cache`.
-    /// Read by: `registry::free_without_cache`, `registry::returned`.
+    /// Written by: `registry::return_block`.
+    /// Read by: `registry::return_block`, `registry::returned`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     returned_blocks = Relaxed;
 
@@ -782,7 +802,7 @@ orderings! {
 
     /// The option `system`.
     /// Written by: `options::KEYS`.
-    /// Read by: `options::system_serves`.
+    /// Read by: `options::is_hardened`, `options::system_serves`.
     /// Relaxed: it is read by the thread that parsed the options.
     system_serves = Relaxed;
 

@@ -153,6 +153,11 @@ pub(crate) fn size(class: usize) -> usize {
     SHAPES[class].size as usize
 }
 
+/// Bytes of a block of `class`, in a constant.
+pub(crate) const fn bytes(class: usize) -> usize {
+    SIZES[class] as usize
+}
+
 /// Blocks of at least this size share cache lines with few others or none.
 const WIDE: usize = 128;
 

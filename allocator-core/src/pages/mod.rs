@@ -18,5 +18,6 @@ pub(crate) mod page_runs;
 pub(crate) mod orphaned_runs;
 pub(crate) mod arena;
 pub(crate) mod huge_block;
+pub(crate) mod held_back;
 pub(crate) mod interrupted;
 pub(crate) mod empty_blocks;

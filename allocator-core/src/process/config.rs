@@ -84,6 +84,14 @@ impl Config {
         self.with(const { options::index_of("hard_limit") }, Some(bytes))
     }
 
+    /// Whether the C library checks every block, at the cost of time and memory. It has no effect
+    /// in programs that use the allocator from Rust: build these with the feature `hardened`.
+    /// Default: `false`.
+    #[must_use]
+    pub const fn hardened(self, wanted: bool) -> Self {
+        self.with_flag(const { options::index_of("hardened") }, wanted)
+    }
+
     /// Whether a list of all options is printed to standard error at the start, with
     /// their defaults and the values in effect. Default: `false`.
     #[must_use]
@@ -190,6 +198,9 @@ mod tests {
                 (NEW.hard_limit(0), b"hard_limit:none"),
                 (NEW.hard_limit(3 << 50), b"hard_limit:3145728g"),
             ],
+            "hardened" => {
+                [(NEW.hardened(true), b"hardened:true"), (NEW.hardened(false), b"hardened:false")]
+            }
             "help" => [(NEW.help(false), b"help:false"), (NEW.help(true), b"help:true")],
             "helper" => [(NEW.helper(false), b"helper:false"), (NEW.helper(true), b"helper:true")],
             "huge_guards" => [

@@ -40,6 +40,7 @@ use crate::reclaim::limit;
 use crate::reclaim::purge;
 use crate::spans::page_map::MAP;
 use crate::sys::{self, MapError};
+use crate::thread::stock;
 
 static ONCE: Once = Once::new();
 
@@ -143,6 +144,7 @@ unsafe extern "C" fn after_fork_in_child() {
     purge::after_fork();
     limit::after_fork();
     arena::after_fork();
+    stock::after_fork();
     fork_repair::run();
     helper::after_fork();
 }

@@ -46,6 +46,7 @@ use Values::{Bytes, OneOf};
 static HELP: AtomicBool = AtomicBool::new(false);
 static STATS_AT_EXIT: AtomicBool = AtomicBool::new(false);
 static SYSTEM: AtomicBool = AtomicBool::new(false);
+static HARDENED: AtomicBool = AtomicBool::new(false);
 static EXPLAIN_AT_EXIT: AtomicBool = AtomicBool::new(false);
 static READ: AtomicBool = AtomicBool::new(false);
 
@@ -64,6 +65,13 @@ pub(super) const KEYS: &[Key] = &[
         choose: committed::set_hard_limit,
         chosen: committed::hard_limit,
         what: "allocations that would commit more memory fail",
+    },
+    Key {
+        name: "hardened",
+        values: OneOf(&["false", "true"]),
+        choose: |value| HARDENED.store(value == 1, ordering::system_serves()),
+        chosen: || usize::from(is_hardened()),
+        what: "check every block, at the cost of time and memory (C library only)",
     },
     Key {
         name: "help",
@@ -129,6 +137,11 @@ pub(crate) fn explain_at_exit() -> bool {
 /// Whether the system's allocator is to serve instead of this one.
 pub(crate) fn system_serves() -> bool {
     SYSTEM.load(ordering::system_serves())
+}
+
+/// Whether every block is to be checked.
+pub(crate) fn is_hardened() -> bool {
+    HARDENED.load(ordering::system_serves())
 }
 
 /// Reads the options, if there is an environment by now and they were not read yet.

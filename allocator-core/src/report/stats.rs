@@ -9,9 +9,11 @@ use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::committed;
 use crate::pages::freed_huge;
+use crate::pages::held_back;
 use crate::pages::metadata;
 use crate::pages::usage;
 use crate::thread::registry;
+use crate::thread::stock;
 
 /// The counts of one size class, from [`Stats::classes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +153,7 @@ fn not_below_0(blocks: u32) -> usize {
 /// Reads all values.
 pub(crate) fn read() -> Stats {
     let classes = core::array::from_fn(|class| {
-        let cached = registry::cached(class);
+        let cached = registry::cached(class) + stock::cached(class);
         let out = arena::all()
             .iter()
             .map(|arena| arena.heap.out(class))
@@ -168,11 +170,12 @@ pub(crate) fn read() -> Stats {
     // Read before the committed bytes, which include it.
     let free = usage::dirty();
     let (huge_blocks, huge_bytes) = freed_huge::held();
+    let (held_back, held_back_bytes) = held_back::held();
     Stats {
         classes,
-        large_bytes: usage::large(),
-        huge_blocks,
-        huge_bytes,
+        large_bytes: usage::large().saturating_sub(held_back_bytes),
+        huge_blocks: huge_blocks.saturating_sub(held_back),
+        huge_bytes: huge_bytes.saturating_sub(held_back_bytes),
         cached_bytes,
         mapped_bytes: address_space::mapped(),
         committed_bytes: committed::bytes().max(free),

@@ -24,3 +24,4 @@ pub(crate) mod profiled;
 pub(crate) mod slow_path;
 pub(crate) mod inside;
 pub(crate) mod registry;
+pub(crate) mod stock;

@@ -128,20 +128,6 @@ pub(crate) fn threads() -> impl Iterator<Item = (&'static Heap, &'static Cache)>
     })
 }
 
-/// Runs `work` in a thread that must not get a cache by it. If the thread has one, that
-/// is used.
-pub(crate) fn without_cache<R>(work: impl FnOnce() -> R) -> R {
-    if current().is_some() {
-        return work();
-    }
-    // SAFETY: [OWNER-ONLY] a thread without a cache has a stand-in, which is static.
-    let before = unsafe { &*tls::get() };
-    tls::set(&ENDED);
-    let result = work();
-    tls::set(before);
-    result
-}
-
 /// The cache of the calling thread, which is in this slow path; creates it if the thread
 /// never had one. `None`: it has ended, interrupted code has it or its heap, or there is no
 /// memory or no id for it.
@@ -412,13 +398,24 @@ const FREES_FOR_A_CACHE: u32 = 256;
 /// The block is free, and its entry says `class`.
 #[cold]
 pub(crate) unsafe fn free_without_cache(slow: &mut SlowPath, block: *mut u8, class: usize) {
+    // SAFETY: by the caller.
+    let before = unsafe { return_block(block, class) };
+    if before % FREES_FOR_A_CACHE == FREES_FOR_A_CACHE - 1 {
+        let _ = get_or_create(slow);
+    }
+}
+
+/// Puts a block into its span, and counts it. Returns how many of the class were before it,
+/// modulo 2^32.
+///
+/// # Safety
+/// The block is free, and its entry says `class`.
+pub(super) unsafe fn return_block(block: *mut u8, class: usize) -> u32 {
     let before = RETURNED[class].fetch_add(1, ordering::returned_blocks());
     usage::came_back(size_class::size(class));
     // SAFETY: [LIVE-PINS-SPAN] by the caller.
     unsafe { send::send_one(block) };
-    if before % FREES_FOR_A_CACHE == FREES_FOR_A_CACHE - 1 {
-        let _ = get_or_create(slow);
-    }
+    before
 }
 
 /// In the child of a fork, where the calling thread is in no slow path: all records but its
