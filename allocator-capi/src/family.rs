@@ -20,7 +20,7 @@ fn page_size() -> usize {
 
 /// Allocates `size` bytes. Returns null and sets `ENOMEM` if memory is
 /// exhausted or `size` exceeds `PTRDIFF_MAX`. `malloc(0)` returns a unique
-/// pointer to no bytes: an access there faults.
+/// block.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
     match c_internals::pop(size) {

@@ -34,8 +34,8 @@ use crate::thread::tls;
 /// No block is larger: the difference of two pointers into it must fit `isize`.
 const MAX_SIZE: usize = isize::MAX as usize;
 
-/// Takes a block of `size` bytes from the thread's magazine. `None` if that is empty,
-/// or `size` is 0 or above 1 KiB: then call [`alloc()`].
+/// Takes a block of `size` bytes from the thread's magazine. `None` if that is empty
+/// or `size` is above 1 KiB: then call [`alloc()`].
 #[inline(always)]
 #[must_use]
 pub fn pop(size: usize) -> Option<*mut u8> {
@@ -52,12 +52,6 @@ pub fn alloc(size: usize, align: usize) -> *mut u8 {
     if size > MAX_SIZE {
         return ptr::null_mut();
     }
-    if size == 0
-        && align <= size_class::ANY
-        && let Some(block) = empty_blocks::get()
-    {
-        return block;
-    }
     // SAFETY: the layout is valid, or so large that there is no block for it.
     unsafe { alloc::alloc(size, align.max(size_class::ANY), Config::PLAIN) }
 }
@@ -66,8 +60,8 @@ pub fn alloc(size: usize, align: usize) -> *mut u8 {
 #[inline]
 #[must_use]
 pub fn alloc_zeroed(size: usize) -> *mut u8 {
-    if size > MAX_SIZE || size == 0 {
-        return alloc(size, size_class::ANY);
+    if size > MAX_SIZE {
+        return ptr::null_mut();
     }
     // SAFETY: as above.
     unsafe { alloc::alloc_zeroed(size, size_class::ANY, Config::PLAIN) }
@@ -119,7 +113,8 @@ pub unsafe fn free(ptr: *mut u8) -> bool {
     true
 }
 
-/// Frees a block of no bytes. False if it is not one of ours.
+/// Frees a block of no bytes, as hardened mode makes them, from before it was known not to be
+/// chosen. False if it is not one of ours.
 #[cold]
 fn free_empty(ptr: *mut u8) -> bool {
     let ours = empty_blocks::has(ptr);
@@ -392,9 +387,6 @@ pub fn stats_at_exit() -> bool {
 /// Bytes of a block for `size` bytes and `align`. `None` if no block is so large.
 #[must_use]
 pub fn good_size(size: usize, align: usize) -> Option<usize> {
-    if size == 0 && align <= size_class::ANY {
-        return Some(0);
-    }
     let align = align.max(size_class::ANY);
     match size_class::of(size, align) {
         CLASSES if size > MAX_SIZE => None,
