@@ -1,6 +1,7 @@
 // Threads: exit, large numbers of them, interruptions.
 
 #include "case.h"
+#include <sys/syscall.h>
 
 // A short-lived thread: blocks of many sizes, the last one is returned.
 static void *live(void *argument)
@@ -182,6 +183,81 @@ static void key_destructors(void)
     CHECK(rounds_seen == THREADS * KEYS * PTHREAD_DESTRUCTOR_ITERATIONS, "%d", rounds_seen);
     size_t end = resident();
     CHECK(end < settled + 2 * MIB, "%zu, then %zu resident", settled, end);
+}
+
+// Threads whose first call of all comes in a late round of their destructors, and threads
+// that end by a raw exit: no hook runs when they end.
+static pthread_key_t late_key;
+static volatile size_t late_calls;
+
+static void call_late(void *value)
+{
+    // The value says how many rounds to wait.
+    if (value != (void *)1) {
+        pthread_setspecific(late_key, (char *)value - 1);
+        return;
+    }
+    for (size_t size = 8; size < 3000; size *= 2)
+        free(malloc(size));
+    __atomic_add_fetch(&late_calls, 1, __ATOMIC_RELAXED);
+}
+
+static void *wait_for_round(void *argument)
+{
+    pthread_setspecific(late_key, argument);
+    return NULL;
+}
+
+static void *leave_raw(void *argument)
+{
+    free(malloc(100));
+    syscall(SYS_exit, 0);
+    return argument;
+}
+
+// Threads that end with their hook take free records, which the others then lose.
+static void lose_records(size_t threads)
+{
+    for (size_t i = 0; i < threads; i += 4) {
+        pthread_t some[4];
+        for (size_t j = 0; j < 4; j++)
+            some[j] = start(wait_for_round, (void *)(i / 4 % PTHREAD_DESTRUCTOR_ITERATIONS + 1));
+        for (size_t j = 0; j < 4; j++)
+            join(some[j]);
+        if (i % 16 == 0) {
+            join(start(leave_raw, NULL));
+            free(join(start(live, malloc(10))));
+        }
+    }
+}
+
+static void lost_hooks(void)
+{
+    CHECK(pthread_key_create(&late_key, call_late) == 0, "no key");
+    free(malloc(1));
+    lose_records(400);
+    malloc_trim(0);
+    size_t settled = resident(), in_use = mallinfo2().uordblks;
+    lose_records(4000);
+    CHECK(late_calls == 4400, "%zu", late_calls);
+    malloc_trim(0);
+    size_t end = resident(), used = mallinfo2().uordblks;
+    CHECK(end < settled + 256 * KIB, "%zu, then %zu resident", settled, end);
+    CHECK(used == in_use, "%zu, then %zu in use", in_use, used);
+}
+
+// The same in the child of a fork, whose stacks had other threads before.
+static void lost_hooks_after_a_fork(void)
+{
+    lost_hooks();
+    pid_t pid = fork();
+    CHECK(pid >= 0, "%d", errno);
+    if (pid == 0) {
+        late_calls = 0;
+        lost_hooks();
+        exit(0);
+    }
+    wait_for(pid, "child");
 }
 
 // Cancellation: threads that allocate, free, and may be cancelled in between.
@@ -402,4 +478,4 @@ static void handlers_at_exit(void)
 MAIN(CASE(come_and_go), CASE(detached_threads), CASE(many_at_a_time), CASE(exit_amid_threads),
      CASE(key_destructors), CASE(cancelled_threads), CASE(never_cancelled_inside),
      CASE(interrupted_threads), CASE(blocks_that_travel), CASE(main_ends_first),
-     CASE(handlers_at_exit))
+     CASE(handlers_at_exit), CASE(lost_hooks), CASE(lost_hooks_after_a_fork))

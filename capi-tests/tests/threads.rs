@@ -6,7 +6,7 @@ capi_tests::cases! {
     both: come_and_go detached_threads many_at_a_time exit_amid_threads key_destructors
         cancelled_threads never_cancelled_inside interrupted_threads blocks_that_travel
         main_ends_first handlers_at_exit;
-    ours:;
+    ours: lost_hooks lost_hooks_after_a_fork;
 }
 
 mod first {

@@ -686,12 +686,14 @@ orderings! {
     /// Relaxed: it is the thread's own.
     exit_rounds = Relaxed;
 
-    /// `Record::cache`, taken away by its thread, or read in the child of a fork.
+    /// `Record::cache`, taken away by its thread or for it, or read in the child of a fork.
     /// Written by: `registry::end_cache`, `registry::end_vanished`.
-    /// Read by: `registry::end_all`, `registry::end_cache`, `registry::end_vanished`.
+    /// Read by: `registry::can_end_lost`, `registry::end_all`, `registry::end_cache`,
+    /// `registry::end_lost`, `registry::end_vanished`.
     /// Other end: `published_set`, `published_get`.
-    /// Relaxed: its thread reads what it wrote; a thread that still holds the cache finds memory
-    /// that stays mapped; the child of a fork has one thread.
+    /// Relaxed: its thread reads what it wrote; a thread that has the stack of an ended one sees
+    /// what that wrote; a thread that still holds the cache finds memory that stays mapped; the
+    /// child of a fork has one thread.
     record_cache = Relaxed;
 
     /// Threads in the exit hook.
@@ -703,7 +705,7 @@ orderings! {
 
     /// Whether there may be caches of threads that vanished in a fork, in any state.
     /// Written by: `registry::after_fork`, `registry::keep_vanished`.
-    /// Read by: `registry::end_all`.
+    /// Read by: `registry::can_end_lost`, `registry::end_all`.
     /// Relaxed: it is written while the process has one thread.
     forked = Relaxed;
 

@@ -57,6 +57,8 @@ impl Cache {
     pub(super) unsafe fn end(&self) {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
+            // Until another thread begins with it: nobody else is to end it.
+            self.owner().inside += 1;
             self.flush_all();
             let owner = self.owner();
             owner.remote_cache.free_array();
@@ -66,7 +68,8 @@ impl Cache {
         }
     }
 
-    /// In the child of a fork: as [`end`](Self::end), on behalf of a thread that vanished.
+    /// As [`end`](Self::end), on behalf of a thread that vanished in a fork or ended without
+    /// its hook, after the cache was settled.
     ///
     /// # Safety
     /// \[OWNER-ONLY\] The thread vanished.

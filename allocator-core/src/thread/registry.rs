@@ -42,11 +42,31 @@ struct Record {
     /// Place of the cache, and whether it was constructed there \[RECORDS-LOCKED\],
     /// except while a thread has the record.
     place: Guarded<(NonNull<Cache>, bool)>,
-    /// The next free record \[RECORDS-LOCKED\].
+    /// The next record on the same list \[RECORDS-LOCKED\].
     next: Guarded<*mut Record>,
+    /// The thread that has the record, or had it last \[RECORDS-LOCKED\].
+    thread: Guarded<Thread>,
     /// Rounds of the exit hook for this thread so far.
     rounds: AtomicU8,
 }
+
+/// A thread, among the living ones: one that starts after another has ended may be equal to
+/// it, where the C library gives it the same stack.
+#[derive(Clone, Copy, PartialEq)]
+struct Thread {
+    token: u32,
+    /// Where its word is. Tokens are shorter, and far threads may share one.
+    word: usize,
+}
+
+impl Thread {
+    fn calling() -> Self {
+        Thread { token: sync::thread_token(), word: tls::place() }
+    }
+}
+
+/// Lists of records in use.
+const LISTS: usize = 256;
 
 const _: () = assert!(size_of::<Record>() <= 1024);
 const _: () = assert!(size_of::<Cache>() < CACHE_BYTES);
@@ -61,6 +81,8 @@ struct Records {
     lock: Lock,
     /// Records without a thread \[RECORDS-LOCKED\].
     free: Guarded<*mut Record>,
+    /// Records in use, each on the list of its thread's token \[RECORDS-LOCKED\].
+    used: [Guarded<*mut Record>; LISTS],
     /// In the child of a fork, the records of threads that vanished \[RECORDS-LOCKED\].
     vanished: Guarded<Vanished>,
 }
@@ -79,11 +101,63 @@ unsafe impl Sync for Records {}
 static RECORDS: Records = Records {
     lock: Lock::new(),
     free: Guarded::new(ptr::null_mut()),
+    used: [const { Guarded::new(ptr::null_mut()) }; LISTS],
     vanished: Guarded::new(Vanished { next: 0, end: 0, own: 0 }),
 };
 
+/// The caller of each function holds the lock. The child of a fork may find any prefix of the
+/// stores done.
 impl Records {
-    /// The next record whose thread vanished. The caller holds the lock.
+    /// Takes a free record.
+    fn take_free(&self) -> Option<&'static Record> {
+        self.free.with(|free| {
+            // SAFETY: [RECORDS-LOCKED] by the caller; [HEAPS-STAY] for the record.
+            unsafe {
+                let record = (*free).as_ref()?;
+                *free = record.next.with(|next| *next);
+                sync::in_order();
+                Some(record)
+            }
+        })
+    }
+
+    /// Puts a record that is on no list on that of the free ones.
+    fn put_free(&self, record: &'static Record) {
+        // SAFETY: [RECORDS-LOCKED] by the caller.
+        self.free.with(|free| unsafe { record.put_on(free) });
+    }
+
+    /// The list of the records in use where a thread's is.
+    fn used_by(&self, thread: Thread) -> &Guarded<*mut Record> {
+        &self.used[thread.token as usize % LISTS]
+    }
+
+    /// Puts a record that is on no list on that of this thread, which has it now.
+    fn put_used(&self, record: &'static Record, thread: Thread) {
+        // SAFETY: [RECORDS-LOCKED] by the caller.
+        record.thread.with(|its| unsafe { *its = thread });
+        // SAFETY: likewise.
+        self.used_by(thread).with(|list| unsafe { record.put_on(list) });
+    }
+
+    /// Takes the record that this thread has off its list. A thread has one at most.
+    fn take_used(&self, thread: Thread) -> Option<&'static Record> {
+        let mut link = self.used_by(thread);
+        loop {
+            // SAFETY: [RECORDS-LOCKED] by the caller; [HEAPS-STAY] for the record.
+            let record: &'static Record = unsafe { link.with(|link| (*link).as_ref()) }?;
+            // SAFETY: [RECORDS-LOCKED] likewise.
+            if record.thread.with(|its| unsafe { *its == thread }) {
+                // SAFETY: [RECORDS-LOCKED] likewise.
+                link.with(|link| record.next.with(|next| unsafe { *link = *next }));
+                sync::in_order();
+                return Some(record);
+            }
+            link = &record.next;
+        }
+    }
+
+    /// The next record whose thread vanished.
     fn next_vanished(&self) -> Option<&'static Record> {
         self.vanished.with(|vanished| {
             // SAFETY: [RECORDS-LOCKED] by the caller.
@@ -155,7 +229,39 @@ pub(crate) fn get_or_create(slow: &mut SlowPath) -> Option<&'static Cache> {
 }
 
 impl Record {
-    /// In the child of a fork: ends the cache of a thread that vanished, on its behalf.
+    /// Puts the record on a list.
+    ///
+    /// # Safety
+    /// \[RECORDS-LOCKED\]; it is on no list.
+    unsafe fn put_on(&'static self, list: *mut *mut Record) {
+        // SAFETY: [RECORDS-LOCKED] by the caller.
+        unsafe {
+            self.next.with(|next| *next = *list);
+            sync::in_order();
+            *list = ptr::from_ref(self).cast_mut();
+        }
+    }
+
+    /// Whether the cache of a thread that ended without its hook may be ended. In a slow path,
+    /// where a signal handler ended the thread, it may be in any state, and stays as it is.
+    fn can_end_lost(&self) -> bool {
+        let cache = self.cache.load(ordering::record_cache());
+        // SAFETY: [OWNER-ONLY] the thread has ended; [HEAPS-STAY] its cache stays.
+        let whole = unsafe { cache.as_ref().is_some_and(|cache| !cache.is_inside()) };
+        whole && !self.heap.is_held_here() && !FORKED.load(ordering::forked())
+    }
+
+    /// Ends the cache of a thread that ended without its hook, on its behalf. The calling
+    /// thread got the same stack, and sees by that all that the other one did.
+    fn end_lost(&self) {
+        let cache = self.cache.load(ordering::record_cache());
+        // SAFETY: [OWNER-ONLY] the thread has ended; [HEAPS-STAY] its cache stays.
+        unsafe { (*cache).settle_lost() };
+        self.end_vanished();
+        helped::thread_ended();
+    }
+
+    /// Ends the cache of a thread that vanished in a fork, on its behalf.
     fn end_vanished(&self) {
         let cache = self.cache.load(ordering::record_cache());
         // SAFETY: [OWNER-ONLY] the thread vanished; [HEAPS-STAY] its cache did not.
@@ -191,22 +297,24 @@ impl Record {
     }
 }
 
+/// A record for the calling thread. One that it seems to have already is that of a thread
+/// which had the same stack, and ended without its hook. So as many of these are lost at a
+/// time as there are stacks.
 fn take_record() -> Option<&'static Record> {
+    let thread = Thread::calling();
     let held = RECORDS.lock.lock()?;
-    let free = RECORDS.free.with(|free| {
-        // SAFETY: [RECORDS-LOCKED]; records are never freed.
-        unsafe {
-            let record = (*free).as_ref()?;
-            *free = record.next.with(|next| *next);
-            Some(record)
-        }
-    });
-    let vanished = if free.is_none() { RECORDS.next_vanished() } else { None };
+    let lost = RECORDS.take_used(thread).filter(|record| record.can_end_lost());
+    let free = if lost.is_none() { RECORDS.take_free() } else { None };
+    let taken = lost.or(free);
+    let vanished = if taken.is_none() { RECORDS.next_vanished() } else { None };
+    let taken = taken.or(vanished).inspect(|record| RECORDS.put_used(record, thread));
     drop(held);
-    vanished.inspect(|record| record.end_vanished()).or(free).or_else(new_record)
+    lost.inspect(|record| record.end_lost());
+    vanished.inspect(|record| record.end_vanished());
+    taken.or_else(|| new_record(thread))
 }
 
-fn new_record() -> Option<&'static Record> {
+fn new_record(thread: Thread) -> Option<&'static Record> {
     let memory = metadata::alloc(size_of::<Record>())?.cast::<Record>();
     let place = metadata::alloc(CACHE_BYTES).map(NonNull::cast::<Cache>);
     let id = place.and_then(|_| heap_table::allocate_id());
@@ -225,12 +333,16 @@ fn new_record() -> Option<&'static Record> {
             cache: AtomicPtr::new(ptr::null_mut()),
             place: Guarded::new((place, false)),
             next: Guarded::new(ptr::null_mut()),
+            thread: Guarded::new(thread),
             rounds: AtomicU8::new(0),
         });
         memory.as_ref()
     };
     heap_table::publish(&record.heap);
     TABLE[id as usize].publish(record);
+    if let Some(_held) = RECORDS.lock.lock() {
+        RECORDS.put_used(record, thread);
+    }
     Some(record)
 }
 
@@ -272,7 +384,10 @@ fn end_cache(record: &'static Record) {
     // Late: in the child of a fork, the cache of a thread that vanished here is ended again.
     record.cache.store(ptr::null_mut(), ordering::record_cache());
     helped::thread_ended();
-    put_record(record);
+    let Some(_held) = RECORDS.lock.lock() else { return };
+    // SAFETY: [RECORDS-LOCKED]
+    RECORDS.take_used(record.thread.with(|thread| unsafe { *thread }));
+    RECORDS.put_free(record);
 }
 
 /// Milliseconds for a thread to go a few instructions.
@@ -314,15 +429,9 @@ pub(crate) unsafe fn end_all() {
 }
 
 fn put_record(record: &'static Record) {
-    let Some(_held) = RECORDS.lock.lock() else { return };
-    RECORDS.free.with(|free| {
-        // SAFETY: [RECORDS-LOCKED]
-        unsafe {
-            record.next.with(|next| *next = *free);
-            sync::in_order();
-            *free = ptr::from_ref(record).cast_mut();
-        }
-    });
+    if let Some(_held) = RECORDS.lock.lock() {
+        RECORDS.put_free(record);
+    }
 }
 
 /// Purges the caches of ended threads. Returns how many bytes.
@@ -442,6 +551,10 @@ pub(crate) fn after_fork() -> AfterFork {
         // SAFETY: [RECORDS-LOCKED] no other thread runs.
         unsafe { *free = ptr::null_mut() }
     });
+    for list in &RECORDS.used {
+        // SAFETY: [RECORDS-LOCKED] likewise.
+        list.with(|list| unsafe { *list = ptr::null_mut() });
+    }
     RECORDS.vanished.with(|vanished| {
         // SAFETY: [RECORDS-LOCKED] likewise.
         unsafe {

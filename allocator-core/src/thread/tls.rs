@@ -179,6 +179,21 @@ fn offset() -> usize {
     offset
 }
 
+/// The address of the calling thread's word, which no other living thread has.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn place() -> usize {
+    let pointer: usize;
+    // SAFETY: reads the thread pointer, which the ABI keeps there.
+    unsafe {
+        asm!(
+            "mov {}, qword ptr fs:[0]",
+            out(reg) pointer,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    pointer.wrapping_add(offset())
+}
+
 /// The calling thread's cache: its own, `NO_CACHE`, `ENDED`, `IN_SLOW_PATH` or
 /// `PROFILED`.
 #[cfg(target_arch = "x86_64")]
@@ -227,6 +242,21 @@ pub(crate) fn swap(cache: &'static Cache) -> *const Cache {
         );
     }
     word
+}
+
+/// The address of the calling thread's word, which no other living thread has.
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn place() -> usize {
+    let pointer: usize;
+    // SAFETY: reads the thread pointer.
+    unsafe {
+        asm!(
+            "mrs {}, tpidr_el0",
+            out(reg) pointer,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    pointer.wrapping_add(offset())
 }
 
 /// The calling thread's cache: its own, `NO_CACHE`, `ENDED`, `IN_SLOW_PATH` or

@@ -1,9 +1,11 @@
 //! Caches in the child of a fork. The thread of a cache may have vanished at any point.
 //! What it had in its magazines and its remote cache is still there, but for one magazine
-//! that it was just changing; blocks that were on their way at that moment are lost.
+//! that it was just changing; blocks that were on their way at that moment are lost. The cache
+//! of a thread that ended without its hook is ended in the same way.
 
 use crate::base::size_class::CLASSES;
 use crate::base::sync;
+use crate::pages::usage;
 use crate::thread::cache::Cache;
 use crate::thread::doubt::Doubt;
 
@@ -49,6 +51,20 @@ impl Cache {
             owner.doubt = Doubt::new();
         }
         owner.budget.forget_loan();
+    }
+
+    /// For a thread that ended without its hook: as [`settle_vanished`](Self::settle_vanished),
+    /// and repays what was lent. The cache is to be ended next, by nobody else.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\] The thread has ended, and the calling thread sees all that it did.
+    pub(super) unsafe fn settle_lost(&self) {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            self.owner().inside += 1;
+            usage::repay(self.owner().budget.lent());
+            self.settle_vanished();
+        }
     }
 
     /// Bytes that left spans for the thread, and are not reported yet.
