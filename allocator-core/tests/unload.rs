@@ -134,7 +134,8 @@ fn with_live_blocks() {
     (0..200).for_each(|_| once());
     let after = memory();
     eprintln!("{before:?}, then {after:?}");
-    let per_load = |of: fn((usize, usize)) -> usize| (of(after) - of(before)) / 200;
+    // Resident memory may have shrunk: the system takes pages away when it is short.
+    let per_load = |of: fn((usize, usize)) -> usize| of(after).saturating_sub(of(before)) / 200;
     assert!(per_load(|memory| memory.0) <= 4 << 20, "addresses: {before:?}, then {after:?}");
     assert!(per_load(|memory| memory.1) <= 1 << 20, "memory: {before:?}, then {after:?}");
     left.iter().for_each(Left::check);
