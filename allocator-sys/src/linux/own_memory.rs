@@ -30,7 +30,7 @@ pub fn read_memory(from: usize, into: &mut [usize]) -> usize {
     let (mut at, end) = (from, from + bytes);
     let mut count = 0;
     while at < end && count < PIECES {
-        let next = (at | (PAGE - 1)).wrapping_add(1).min(end);
+        let next = (at | (PAGE - 1)).saturating_add(1).min(end);
         pages[count] = Piece { start: at, bytes: next - at };
         count += 1;
         at = next;
