@@ -79,7 +79,10 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
 /// Makes a huge block of a page run that is alone in its chunk. Returns whether it did.
 pub(crate) fn promote_run(ptr: *mut u8, old: usize) -> bool {
     let _inside = inside::enter();
-    huge_block::promote(ptr, old)
+    let slow = SlowPath::enter();
+    let promoted = huge_block::promote(ptr, old);
+    slow.leave();
+    promoted
 }
 
 /// Whether a page run is at `ptr`.
@@ -97,13 +100,16 @@ pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
     let Some(arena) = arena::by_id(page_map::owner(MAP.entry(ptr))) else { return false };
     let _inside = inside::enter();
     let (from, to) = (page_runs::units(old.max(1)), page_runs::units(new));
+    let slow = SlowPath::enter();
     let resize = || arena.page_runs.resize(ptr, from, to, old);
     let resized = record::while_resized(ptr, || {
         let resized =
             resize().or_else(|refused| if purge::make_room() { resize() } else { Err(refused) });
         resized.unwrap_or(false).then_some(ptr)
     });
-    limit::check();
+    if slow.leave() {
+        limit::check();
+    }
     sample(resized, new);
     resized.is_some()
 }
@@ -125,17 +131,19 @@ fn sample(resized: Option<*mut u8>, new: usize) {
 /// tried again.
 pub(crate) fn resize_huge(ptr: *mut u8, old: usize, new: usize, align: usize) -> Option<*mut u8> {
     let _inside = inside::enter();
+    let slow = SlowPath::enter();
     let resize = || huge_block::resize(ptr, old, new, align);
     let make_room = || huge_block::is_limited() && purge::make_room();
     let resized = record::while_resized(ptr, || {
         resize().or_else(|| (new > old && make_room()).then(resize)?)
     });
-    if new > old {
-        helper::check_growth()
-    } else {
-        helper::check_excess()
+    if slow.leave() {
+        match new > old {
+            true => helper::check_growth(),
+            false => helper::check_excess(),
+        }
+        limit::check();
     }
-    limit::check();
     sample(resized, new);
     resized
 }

@@ -54,6 +54,9 @@ mod addresses;
 #[path = "on_fake/container.rs"]
 mod container;
 
+#[path = "on_fake/stocks.rs"]
+mod stocks;
+
 use background::huge_page_collapse;
 use background::span_purge;
 use common::model::{self, Deed, Step};
@@ -371,6 +374,8 @@ fn child() {
         ["descriptors"] => container::descriptors_run_out(),
         ["no-helper", how] => container::short_without_a_helper(*how == "refused"),
         ["grows", how] => container::growth_is_seen(how),
+        ["stocks", "full"] => stocks::nobody_puts_back(),
+        ["stocks", "limit"] => stocks::what_is_held_back_makes_room(),
         ["cache-ends"] => a_cache_ends_meanwhile(),
         ["asked"] => one_that_only_frees_is_asked(),
         ["only-frees"] => one_that_only_frees_gets_a_cache(),
@@ -603,6 +608,12 @@ fn a_kernel_may_have_few_address_bits() {
             common::succeeds(&format!("2 bits {bits} {page}"));
         }
     }
+}
+
+#[test]
+fn hardened_stocks_are_full_and_near_a_limit() {
+    common::succeeds("2 stocks full");
+    common::succeeds("2 stocks limit");
 }
 
 #[test]

@@ -123,8 +123,12 @@ static void fast_paths(void)
 {
     own_size = 200;
     struct block blocks[64] = {{0}};
-    for (size_t i = 0; i < 64; i++)
-        turn(blocks, i, own_size);
+    // Until the blocks of the size are the thread's own.
+    for (int round = 0; round < 20; round++) {
+        free_all(blocks, 64);
+        for (size_t i = 0; i < 64; i++)
+            turn(blocks, i, own_size);
+    }
     free_all(blocks, 40);
     on_every_instruction(uses_three_blocks);
     uint64_t state = 1;

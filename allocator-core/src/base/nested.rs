@@ -26,6 +26,17 @@ pub(crate) fn end() {
     change(sync::thread_token(), 0);
 }
 
+/// The calling thread is in none: it begins, or ends, and another one had its token, or it left
+/// some by jumps.
+pub(crate) fn forget() {
+    let token = sync::thread_token();
+    for place in &TOKENS {
+        if place.load(ordering::nested_tokens()) == token {
+            place.store(0, ordering::nested_tokens());
+        }
+    }
+}
+
 /// Whether the calling thread is in one.
 #[cold]
 pub(crate) fn is_here() -> bool {

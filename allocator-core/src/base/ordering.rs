@@ -146,8 +146,8 @@ orderings! {
     lock_peek = Relaxed;
 
     /// The list of threads in nested slow paths.
-    /// Written by: `nested::after_fork`, `nested::change`.
-    /// Read by: `nested::after_fork`, `nested::change`, `nested::is_here`.
+    /// Written by: `nested::after_fork`, `nested::change`, `nested::forget`.
+    /// Read by: `nested::after_fork`, `nested::change`, `nested::forget`, `nested::is_here`.
     /// Relaxed: a thread looks for its own token, which it wrote itself.
     nested_tokens = Relaxed;
 
@@ -607,7 +607,7 @@ orderings! {
     held_back = Relaxed;
 
     /// Number of blocks in a stock.
-    /// Written by: `stock::with`, `stock::after_fork`.
+    /// Written by: `stock::with_lock`, `stock::after_fork`.
     /// Read by: `stock::cached`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     stock_count = Relaxed;

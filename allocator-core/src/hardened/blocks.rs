@@ -14,6 +14,7 @@ use crate::background::helper;
 use crate::base::geometry::{CHUNK, UNIT};
 use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::size_class::{self, CLASSES, SHAPES};
+use crate::base::sync;
 use crate::free;
 use crate::hardened::tag::{State, TAG, Tag, Tagged};
 use crate::pages::empty_blocks;
@@ -95,17 +96,22 @@ enum Place {
 pub(crate) fn alloc(size: usize, align: usize, kind: Kind, mode: Mode) -> *mut u8 {
     let align = align.max(LEAST_ALIGN);
     let class = class_of(size, align);
-    let block = if class < CLASSES {
-        small(class, mode)
-    } else if mode == Mode::Hardened && size >= MAPPED && align <= UNIT {
+    if class == CLASSES && mode == Mode::Hardened && size >= MAPPED && align <= UNIT {
         return mapped(size, align, kind);
-    } else if alloc::is_medium(size + TAG, align) {
+    }
+    let get = || match class {
         // SAFETY: by the caller.
-        unsafe { alloc::alloc(size + TAG, align, Config::PLAIN) }
-    } else {
+        CLASSES if alloc::is_medium(size + TAG, align) => unsafe {
+            alloc::alloc(size + TAG, align, Config::PLAIN)
+        },
         // SAFETY: by the caller.
-        unsafe { alloc::alloc_zeroed(size + TAG, align, Config::PLAIN) }
+        CLASSES => unsafe { alloc::alloc_zeroed(size + TAG, align, Config::PLAIN) },
+        class => small(class, mode),
     };
+    let mut block = get();
+    if block.is_null() && give_up_held_back() {
+        block = get();
+    }
     if block.is_null() {
         return block;
     }
@@ -163,10 +169,10 @@ fn refill(class: usize, mode: Mode) -> *mut u8 {
         Mode::Hardened => stock::refill(class),
     };
     let mut block = get();
-    if block.is_null() && stock::flush_all() {
+    if block.is_null() && (stock::flush_all() | held_back::free_all()) {
         block = get();
     }
-    if block.is_null() && interrupted::is_any_lock_held_here() {
+    if block.is_null() && (slow.is_nested() || interrupted::is_any_lock_held_here()) {
         block = registry::alloc_while_interrupted(class);
     }
     if slow.leave() {
@@ -311,11 +317,21 @@ fn is_neighbour_intact(ptr: *mut u8, place: Place) -> bool {
     };
     let state = Tagged { at: ptr.wrapping_sub(bytes), bytes }.state();
     let intact = matches!(state, State::Free) || (bytes != TAG && matches!(state, State::InUse(_)));
-    // What lies there may be changing hands.
-    intact || MAP.entry(ptr.wrapping_sub(1)) != entry
+    intact || changes_hands(ptr.wrapping_sub(1), entry)
 }
 
-/// Frees a block. False if it is not ours. A misuse ends the process.
+/// Whether what lies at a place is no longer what its entry said: another thread got it. What
+/// that one wrote there may be seen before its entry is, so there is time for that.
+#[cold]
+fn changes_hands(at: *mut u8, entry: u32) -> bool {
+    MAP.entry(at) != entry || {
+        sync::nap();
+        MAP.entry(at) != entry
+    }
+}
+
+/// Frees a block. False if it is not ours. A misuse ends the process; what the default lets
+/// pass does not while the options are not known.
 pub(crate) fn free(ptr: *mut u8, said: Said, mode: Mode) -> bool {
     let entry = MAP.entry(ptr);
     if page_map::owner(entry) == NO_HEAP {
@@ -326,6 +342,16 @@ pub(crate) fn free(ptr: *mut u8, said: Said, mode: Mode) -> bool {
         return empty;
     }
     let found = find(ptr, entry);
+    if mode == Mode::Hardened {
+        check_said(ptr, found, said);
+    }
+    // SAFETY: the program gave us the block.
+    unsafe { give_back(ptr, entry, found, mode) };
+    true
+}
+
+/// Ends the process if what a free says of its block is not so.
+fn check_said(ptr: *mut u8, found: Found, said: Said) {
     if found.tag.kind != said.kind as u8 {
         report(Misuse::Family, ptr, 0);
     }
@@ -335,9 +361,6 @@ pub(crate) fn free(ptr: *mut u8, said: Said, mode: Mode) -> bool {
     {
         report(Misuse::Layout, ptr, said.size.unwrap_or(0));
     }
-    // SAFETY: the program gave us the block.
-    unsafe { give_back(ptr, entry, found, mode) };
-    true
 }
 
 /// # Safety
@@ -376,7 +399,7 @@ unsafe fn hold_back(base: *mut u8) {
 fn give_small(ptr: *mut u8, class: usize) {
     match stock::give(ptr, class) {
         Given::Kept => {}
-        Given::Full => in_slow_path(|| stock::put_back_some(class)),
+        Given::Full(stock) => in_slow_path(|| stock::put_back_some(stock, class)),
         Given::Refused => put_back(ptr, class),
     }
 }

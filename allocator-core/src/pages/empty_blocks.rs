@@ -43,8 +43,7 @@ pub(crate) fn get() -> Option<*mut u8> {
         let free = (!word.load(ordering::empty_blocks())).rotate_right(first);
         let bit = (free.trailing_zeros() + first) % u64::BITS;
         let before = word.fetch_or(1 << bit, ordering::empty_blocks());
-        (free != 0 && before >> bit & 1 == 0)
-            .then(|| base.wrapping_add((at * 64 + bit as usize) * ANY))
+        (before >> bit & 1 == 0).then(|| base.wrapping_add((at * 64 + bit as usize) * ANY))
     })
 }
 

@@ -31,8 +31,15 @@ pub(crate) fn held() -> (usize, usize) {
 /// Nobody uses the block.
 pub(crate) unsafe fn put(block: *mut u8, bytes: usize) {
     // SAFETY: by the caller.
-    if !unsafe { sys::purge(block, bytes) && sys::protect(block, bytes) } {
-        return free(block);
+    unsafe {
+        if !sys::purge(block, bytes) {
+            // Free memory is zero in hardened mode.
+            block.write_bytes(0, bytes);
+            return free(block);
+        }
+        if !sys::protect(block, bytes) {
+            return free(block);
+        }
     }
     COUNT.fetch_add(1, ordering::held_back());
     BYTES.fetch_add(bytes, ordering::held_back());

@@ -18,8 +18,10 @@ use core::ffi::c_void;
 
 use crate::background::helper;
 use crate::base::geometry::GUARD;
+use crate::base::nested;
 use crate::base::ordering;
 use crate::base::sync::AtomicU32;
+use crate::pages::arena;
 use crate::pages::empty_blocks;
 use crate::pages::metadata::{self, Segment};
 use crate::pages::tables;
@@ -90,12 +92,18 @@ extern "C" fn end() {
 
 /// The thread that ends the process puts the blocks that it caches back into their spans. A
 /// block that was freed twice, or a pointer into one, is found here at the latest.
+///
+/// Nothing depends on it: so no lock is waited for that a thread has which never runs again.
 fn look_at_last() {
     let _inside = inside::enter();
     let slow = SlowPath::enter();
-    if let Some(cache) = slow.cache() {
+    if let Some(cache) = slow.cache()
+        && cache.heap.try_lock().map(|heap| arena::release_spans(heap.unlock())).is_some()
+    {
+        nested::begin();
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         unsafe { cache.flush_if_any() };
+        nested::end();
     }
     slow.leave();
 }

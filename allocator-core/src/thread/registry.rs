@@ -6,6 +6,7 @@ use core::ptr::{self, NonNull};
 
 use crate::base::geometry::{CACHE_BYTES, HEAP_IDS};
 use crate::base::lock::Lock;
+use crate::base::nested;
 use crate::base::ordering;
 use crate::base::published::Published;
 use crate::base::size_class::{self, CLASSES};
@@ -216,6 +217,8 @@ pub(crate) fn get_or_create(slow: &mut SlowPath) -> Option<&'static Cache> {
     let _inside = inside::enter();
     let record = take_record()?;
     let cache = record.begin();
+    // A thread that had the same token may have left its own.
+    nested::forget();
     // These may allocate; the thread has no cache yet.
     if sys::on_thread_exit(ended) && sys::arm_thread_exit(ptr::from_ref(record).cast_mut().cast()) {
         slow.set_cache(cache);
@@ -373,6 +376,7 @@ fn thread_ends(record: &'static Record, value: *mut c_void) {
         end_cache(record);
     }
     slow.leave();
+    nested::forget();
 }
 
 /// Ends the cache of the calling thread, which gets no other.

@@ -12,7 +12,7 @@
 use core::mem;
 use core::ptr::{self, NonNull};
 
-use crate::base::lock::Lock;
+use crate::base::lock::{Lock, LockGuard};
 use crate::base::ordering;
 use crate::base::published::Published;
 use crate::base::size_class::{self, CLASSES};
@@ -36,7 +36,7 @@ const STEP: usize = 16;
 /// CPUs share stocks if there are more of them.
 const SHARDS: usize = 64;
 
-struct Stock {
+pub(crate) struct Stock {
     lock: Lock,
     /// Blocks in the stock, for statistics.
     count: AtomicU32,
@@ -128,11 +128,23 @@ impl Blocks {
 }
 
 impl Stock {
-    /// Runs `f` on the blocks, and counts them. `None` in a signal handler that interrupts
-    /// this.
+    /// Runs `f` on the blocks, and counts them. `None` if another thread does so now, or what a
+    /// signal handler interrupts: outside of slow paths nobody waits here, as a handler may
+    /// interrupt whoever has another lock.
     #[inline(always)]
+    fn try_with<R>(&self, f: impl FnOnce(&mut Blocks) -> R) -> Option<R> {
+        let held = self.lock.try_lock()?;
+        self.with_lock(held, f)
+    }
+
+    /// Like [`try_with`](Self::try_with), but waits. The caller is in a slow path.
     fn with<R>(&self, f: impl FnOnce(&mut Blocks) -> R) -> Option<R> {
-        let _held = self.lock.lock()?;
+        let held = self.lock.lock()?;
+        self.with_lock(held, f)
+    }
+
+    #[inline(always)]
+    fn with_lock<R>(&self, _held: LockGuard<'_>, f: impl FnOnce(&mut Blocks) -> R) -> Option<R> {
         self.blocks.with(|blocks| {
             // SAFETY: [STOCK-LOCKED]
             let blocks = unsafe { &mut *blocks };
@@ -143,10 +155,15 @@ impl Stock {
     }
 }
 
-/// The stock of a class on the CPU that the calling thread runs on; makes it if there is none.
+/// The place of the stock of a class on the CPU that the calling thread runs on.
 #[inline(always)]
-fn nearest(class: usize) -> Option<&'static Stock> {
-    let place = &STOCKS[sys::current_cpu() % SHARDS][class];
+fn nearest(class: usize) -> &'static Published<Stock> {
+    &STOCKS[sys::current_cpu() % SHARDS][class]
+}
+
+/// The stock at a place; makes it if there is none. The caller is in a slow path, and holds no
+/// lock.
+fn get_or_make(place: &'static Published<Stock>) -> Option<&'static Stock> {
     place.get().or_else(|| make(place))
 }
 
@@ -182,14 +199,13 @@ fn make(place: &Published<Stock>) -> Option<&'static Stock> {
 /// Takes a block that is ready; null if there is none.
 #[inline]
 pub(crate) fn take(class: usize) -> *mut u8 {
-    nearest(class)
-        .and_then(|stock| {
-            stock.with(|blocks| {
-                let random = blocks.random();
-                blocks.ready.take(random)
-            })
+    let taken = nearest(class).get().and_then(|stock| {
+        stock.try_with(|blocks| {
+            let random = blocks.random();
+            blocks.ready.take(random)
         })
-        .unwrap_or(ptr::null_mut())
+    });
+    taken.unwrap_or(ptr::null_mut())
 }
 
 /// Takes blocks from spans, one to return, the others to be ready. Null if there is no memory.
@@ -205,7 +221,7 @@ pub(crate) fn refill(class: usize) -> *mut u8 {
     let (left, blocks) = slots.split_at_mut(STEP - got);
     debug_assert!(left.iter().all(|block| block.is_null()));
     let Some((last, others)) = blocks.split_last_mut() else { return ptr::null_mut() };
-    let taken = nearest(class).and_then(|stock| {
+    let taken = get_or_make(nearest(class)).and_then(|stock| {
         stock.with(|stock| {
             let room = most(class).saturating_sub(1 + stock.ready.len);
             let kept = others.len().min(room);
@@ -223,39 +239,41 @@ pub(crate) fn refill(class: usize) -> *mut u8 {
 }
 
 /// What became of a block that was given.
-#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Given {
     /// It is in quarantine.
     Kept,
     /// So it is; and more are ready than need be: [`put_back_some`].
-    Full,
-    /// There is no stock: [`put_back`].
+    Full(&'static Stock),
+    /// There is no stock, it has no room yet, or another thread has it: [`put_back`].
     Refused,
 }
 
 /// Puts a free block into quarantine.
 #[inline]
 pub(crate) fn give(block: *mut u8, class: usize) -> Given {
-    let Some(stock) = nearest(class) else { return Given::Refused };
-    let given = stock.with(|blocks| {
+    let Some(stock) = nearest(class).get() else { return Given::Refused };
+    let given = stock.try_with(|blocks| {
         let most = most(class);
         if blocks.quarantine.len < most {
             blocks.quarantine.add(block);
             return Given::Kept;
         }
+        if blocks.ready.len >= most {
+            // The thread that was told so has not come to put some back.
+            return Given::Refused;
+        }
         let at = below(blocks.random(), most);
         let freed = mem::replace(&mut blocks.quarantine.blocks[at], block);
         blocks.ready.add(freed);
-        if blocks.ready.len < most { Given::Kept } else { Given::Full }
+        if blocks.ready.len < most { Given::Kept } else { Given::Full(stock) }
     });
     given.unwrap_or(Given::Refused)
 }
 
-/// Returns some of the blocks that are ready to their spans. The caller is in a slow path, and
+/// Returns some of the blocks of a stock that are ready to their spans. The caller is in a slow path, and
 /// holds no lock.
 #[cold]
-pub(crate) fn put_back_some(class: usize) {
-    let Some(stock) = nearest(class) else { return };
+pub(crate) fn put_back_some(stock: &Stock, class: usize) {
     let mut slots = [ptr::null_mut(); STEP];
     let count = stock.with(|blocks| {
         let count = blocks.ready.len.min(STEP);
