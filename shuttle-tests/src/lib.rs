@@ -42,6 +42,16 @@ modules! {
     "../../allocator-core/src/strata.rs" strata
 }
 
+/// The documentation of these files links to names at the root.
+#[allow(unused_imports, reason = "as above")]
+mod names {
+    pub(crate) use crate::process::config::Config;
+    pub(crate) use crate::report::stats::Stats;
+    pub(crate) use crate::strata::Strata;
+}
+#[allow(unused_imports, reason = "as above")]
+use names::*;
+
 mod lives;
 
 pub use lives::{Plan, Schedules, run};
