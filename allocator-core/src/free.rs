@@ -84,7 +84,7 @@ unsafe fn free_profiled(ptr: *mut u8, size: usize, class: usize) {
 unsafe fn free_by_entry(ptr: *mut u8, size: usize, class: usize) {
     let entry = MAP.entry(ptr);
     if page_map::kind(entry) as usize != class || page_map::owner(entry) == NO_HEAP {
-        free_other(ptr, entry, size);
+        free_other(ptr, entry, bytes_of(entry, size, class));
         return;
     }
     // SAFETY: by the caller.
@@ -93,6 +93,14 @@ unsafe fn free_by_entry(ptr: *mut u8, size: usize, class: usize) {
             free_small(ptr, entry);
         }
     }
+}
+
+/// The bytes that a block with this entry was made for, if its layout has `size` bytes and
+/// `class`: pages that serve a small layout are as large as a block of its class.
+#[inline]
+pub(crate) fn bytes_of(entry: u32, size: usize, class: usize) -> usize {
+    let is_pages = matches!(page_map::kind(entry), page_map::MEDIUM | page_map::HUGE);
+    if is_pages && class < CLASSES { size_class::size(class) } else { size }
 }
 
 /// Puts a small block with this entry into the remote cache, if it belongs to

@@ -10,7 +10,7 @@ use crate::alloc::{self, alloc, is_medium};
 use crate::background::helper;
 use crate::base::shadow;
 use crate::base::size_class::{self, CLASSES};
-use crate::free::free;
+use crate::free::{bytes_of, free};
 use crate::pages::arena;
 use crate::pages::huge_block;
 use crate::pages::page_runs;
@@ -48,6 +48,7 @@ unsafe fn realloc_slow(ptr: *mut u8, old: usize, align: usize, new: usize) -> *m
     let small = |size| size_class::of(size, align) != CLASSES;
     let was_small = small(old) && !is_run(ptr);
     if !was_small && (alloc::may_be_run(new, align) || !small(new)) {
+        let old = bytes_of(MAP.entry(ptr), old, size_class::of(old, align));
         match (is_medium(old, align), is_medium(new, align)) {
             (true, true) if resize_run(ptr, old, new) => return shadow::handed_out(ptr, new),
             // One that gets much smaller moves.

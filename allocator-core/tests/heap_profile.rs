@@ -181,6 +181,51 @@ fn a_thousand_threads() {
     assert!(left < 2 << 20, "{left} bytes are in use after all were freed");
 }
 
+/// Where small blocks are pages, each layout of their class frees and resizes them, however it is
+/// aligned, and in any thread.
+fn layouts() {
+    // Each allocation is a sample.
+    Strata::profile_start(1);
+    let before = (in_use().bytes, allocated().blocks);
+    let mut made = 0;
+    for align in (0..=15).map(|log| 1 << log) {
+        let layouts = (1..=32 << 10).step_by(331).map(|size| (size, align));
+        let get = |(size, align)| {
+            let layout = Layout::from_size_align(size, align).unwrap();
+            // SAFETY: the layout is not empty.
+            let block = unsafe { GLOBAL.alloc(layout) };
+            assert!(!block.is_null() && block.addr().is_multiple_of(align));
+            (block.expose_provenance(), layout)
+        };
+        let put = |(block, layout): (usize, Layout)| {
+            // SAFETY: the block has this layout.
+            unsafe { GLOBAL.dealloc(std::ptr::with_exposed_provenance_mut(block), layout) };
+        };
+        made += 2 * layouts.clone().count() as u64;
+        layouts.clone().map(get).for_each(put);
+        let passed: Vec<_> = layouts.clone().map(get).collect();
+        thread::spawn(move || passed.into_iter().for_each(put)).join().unwrap();
+        for new in [1, 5_000, 9_000, 17_000, 30_000, 40_000, 1 << 20, 3 << 20] {
+            for (block, layout) in layouts.clone().step_by(4).map(get) {
+                let block = std::ptr::with_exposed_provenance_mut(block);
+                // SAFETY: the block has this layout.
+                let moved = unsafe { GLOBAL.realloc(block, layout, new) };
+                assert!(!moved.is_null());
+                put((moved.expose_provenance(), Layout::from_size_align(new, align).unwrap()));
+            }
+        }
+        // In place, if all are one class: what names the block then is another layout.
+        let (block, layout) = get((align.div_ceil(2), align));
+        // SAFETY: the block has this layout.
+        let block =
+            unsafe { GLOBAL.realloc(std::ptr::with_exposed_provenance_mut(block), layout, align) };
+        put((block.expose_provenance(), Layout::from_size_align(align, align).unwrap()));
+    }
+    assert!(allocated().blocks - before.1 > made / 100 * 99, "blocks were not sampled");
+    assert!(in_use().bytes < before.0 + (1 << 20));
+    assert_eq!(Strata::profile_dropped(), 0);
+}
+
 /// The child of a fork goes on, with the numbers of its parent.
 fn forks() {
     Strata::profile_start(RATE);
@@ -267,6 +312,7 @@ fn child() {
         Some("freed after the switch") => freed_after_the_switch(),
         Some("pops and pushes") => pops_and_pushes(),
         Some("a thousand threads") => a_thousand_threads(),
+        Some("layouts") => layouts(),
         Some("forks") => forks(),
         Some("signals") => signals(),
         _ => return,
@@ -297,6 +343,11 @@ fn a_thread_that_never_refills_follows_the_switch() {
 #[test]
 fn threads_that_end_leave_true_numbers() {
     succeeds("a thousand threads");
+}
+
+#[test]
+fn sampled_blocks_of_all_layouts_are_freed_and_resized() {
+    succeeds("layouts");
 }
 
 #[test]
