@@ -3,9 +3,10 @@
 use std::ffi::{CStr, OsStr, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::{fs, slice};
+use std::{fs, ptr, slice};
 
 /// An object that is loaded.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Module {
     /// Its file.
     pub(crate) path: PathBuf,
@@ -22,7 +23,7 @@ pub(crate) struct Module {
 }
 
 /// A part of an object that is executable.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Code {
     pub(crate) start: usize,
     pub(crate) end: usize,
@@ -30,7 +31,7 @@ pub(crate) struct Code {
 }
 
 /// A piece of an object's memory.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Section {
     pub(crate) start: usize,
     pub(crate) len: usize,
@@ -38,20 +39,43 @@ pub(crate) struct Section {
 
 /// All objects that are loaded now.
 pub(crate) fn all() -> Vec<Module> {
-    let mut all: Vec<Module> = Vec::new();
-    // SAFETY: the callback gets the vector, and objects that the loader keeps meanwhile.
-    unsafe { libc::dl_iterate_phdr(Some(add), (&raw mut all).cast()) };
-    all
+    each(|module| module)
+}
+
+/// What `read` makes of each object that is loaded now. The loader keeps the object meanwhile, so
+/// its memory may be read; once this returns, another thread may have unloaded it.
+pub(crate) fn each<T>(read: impl FnMut(Module) -> T) -> Vec<T> {
+    let mut visit = Visit { read, all: Vec::new() };
+    // SAFETY: the callback gets what it is made for, and objects that the loader keeps meanwhile.
+    unsafe { libc::dl_iterate_phdr(Some(add_by(&visit)), (&raw mut visit).cast()) };
+    visit.all
+}
+
+struct Visit<T, F> {
+    read: F,
+    all: Vec<T>,
+}
+
+type Callback = unsafe extern "C" fn(*mut libc::dl_phdr_info, usize, *mut c_void) -> c_int;
+
+/// The callback for a visit of this kind.
+fn add_by<T, F: FnMut(Module) -> T>(_: &Visit<T, F>) -> Callback {
+    add::<T, F>
 }
 
 /// # Safety
-/// As the loader calls it; `all` is a vector of modules.
-unsafe extern "C" fn add(info: *mut libc::dl_phdr_info, _: usize, all: *mut c_void) -> c_int {
+/// As the loader calls it; `visit` is a visit of this kind.
+unsafe extern "C" fn add<T, F: FnMut(Module) -> T>(
+    info: *mut libc::dl_phdr_info,
+    _: usize,
+    visit: *mut c_void,
+) -> c_int {
     // SAFETY: by the caller.
     unsafe {
-        let all = &mut *all.cast::<Vec<Module>>();
-        let is_program = all.is_empty();
-        all.push(module(&*info, is_program));
+        let visit = &mut *visit.cast::<Visit<T, F>>();
+        let is_program = visit.all.is_empty();
+        let read = (visit.read)(module(&*info, is_program));
+        visit.all.push(read);
     }
     0
 }
@@ -62,10 +86,13 @@ unsafe fn module(info: &libc::dl_phdr_info, is_program: bool) -> Module {
     let bias = info.dlpi_addr as usize;
     // SAFETY: by the caller.
     let (name, headers) = unsafe {
-        let headers = slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum));
-        (CStr::from_ptr(info.dlpi_name), headers)
+        let name = (!info.dlpi_name.is_null()).then(|| CStr::from_ptr(info.dlpi_name));
+        // An object without a place in memory has none.
+        let headers = ptr::slice_from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum));
+        (name.unwrap_or_default(), if info.dlpi_phdr.is_null() { &[] } else { &*headers })
     };
-    let start = |header: &libc::Elf64_Phdr| bias + header.p_vaddr as usize;
+    // An object may lie below the addresses in its file.
+    let start = |header: &libc::Elf64_Phdr| bias.wrapping_add(header.p_vaddr as usize);
     let loaded = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
     let code = loaded.clone().filter(|header| header.p_flags & libc::PF_X != 0).map(|header| {
         let end = start(header) + header.p_memsz as usize;

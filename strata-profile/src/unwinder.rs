@@ -49,27 +49,20 @@ struct Tables {
 static TABLES: AtomicPtr<Tables> = AtomicPtr::new(ptr::null_mut());
 
 /// Held while tables are exchanged, with the objects that they are of.
-static COLLECTED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+static COLLECTED: Mutex<Vec<Module>> = Mutex::new(Vec::new());
 
 /// Collects the tables of all objects that are loaded now, unless that was done for these.
 pub(crate) fn refresh() {
     let Ok(mut collected) = COLLECTED.lock() else { return };
-    let modules = modules::all();
-    let places: Vec<_> =
-        modules.iter().flat_map(|module| module.code.iter().map(|code| code.start)).collect();
-    if *collected == places {
+    if *collected == modules::all() {
         return;
     }
     let mut tables =
         Box::new(Tables { unwinder: UnwinderNative::new(), cache: CacheNative::new_in() });
-    for (module, code) in modules.iter().flat_map(|it| it.code.iter().map(move |code| (it, code))) {
-        let range = code.start as u64..code.end as u64;
-        let name = module.path.to_string_lossy().into_owned();
-        if let Some(info) = sections(module) {
-            let module = framehop::Module::new(name, range, module.bias as u64, info);
-            tables.unwinder.add_module(module);
-        }
-    }
+    let modules = modules::each(|module| {
+        add(&mut tables.unwinder, &module);
+        module
+    });
     Strata::profile_unwinder(None);
     let before = TABLES.swap(Box::into_raw(tables), Ordering::AcqRel);
     Strata::profile_unwinder(Some(unwind));
@@ -77,17 +70,28 @@ pub(crate) fn refresh() {
         // SAFETY: it was made here, and no sample uses it since the unwinder was taken out.
         drop(unsafe { Box::from_raw(before) });
     }
-    *collected = places;
+    *collected = modules;
+}
+
+/// Adds the tables of an object, which the loader keeps meanwhile.
+fn add(unwinder: &mut UnwinderNative<Table, MustNotAllocateDuringUnwind>, module: &Module) {
+    for code in &module.code {
+        if let Some(info) = sections(module) {
+            let range = code.start as u64..code.end as u64;
+            let name = module.path.to_string_lossy().into_owned();
+            unwinder.add_module(framehop::Module::new(name, range, module.bias as u64, info));
+        }
+    }
 }
 
 fn sections(module: &Module) -> Option<ExplicitModuleSectionInfo<Table>> {
     let [index, frames] = module.unwind?;
     let address = |section: Section| {
-        let start = (section.start - module.bias) as u64;
+        let start = section.start.wrapping_sub(module.bias) as u64;
         Some(start..start + section.len as u64)
     };
     let table = |section: Section| {
-        // SAFETY: the object is loaded, and these are read only.
+        // SAFETY: the loader keeps the object meanwhile, the program always; these are read only.
         let bytes = unsafe { slice::from_raw_parts(section.start as *const u8, section.len) };
         Some(if module.is_program { Table::InPlace(bytes) } else { Table::Copied(bytes.into()) })
     };

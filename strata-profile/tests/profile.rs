@@ -8,7 +8,9 @@ use std::hint::black_box;
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use allocator_core::Strata;
@@ -49,8 +51,8 @@ fn assert_near(found: i64, exact: i64) {
 }
 
 /// Builds the library for the test, without frame pointers.
-fn plugin() -> PathBuf {
-    let library = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("libcalls.so");
+fn plugin(name: &str) -> PathBuf {
+    let library = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let status = Command::new("cc")
         .args(["-O2", "-fomit-frame-pointer", "-shared", "-fPIC", "-o"])
         .arg(&library)
@@ -198,7 +200,7 @@ fn page_is_whole(snapshot: &Snapshot) {
 /// A library that is loaded later is known from the next snapshot on; then stacks lead through
 /// it, though it has no frame pointers.
 fn a_library_is_loaded() -> Vec<Block> {
-    let path = CString::new(plugin().to_str().unwrap()).unwrap();
+    let path = CString::new(plugin("libcalls.so").to_str().unwrap()).unwrap();
     // SAFETY: the library has such a function, and stays loaded.
     let calls: Calls = unsafe {
         let library = libc::dlopen(path.as_ptr(), libc::RTLD_NOW);
@@ -234,4 +236,43 @@ fn at_exit_a_report_is_written() {
     assert!(status.unwrap().success());
     let report = fs::read_to_string(&file).unwrap();
     assert!(report.contains("keeps_small_blocks"), "{report}");
+}
+
+/// Libraries that other threads unload while their tables are read.
+#[test]
+fn libraries_are_unloaded_meanwhile() {
+    const CHILD: &str = "STRATA_PROFILE_UNLOADING";
+    if env::var_os(CHILD).is_none() {
+        let test = "libraries_are_unloaded_meanwhile";
+        let mut command = Command::new(env::current_exe().unwrap());
+        let status = command.args(["--exact", test]).env(CHILD, plugin("libunloaded.so")).status();
+        assert!(status.unwrap().success());
+        return;
+    }
+    let library = PathBuf::from(env::var_os(CHILD).unwrap());
+    let stop = Arc::new(AtomicBool::new(false));
+    // Copies are libraries of their own.
+    let unloaders = (0..3).map(|copy| {
+        let (stop, path) = (stop.clone(), library.with_extension(copy.to_string()));
+        fs::copy(&library, &path).unwrap();
+        let path = CString::new(path.to_str().unwrap()).unwrap();
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                // SAFETY: nothing of the library is used.
+                unsafe {
+                    let library = libc::dlopen(path.as_ptr(), libc::RTLD_NOW);
+                    assert!(!library.is_null());
+                    thread::yield_now();
+                    libc::dlclose(library);
+                }
+            }
+        })
+    });
+    let unloaders: Vec<_> = unloaders.collect();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(1) {
+        strata_profile::refresh();
+    }
+    stop.store(true, Ordering::Relaxed);
+    unloaders.into_iter().for_each(|unloader| unloader.join().unwrap());
 }
