@@ -182,11 +182,13 @@ impl Strata {
         heap_profile::dropped()
     }
 
-    /// Sets what follows stacks for the heap profile; `None`: frame pointers. When it returns, the
-    /// one before is in use no more. It is called with all signals blocked, by one thread at a
+    /// Sets what follows stacks for the heap profile; `None`: frame pointers. Returns whether it
+    /// did: then the one before is in use no more. It may not in a signal handler that interrupts
+    /// the allocator. The unwinder is called with all signals blocked, by one thread at a
     /// time, on a stack of 128 KiB. It must not allocate, wait or unwind.
-    pub fn profile_unwinder(unwinder: Option<Unwinder>) {
-        heap_profile::set_unwinder(unwinder);
+    #[must_use = "if it was not set, the one before is still in use"]
+    pub fn profile_unwinder(unwinder: Option<Unwinder>) -> bool {
+        heap_profile::set_unwinder(unwinder)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::{fs, io};
+use std::{fs, io, process};
 
 use crate::snapshot::Snapshot;
 use crate::symbols::Symbols;
@@ -11,8 +11,8 @@ use crate::symbols::Symbols;
 /// Most stacks of a report.
 const MOST_STACKS: usize = 20;
 
-/// Where the report goes; standard error, if to no file.
-static PLACE: OnceLock<Option<PathBuf>> = OnceLock::new();
+/// The process that is to write the report, and where it goes: to standard error, if to no file.
+static PLACE: OnceLock<(u32, Option<PathBuf>)> = OnceLock::new();
 
 impl Snapshot {
     /// A report of the blocks in use, by stack, for people: at most 20 stacks, those with most
@@ -40,17 +40,22 @@ impl Snapshot {
     }
 }
 
-/// Writes a report of what is in use when the process exits, to a file or to standard error. Only
-/// the first call has an effect. Returns whether it will be written.
+/// Writes a report of what is in use when the process exits, to a file or to standard error; the
+/// children of its forks write none. Only the first call has an effect. Returns whether it will be
+/// written. It takes locks, so a signal handler that ends the process is to call `_exit`, not
+/// `exit`.
 pub fn report_at_exit(file: Option<PathBuf>) -> bool {
     extern "C" fn write() {
+        let Some((_, file)) = PLACE.get().filter(|(process, _)| *process == process::id()) else {
+            return;
+        };
         let report = Snapshot::take().report();
         // There is nobody left to be told.
-        let _ = match PLACE.get() {
-            Some(Some(file)) => fs::write(file, report),
-            _ => io::Write::write_all(&mut io::stderr(), report.as_bytes()),
+        let _ = match file {
+            Some(file) => fs::write(file, report),
+            None => io::Write::write_all(&mut io::stderr(), report.as_bytes()),
         };
     }
     // SAFETY: the function stays as long as this object is loaded.
-    PLACE.set(file).is_ok() && unsafe { libc::atexit(write) } == 0
+    PLACE.set((process::id(), file)).is_ok() && unsafe { libc::atexit(write) } == 0
 }

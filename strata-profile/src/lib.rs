@@ -32,6 +32,10 @@
 //! the tables are known from the next [`Snapshot::take`] or [`refresh`] on.
 //!
 //! Names come from the symbol tables, files, lines and inlined functions from debug information.
+//!
+//! Snapshots and names are not for signal handlers: they allocate, and names take locks, which what
+//! was interrupted may hold. In the child of a fork names may wait for ever, if another thread
+//! of the parent was looking some up.
 
 #![deny(missing_docs)]
 

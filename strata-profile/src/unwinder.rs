@@ -51,9 +51,11 @@ static TABLES: AtomicPtr<Tables> = AtomicPtr::new(ptr::null_mut());
 /// Held while tables are exchanged, with the objects that they are of.
 static COLLECTED: Mutex<Vec<Module>> = Mutex::new(Vec::new());
 
-/// Collects the tables of all objects that are loaded now, unless that was done for these.
+/// Collects the tables of all objects that are loaded now, unless that was done for these, or is
+/// under way: in another thread, in what a signal handler interrupts, or at a fork in a thread of
+/// the parent's.
 pub(crate) fn refresh() {
-    let Ok(mut collected) = COLLECTED.lock() else { return };
+    let Ok(mut collected) = COLLECTED.try_lock() else { return };
     if *collected == modules::all() {
         return;
     }
@@ -63,14 +65,17 @@ pub(crate) fn refresh() {
         add(&mut tables.unwinder, &module);
         module
     });
-    Strata::profile_unwinder(None);
+    // In a handler that interrupts a sample: next time.
+    if !Strata::profile_unwinder(None) {
+        return;
+    }
     let before = TABLES.swap(Box::into_raw(tables), Ordering::AcqRel);
-    Strata::profile_unwinder(Some(unwind));
+    let is_set = Strata::profile_unwinder(Some(unwind));
     if !before.is_null() {
         // SAFETY: it was made here, and no sample uses it since the unwinder was taken out.
         drop(unsafe { Box::from_raw(before) });
     }
-    *collected = modules;
+    *collected = if is_set { modules } else { Vec::new() };
 }
 
 /// Adds the tables of an object, which the loader keeps meanwhile.

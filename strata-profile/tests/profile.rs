@@ -6,7 +6,7 @@
 use std::ffi::{CString, c_void};
 use std::hint::black_box;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -219,16 +219,44 @@ fn a_library_is_loaded() -> Vec<Block> {
     kept
 }
 
+/// The children of forks do not wait for a thread of the parent's that collects tables, and leave
+/// the report to the parent.
+fn children_write_no_report(file: &Path) {
+    thread::spawn(|| {
+        loop {
+            strata_profile::refresh();
+        }
+    });
+    thread::sleep(Duration::from_millis(10));
+    for _ in 0..20 {
+        let mut status = 0;
+        // SAFETY: the child collects tables and exits.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::alarm(20);
+                strata_profile::refresh();
+                libc::exit(0);
+            }
+            libc::waitpid(child, &raw mut status, 0);
+        }
+        assert_eq!(status, 0);
+        assert!(!file.exists(), "a child wrote the report");
+    }
+}
+
 #[test]
 fn at_exit_a_report_is_written() {
     const FILE: &str = "STRATA_PROFILE_TEST";
     if let Some(file) = env::var_os(FILE) {
-        assert!(strata_profile::report_at_exit(Some(file.into())));
+        assert!(strata_profile::report_at_exit(Some(file.clone().into())));
         strata_profile::start(RATE);
         std::mem::forget(keeps_small_blocks(100_000));
+        children_write_no_report(&PathBuf::from(file));
         return;
     }
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("report");
+    let _ = fs::remove_file(&file);
     let status = Command::new(env::current_exe().unwrap())
         .args(["--exact", "at_exit_a_report_is_written"])
         .env(FILE, &file)

@@ -113,12 +113,13 @@ fn settle(block: *mut u8, sample: Sample, was_resized: bool) {
     }
 }
 
-/// Sets what follows stacks from now on; `None`: frame pointers. When this returns, the one
-/// before is in use no more.
-pub(crate) fn set_unwinder(unwinder: Option<Unwinder>) {
-    let Some(_held) = LOCK.lock() else { return };
+/// Sets what follows stacks from now on; `None`: frame pointers. Returns whether it did: then the
+/// one before is in use no more.
+pub(crate) fn set_unwinder(unwinder: Option<Unwinder>) -> bool {
+    let Some(_held) = LOCK.lock() else { return false };
     // SAFETY: [PROFILE-LOCKED]
     unsafe { CAPTURE.set_unwinder(unwinder) };
+    true
 }
 
 /// Samples that there was no room for.

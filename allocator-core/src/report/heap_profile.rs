@@ -86,7 +86,7 @@ pub(crate) fn dropped() -> usize {
     record::dropped()
 }
 
-/// Sets what follows stacks.
-pub(crate) fn set_unwinder(unwinder: Option<Unwinder>) {
-    record::set_unwinder(unwinder);
+/// Sets what follows stacks. Returns whether it did.
+pub(crate) fn set_unwinder(unwinder: Option<Unwinder>) -> bool {
+    record::set_unwinder(unwinder)
 }

@@ -156,8 +156,10 @@ pub(crate) fn registers() -> Registers {
     let (instruction, stack, frame, link);
     // SAFETY: reads registers.
     unsafe {
-        asm!("adr {}, .", "mov {}, sp", "mov {}, x29", "mov {}, x30",
-            out(reg) instruction, out(reg) stack, out(reg) frame, out(reg) link,
+        // The link first, as another result may be placed in its register.
+        asm!("mov {link}, x30", "mov {frame}, x29", "mov {stack}, sp", "adr {instruction}, .",
+            link = out(reg) link, frame = out(reg) frame, stack = out(reg) stack,
+            instruction = out(reg) instruction,
             options(nomem, preserves_flags));
     }
     Registers { instruction, stack, frame, link }
