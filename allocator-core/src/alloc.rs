@@ -78,7 +78,8 @@ fn small_profiled(class: usize, size: usize, config: &Config) -> *mut u8 {
     }
 }
 
-/// A block that is sampled: pages, so that its free is seen on the slow path alone.
+/// A block that is sampled: pages, so that its free is seen on the slow path alone. If there are
+/// none at once, or no room for the sample, it is dropped: a profile is not worth free memory.
 #[cold]
 #[inline(never)]
 fn small_sampled(class: usize, size: usize, config: &Config) -> *mut u8 {
@@ -86,8 +87,31 @@ fn small_sampled(class: usize, size: usize, config: &Config) -> *mut u8 {
     let bytes = size_class::size(class);
     // The largest power of two that divides the size: blocks of a class are aligned to it.
     let align = bytes & bytes.wrapping_neg();
-    let block = get_pages(bytes, align, false, config, Some(due));
-    if block.is_null() { small_refill(class, size, config) } else { block }
+    let inside = inside::enter();
+    let slow = SlowPath::enter();
+    let run = slow.cache().filter(|_| record::has_room()).and_then(|cache| {
+        arena::get_run(cache.shard(), page_runs::units(bytes), (align / UNIT).max(1))
+    });
+    match &run {
+        Some(run) => record_sample(run.ptr, due, slow.is_nested()),
+        None => drop_sample(due),
+    }
+    if slow.leave() {
+        helper::check_growth();
+        limit::check();
+    }
+    drop(inside);
+    match run {
+        Some(run) => shadow::handed_out(run.ptr, size),
+        None => small_refill(class, size, config),
+    }
+}
+
+/// Counts on to the next sample without this one.
+fn drop_sample(due: Due) {
+    if due.take().is_some() {
+        record::count_dropped();
+    }
 }
 
 #[cold]
@@ -171,19 +195,10 @@ pub(crate) fn may_be_run(size: usize, align: usize) -> bool {
 /// Blocks that grow are page runs from this size on.
 const LEAST_GROWN: usize = (16 << 10) + 1;
 
-/// A page run or a huge block, which is sampled if the thread's next sample is due.
+/// A page run or a huge block, which is sampled if the thread's next sample is due. If there is no
+/// memory, all free memory goes back to the system, and the allocation is tried once more.
 fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u8 {
-    get_pages(size, align, zeroed, config, profiled::due(size))
-}
-
-/// A page run or a huge block, which is recorded if a sample is `due`. If there is no memory, all free memory goes back to the system, and the allocation is tried once more.
-fn get_pages(
-    size: usize,
-    align: usize,
-    zeroed: bool,
-    config: &Config,
-    due: Option<Due>,
-) -> *mut u8 {
+    let due = profiled::due(size);
     if !init::ensure(config) || align > WINDOW_ALIGN {
         return core::ptr::null_mut();
     }

@@ -226,6 +226,93 @@ fn layouts() {
     assert_eq!(Strata::profile_dropped(), 0);
 }
 
+/// Under a limit that leaves no pages, small blocks are allocated as without a profile: a sample
+/// that gets no page is dropped, and nothing is purged for it.
+fn no_pages() {
+    type Small = Box<[u64; 8]>;
+    let mut spare: Vec<Option<Small>> = (0..20_000).map(|_| Some(Box::default())).collect();
+    let (mut taken, mut kept) = (Vec::with_capacity(100_000), Vec::<Small>::with_capacity(50_000));
+    // Free blocks, but no free pages.
+    spare.iter_mut().step_by(2).for_each(|block| *block = None);
+    Strata::set_hard_limit(Strata::stats().committed_bytes());
+    while taken.len() < taken.capacity() {
+        let mut pages: Vec<u8> = Vec::new();
+        if pages.try_reserve_exact(33_000).is_err() {
+            break;
+        }
+        taken.push(pages);
+    }
+    // Each allocation is a sample.
+    Strata::profile_start(1);
+    while Strata::profile_dropped() == 0 && kept.len() < kept.capacity() {
+        kept.push(Box::default());
+    }
+    let (dropped, purged) = (Strata::profile_dropped(), Strata::stats().purged_bytes());
+    assert_ne!(dropped, 0, "the sample waits for a page");
+    for _ in 0..5_000 {
+        drop(black_box(Small::default()));
+    }
+    assert_eq!(Strata::profile_dropped() - dropped, 5_000);
+    assert_eq!(Strata::stats().purged_bytes(), purged);
+    Strata::set_hard_limit(0);
+    drop((taken, kept, spare));
+}
+
+/// No more sampled blocks and stacks are taken than there is room for; no page is taken for more.
+fn full_tables() {
+    Strata::profile_start(1);
+    let mut kept = Vec::with_capacity(100_000);
+    while kept.len() < kept.capacity() {
+        kept.push(Box::new([0u64; 4]));
+    }
+    let of = |blocks: &[Box<[u64; 4]>]| {
+        let places = blocks.iter().map(|block| block.as_ptr().addr());
+        places.filter(|place| place.is_multiple_of(4096)).count()
+    };
+    let (first, last) = kept.split_at(60_000);
+    assert!(of(first) > 57_000, "{} blocks are pages", of(first));
+    assert!(of(last) < 1000, "{} blocks are pages", of(last));
+    assert!(Strata::profile_dropped() > 39_000);
+    let dropped = Strata::profile_dropped();
+    drop(kept);
+    drop(black_box(Box::new([0u64; 4])));
+    assert_eq!(Strata::profile_dropped(), dropped, "there is room again");
+}
+
+/// There are no more stacks than there is room for; what is allocated at others is known.
+fn many_stacks() {
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    assert!(Strata::profile_unwinder(Some(|_, _, frames| {
+        frames[0] = NEXT.fetch_add(1, Ordering::Relaxed);
+        1
+    })));
+    Strata::profile_start(1);
+    let (stacks, before) = (Strata::profile().count(), allocated().bytes);
+    for _ in 0..10_000 {
+        drop(black_box(Box::new([0u64; 8])));
+    }
+    assert_near(allocated().bytes - before, 640_000);
+    assert_eq!(stacks, 1);
+    assert_eq!(Strata::profile().count(), 6_144 + 1);
+    assert_eq!(Strata::profile_dropped(), 0);
+}
+
+/// A thread that is profiled follows from one rate to another.
+fn another_rate() {
+    // Pages ask for the rate themselves.
+    let small = |count| {
+        for _ in 0..count {
+            drop(black_box(Box::new([0u64; 8])));
+        }
+    };
+    Strata::profile_start(1 << 40);
+    small(1000);
+    Strata::profile_start(RATE);
+    let before = allocated().bytes;
+    small(1 << 20);
+    assert_near(allocated().bytes - before, 64 << 20);
+}
+
 /// The child of a fork goes on, with the numbers of its parent.
 fn forks() {
     Strata::profile_start(RATE);
@@ -313,6 +400,10 @@ fn child() {
         Some("pops and pushes") => pops_and_pushes(),
         Some("a thousand threads") => a_thousand_threads(),
         Some("layouts") => layouts(),
+        Some("no pages") => no_pages(),
+        Some("full tables") => full_tables(),
+        Some("many stacks") => many_stacks(),
+        Some("another rate") => another_rate(),
         Some("forks") => forks(),
         Some("signals") => signals(),
         _ => return,
@@ -348,6 +439,26 @@ fn threads_that_end_leave_true_numbers() {
 #[test]
 fn sampled_blocks_of_all_layouts_are_freed_and_resized() {
     succeeds("layouts");
+}
+
+#[test]
+fn samples_without_pages_are_dropped() {
+    succeeds("no pages");
+}
+
+#[test]
+fn full_tables_take_no_pages() {
+    succeeds("full tables");
+}
+
+#[test]
+fn stacks_beyond_the_bound_are_one() {
+    succeeds("many stacks");
+}
+
+#[test]
+fn a_profiled_thread_follows_another_rate() {
+    succeeds("another rate");
 }
 
 #[test]

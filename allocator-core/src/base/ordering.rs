@@ -837,7 +837,7 @@ orderings! {
 
     /// `Live::count`: sampled blocks in use.
     /// Written by: `live::insert`, `live::remove`.
-    /// Read by: `live::insert`, `live::is_empty`, `live::remove`.
+    /// Read by: `live::insert`, `live::is_empty`, `live::is_nearly_full`, `live::remove`.
     /// Relaxed: who frees a sampled block got it, through what handed it over, after it was
     /// counted, and coherence forbids an older value.
     profile_live = Relaxed;
@@ -849,15 +849,16 @@ orderings! {
     /// Relaxed: who frees the block got it, through what handed it over, after it was entered.
     profile_slot_set = Relaxed;
 
-    /// `Count` of a stack, in blocks and bytes.
-    /// Written by: `stacks::add`, `stacks::subtract`.
-    /// Read by: `stacks::add`, `stacks::get`, `stacks::subtract`.
+    /// `Count` of a stack, in blocks and bytes; `PUBLISHED` of `profile/stacks`: the number of
+    /// stacks, raised under the lock.
+    /// Written by: `stacks::add`, `stacks::publish`, `stacks::subtract`.
+    /// Read by: `stacks::add`, `stacks::find`, `stacks::get`, `stacks::publish`, `stacks::subtract`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     profile_counts = Relaxed;
 
     /// `DROPPED` of `profile/record`: samples without room.
-    /// Written by: `record::record`.
-    /// Read by: `record::dropped`, `record::record`.
+    /// Written by: `record::count_dropped`.
+    /// Read by: `record::count_dropped`, `record::dropped`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     profile_dropped = Relaxed;
 }

@@ -43,6 +43,11 @@ impl<T: Copy, const BUCKETS: usize, const SLOTS: usize> Live<T, BUCKETS, SLOTS> 
         self.count.load(ordering::profile_live()) == 0
     }
 
+    /// Whether more than seven eighths of the slots are taken: some buckets are full then.
+    pub(crate) fn is_nearly_full(&self) -> bool {
+        self.count.load(ordering::profile_live()) > BUCKETS * SLOTS / 8 * 7
+    }
+
     /// The buckets that a block may be in.
     fn buckets(&self, block: usize) -> [&Bucket<T, SLOTS>; 2] {
         let mixed = (block as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -37,8 +37,18 @@ struct Sample {
 pub(crate) fn record(block: *mut u8, size: usize, rate: usize) {
     let registers = sys::registers();
     if enter(block, rate::weight(size, rate), registers).is_none() {
-        DROPPED.fetch_add(1, ordering::profile_dropped());
+        count_dropped();
     }
+}
+
+/// Whether a sample is likely to find room.
+pub(crate) fn has_room() -> bool {
+    !LIVE.is_nearly_full()
+}
+
+/// Counts a sample that is dropped.
+pub(crate) fn count_dropped() {
+    DROPPED.fetch_add(1, ordering::profile_dropped());
 }
 
 fn enter(block: *mut u8, weight: Weight, registers: Registers) -> Option<()> {

@@ -6,7 +6,7 @@ use core::slice;
 
 use crate::base::ordering;
 use crate::base::published::Published;
-use crate::base::sync::AtomicU64;
+use crate::base::sync::{AtomicU64, AtomicUsize};
 use crate::pages::metadata;
 use crate::profile::rate::{PARTS, Weight};
 
@@ -20,6 +20,9 @@ const PLACES: usize = 1 << 13;
 const MOST_STACKS: usize = PLACES / 4 * 3;
 
 static TABLE: [Published<Stack>; PLACES] = [const { Published::new() }; PLACES];
+
+/// The number of stacks in the table.
+static PUBLISHED: AtomicUsize = AtomicUsize::new(0);
 
 /// Stands for all stacks that the table had no room for.
 static OTHERS: Stack = Stack::new(0, NonNull::dangling(), 0);
@@ -146,15 +149,18 @@ pub(super) fn find(stack: &Stack) -> Result<&'static Stack, Option<usize>> {
                 return Ok(known);
             }
             Some(_) => {}
-            None if at < PLACES - MOST_STACKS => return Err(Some(place)),
-            None => return Err(None),
+            None => {
+                let has_room = PUBLISHED.load(ordering::profile_counts()) < MOST_STACKS;
+                return Err(has_room.then_some(place));
+            }
         }
     }
     Err(None)
 }
 
-/// Publishes a stack in the place that [`find`] gave. Only one thread at a time does so.
+/// Publishes a stack in the place that [`find`] gave. Only one thread at a time does both.
 pub(super) fn publish(place: usize, stack: &'static Stack) {
+    PUBLISHED.fetch_add(1, ordering::profile_counts());
     TABLE[place].publish(stack);
 }
 

@@ -61,7 +61,12 @@ fn switched(word: &'static Cache) -> &'static Cache {
     if rate::get() == 0 {
         return if ptr::eq(word, &PROFILED) { cache() } else { word };
     }
-    if [&PROFILED, &NO_CACHE, &ENDED, &IN_SLOW_PATH].iter().any(|it| ptr::eq(*it, word)) {
+    if ptr::eq(word, &PROFILED) {
+        // It may have been switched off and on, to another rate, since the thread last looked.
+        cache().countdown.draw_again();
+        return word;
+    }
+    if [&NO_CACHE, &ENDED, &IN_SLOW_PATH].iter().any(|it| ptr::eq(*it, word)) {
         return word;
     }
     tls::set_profiled(word);
