@@ -42,15 +42,11 @@ modules! {
     "../../allocator-core/src/strata.rs" strata
 }
 
-/// The documentation of these files links to names at the root.
-#[allow(unused_imports, reason = "as above")]
-mod names {
-    pub(crate) use crate::process::config::Config;
-    pub(crate) use crate::report::stats::Stats;
-    pub(crate) use crate::strata::Strata;
-}
-#[allow(unused_imports, reason = "as above")]
-use names::*;
+#[allow(
+    unused_imports,
+    reason = "the documentation of these files links to names at the root"
+)]
+use {process::config::Config, report::stats::Stats, strata::Strata};
 
 mod lives;
 
