@@ -91,7 +91,7 @@ step_packages() {
     for row in valgrind heaptrack objdump:binutils cc:gcc g++ make pkg-config strace \
         redis-server redis-benchmark:redis-tools memcached nginx perl lua5.4 git sqlite3 \
         gs:ghostscript z3 clang++:clang node:nodejs java:openjdk-17-jdk-headless \
-        javac:openjdk-17-jdk-headless; do
+        javac:openjdk-17-jdk-headless promtool:prometheus; do
         name=${row%%:*} package=${row##*:}
         PATH="$PATH:/usr/sbin" command -v "$name" >/dev/null || missing+=("$package")
     done
@@ -100,6 +100,7 @@ step_packages() {
     perl -Mthreads -MStorable -e 1 2>/dev/null || missing+=(perl)
     # Debian's own: a python3 that comes before it in PATH may lack its tests.
     [[ -x /usr/bin/python3 ]] || missing+=(python3)
+    /usr/bin/python3 -c "import prometheus_client" 2>/dev/null || missing+=(python3-prometheus-client)
     for row in libtcmalloc_minimal.so.4:libtcmalloc-minimal4 \
         faketime/libfaketimeMT.so.1:libfaketime; do
         name=${row%%:*} package=${row##*:}

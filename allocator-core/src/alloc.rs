@@ -18,6 +18,7 @@ use crate::base::geometry::{MEDIUM_MAX, UNIT, WINDOW_ALIGN};
 use crate::base::shadow;
 use crate::base::size_class::{self, CLASSES};
 use crate::pages::arena;
+use crate::pages::counters::COUNTERS;
 use crate::pages::huge_block;
 use crate::pages::interrupted;
 use crate::pages::page_runs::{self};
@@ -135,6 +136,7 @@ fn small_refill(class: usize, size: usize, config: &Config) -> *mut u8 {
     if block.is_null() && (slow.is_nested() || interrupted::is_any_lock_held_here()) {
         block = registry::alloc_while_interrupted(class);
     }
+    COUNTERS.note_refusal(block);
     let shard = slow.cache().map_or_else(arena::nearest, Cache::shard);
     internal_fragmentation::sample(shard, class, size);
     if slow.leave() {
@@ -223,6 +225,7 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
         let interrupts = slow.is_nested() || interrupted::is_any_lock_held_here();
         interrupts.then(|| interrupted::alloc(size, align, zeroed))?
     });
+    COUNTERS.note_refusal(block.unwrap_or(ptr::null_mut()));
     if let (Some(block), Some(due)) = (block, due) {
         record_sample(block, due, slow.is_nested());
     }

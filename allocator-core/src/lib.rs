@@ -74,5 +74,6 @@ pub use process::config::{Config, Thp, When};
 pub use profile::capture::{StackWords, Unwinder};
 pub use report::explain::{Cause, ClassShare, Explanation};
 pub use report::heap_profile::{Amount, ProfiledStack};
+pub use report::metrics::Metrics;
 pub use report::stats::{ClassStats, Stats};
 pub use strata::Strata;

@@ -11,6 +11,7 @@ use crate::profile::capture::Unwinder;
 use crate::reclaim::limit;
 use crate::report::explain::{self, Explanation};
 use crate::report::heap_profile::{self, ProfiledStack};
+use crate::report::metrics::{self, Metrics};
 use crate::report::stats::{self, Stats};
 #[cfg(feature = "system")]
 use crate::system::{self as alloc, self as free, self as realloc};
@@ -81,6 +82,14 @@ impl Strata {
     #[must_use]
     pub fn explain() -> Explanation {
         explain::read()
+    }
+
+    /// All numbers of the process, for other programs: as JSON, or as a page for Prometheus. They
+    /// are those of [`Strata::stats`] and [`Strata::explain`], and take as long as these. For a
+    /// page without what is resident, and without a system call: `Metrics::from(Strata::stats())`.
+    #[must_use]
+    pub fn metrics() -> Metrics {
+        metrics::read()
     }
 
     /// Returns all free memory to the system now, in whole pages. The calling

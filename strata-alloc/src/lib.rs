@@ -91,6 +91,7 @@
 //! - [`Strata::stats`]: live, cached, committed and free bytes, and counts for each
 //!   size class; without a lock and without an allocation.
 //! - [`Strata::explain`]: what the resident memory is used for.
+//! - [`Strata::metrics`]: all of that as JSON, or as a page for Prometheus.
 //! - [`Strata::purge`]: return all free memory to the system now.
 //! - [`Strata::thread_idle`]: the calling thread is about to sleep; put its cache away.
 //! - [`Strata::set_limit`], [`Strata::set_hard_limit`], [`Strata::on_limit`]: limits.
@@ -140,9 +141,9 @@
 #[doc(inline)]
 pub use allocator_core::{Amount, ProfiledStack, Registers, StackWords, Unwinder};
 #[doc(inline)]
-pub use allocator_core::{Cause, ClassShare, ClassStats, Config, Explanation, Stats, Strata};
+pub use allocator_core::{Cause, ClassShare, ClassStats, Config, Explanation, Metrics, Stats};
 #[doc(inline)]
-pub use allocator_core::{Thp, When};
+pub use allocator_core::{Strata, Thp, When};
 /// Heap profiles: files for `go tool pprof`, folded stacks, pages with a flame graph.
 #[cfg(feature = "profile")]
 #[doc(inline)]

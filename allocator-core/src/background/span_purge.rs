@@ -22,6 +22,7 @@ use crate::base::sync::AtomicUsize;
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::cgroup;
+use crate::pages::counters::COUNTERS;
 use crate::pages::thp;
 use crate::pages::usage;
 use crate::remote::span_transfer::{self, SpanPurge};
@@ -81,6 +82,7 @@ pub(crate) fn search(want: usize, rested: bool) -> Found {
         found.more |= later;
         CURSOR.store(index, ordering::span_purge_cursor());
     }
+    COUNTERS.purges.add(usize::from(found.bytes != 0));
     // What becomes free later is to be found by another pass.
     FRUITLESS.store(if found.more { fruitless } else { 0 }, ordering::span_purge_cursor());
     found
@@ -102,6 +104,7 @@ pub(crate) fn purge_all() -> usize {
             }
         });
     }
+    COUNTERS.purges.add(usize::from(bytes != 0));
     bytes
 }
 

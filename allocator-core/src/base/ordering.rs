@@ -205,6 +205,12 @@ orderings! {
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     heap_out = Relaxed;
 
+    /// `Heap::left_blocks` and `Heap::left_bytes`, what left spans for the owner, which writes them.
+    /// Written by: `heap::count_left`.
+    /// Read by: `heap::left`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    heap_left = Relaxed;
+
     /// For each class, whether a heap may have free blocks.
     /// Written by: `heap::note_offer`, `heap::offer_all`.
     /// Read by: `heap::note_offer`, `heap::offers`.
@@ -463,6 +469,12 @@ orderings! {
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     committed_bytes = Relaxed;
 
+    /// `Counter::count` of `counters`: what happened since the start.
+    /// Written by: `counters::add`, `counters::raise`.
+    /// Read by: `counters::add`, `counters::get`, `counters::raise`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    counter = Relaxed;
+
     /// The soft and the hard limit.
     /// Written by: `committed::set_hard_limit`, `committed::set_limit`.
     /// Read by: `committed::charge`, `committed::check_over`, `committed::hard_limit`,
@@ -490,9 +502,15 @@ orderings! {
 
     /// The container's memory limit at the start.
     /// Written by: `cgroup::read_limit`.
-    /// Read by: `cgroup::estimate`, `cgroup::step_from`.
+    /// Read by: `cgroup::limit`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     cgroup_limit = Relaxed;
+
+    /// What the last look at the container found, in percent.
+    /// Written by: `cgroup::update`.
+    /// Read by: `cgroup::reading`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    cgroup_reading = Relaxed;
 
     /// Files of the control group that do not exist.
     /// Written by: `cgroup::ask`.
@@ -760,7 +778,7 @@ orderings! {
 
     /// Threads that have a cache.
     /// Written by: `helped::after_fork`, `helped::thread_began`, `helped::thread_ended`.
-    /// Read by: `helped::has_several_caches`, `helped::thread_began`, `helped::thread_ended`.
+    /// Read by: `helped::caches`, `helped::thread_began`, `helped::thread_ended`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     threads_with_cache = Relaxed;
 

@@ -17,6 +17,7 @@ use crate::base::size_class::{self, CLASSES, SHAPES};
 use crate::base::sync;
 use crate::free;
 use crate::hardened::tag::{State, TAG, Tag, Tagged};
+use crate::pages::counters::COUNTERS;
 use crate::pages::empty_blocks;
 use crate::pages::held_back;
 use crate::pages::huge_block;
@@ -175,6 +176,7 @@ fn refill(class: usize, mode: Mode) -> *mut u8 {
     if block.is_null() && (slow.is_nested() || interrupted::is_any_lock_held_here()) {
         block = registry::alloc_while_interrupted(class);
     }
+    COUNTERS.note_refusal(block);
     if slow.leave() {
         helper::check_growth();
         limit::check();

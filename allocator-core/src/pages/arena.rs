@@ -23,6 +23,7 @@ use crate::pages::address_space::{self, Charge, Mapped};
 use crate::pages::cgroup;
 use crate::pages::chunk_metadata;
 use crate::pages::committed::{self, Refused};
+use crate::pages::counters::COUNTERS;
 use crate::pages::free_space_index::FreeSpaceIndex;
 use crate::pages::freed_huge;
 use crate::pages::page_runs::{self, PageRuns, Run};
@@ -33,7 +34,8 @@ use crate::spans::page_map::{Chunk, MAP};
 use crate::spans::span::{DetachedSpans, Span};
 use crate::sys;
 
-/// The state of a shard.
+/// The state of a shard. The heap comes first, and page runs on other cache lines.
+#[repr(C, align(64))]
 pub(crate) struct Arena {
     /// The heap of spans that belong to no thread.
     pub(crate) heap: Heap,
@@ -335,7 +337,10 @@ pub(crate) fn put_run(ptr: *mut u8, owner: u32, size: usize) {
     let Some(arena) = by_id(owner) else { return };
     let bytes = page_runs::units(size.max(1)) * UNIT;
     match arena.page_runs.put(ptr, bytes / UNIT, size) {
-        Some(Ok(())) => usage::gave_large(bytes, bytes),
+        Some(Ok(())) => {
+            COUNTERS.large_freed.add(1);
+            usage::gave_large(bytes, bytes);
+        }
         Some(Err(report)) => report.note(),
         // SAFETY: the caller frees the run.
         None => unsafe { later::keep_block(ptr) },

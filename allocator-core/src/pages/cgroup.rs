@@ -35,6 +35,11 @@ const PROCESSORS: &[u8] = b"cpu";
 /// How much memory there was at the last reading: a [`Supply`].
 static SUPPLY: AtomicU8 = AtomicU8::new(Supply::Plenty as u8);
 
+/// Percent of the tightest limit that was used at the last reading, and of the ten seconds before
+/// in which some task waited for memory.
+static USED: AtomicUsize = AtomicUsize::new(0);
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
 /// Files that were found absent, and are not read again: a set of the bits below.
 static ABSENT: AtomicU8 = AtomicU8::new(0);
 
@@ -92,7 +97,7 @@ pub(crate) fn read_limit() {
 
 /// Returns whether memory is short, by the allocator's own bytes alone.
 pub(crate) fn estimate(bytes: usize) -> bool {
-    let limit = LIMIT.load(ordering::cgroup_limit());
+    let limit = limit();
     let used = if limit == 0 { 0 } else { bytes / (limit / 100).max(1) };
     set_supply(supply(used, 0))
 }
@@ -101,7 +106,7 @@ pub(crate) fn estimate(bytes: usize) -> bool {
 /// `step` where there is no limit: one falls where memory begins to be short, and then one
 /// after each sixty-fourth of the limit.
 pub(crate) fn step_from(bytes: usize, step: usize) -> usize {
-    let limit = LIMIT.load(ordering::cgroup_limit());
+    let limit = limit();
     // Above the limit, most of it takes no memory.
     if limit == 0 || bytes > limit || bytes + step <= limit / 100 * BEGINS[0] {
         return step;
@@ -114,14 +119,18 @@ pub(crate) fn step_from(bytes: usize, step: usize) -> usize {
 #[inline(never)]
 pub(crate) fn update() -> bool {
     match own_stack::run(measure) {
-        Ok(supply) => set_supply(supply),
+        Ok([used, waits]) => {
+            USED.store(used, ordering::cgroup_reading());
+            WAITING.store(waits, ordering::cgroup_reading());
+            set_supply(supply(used, waits))
+        }
         // Where a file cannot be opened just now, the last reading stands.
         Err(_) => is_short(),
     }
 }
 
-/// How much memory there is.
-fn measure() -> Result<Supply, FileError> {
+/// Percent of a limit that are used, and of the last time in which some task waited.
+fn measure() -> Result<[usize; 2], FileError> {
     const GROUP: u8 = LIMITS | GROUP_WAITS;
     let absent = ABSENT.load(ordering::cgroup_absent());
     let groups = if absent & GROUP == GROUP { Groups::NONE } else { Groups::of_this(MEMORY)? };
@@ -132,7 +141,18 @@ fn measure() -> Result<Supply, FileError> {
         None => ask(SYSTEM_WAITS, system_waiting)?,
         told => told,
     };
-    Ok(supply(used.unwrap_or(0), waits.unwrap_or(0)))
+    Ok([used.unwrap_or(0), waits.unwrap_or(0)])
+}
+
+/// Percent of the tightest limit that was used at the last reading, and of the ten seconds before
+/// in which some task waited for memory.
+pub(crate) fn reading() -> [usize; 2] {
+    [&USED, &WAITING].map(|percent| percent.load(ordering::cgroup_reading()))
+}
+
+/// The tightest memory limit at the start, in bytes; 0: there was none.
+pub(crate) fn limit() -> usize {
+    LIMIT.load(ordering::cgroup_limit())
 }
 
 /// Asks `question`, unless `what` is known to be absent; records it if it is now.

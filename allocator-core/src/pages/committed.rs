@@ -12,6 +12,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize};
+use crate::pages::counters::COUNTERS;
 
 /// Bytes charged: those of spans, page runs and mappings in use, and the dirty ones.
 /// Never above the hard limit, unless that was lowered.
@@ -53,17 +54,25 @@ pub(super) fn charge(bytes: usize) -> Result<(), Refused> {
     let more = |now: usize| now.checked_add(bytes).filter(|then| *then <= hard);
     let before = BYTES
         .fetch_update(ordering::committed_bytes(), ordering::committed_bytes(), more)
-        .map_err(|_| Refused)?;
+        .map_err(|_| refused())?;
+    COUNTERS.peak_committed.raise(before + bytes);
     if before + bytes > LIMITS.soft.load(ordering::committed_limits()) {
         LIMITS.over.store(true, ordering::over_limit());
     }
     Ok(())
 }
 
+#[cold]
+fn refused() -> Refused {
+    COUNTERS.hard_limit.add(1);
+    Refused
+}
+
 /// Charges `bytes` that hold memory whatever the limit: the system refused to take them back.
 #[cold]
 pub(super) fn charge_surely(bytes: usize) {
-    BYTES.fetch_add(bytes, ordering::committed_bytes());
+    let before = BYTES.fetch_add(bytes, ordering::committed_bytes());
+    COUNTERS.peak_committed.raise(before + bytes);
 }
 
 /// Discharges `bytes` that hold no memory any more, or were not used after all.
@@ -108,6 +117,7 @@ pub(crate) fn is_told() -> bool {
 /// Records that the program is told. Returns whether it has to be.
 pub(crate) fn mark_told() -> bool {
     let first = !LIMITS.told.swap(true, ordering::limit_told());
+    COUNTERS.soft_limit.add(usize::from(first));
     // Memory may have been given back meanwhile, before the flag was set.
     rearm();
     first

@@ -10,6 +10,7 @@
 
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicU32};
+use crate::pages::counters::COUNTERS;
 use crate::sys;
 
 /// Threads that have a cache now.
@@ -37,7 +38,9 @@ pub(crate) fn is_allowed() -> bool {
 
 /// Records that the calling thread has a cache now.
 pub(crate) fn thread_began() {
-    if CACHES.fetch_add(1, ordering::threads_with_cache()) != 0 && is_allowed() {
+    let before = CACHES.fetch_add(1, ordering::threads_with_cache());
+    COUNTERS.peak_threads.raise(before as usize + 1);
+    if before != 0 && is_allowed() {
         set_helped(true);
     }
 }
@@ -50,9 +53,14 @@ pub(crate) fn thread_ended() {
     }
 }
 
+/// The number of threads that have a cache.
+pub(crate) fn caches() -> usize {
+    CACHES.load(ordering::threads_with_cache()) as usize
+}
+
 /// Whether at least two threads have a cache.
 pub(crate) fn has_several_caches() -> bool {
-    CACHES.load(ordering::threads_with_cache()) >= 2
+    caches() >= 2
 }
 
 /// Whether a helper may be started now: that is allowed, and the process has several

@@ -21,6 +21,7 @@ use crate::heaps::heap_table;
 use crate::pages::address_space::{self, Charge};
 use crate::pages::arena;
 use crate::pages::committed;
+use crate::pages::counters::COUNTERS;
 use crate::pages::freed_huge;
 use crate::pages::page_runs::{self, Dirty};
 use crate::pages::tables;
@@ -60,6 +61,7 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
         && !is_guarded()
         && let Some(index) = freed_huge::take(bytes)
     {
+        COUNTERS.large.add(1, bytes);
         let ptr = MAP.chunk_base(index);
         if zeroed {
             clear(ptr, bytes, bytes);
@@ -81,6 +83,7 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
 /// Counts a new block, of which `dirty` bytes were free memory.
 fn took(bytes: usize, dirty: usize) {
     freed_huge::count(1, bytes);
+    COUNTERS.large.add(1, bytes);
     usage::took_large(bytes, dirty);
 }
 
@@ -161,8 +164,11 @@ pub(crate) fn put(ptr: *mut u8, size: usize) {
         return unsafe { later::keep_block(ptr) };
     }
     match MAP.chunk(index).huge_tail.free() {
-        Owner::Frees(_) => freed_huge::put(index),
-        Owner::Leaves => {}
+        Owner::Frees(_) => {
+            COUNTERS.large_freed.add(1);
+            freed_huge::put(index);
+        }
+        Owner::Leaves => COUNTERS.large_freed.add(1),
         Owner::Freed => {
             let location = Location { span: ptr.addr(), block: bytes };
             Report { what: Misuse::DoubleFree, ptr, location, size }.note();
@@ -400,6 +406,7 @@ impl Extent {
     }
 
     fn note(&self, bytes: usize) {
+        COUNTERS.large.add(0, bytes.saturating_sub(self.bytes));
         freed_huge::count(0, bytes.wrapping_sub(self.bytes));
     }
 }

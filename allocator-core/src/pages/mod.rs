@@ -5,6 +5,7 @@ pub(crate) mod metadata;
 pub(crate) mod thp;
 pub(crate) mod free_space_index;
 pub(crate) mod tables;
+pub(crate) mod counters;
 pub(crate) mod committed;
 mod chunk_bits;
 mod chunk_metadata;

@@ -21,6 +21,7 @@ use crate::base::sync::{self, AtomicU16, AtomicU32, Guarded};
 use crate::pages::address_space::{self, Mapped};
 use crate::pages::chunk_metadata;
 use crate::pages::committed::{self, Refused};
+use crate::pages::counters::COUNTERS;
 use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
 
@@ -136,6 +137,7 @@ impl PageRuns {
         let run = self.locked(|lists| lists.get(units, align))?.ok()?;
         if let Some(run) = &run {
             usage::took_large(run.units * UNIT, run.dirty_bytes());
+            COUNTERS.large.add(1, run.units * UNIT);
         }
         Some(run)
     }
@@ -247,6 +249,7 @@ impl PageRuns {
                     usage::gave_large((old - new) * UNIT, (old - new) * UNIT);
                 } else {
                     usage::took_large((new - old) * UNIT, dirty);
+                    COUNTERS.large.add(0, (new - old) * UNIT);
                 }
                 true
             }

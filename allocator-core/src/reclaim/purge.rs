@@ -11,6 +11,7 @@ use crate::base::sync::AtomicUsize;
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::committed;
+use crate::pages::counters::COUNTERS;
 use crate::pages::freed_huge;
 use crate::pages::huge_block;
 use crate::pages::interrupted::is_any_lock_held_here;
@@ -115,6 +116,7 @@ fn purge_locked(want: usize) -> usize {
     // The next purge starts at the top again if this one found enough.
     CURSOR.store(if done >= want { chunks } else { at }, ordering::purge_cursor());
     usage::shrank_to(address_space::mapped());
+    COUNTERS.purges.add(usize::from(done != 0));
     done
 }
 

@@ -19,13 +19,14 @@ use crate::base::size_class;
 use crate::pages::usage;
 use crate::process::options;
 use crate::report::residency::{self, Residency};
-use crate::report::stats::{self, ClassStats};
+use crate::report::stats::{self, ClassStats, Stats};
 use crate::sys::{self, Rss};
 use crate::thread::internal_fragmentation;
 
 /// The part of a row that belongs to one size class, from
 /// [`Explanation::largest_class`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClassShare {
     /// Bytes of a block; 0 if no class has any bytes in the row.
     block_bytes: usize,
@@ -66,6 +67,7 @@ impl ClassShare {
 /// cause in words and what can be done about it. The wording is for people and
 /// may change in any version.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Explanation {
     /// Physical memory of the process.
     resident_bytes: usize,
@@ -136,7 +138,11 @@ const CAUSES: [Cause; 9] = [
 
 /// Reads all rows.
 pub(crate) fn read() -> Explanation {
-    let stats = stats::read();
+    read_beside(&stats::read())
+}
+
+/// Reads all rows, for statistics that were read just now.
+pub(super) fn read_beside(stats: &Stats) -> Explanation {
     let excess = usage::excess();
     let residency = residency::read();
     let mut all = Explanation {
@@ -213,6 +219,12 @@ impl Explanation {
     /// [`Explanation::resident_bytes`].
     pub fn causes(&self) -> impl ExactSizeIterator<Item = (Cause, usize)> {
         CAUSES.into_iter().map(|cause| (cause, self.bytes_of(cause)))
+    }
+
+    /// The name and the bytes of each row, in the order of the table.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let live = [("live_small", self.live_small_bytes), ("live_large", self.live_large_bytes)];
+        live.into_iter().chain(self.causes().map(|(cause, bytes)| (cause.label(), bytes)))
     }
 
     /// The cause with the most bytes.
@@ -320,6 +332,21 @@ impl Cause {
             Cause::Metadata => "tables and records",
             Cause::HugePages => "clean, in huge pages",
             Cause::Other => "not the allocator's",
+        }
+    }
+
+    /// The name of the row for programs; it stays the same.
+    const fn label(self) -> &'static str {
+        match self {
+            Cause::Rounding => "rounding",
+            Cause::ThreadCaches => "thread_caches",
+            Cause::FreeBlocks => "free_blocks",
+            Cause::FreeSpans => "free_spans",
+            Cause::FreeRuns => "free_runs",
+            Cause::Waiting => "waiting",
+            Cause::Metadata => "metadata",
+            Cause::HugePages => "huge_pages",
+            Cause::Other => "other",
         }
     }
 

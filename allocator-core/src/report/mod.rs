@@ -3,4 +3,5 @@
 pub(crate) mod stats;
 mod residency;
 pub(crate) mod explain;
+pub(crate) mod metrics;
 pub(crate) mod heap_profile;

@@ -3,13 +3,22 @@
 //! saw come back, modulo 2^32. The sum over all heaps, less the blocks freed by
 //! threads without a cache, is out; without those in magazines, it is live. The
 //! other values are counters that the modules of `pages` keep.
+//!
+//! Each heap also counts the blocks that left spans for its thread, and never less of
+//! them. All that left and is not out came back. So frees need no count of their own.
+
+use core::fmt::{self, Display};
 
 use crate::base::size_class::{self, CLASSES};
+use crate::heaps::heap::Heap;
 use crate::pages::address_space;
 use crate::pages::arena;
+use crate::pages::cgroup;
 use crate::pages::committed;
+use crate::pages::counters::{self, COUNTERS};
 use crate::pages::freed_huge;
 use crate::pages::held_back;
+use crate::pages::helped;
 use crate::pages::metadata;
 use crate::pages::usage;
 use crate::thread::registry;
@@ -17,6 +26,7 @@ use crate::thread::stock;
 
 /// The counts of one size class, from [`Stats::classes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClassStats {
     block_bytes: usize,
     live_blocks: usize,
@@ -43,14 +53,36 @@ impl ClassStats {
     }
 }
 
+impl ClassStats {
+    /// Whether there are blocks of the class outside of spans.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.live_blocks + self.cached_blocks != 0
+    }
+}
+
 /// Statistics of the whole process, from [`Strata::stats`](crate::Strata::stats).
 ///
-/// All values are counts of blocks or numbers of bytes. They are exact while no
-/// other thread allocates or frees. Otherwise they are not a snapshot of one
-/// moment: a count may be off by what other threads did while it was read, and
-/// values may disagree with each other by as much. No count is ever negative or
-/// wraps around.
+/// They are exact while no other thread allocates or frees. Otherwise they are not a
+/// snapshot of one moment: a count may be off by what other threads did while it was
+/// read, and values may disagree with each other by as much. No count is ever negative
+/// or wraps around.
+///
+/// Counts *since the start* only grow, from one reading to the next, too. In the child
+/// of a fork they go on from those of its parent.
+///
+/// # What allocations and frees count
+///
+/// The fast paths count nothing: they would be slower. Blocks are counted when they
+/// leave their spans for a thread, and when they come back from it. So what is in
+/// thread caches ([`Stats::cached_bytes`]) counts as allocated and not as freed, and a
+/// block that a thread frees and gets again from its own cache is not counted
+/// again. At each moment, allocated less freed is live and cached together, to
+/// the byte.
+///
+/// `Display` prints one line for each value; [`Metrics`](crate::Metrics) has other
+/// forms. The wording is for people and may change in any version.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Stats {
     classes: [ClassStats; CLASSES],
     large_bytes: usize,
@@ -62,6 +94,35 @@ pub struct Stats {
     free_bytes: usize,
     purged_bytes: usize,
     metadata_bytes: usize,
+    allocated: Amount,
+    freed: Amount,
+    peak_committed_bytes: usize,
+    threads: usize,
+    peak_threads: usize,
+    purges: usize,
+    refusals: usize,
+    limit_bytes: usize,
+    limit_exceeded: usize,
+    hard_limit_bytes: usize,
+    hard_limit_refusals: usize,
+    container: Container,
+}
+
+/// Blocks and their bytes.
+#[derive(Clone, Copy, Debug)]
+struct Amount {
+    blocks: usize,
+    bytes: usize,
+}
+
+/// What is known of the container.
+#[derive(Clone, Copy, Debug)]
+struct Container {
+    limit_bytes: usize,
+    used_percent: usize,
+    waiting_percent: usize,
+    is_short: bool,
+    is_scarce: bool,
 }
 
 impl Stats {
@@ -141,6 +202,199 @@ impl Stats {
     pub fn metadata_bytes(&self) -> usize {
         self.metadata_bytes
     }
+
+    /// Blocks that were allocated since the start
+    /// ([what counts](Stats#what-allocations-and-frees-count)).
+    #[must_use]
+    pub fn allocated_blocks(&self) -> usize {
+        self.allocated.blocks
+    }
+
+    /// Bytes of the blocks that were allocated since the start, rounded up as those of
+    /// [`Stats::live_bytes`]; with those by which large blocks grew in place.
+    #[must_use]
+    pub fn allocated_bytes(&self) -> usize {
+        self.allocated.bytes
+    }
+
+    /// Blocks that were freed since the start
+    /// ([what counts](Stats#what-allocations-and-frees-count)).
+    #[must_use]
+    pub fn freed_blocks(&self) -> usize {
+        self.freed.blocks
+    }
+
+    /// Bytes of the blocks that were freed since the start, with those by which large
+    /// blocks shrank in place.
+    #[must_use]
+    pub fn freed_bytes(&self) -> usize {
+        self.freed.bytes
+    }
+
+    /// The most bytes that were committed at a time ([`Stats::committed_bytes`]) since
+    /// the start.
+    #[must_use]
+    pub fn peak_committed_bytes(&self) -> usize {
+        self.peak_committed_bytes
+    }
+
+    /// The number of threads that have a cache: those that allocated, and run.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The most threads that had a cache at a time since the start.
+    #[must_use]
+    pub fn peak_threads(&self) -> usize {
+        self.peak_threads
+    }
+
+    /// Passes over free memory since the start that returned some of it to the
+    /// system. One call of [`Strata::purge`](crate::Strata::purge) may be two.
+    #[must_use]
+    pub fn purges(&self) -> usize {
+        self.purges
+    }
+
+    /// Requests since the start for which there was no memory, though all free memory
+    /// had been returned to the system. A reallocation may count more than once.
+    #[must_use]
+    pub fn refusals(&self) -> usize {
+        self.refusals
+    }
+
+    /// The soft limit, in committed bytes; 0: there is none.
+    #[must_use]
+    pub fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
+    /// How often since the start the committed bytes stayed above the soft limit although
+    /// all free memory was returned to the system: how often the function given to
+    /// [`Strata::on_limit`](crate::Strata::on_limit) was due.
+    #[must_use]
+    pub fn limit_exceeded(&self) -> usize {
+        self.limit_exceeded
+    }
+
+    /// The hard limit, in committed bytes; 0: there is none.
+    #[must_use]
+    pub fn hard_limit_bytes(&self) -> usize {
+        self.hard_limit_bytes
+    }
+
+    /// How often since the start the hard limit kept the allocator from committing more. A
+    /// request that is refused so tries again after free memory was returned: so it may
+    /// count more than once, and be served in the end.
+    #[must_use]
+    pub fn hard_limit_refusals(&self) -> usize {
+        self.hard_limit_refusals
+    }
+
+    /// The tightest memory limit of the process's container when the process started, in
+    /// bytes; 0: there was none.
+    #[must_use]
+    pub fn container_limit_bytes(&self) -> usize {
+        self.container.limit_bytes
+    }
+
+    /// Percent of the container's tightest memory limit that were used when the allocator
+    /// last looked: by all processes of the container, without cached files. It looks when
+    /// the heap has grown, and while there is free memory to return; a process that does
+    /// neither keeps an old value. 0 before the first look, and without a limit.
+    #[must_use]
+    pub fn container_used_percent(&self) -> usize {
+        self.container.used_percent
+    }
+
+    /// Percent of the ten seconds before the allocator last looked in which some task of the
+    /// container waited for memory (`some avg10` of the kernel's file `memory.pressure`).
+    #[must_use]
+    pub fn container_waiting_percent(&self) -> usize {
+        self.container.waiting_percent
+    }
+
+    /// Whether memory was short when the allocator last looked: then it keeps little free
+    /// memory. It is from 90 % of the container's limit on.
+    #[must_use]
+    pub fn is_memory_short(&self) -> bool {
+        self.container.is_short
+    }
+
+    /// Whether memory was scarce when the allocator last looked: then it keeps no free
+    /// memory. It is from 97 % of the container's limit on, or when tasks wait for memory.
+    #[must_use]
+    pub fn is_memory_scarce(&self) -> bool {
+        self.container.is_scarce
+    }
+}
+
+impl Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = |what: &str, bytes| writeln!(f, "{what:<28}{bytes:>18} bytes");
+        bytes("live", self.live_bytes())?;
+        bytes("  above 32 KiB", self.large_bytes)?;
+        bytes("  huge", self.huge_bytes)?;
+        bytes("in thread caches", self.cached_bytes)?;
+        bytes("mapped", self.mapped_bytes)?;
+        bytes("committed", self.committed_bytes)?;
+        bytes("  at most so far", self.peak_committed_bytes)?;
+        bytes("  free", self.free_bytes)?;
+        bytes("tables and records", self.metadata_bytes)?;
+        bytes("allocated so far", self.allocated.bytes)?;
+        bytes("freed so far", self.freed.bytes)?;
+        bytes("purged so far", self.purged_bytes)?;
+        let mut limit = |what: &str, limit| match limit {
+            0 => writeln!(f, "{what:<28}{:>18}", "none"),
+            _ => writeln!(f, "{what:<28}{limit:>18} bytes"),
+        };
+        limit("soft limit", self.limit_bytes)?;
+        limit("hard limit", self.hard_limit_bytes)?;
+        limit("limit of the container", self.container.limit_bytes)?;
+        let mut count = |what: &str, count| writeln!(f, "{what:<28}{count:>18}");
+        count("  used at the last look, %", self.container.used_percent)?;
+        count("  time spent waiting, %", self.container.waiting_percent)?;
+        count("huge blocks", self.huge_blocks)?;
+        count("blocks allocated so far", self.allocated.blocks)?;
+        count("blocks freed so far", self.freed.blocks)?;
+        count("threads", self.threads)?;
+        count("  at most so far", self.peak_threads)?;
+        count("purges so far", self.purges)?;
+        count("requests refused so far", self.refusals)?;
+        count("  times above soft limit", self.limit_exceeded)?;
+        count("  times at hard limit", self.hard_limit_refusals)
+    }
+}
+
+/// What was allocated, and what was freed, given what of it small blocks have in use or cached,
+/// and what large blocks have in use.
+fn flows(out: Amount, large_bytes: usize, left: Amount) -> [Amount; 2] {
+    let large = &COUNTERS.large;
+    let (freed_large, large_blocks) = (COUNTERS.large_freed.get(), large.blocks.get());
+    let freed_large_bytes = large.bytes.get().saturating_sub(large_bytes);
+    let now = |seen: &counters::Amount, blocks, bytes| Amount {
+        blocks: seen.blocks.not_below(blocks),
+        bytes: seen.bytes.not_below(bytes),
+    };
+    let allocated =
+        now(&COUNTERS.allocated_seen, left.blocks + large_blocks, left.bytes + large.bytes.get());
+    let freed = now(
+        &COUNTERS.freed_seen,
+        left.blocks.saturating_sub(out.blocks) + freed_large,
+        left.bytes.saturating_sub(out.bytes) + freed_large_bytes,
+    );
+    [allocated, freed]
+}
+
+/// Small blocks that left spans since the start.
+fn left() -> Amount {
+    let alone = &COUNTERS.without_cache;
+    let start = Amount { blocks: alone.blocks.get(), bytes: alone.bytes.get() };
+    registry::heaps().map(Heap::left).fold(start, |sum, (blocks, bytes)| Amount {
+        blocks: sum.blocks + blocks,
+        bytes: sum.bytes + bytes,
+    })
 }
 
 /// A number of blocks, from counts modulo 2^32. If these change while they are
@@ -152,6 +406,8 @@ fn not_below_0(blocks: u32) -> usize {
 
 /// Reads all values.
 pub(crate) fn read() -> Stats {
+    // Read before what is out: what leaves meanwhile was not freed.
+    let left = left();
     let classes = core::array::from_fn(|class| {
         let cached = registry::cached(class) + stock::cached(class);
         let out = arena::all()
@@ -171,9 +427,16 @@ pub(crate) fn read() -> Stats {
     let free = usage::dirty();
     let (huge_blocks, huge_bytes) = freed_huge::held();
     let (held_back, held_back_bytes) = held_back::held();
+    let large_bytes = usage::large().saturating_sub(held_back_bytes);
+    let out = classes.iter().fold(Amount { blocks: 0, bytes: 0 }, |sum, class: &ClassStats| {
+        let blocks = class.live_blocks + class.cached_blocks;
+        Amount { blocks: sum.blocks + blocks, bytes: sum.bytes + blocks * class.block_bytes }
+    });
+    let [allocated, freed] = flows(out, large_bytes, left);
+    let [used_percent, waiting_percent] = cgroup::reading();
     Stats {
         classes,
-        large_bytes: usage::large().saturating_sub(held_back_bytes),
+        large_bytes,
         huge_blocks: huge_blocks.saturating_sub(held_back),
         huge_bytes: huge_bytes.saturating_sub(held_back_bytes),
         cached_bytes,
@@ -182,5 +445,23 @@ pub(crate) fn read() -> Stats {
         free_bytes: free,
         purged_bytes: usage::purged(),
         metadata_bytes: metadata::used(),
+        allocated,
+        freed,
+        peak_committed_bytes: COUNTERS.peak_committed.get(),
+        threads: helped::caches(),
+        peak_threads: COUNTERS.peak_threads.get(),
+        purges: COUNTERS.purges.get(),
+        refusals: COUNTERS.refusals.get(),
+        limit_bytes: committed::limit(),
+        limit_exceeded: COUNTERS.soft_limit.get(),
+        hard_limit_bytes: committed::hard_limit(),
+        hard_limit_refusals: COUNTERS.hard_limit.get(),
+        container: Container {
+            limit_bytes: cgroup::limit(),
+            used_percent,
+            waiting_percent,
+            is_short: cgroup::is_short(),
+            is_scarce: cgroup::is_scarce(),
+        },
     }
 }

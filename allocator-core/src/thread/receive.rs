@@ -19,7 +19,7 @@ impl Cache {
     /// \[OWNER-ONLY\]; the caller owns the received batch.
     pub(crate) unsafe fn receive(&self, received: NonNull<Batch>, heap: &Heap) {
         let (id, entries) = (heap.id(), MAP.entries());
-        let (mut grow, mut bytes) = (true, 0);
+        let (mut grow, mut blocks, mut bytes) = (true, 0, 0);
         let wants = |block| {
             let entry = entries.of(block);
             let class = page_map::kind(entry) as usize;
@@ -31,6 +31,7 @@ impl Cache {
             let fits = unsafe { bin.push(block) || (grow && self.grow(class) && bin.push(block)) };
             if fits {
                 self.heap.count_out(class, 1);
+                blocks += 1;
                 bytes += size_class::size(class);
             } else {
                 grow = false;
@@ -41,6 +42,7 @@ impl Cache {
         unsafe {
             received.as_ref().with(|contents| contents.extract(wants));
             self.owner().flow.leave(bytes);
+            self.heap.count_left(blocks, bytes);
             take_from_heap::finish_received(heap, received, &mut self.owner().remote_cache.batches);
         }
     }

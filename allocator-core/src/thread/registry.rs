@@ -14,6 +14,7 @@ use crate::base::sync::{self, AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Guarde
 use crate::heaps::heap::Heap;
 use crate::heaps::heap_table;
 use crate::pages::arena;
+use crate::pages::counters::COUNTERS;
 use crate::pages::helped;
 use crate::pages::interrupted;
 use crate::pages::metadata;
@@ -35,18 +36,20 @@ const ROUNDS: u8 = 3;
 
 /// What remains of a thread when it ends, for the next one: a heap, and a place for a
 /// cache. Never freed.
-#[repr(C)]
+#[repr(C, align(64))]
 struct Record {
     heap: Heap,
     /// The cache, while a thread has it.
     cache: AtomicPtr<Cache>,
-    /// Place of the cache, and whether it was constructed there \[RECORDS-LOCKED\],
-    /// except while a thread has the record.
-    place: Guarded<(NonNull<Cache>, bool)>,
+    /// Place of the cache.
+    place: NonNull<Cache>,
     /// The next record on the same list \[RECORDS-LOCKED\].
     next: Guarded<*mut Record>,
     /// The thread that has the record, or had it last \[RECORDS-LOCKED\].
     thread: Guarded<Thread>,
+    /// Whether the cache was constructed in its place \[RECORDS-LOCKED\], except while a
+    /// thread has the record.
+    made: Guarded<bool>,
     /// Rounds of the exit hook for this thread so far.
     rounds: AtomicU8,
 }
@@ -276,19 +279,18 @@ impl Record {
         self.cache.store(ptr::null_mut(), ordering::record_cache());
         // The thread may have vanished while it made the cache.
         // SAFETY: [OWNER-ONLY] likewise.
-        self.place.with(|place| unsafe { (*place).1 = false });
+        self.made.with(|made| unsafe { *made = false });
     }
 
     /// Starts the cache of the calling thread, which has the record.
     fn begin(&self) -> &'static Cache {
-        let cache = self.place.with(|place| {
+        let cache = self.made.with(|made| {
             // SAFETY: [OWNER-ONLY] the record is the thread's, and never freed.
             unsafe {
-                let (cache, made) = &mut *place;
-                if !core::mem::replace(made, true) {
-                    Cache::make(*cache, CACHE_BYTES, &*ptr::from_ref(&self.heap));
+                if !made.replace(true) {
+                    Cache::make(self.place, CACHE_BYTES, &*ptr::from_ref(&self.heap));
                 }
-                &*cache.as_ptr()
+                &*self.place.as_ptr()
             }
         });
         self.heap.reopen();
@@ -334,7 +336,8 @@ fn new_record(thread: Thread) -> Option<&'static Record> {
         memory.write(Record {
             heap: Heap::new(id),
             cache: AtomicPtr::new(ptr::null_mut()),
-            place: Guarded::new((place, false)),
+            place,
+            made: Guarded::new(false),
             next: Guarded::new(ptr::null_mut()),
             thread: Guarded::new(thread),
             rounds: AtomicU8::new(0),
@@ -453,9 +456,8 @@ pub(crate) fn purge() -> usize {
         // SAFETY: likewise; no thread has their caches.
         unsafe {
             list = record.next.with(|next| *next);
-            record.place.with(|place| {
-                let (cache, made) = &mut *place;
-                if *made && sys::purge(cache.as_ptr().cast(), CACHE_BYTES) {
+            record.made.with(|made| {
+                if *made && sys::purge(record.place.as_ptr().cast(), CACHE_BYTES) {
                     *made = false;
                     bytes += CACHE_BYTES;
                 }
@@ -477,6 +479,7 @@ fn alloc_from(shard: usize, class: usize) -> *mut u8 {
     // SAFETY: there is one slot below the end of `slot`.
     let got = unsafe { span_source::take_shared(shard, class, (&raw mut slot).wrapping_add(1), 1) };
     usage::went_out(got * size_class::size(class));
+    COUNTERS.without_cache.add(got, got * size_class::size(class));
     slot
 }
 

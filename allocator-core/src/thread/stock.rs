@@ -18,6 +18,7 @@ use crate::base::published::Published;
 use crate::base::size_class::{self, CLASSES};
 use crate::base::sync::{AtomicU32, Guarded};
 use crate::pages::arena;
+use crate::pages::counters::COUNTERS;
 use crate::pages::metadata;
 use crate::pages::usage;
 use crate::remote::span_source;
@@ -218,6 +219,7 @@ pub(crate) fn refill(class: usize) -> *mut u8 {
     // SAFETY: there are as many slots below the end.
     let got = unsafe { span_source::take_shared(arena::nearest(), class, end, want) };
     usage::went_out(got * size_class::size(class));
+    COUNTERS.without_cache.add(got, got * size_class::size(class));
     let (left, blocks) = slots.split_at_mut(STEP - got);
     debug_assert!(left.iter().all(|block| block.is_null()));
     let Some((last, others)) = blocks.split_last_mut() else { return ptr::null_mut() };
