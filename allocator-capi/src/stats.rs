@@ -108,24 +108,7 @@ impl Write for Stderr {
 /// Prints statistics of the process to standard error.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_stats() {
-    c_internals::on_own_stack(print_stats);
-}
-
-fn print_stats() {
-    let stats = Strata::stats();
-    let lines = [
-        ("live", stats.live_bytes()),
-        ("  of which huge", stats.huge_bytes()),
-        ("in magazines", stats.cached_bytes()),
-        ("mapped", stats.mapped_bytes()),
-        ("may be resident", stats.committed_bytes()),
-        ("  of which free", stats.free_bytes()),
-        ("purged so far", stats.purged_bytes()),
-        ("metadata", stats.metadata_bytes()),
-    ];
-    for (what, bytes) in lines {
-        let _ = writeln!(Stderr, "strata: {what:<22} {bytes:>16} bytes");
-    }
+    c_internals::print_stats();
 }
 
 /// Writes text to a C stream.

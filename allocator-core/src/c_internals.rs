@@ -27,6 +27,7 @@ use crate::process::config::Config;
 use crate::process::init;
 use crate::process::options;
 use crate::realloc;
+use crate::report::stats;
 use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
 use crate::thread::tls;
@@ -378,10 +379,9 @@ pub fn on_own_stack<R>(f: impl FnOnce() -> R) -> R {
     own_stack::run(f)
 }
 
-/// Whether the options request statistics at the end of the process.
-#[must_use]
-pub fn stats_at_exit() -> bool {
-    options::stats_at_exit()
+/// Prints statistics to standard error.
+pub fn print_stats() {
+    stats::print();
 }
 
 /// Bytes of a block for `size` bytes and `align`. `None` if no block is so large.

@@ -3,7 +3,7 @@
 
 mod common;
 
-use allocator_core::{Config, Strata};
+use allocator_core::{Config, Strata, When};
 use common::{Block, Ended, layout, mib};
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::CStr;
@@ -22,7 +22,7 @@ struct Chosen;
 static GLOBAL: Chosen = Chosen;
 
 /// The sets of options, each with its name.
-static HANDLES: [(&CStr, Strata); 8] = [
+static HANDLES: [(&CStr, Strata); 9] = [
     (c"none", Strata::new()),
     (c"empty", Strata::with_config(Config::new())),
     (c"help", Strata::with_config(Config::new().help(true).limit(96 * MIB).huge_guards(true))),
@@ -30,6 +30,7 @@ static HANDLES: [(&CStr, Strata); 8] = [
     (c"guards", Strata::with_config(Config::new().huge_guards(true))),
     (c"limit", Strata::with_config(Config::new().limit(LIMIT))),
     (c"hard", Strata::with_config(Config::new().hard_limit(LIMIT))),
+    (c"stats", Strata::with_config(Config::new().stats(When::Exit).verbose(true))),
     (c"both", Strata::with_config(Config::new().hard_limit(LIMIT).helper(false))),
 ];
 
@@ -555,6 +556,19 @@ fn help() {
         let said = succeeds("nothing", quiet.0, quiet.1);
         assert!(!said.contains("strata"), "{said}");
     }
+}
+
+#[test]
+fn what_is_asked_for_is_printed() {
+    for (built, environment) in [("stats", ""), ("none", "stats:exit,verbose:true")] {
+        let said = succeeds("nothing", built, environment);
+        let first =
+            format!("strata: version {}; stats:exit,verbose:true", env!("CARGO_PKG_VERSION"));
+        assert!(said.lines().any(|line| line == first), "{said}");
+        let live = said.lines().filter(|line| line.starts_with("strata: live ")).count();
+        assert_eq!(live, 1, "{said}");
+    }
+    assert!(!succeeds("nothing", "stats", "stats:never,verbose:false").contains("strata: "));
 }
 
 #[test]

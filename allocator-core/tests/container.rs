@@ -104,6 +104,9 @@ fn files(of: &Simulated) {
     put(of.waits, "some avg10=25.00 avg60=9.00 avg300=1.00 total=9\n");
     let still_more = blocks(40 * MIB);
     wait("tasks stall, and free memory is purged", is_purged);
+    let stats = Strata::stats();
+    assert_eq!([stats.container_used_percent(), stats.container_waiting_percent()], [10, 25]);
+    assert!(stats.is_memory_scarce(), "{stats}");
     [large, more, still_more].into_iter().for_each(free);
 }
 
@@ -137,7 +140,11 @@ fn real() {
     // With as much free memory as is kept otherwise, more than 90 % of the limit.
     let live: Vec<Block> = (0..215).map(block).collect();
     wait("free memory is purged but for a little", || is_purged_to(45 * MIB, 10 * MIB));
-    eprintln!("{:.1} MiB live", mib(Strata::stats().live_bytes()));
+    let stats = Strata::stats();
+    eprintln!("{:.1} MiB live", mib(stats.live_bytes()));
+    assert_eq!(stats.container_limit_bytes(), LIMIT);
+    assert_eq!(stats.hard_limit_bytes(), LIMIT / 100 * 99);
+    assert!(stats.is_memory_short() && stats.container_used_percent() >= 80, "{stats}");
     let own = map(64 * MIB);
     // SAFETY: it has so many bytes.
     unsafe { own.write_bytes(7, 64 * MIB) };
@@ -239,6 +246,7 @@ fn fill(folder: &Path, limit: &str) {
         Err(error) => return eprintln!("SKIPPED: cannot create a control group: {error}"),
     };
     let mut command = common::command("real");
+    command.env("STRATA_CONF", "hard_limit:99%");
     let mut procs = fs::OpenOptions::new().write(true).open(made.0.join("cgroup.procs")).unwrap();
     // SAFETY: one system call.
     unsafe { command.pre_exec(move || procs.write_all(b"0")) };

@@ -83,6 +83,7 @@
 //! |---|---|
 //! | [`cpu_count`] | number of CPUs that the process may use, at least 1; constant |
 //! | [`current_cpu`] | the current CPU, counted from 0: a hint |
+//! | [`for_variables`] | the names of variables that begin alike, on the same condition as [`with_environment`] |
 //! | [`with_environment`] | the value of an environment variable, if the process is not privileged (`AT_SECURE`), as far as the kernel tells |
 //! | [`mapping_limit`] | maximum number of mappings of the process |
 //! | [`huge_pages`] | when the kernel uses huge pages on its own |

@@ -27,6 +27,7 @@ const KEYS: &[&str] = &[
     "stats",
     "system",
     "thp",
+    "verbose",
 ];
 
 /// A command that runs a case with options.
@@ -120,7 +121,12 @@ fn unknown_keys() {
     let warning = stderr_of(&mut set(&format!("{long}:true"), "goes_on"));
     assert!(warning.lines().count() == 1 && warning.len() < 1000, "{warning}");
     let many = stderr_of(&mut set("abc:true,huge_guards:true,def:1,help:true", "goes_on"));
-    assert_eq!(many.lines().filter(|line| line.contains("nearest")).count(), 2, "{many}");
+    assert_eq!(many.lines().filter(|line| line.contains("help:true lists")).count(), 2, "{many}");
+    // Nothing is near.
+    for far in ["background_threads", "nonsense", "abc", "x"] {
+        let warning = stderr_of(&mut set(far, "goes_on"));
+        assert!(warning.contains("help:true") && !warning.contains("nearest"), "{warning}");
+    }
     assert!(line_of(&many, "huge_guards").contains("now true"), "{many}");
 }
 
@@ -133,7 +139,9 @@ fn wrong_values() {
     }
     let warning = stderr_of(&mut set("stats:true", "goes_on"));
     assert!(warning.lines().count() == 1 && warning.contains("exit"), "{warning}");
-    for wrong in ["64mb", "-1", "1.5g", "m", "", "18446744073709551616", "17179869184g", "all"] {
+    for wrong in
+        ["64mb", "101%", "5i", "-1", "1.5g", "m", "", "18446744073709551616", "17179869184g", "all"]
+    {
         let warning = stderr_of(&mut set(&format!("hard_limit:{wrong}"), "goes_on"));
         assert_eq!(warning.lines().count(), 1, "{warning}");
         assert!(
@@ -185,6 +193,55 @@ fn limits_are_listed_readably() {
         let list = stderr_of(&mut set(&format!("hard_limit:{none},help:true"), "goes_on"));
         assert!(line_of(&list, "hard_limit").contains("now none:"), "{list}");
     }
+}
+
+#[test]
+fn names_of_other_allocators() {
+    for (name, says) in [
+        ("background_thread:true", "helper"),
+        ("dirty_decay_ms:1000", "within a second"),
+        ("prof:true", "profile"),
+        ("show_stats=1", "stats:exit"),
+    ] {
+        let warning = stderr_of(&mut set(name, "goes_on"));
+        assert!(warning.lines().count() == 1 && warning.contains(says), "{warning}");
+        assert!(!warning.contains("nearest"), "{warning}");
+    }
+}
+
+#[test]
+fn variables_of_other_allocators() {
+    let with = |options: &str| {
+        let mut command = set(options, "goes_on");
+        command.env("MALLOC_CONF", "prof:true").env("MIMALLOC_SHOW_STATS", "1");
+        stderr_of(&mut command)
+    };
+    assert_eq!(with("verbose:false"), "");
+    let said = with("verbose:true,limit=3m");
+    assert_eq!(said.lines().count(), 3, "{said}");
+    let first = said.lines().next().expect("a line");
+    assert!(first.contains("version") && first.contains("limit:3m"), "{said}");
+    for (name, whose) in [("MALLOC_CONF", "jemalloc"), ("MIMALLOC_SHOW_STATS", "mimalloc")] {
+        let line =
+            said.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{said}"));
+        assert!(line.contains(whose) && line.contains("no effect"), "{said}");
+    }
+}
+
+#[test]
+fn an_equals_sign_is_a_colon() {
+    let list = stderr_of(&mut set("help=true,limit=512MiB,hard_limit:1Gi", "goes_on"));
+    assert!(line_of(&list, "limit").contains("now 512m:"), "{list}");
+    assert!(line_of(&list, "hard_limit").contains("now 1g:"), "{list}");
+}
+
+/// In a control group with a limit; elsewhere the line says that there is none.
+#[test]
+fn parts_of_the_container() {
+    let list = stderr_of(&mut set("help:true,limit:80%", "goes_on"));
+    let now = line_of(&list, "limit");
+    let refused = list.contains("limit:80% has no effect: the container has no memory limit");
+    assert_eq!(refused, now.contains("now none"), "{list}");
 }
 
 #[test]

@@ -75,11 +75,12 @@
 //! | [`helper`](Config::helper) | `true`, `false` | a background thread may return memory to the system |
 //! | [`huge_guards`](Config::huge_guards) | `false`, `true` | an access beyond the end of a block above 1 MiB faults |
 //! | [`limit`](Config::limit) | `none`, bytes | above it, free memory is returned, and [`Strata::on_limit`] calls |
-//! | [`stats`](Config::stats) | `never`, `exit` | print statistics when the process exits (C library only) |
-//! | [`system`](Config::system) | `false`, `true` | the system's allocator serves, for tools (C library only; see below) |
+//! | [`stats`](Config::stats) | `never`, `exit` | print [`Strata::stats`] when the process exits |
 //! | [`thp`](Config::thp) | `auto`, `never`, `always` | which memory uses transparent huge pages |
+//! | [`verbose`](Config::verbose) | `false`, `true` | say at the start which options are in force |
 //!
-//! Bytes are written as `1000`, `64k`, `512m` or `2g`, in powers of 1024.
+//! Bytes are written as `1000`, `64k`, `512MiB` or `2g`, in powers of 1024, or as a part of the
+//! container's memory limit: `80%`.
 //!
 //! # Tools
 //!

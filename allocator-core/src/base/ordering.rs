@@ -814,7 +814,7 @@ orderings! {
     /// Relaxed: the swap admits one reader.
     options_read = Relaxed;
 
-    /// The option `help`.
+    /// The options `help` and `verbose`.
     /// Written by: `options::KEYS`.
     /// Read by: `options::KEYS`, `options::apply`.
     /// Relaxed: it is read by the thread that parsed the options.

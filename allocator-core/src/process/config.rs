@@ -19,8 +19,9 @@ use crate::process::options::{self, KEYS};
 /// STRATA_CONF=limit:256m,helper:true ./program
 /// ```
 ///
-/// In the variable, bytes are decimal digits, followed by `k`, `m`, `g` or nothing
-/// (powers of 1024), or `none`. An unknown option or a wrong value is reported in
+/// In the variable, bytes are decimal digits, followed by `k`, `m`, `g`, `t` (powers of
+/// 1024, also as in `MiB`) or nothing; or a part of the container's memory limit, such as
+/// `80%`; or `none`. `=` may stand for `:`. An unknown option or a wrong value is reported in
 /// one line on standard error, and the rest of the variable is used. Set-uid
 /// programs do not read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,14 +85,6 @@ impl Config {
         self.with(const { options::index_of("hard_limit") }, Some(bytes))
     }
 
-    /// Whether the C library checks every block, at the cost of time and memory. It has no effect
-    /// in programs that use the allocator from Rust: build these with the feature `hardened`.
-    /// Default: `false`.
-    #[must_use]
-    pub const fn hardened(self, wanted: bool) -> Self {
-        self.with_flag(const { options::index_of("hardened") }, wanted)
-    }
-
     /// Whether a list of all options is printed to standard error at the start, with
     /// their defaults and the values in effect. Default: `false`.
     #[must_use]
@@ -124,19 +117,11 @@ impl Config {
         self.with(const { options::index_of("limit") }, Some(bytes))
     }
 
-    /// When the C library prints statistics to standard error. It has no effect in
-    /// programs that use the allocator from Rust. Default: [`When::Never`].
+    /// When statistics are printed to standard error; the list that
+    /// [`Strata::stats`](crate::Strata::stats) prints at any time. Default: [`When::Never`].
     #[must_use]
     pub const fn stats(self, when: When) -> Self {
         self.with_when(const { options::index_of("stats") }, when)
-    }
-
-    /// Whether the C library leaves all requests to the system's allocator, which tools
-    /// know. It has no effect in programs that use the allocator from Rust: build these
-    /// with the feature `system`. Default: `false`.
-    #[must_use]
-    pub const fn system(self, wanted: bool) -> Self {
-        self.with_flag(const { options::index_of("system") }, wanted)
     }
 
     /// Which memory uses transparent huge pages. Default: [`Thp::Auto`].
@@ -148,6 +133,13 @@ impl Config {
             Thp::Always => "always",
         };
         self.with_name(const { options::index_of("thp") }, name)
+    }
+
+    /// Whether it is said on standard error at the start which options are in force, and
+    /// which variables are set that are for other allocators. Default: `false`.
+    #[must_use]
+    pub const fn verbose(self, wanted: bool) -> Self {
+        self.with_flag(const { options::index_of("verbose") }, wanted)
     }
 
     const fn with_when(self, key: usize, when: When) -> Self {
@@ -185,8 +177,12 @@ impl Config {
 mod tests {
     use super::*;
 
+    /// Options that only the C library has: it reads the environment.
+    const ONLY_IN_C: [&str; 2] = ["hardened", "system"];
+
     /// For each of two values: the options with `name` set by its function, and the
-    /// text that sets it in the environment. Every key must have a function.
+    /// text that sets it in the environment. Every key must have a function, if it
+    /// has an effect in Rust.
     fn both_ways(name: &str) -> [(Config, &'static [u8]); 2] {
         const NEW: Config = Config::new();
         match name {
@@ -198,9 +194,6 @@ mod tests {
                 (NEW.hard_limit(0), b"hard_limit:none"),
                 (NEW.hard_limit(3 << 50), b"hard_limit:3145728g"),
             ],
-            "hardened" => {
-                [(NEW.hardened(true), b"hardened:true"), (NEW.hardened(false), b"hardened:false")]
-            }
             "help" => [(NEW.help(false), b"help:false"), (NEW.help(true), b"help:true")],
             "helper" => [(NEW.helper(false), b"helper:false"), (NEW.helper(true), b"helper:true")],
             "huge_guards" => [
@@ -211,8 +204,10 @@ mod tests {
             "stats" => {
                 [(NEW.stats(When::Exit), b"stats:exit"), (NEW.stats(When::Never), b"stats:never")]
             }
-            "system" => [(NEW.system(true), b"system:true"), (NEW.system(false), b"system:false")],
             "thp" => [(NEW.thp(Thp::Always), b"thp:always"), (NEW.thp(Thp::Auto), b"thp:auto")],
+            "verbose" => {
+                [(NEW.verbose(false), b"verbose=false"), (NEW.verbose(true), b"verbose=true")]
+            }
             _ => panic!("{name} is in the table, and has no function"),
         }
     }
@@ -220,7 +215,8 @@ mod tests {
     #[test]
     fn both_ways_choose_the_same() {
         let all = || -> [usize; KEYS.len()] { core::array::from_fn(|i| (KEYS[i].chosen)()) };
-        for (i, key) in KEYS.iter().enumerate() {
+        let in_rust = |(_, key): &(usize, &options::Key)| !ONLY_IN_C.contains(&key.name);
+        for (i, key) in KEYS.iter().enumerate().filter(in_rust) {
             for (config, text) in both_ways(key.name) {
                 let value = config.chosen[i].expect("it is chosen");
                 let other = usize::from(value == 0);

@@ -1,6 +1,7 @@
 //! What there is once in a process: the options, and the initialization, which registers the hooks
 //! of fork and thread exit. What happens when the library that holds the allocator is unloaded.
 
+mod others;
 pub(crate) mod options;
 pub(crate) mod config;
 pub(crate) mod unload;

@@ -1,5 +1,5 @@
 //! The options, and how they are read from the environment variable
-//! `STRATA_CONF=key:value,key:value`: once, as soon as there is an environment, and
+//! `STRATA_CONF=key:value,key=value`: once, as soon as there is an environment, and
 //! without allocating. Each unknown key and each wrong value is reported in one line
 //! on standard error, and the rest is applied. Options in the program's source
 //! (`config.rs`) are applied before, so the environment overrides them. [`KEYS`] is
@@ -10,10 +10,12 @@ use core::fmt::{self, Write};
 use crate::base::misuse::Line;
 use crate::base::ordering;
 use crate::base::sync::AtomicBool;
+use crate::pages::cgroup;
 use crate::pages::committed;
 use crate::pages::helped;
 use crate::pages::huge_block;
 use crate::pages::thp;
+use crate::process::others;
 use crate::sys;
 
 /// The environment variable with the options.
@@ -36,14 +38,15 @@ pub(super) struct Key {
 enum Values {
     /// One of these; the first is the default.
     OneOf(&'static [&'static str]),
-    /// Bytes, such as `1000`, `64k`, `512m` or `2g`; 0 or `none`, the default, for
-    /// no limit.
+    /// Bytes, such as `1000`, `64k`, `512MiB` or `2g`, or a part of the container's memory
+    /// limit, such as `80%`; 0 or `none`, the default, for no limit.
     Bytes,
 }
 
 use Values::{Bytes, OneOf};
 
 static HELP: AtomicBool = AtomicBool::new(false);
+static VERBOSE: AtomicBool = AtomicBool::new(false);
 static STATS_AT_EXIT: AtomicBool = AtomicBool::new(false);
 static SYSTEM: AtomicBool = AtomicBool::new(false);
 static HARDENED: AtomicBool = AtomicBool::new(false);
@@ -106,7 +109,7 @@ pub(super) const KEYS: &[Key] = &[
         values: OneOf(&["never", "exit"]),
         choose: |value| STATS_AT_EXIT.store(value == 1, ordering::print_at_exit()),
         chosen: || usize::from(stats_at_exit()),
-        what: "print statistics when the program ends (C library only)",
+        what: "print statistics when the program ends",
     },
     Key {
         name: "system",
@@ -121,6 +124,13 @@ pub(super) const KEYS: &[Key] = &[
         choose: thp::choose,
         chosen: thp::chosen,
         what: "transparent huge pages: in dense parts of large heaps; nowhere; everywhere",
+    },
+    Key {
+        name: "verbose",
+        values: OneOf(&["false", "true"]),
+        choose: |value| VERBOSE.store(value == 1, ordering::print_help()),
+        chosen: || usize::from(VERBOSE.load(ordering::print_help())),
+        what: "say which options are in force, and which variables have no effect",
     },
 ];
 
@@ -161,8 +171,9 @@ pub(crate) fn read() -> bool {
 /// Applies options, in the syntax of the variable.
 pub(crate) fn apply(text: &[u8]) {
     for option in text.split(|byte| *byte == b',').filter(|option| !option.is_empty()) {
-        let colon = option.iter().position(|byte| *byte == b':').unwrap_or(option.len());
-        let (name, value) = (&option[..colon], option.get(colon + 1..).unwrap_or_default());
+        let sign = option.iter().position(|byte| matches!(byte, b':' | b'='));
+        let sign = sign.unwrap_or(option.len());
+        let (name, value) = (&option[..sign], option.get(sign + 1..).unwrap_or_default());
         match KEYS.iter().find(|key| key.name.as_bytes() == name) {
             Some(key) => set(key, value),
             None => unknown(name),
@@ -171,6 +182,10 @@ pub(crate) fn apply(text: &[u8]) {
     if HELP.load(ordering::print_help()) {
         help();
     }
+    if VERBOSE.load(ordering::print_help()) {
+        print_in_force();
+        others::report_variables();
+    }
 }
 
 fn set(key: &Key, text: &[u8]) {
@@ -178,6 +193,12 @@ fn set(key: &Key, text: &[u8]) {
         Some(value) => (key.choose)(value),
         None => {
             let mut line = Line::new();
+            if let (Bytes, Some(_)) = (&key.values, percent(text)) {
+                let _ = write!(line, "{}: {}:", name(), key.name);
+                line.push(text);
+                let _ = line.write_str(" has no effect: the container has no memory limit");
+                return line.print();
+            }
             let _ = write!(line, "{}: {} must be {}, not \"", name(), key.name, key.values);
             line.push(text);
             let _ = line.write_str("\"");
@@ -192,7 +213,10 @@ impl Values {
         match self {
             OneOf(names) => names.iter().position(|name| name.as_bytes() == text),
             Bytes if text == b"none" => Some(0),
-            Bytes => bytes(text),
+            Bytes => match percent(text) {
+                Some(percent) => part_of_container(percent),
+                None => bytes(text),
+            },
         }
     }
 
@@ -217,7 +241,7 @@ impl Values {
 /// As in "one, two or three".
 impl fmt::Display for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let OneOf(names) = self else { return f.write_str("a size (such as 64k or 2g) or none") };
+        let OneOf(names) = self else { return f.write_str(SIZES) };
         for (i, name) in names.iter().enumerate() {
             let before = match names.len() - i {
                 _ if i == 0 => "",
@@ -230,22 +254,47 @@ impl fmt::Display for Values {
     }
 }
 
-/// The units of bytes, and their binary logarithms.
-const UNITS: [(u8, u32); 3] = [(b'k', 10), (b'm', 20), (b'g', 30)];
+/// What the values of a limit are.
+const SIZES: &str = "a size (such as 64k, 512MiB or 80%) or none";
 
-/// Parses a number of bytes: digits, and perhaps a unit.
+/// The units of bytes, and their binary logarithms.
+const UNITS: [(u8, u32); 4] = [(b'k', 10), (b'm', 20), (b'g', 30), (b't', 40)];
+
+/// Parses a number of bytes: digits, and perhaps a unit, alone or with `i` or `iB` behind it. Not
+/// with `B` alone: some mean powers of 1000 by that.
 fn bytes(text: &[u8]) -> Option<usize> {
-    let (last, most) = text.split_last()?;
+    let bare = match text {
+        [most @ .., b'i' | b'I', b'b' | b'B'] | [most @ .., b'i' | b'I'] => most,
+        _ => text,
+    };
+    let (last, most) = bare.split_last()?;
     let unit = UNITS.iter().find(|(letter, _)| *letter == last.to_ascii_lowercase());
-    let (digits, shift) = unit.map_or((text, 0), |(_, shift)| (most, *shift));
-    if digits.is_empty() {
-        return None;
+    match unit {
+        Some((_, shift)) => number(most)?.checked_mul(1 << shift),
+        None if bare.len() == text.len() => number(text),
+        None => None,
     }
-    let number = digits.iter().try_fold(0usize, |number, digit| {
+}
+
+/// Parses a number: digits alone.
+fn number(digits: &[u8]) -> Option<usize> {
+    let start = (!digits.is_empty()).then_some(0usize)?;
+    digits.iter().try_fold(start, |number, digit| {
         let digit = digit.is_ascii_digit().then(|| usize::from(digit - b'0'))?;
         number.checked_mul(10)?.checked_add(digit)
-    })?;
-    number.checked_mul(1 << shift)
+    })
+}
+
+/// Parses a percentage, at most 100.
+fn percent(text: &[u8]) -> Option<usize> {
+    number(text.strip_suffix(b"%")?).filter(|percent| (1..=100).contains(percent))
+}
+
+/// Bytes of a part of the container's memory limit. `None`: it has none.
+fn part_of_container(percent: usize) -> Option<usize> {
+    cgroup::read_limit();
+    let limit = cgroup::limit();
+    (limit != 0).then(|| limit / 100 * percent)
 }
 
 /// The index of an option in [`KEYS`]. It is called in constants: with an unknown
@@ -282,11 +331,34 @@ const fn is_same(one: &str, other: &str) -> bool {
 }
 
 fn unknown(wrong: &[u8]) {
-    let nearest = KEYS.iter().map(|key| key.name).min_by_key(|key| distance(key, wrong));
     let mut line = Line::new();
     let _ = write!(line, "{}: unknown option \"", name());
-    line.push(wrong);
-    let _ = write!(line, "\"; the nearest is {}", nearest.unwrap_or_default());
+    // The end of the line says more than that of a long name.
+    line.push(&wrong[..wrong.len().min(NAME_MAX * 2)]);
+    let _ = match (others::sentence(wrong), nearest(wrong)) {
+        (Some(sentence), _) => write!(line, "\": {sentence}"),
+        (None, Some(near)) => write!(line, "\"; the nearest is {near}"),
+        (None, None) => line.write_str("\"; help:true lists all options"),
+    };
+    line.print();
+}
+
+/// The option whose name is nearest to a wrong one, if a third of the letters are wrong at most.
+fn nearest(wrong: &[u8]) -> Option<&'static str> {
+    let key = KEYS.iter().map(|key| key.name).min_by_key(|key| distance(key, wrong))?;
+    (distance(key, wrong) * 3 <= wrong.len()).then_some(key)
+}
+
+/// Says which options differ from their defaults.
+fn print_in_force() {
+    let mut line = Line::new();
+    let _ = write!(line, "version {}", env!("CARGO_PKG_VERSION"));
+    let mut sign = "; ";
+    for key in KEYS.iter().filter(|key| (key.chosen)() != 0) {
+        let _ = write!(line, "{sign}{}:", key.name);
+        let _ = key.values.show((key.chosen)(), &mut line);
+        sign = ",";
+    }
     line.print();
 }
 
@@ -355,7 +427,7 @@ mod tests {
 
     #[test]
     fn bytes_are_digits_and_a_unit() {
-        let cases: [(&[u8], Option<usize>); 18] = [
+        let cases: [(&[u8], Option<usize>); 32] = [
             (b"0", Some(0)),
             (b"none", Some(0)),
             (b"1000", Some(1000)),
@@ -374,9 +446,50 @@ mod tests {
             (b"1mm", None),
             (b"0x10", None),
             (b"None", None),
+            (b"512MiB", Some(512 << 20)),
+            (b"512Mi", Some(512 << 20)),
+            (b"512mib", Some(512 << 20)),
+            (b"64KiB", Some(64 << 10)),
+            (b"3t", Some(3 << 40)),
+            (b"512MB", None),
+            (b"512i", None),
+            (b"512iB", None),
+            (b"MiB", None),
+            (b"i", None),
+            (b"iB", None),
+            (b"0%", None),
+            (b"101%", None),
+            (b"%", None),
         ];
         for (text, want) in cases {
             assert_eq!(Bytes.parse(text), want, "{:?}", core::str::from_utf8(text));
+        }
+    }
+
+    #[test]
+    fn only_near_names_are_suggested() {
+        let cases: [(&[u8], Option<&str>); 8] = [
+            (b"helpr", Some("help")),
+            (b"hugeguards", Some("huge_guards")),
+            (b"status", Some("stats")),
+            (b"hardlimit", Some("hard_limit")),
+            (b"prof", None),
+            (b"nonsense", None),
+            (b"a", None),
+            (b"", None),
+        ];
+        for (wrong, near) in cases {
+            assert_eq!(nearest(wrong), near, "{:?}", core::str::from_utf8(wrong));
+        }
+    }
+
+    #[test]
+    fn names_of_other_allocators_get_a_sentence() {
+        for name in ["background_thread", "dirty_decay_ms", "prof", "SHOW_STATS", "narenas"] {
+            assert!(others::sentence(name.as_bytes()).is_some(), "{name}");
+        }
+        for key in KEYS {
+            assert_eq!(others::sentence(key.name.as_bytes()), None, "{}", key.name);
         }
     }
 

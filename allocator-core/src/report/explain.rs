@@ -18,6 +18,7 @@ use crate::base::own_stack;
 use crate::base::size_class;
 use crate::pages::usage;
 use crate::process::options;
+use crate::report::lines::Lines;
 use crate::report::residency::{self, Residency};
 use crate::report::stats::{self, ClassStats, Stats};
 use crate::sys::{self, Rss};
@@ -447,32 +448,6 @@ impl Display for Explanation {
     }
 }
 
-/// Standard error, a line at a time.
-struct Lines {
-    text: [u8; 256],
-    len: usize,
-}
-
-impl Lines {
-    fn flush(&mut self) {
-        sys::write_stderr(&self.text[..self.len]);
-        self.len = 0;
-    }
-}
-
-impl Write for Lines {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            self.text[self.len] = byte;
-            self.len += 1;
-            if byte == b'\n' || self.len == self.text.len() {
-                self.flush();
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Runs [`ending`] when the process ends, or when a library with its own allocator
 /// is unloaded. The linker's table of such functions works alike in programs and in
 /// the C library, and needs no registration.
@@ -481,7 +456,10 @@ impl Write for Lines {
 static END: extern "C" fn() = ending;
 
 extern "C" fn ending() {
+    if options::stats_at_exit() {
+        stats::print();
+    }
     if options::explain_at_exit() {
-        let _ = own_stack::run(|| write!(Lines { text: [0; 256], len: 0 }, "strata: {}", read()));
+        let _ = own_stack::run(|| write!(Lines::new(""), "strata: {}", read()));
     }
 }

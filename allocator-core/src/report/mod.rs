@@ -1,5 +1,6 @@
 //! What the allocator says about itself: statistics, and what memory is held for.
 
+mod lines;
 pub(crate) mod stats;
 mod residency;
 pub(crate) mod explain;

@@ -7,8 +7,9 @@
 //! Each heap also counts the blocks that left spans for its thread, and never less of
 //! them. All that left and is not out came back. So frees need no count of their own.
 
-use core::fmt::{self, Display};
+use core::fmt::{self, Display, Write};
 
+use crate::base::own_stack;
 use crate::base::size_class::{self, CLASSES};
 use crate::heaps::heap::Heap;
 use crate::pages::address_space;
@@ -21,6 +22,7 @@ use crate::pages::held_back;
 use crate::pages::helped;
 use crate::pages::metadata;
 use crate::pages::usage;
+use crate::report::lines::Lines;
 use crate::thread::registry;
 use crate::thread::stock;
 
@@ -395,6 +397,11 @@ fn left() -> Amount {
         blocks: sum.blocks + blocks,
         bytes: sum.bytes + bytes,
     })
+}
+
+/// Prints all values to standard error.
+pub(crate) fn print() {
+    let _ = own_stack::run(|| write!(Lines::new("strata: "), "{}", read()));
 }
 
 /// A number of blocks, from counts modulo 2^32. If these change while they are

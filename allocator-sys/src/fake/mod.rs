@@ -39,7 +39,8 @@ mod passthrough;
 
 pub use crate::linux::{
     DEFAULT_MAPPING_LIMIT, FileError, HugePages, MapError, Registers, Rss, Stack, TaskBody,
-    ThreadWord, on_stack, read_memory, registers, rss, with_environment, without_signals,
+    ThreadWord, for_variables, on_stack, read_memory, registers, rss, with_environment,
+    without_signals,
 };
 pub use address_bits::set_address_bits;
 pub use answer::{

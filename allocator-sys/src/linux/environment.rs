@@ -40,6 +40,29 @@ pub fn with_environment(name: &CStr, read: impl FnOnce(Option<&[u8]>)) {
     read(None);
 }
 
+/// Passes the name of each variable that begins with `start` to `f`, unless the process is
+/// privileged.
+///
+/// The environment must not change during the call.
+pub fn for_variables(start: &CStr, mut f: impl FnMut(&[u8])) {
+    // SAFETY: the C library defines it.
+    let mut at = unsafe { environ };
+    if at.is_null() || is_privileged() {
+        return;
+    }
+    // SAFETY: the list consists of C strings and ends with a null pointer.
+    unsafe {
+        while !(*at).is_null() {
+            let entry = CStr::from_ptr(*at).to_bytes();
+            let name = entry.split(|byte| *byte == b'=').next().unwrap_or_default();
+            if name.starts_with(start.to_bytes()) {
+                f(name);
+            }
+            at = at.add(1);
+        }
+    }
+}
+
 /// Whether the environment may come from a user with fewer rights than the
 /// process has.
 fn is_privileged() -> bool {

@@ -32,7 +32,7 @@ mod time;
 mod unload;
 
 pub use cpu::{cpu_count, current_cpu, prefetch};
-pub use environment::with_environment;
+pub use environment::{for_variables, with_environment};
 #[cfg(feature = "fake")]
 pub(crate) use file::lines;
 pub use file::{FileError, read_file, read_lines};
