@@ -91,7 +91,8 @@ step_packages() {
     for row in valgrind heaptrack objdump:binutils cc:gcc g++ make pkg-config strace \
         redis-server redis-benchmark:redis-tools memcached nginx perl lua5.4 git sqlite3 \
         gs:ghostscript z3 clang++:clang node:nodejs java:openjdk-17-jdk-headless \
-        javac:openjdk-17-jdk-headless promtool:prometheus; do
+        javac:openjdk-17-jdk-headless promtool:prometheus cmake groff:groff-base \
+        google-pprof:google-perftools go:golang-go; do
         name=${row%%:*} package=${row##*:}
         PATH="$PATH:/usr/sbin" command -v "$name" >/dev/null || missing+=("$package")
     done

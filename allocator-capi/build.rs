@@ -9,7 +9,10 @@ use std::env;
 fn main() {
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
     let replaceable = format!("--dynamic-list={here}/replaceable.txt");
-    for argument in ["-Bsymbolic-functions", "-znodelete", "-soname,libstrata.so", &replaceable] {
+    // Programs need a library with the same first part of the version.
+    let major = env::var("CARGO_PKG_VERSION_MAJOR").expect("cargo sets it");
+    let soname = format!("-soname,libstrata.so.{major}");
+    for argument in ["-Bsymbolic-functions", "-znodelete", &soname, &replaceable] {
         println!("cargo::rustc-cdylib-link-arg=-Wl,{argument}");
     }
     println!("cargo::rerun-if-changed=build.rs");

@@ -58,6 +58,91 @@ void sdallocx(void *ptr, size_t size, int flags);
  */
 size_t nallocx(size_t size, int flags);
 
+/*
+ Returns the version of the library, such as "0.1.0". The text lasts as long as the
+ library.
+ */
+const char *strata_version(void);
+
+/*
+ Writes all numbers as one JSON object, with a null byte behind it, to `text`, which has room
+ for `size` bytes. What does not fit is cut off. Returns the length of all of it, without the
+ null byte. Where memory is resident is asked of the system, which takes some milliseconds
+ for each GiB.
+
+ # Safety
+ `size` bytes at `text` must be writable.
+ */
+size_t strata_stats_json(char *text,
+                         size_t size);
+
+/*
+ Like `strata_stats_json`, a page for Prometheus, in its text format 0.0.4.
+
+ # Safety
+ See `strata_stats_json`.
+ */
+size_t strata_metrics(char *text, size_t size);
+
+/*
+ Like `strata_stats_json`, a table of what the memory of the process is used for, and
+ the largest cause in words.
+
+ # Safety
+ See `strata_stats_json`.
+ */
+size_t strata_explain(char *text, size_t size);
+
+/*
+ Returns all free memory to the system. Returns how many bytes.
+ */
+size_t strata_purge(void);
+
+/*
+ The calling thread is about to sleep: puts away the free blocks that it caches.
+ */
+void strata_thread_idle(void);
+
+/*
+ Sets the soft limit, in committed bytes; 0: none. Above it, free memory is returned to
+ the system, and if that is not enough, the function of `strata_on_limit` is called.
+ */
+void strata_set_limit(size_t bytes);
+
+/*
+ Sets the hard limit, in committed bytes; 0: none. What would exceed it fails with
+ `ENOMEM`.
+ */
+void strata_set_hard_limit(size_t bytes);
+
+/*
+ Sets the function to call when the committed bytes stay above the soft limit; null:
+ none. It runs in the thread that exceeded the limit, at the end of that allocation,
+ and may allocate and free. It is called once, and again only after the committed
+ bytes fell below seven eighths of the limit.
+ */
+void strata_on_limit(void (*callback)(size_t committed));
+
+/*
+ Switches the heap profile on: one allocation in so many bytes, in the mean, is recorded with
+ its stack, as far as the program has frame pointers. 0: 512 KiB.
+ */
+void strata_profile_start(size_t bytes);
+
+/*
+ Switches the heap profile off. What was recorded stays, and is kept up to date.
+ */
+void strata_profile_stop(void);
+
+/*
+ Writes the heap profile to a new file, or over the one that is there, in the text that
+ `go tool pprof` and `jeprof` read. Returns 0, or an error as in `errno`.
+
+ # Safety
+ `path` must be a string.
+ */
+int strata_profile_write(const char *path);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

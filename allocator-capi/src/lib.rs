@@ -39,6 +39,12 @@ pub mod aliases;
 
 pub mod stats;
 
+mod profile_text;
+
+mod unwinder;
+
+pub mod control;
+
 mod cxx_runtime;
 
 pub mod operators;

@@ -123,38 +123,50 @@ impl Write for Stream {
     }
 }
 
+/// The elements and their attributes are glibc's. Its sizes are those of free blocks, which here
+/// are in magazines. There is one heap, so both parts tell the same.
 fn write_info(out: &mut impl Write, stats: &Stats) -> fmt::Result {
     let all = MallInfo::from_stats(stats);
-    writeln!(out, "<malloc version=\"strata-1\">\n<heap nr=\"0\">\n<sizes>")?;
-    for class in
-        stats.classes().iter().filter(|class| class.live_blocks() + class.cached_blocks() != 0)
-    {
-        writeln!(
-            out,
-            "  <size to=\"{}\" live=\"{}\" cached=\"{}\"/>",
-            class.block_bytes(),
-            class.live_blocks(),
-            class.cached_blocks()
-        )?;
+    writeln!(out, "<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>")?;
+    let mut from = 1;
+    for class in stats.classes() {
+        let (to, count) = (class.block_bytes(), class.cached_blocks());
+        if count != 0 {
+            let total = to * count;
+            writeln!(
+                out,
+                "  <size from=\"{from}\" to=\"{to}\" total=\"{total}\" count=\"{count}\"/>"
+            )?;
+        }
+        from = to + 1;
     }
     writeln!(out, "</sizes>")?;
-    write_totals(out, &all, stats)?;
+    write_free(out, &all)?;
+    write_system(out, &all, stats)?;
     writeln!(out, "</heap>")?;
-    write_totals(out, &all, stats)?;
+    write_free(out, &all)?;
     writeln!(out, "<total type=\"mmap\" count=\"{}\" size=\"{}\"/>", all.hblks, all.hblkhd)?;
+    write_system(out, &all, stats)?;
     writeln!(out, "</malloc>")
 }
 
-/// The elements that glibc's tools look for, per heap and in total.
-fn write_totals(out: &mut impl Write, all: &MallInfo<usize>, stats: &Stats) -> fmt::Result {
+/// Free blocks in magazines, which glibc calls fast, and other free memory.
+fn write_free(out: &mut impl Write, all: &MallInfo<usize>) -> fmt::Result {
     writeln!(out, "<total type=\"fast\" count=\"{}\" size=\"{}\"/>", all.smblks, all.fsmblks)?;
-    writeln!(out, "<total type=\"rest\" count=\"{}\" size=\"{}\"/>", all.ordblks, all.fordblks)?;
-    writeln!(out, "<total type=\"live\" size=\"{}\"/>", all.uordblks)?;
-    writeln!(out, "<system type=\"current\" size=\"{}\"/>", all.arena)?;
-    writeln!(out, "<aspace type=\"total\" size=\"{}\"/>", stats.mapped_bytes())
+    let rest = all.fordblks.saturating_sub(all.fsmblks);
+    writeln!(out, "<total type=\"rest\" count=\"{}\" size=\"{rest}\"/>", all.ordblks)
 }
 
-/// Writes statistics of the process to a stream, as XML with glibc's elements.
+/// What there is from the system, and was at most.
+fn write_system(out: &mut impl Write, all: &MallInfo<usize>, stats: &Stats) -> fmt::Result {
+    let most = stats.peak_committed_bytes().max(all.arena);
+    writeln!(out, "<system type=\"current\" size=\"{}\"/>", all.arena)?;
+    writeln!(out, "<system type=\"max\" size=\"{most}\"/>")?;
+    writeln!(out, "<aspace type=\"total\" size=\"{}\"/>", all.arena)?;
+    writeln!(out, "<aspace type=\"mprotect\" size=\"{}\"/>", all.arena)
+}
+
+/// Writes statistics of the process to a stream, as XML in glibc's form.
 /// Returns 0 on success, `EINVAL` if `options` is not 0, and `EIO` if writing
 /// failed.
 ///

@@ -91,6 +91,7 @@
 //! | [`read_lines`] | each line of a file of any length, but those longer than the caller's buffer; [`FileError`] likewise |
 //! | [`prefetch`] | none: the cache line may be loaded soon |
 //! | [`monotonic_ms`] | milliseconds since a fixed point in time; never decreases, but is 0 whenever it is unknown |
+//! | [`NewFile`] | a file with what was written to it; the first error |
 //! | [`write_stderr`] | the text is written to standard error as far as possible |
 //! | [`abort`] | none: the process ends with `SIGABRT`, after a handler that the program has for it |
 #![no_std]

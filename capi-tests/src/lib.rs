@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -37,7 +38,19 @@ pub fn scratch() -> &'static Path {
 #[must_use]
 pub fn libraries() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build(&["--release"]).join("release"))
+    BUILT.get_or_init(|| {
+        let folder = build(&["--release"]).join("release");
+        // Programs that are linked with it look for the name with a version. Another test may
+        // have made it.
+        let _ = symlink("libstrata.so", folder.join(soname()));
+        folder
+    })
+}
+
+/// The name under which programs that are linked with the library look for it.
+#[must_use]
+pub fn soname() -> String {
+    format!("libstrata.so.{}", env!("CARGO_PKG_VERSION_MAJOR"))
 }
 
 /// The path of `libstrata.so` as built without `--release`.

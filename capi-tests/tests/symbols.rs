@@ -1,6 +1,6 @@
 //! Exports, dependencies and ELF properties of the shared library.
 
-use capi_tests::{library, succeed, unoptimized_library};
+use capi_tests::{library, soname, succeed, unoptimized_library};
 use std::collections::{BTreeSet, HashMap};
 use std::process::Command;
 
@@ -39,6 +39,19 @@ const EXPORTS: &[&str] = &[
     "nallocx",
     "sdallocx",
     "malloc_good_size",
+    // Functions of the allocator.
+    "strata_version",
+    "strata_stats_json",
+    "strata_metrics",
+    "strata_explain",
+    "strata_purge",
+    "strata_thread_idle",
+    "strata_set_limit",
+    "strata_set_hard_limit",
+    "strata_on_limit",
+    "strata_profile_start",
+    "strata_profile_stop",
+    "strata_profile_write",
     // C++'s operators.
     "_Znwm",
     "_Znam",
@@ -193,7 +206,8 @@ fn flags() {
     };
     assert!(line("(FLAGS)").contains("STATIC_TLS"), "{dynamic}");
     assert!(line("(FLAGS_1)").contains("NODELETE"), "{dynamic}");
-    assert!(line("(SONAME)").contains("[libstrata.so"), "{dynamic}");
+    let soname = format!("[{}]", soname());
+    assert!(line("(SONAME)").contains(&soname), "{dynamic}");
     assert!(!dynamic.contains("TEXTREL"), "{dynamic}");
 }
 

@@ -38,8 +38,8 @@ mod memory;
 mod passthrough;
 
 pub use crate::linux::{
-    DEFAULT_MAPPING_LIMIT, FileError, HugePages, MapError, Registers, Rss, Stack, TaskBody,
-    ThreadWord, for_variables, on_stack, read_memory, registers, rss, with_environment,
+    DEFAULT_MAPPING_LIMIT, FileError, HugePages, MapError, NewFile, Registers, Rss, Stack,
+    TaskBody, ThreadWord, for_variables, on_stack, read_memory, registers, rss, with_environment,
     without_signals,
 };
 pub use address_bits::set_address_bits;

@@ -10,6 +10,7 @@ mod page_size;
 
 mod cpu;
 mod file;
+mod new_file;
 
 mod auxv;
 
@@ -45,6 +46,7 @@ pub use memory::{
     MapError, address_limit, advise_huge, check_kernel, collapse, commit, map_advised_at, map_at,
     move_to, protect, purge, release, reserve, reserve_at, resize,
 };
+pub use new_file::NewFile;
 pub use own_memory::{read_memory, registers};
 pub use page_size::page_size;
 pub use registers::Registers;
