@@ -14,6 +14,7 @@ mod memcached;
 mod nginx;
 mod postgres;
 mod python;
+mod recipes;
 mod redis;
 mod runtimes;
 mod shell;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::folder::Folder;
 use crate::installed::find_installed;
-use crate::server::{Server, assert_library_loaded, children, wait};
+use crate::server::{Server, assert_library_loaded, children, explained, wait};
 use crate::twice::{Under, assert_same_output};
 
 const CLIENTS: usize = 6;
@@ -72,6 +72,8 @@ impl Nginx {
         let file = folder.write("nginx.conf", configuration(folder.path()));
         let mut command = under.command(program);
         command.arg("-p").arg(folder.path()).arg("-c").arg(file);
+        // As in `docs/recipes.md`.
+        command.env("STRATA_CONF", "explain:exit");
         let mut server = Server::start(&mut command, folder.at("log"));
         let socket = folder.at("socket");
         server.ready(|| UnixStream::connect(&socket).ok());
@@ -246,6 +248,8 @@ fn serves_while_workers_change() {
     assert_eq!(list.matches("\"type\":\"file\"").count(), SIZES.len(), "{list}");
     nginx.server.stop("QUIT");
     let errors = std::fs::read_to_string(folder.at("log")).expect("reading the log");
+    // The master and its workers.
+    explained(&errors, 2.0);
     let bad = ["[alert]", "[crit]", "[emerg]"];
     assert!(!bad.iter().any(|it| errors.contains(it)), "{errors}");
 }

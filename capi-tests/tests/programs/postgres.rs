@@ -9,7 +9,9 @@ use std::process::Command;
 
 use crate::folder::Folder;
 use crate::installed::{assert_malloc_from_library, report_missing};
-use crate::server::{Server, assert_library_loaded, count_children_with_library, resident};
+use crate::server::{
+    Server, assert_library_loaded, count_children_with_library, explained, resident,
+};
 use crate::twice::{SECONDS, Under, assert_same_output, printed, program_file};
 
 struct Postgres {
@@ -70,6 +72,8 @@ impl Postgres {
 
         let mut command = postgres.command("postgres");
         command.args(["-D", "data", "-k"]).arg(postgres.folder.path());
+        // As in `docs/recipes.md`.
+        command.env("STRATA_CONF", "explain:exit");
         for setting in [
             "listen_addresses=",
             "fsync=off",
@@ -133,6 +137,9 @@ impl Postgres {
         self.server.take().expect("the server runs").stop("INT");
         let log = fs::read_to_string(self.folder.at("log")).expect("reading the log");
         assert!(log.contains("database system is shut down"), "{log}");
+        if self.under == Under::Library {
+            explained(&log, 2.0);
+        }
         assert!(!log.contains("PANIC") && !log.contains("was terminated by"), "{log}");
     }
 }

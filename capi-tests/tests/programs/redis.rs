@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::folder::Folder;
 use crate::installed::find_installed;
-use crate::server::{Server, assert_library_loaded, resident, wait};
+use crate::server::{Server, assert_library_loaded, explained, resident, wait};
 use crate::twice::{Under, assert_same_output, printed};
 
 /// Maximum memory after all keys are deleted: an empty server has about 10 MiB.
@@ -26,6 +26,8 @@ impl Redis {
         command.args(["--port", "0", "--save", "", "--enable-debug-command", "local"]);
         command.args(["--io-threads", "2", "--io-threads-do-reads", "yes"]);
         command.arg("--dir").arg(folder.path()).arg("--unixsocket").arg(&socket);
+        // As in `docs/recipes.md`.
+        command.env("STRATA_CONF", "explain:exit");
         let server = Server::start(&mut command, folder.at("log"));
         let mut redis = Redis { server, socket, under };
         let mut client = redis.command("redis-cli");
@@ -104,6 +106,9 @@ impl Redis {
         // The server closes the connection without a response.
         let _ = self.command("redis-cli").args(["SHUTDOWN", "NOSAVE"]).output();
         self.server.ends();
+        if self.under == Under::Library {
+            explained(&self.server.log(), 5.0);
+        }
     }
 }
 

@@ -64,6 +64,11 @@ impl Server {
         assert!(status.success(), "the server exited with {status}\n{}", end_of(&self.log));
     }
 
+    /// What it printed so far.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.pid();
         assert!(send(signal, &pid.to_string()), "cannot send {signal} to {pid}");
@@ -92,6 +97,18 @@ fn send(signal: &str, to: &str) -> bool {
 fn end_of(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     String::from_utf8_lossy(&text[text.len().saturating_sub(6000)..]).into_owned()
+}
+
+/// Asserts that a process printed what its memory was used for when it ended, as it does with
+/// `STRATA_CONF=explain:exit`: all of it, at least so many MiB.
+pub(crate) fn explained(said: &str, mib: f64) {
+    let table =
+        said.split("strata: Memory of the process").nth(1).unwrap_or_else(|| panic!("{said}"));
+    let row = table.lines().find_map(|line| line.strip_prefix("  all ")).expect("the last row");
+    let mut words = row.split_whitespace();
+    let number: f64 = words.next().and_then(|it| it.parse().ok()).expect("a number");
+    let all = if words.next() == Some("KiB") { number / 1024.0 } else { number };
+    assert!(all >= mib && row.ends_with("100.0 %"), "{table}");
 }
 
 /// Polls ten times a second until there is an answer, for at most one minute.
