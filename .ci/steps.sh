@@ -88,7 +88,7 @@ run_step() {
 # not use that one, theirs listen on sockets in temporary directories.
 step_packages() {
     local missing=() row name package version
-    for row in valgrind heaptrack objdump:binutils cc:gcc g++ make pkg-config strace \
+    for row in chromium valgrind heaptrack objdump:binutils cc:gcc g++ make pkg-config strace \
         redis-server redis-benchmark:redis-tools memcached nginx perl lua5.4 git sqlite3 \
         gs:ghostscript z3 clang++:clang node:nodejs java:openjdk-17-jdk-headless \
         javac:openjdk-17-jdk-headless promtool:prometheus cmake groff:groff-base \

@@ -114,6 +114,15 @@
 //! # }
 //! ```
 //!
+//! # Features
+//!
+//! | Feature | What it adds |
+//! |---|---|
+//! | `profile`, by default | files and pages of the heap profile |
+//! | `http` | a page, heap profiles, the explanation and a purge over HTTP, for axum and others |
+//! | `hardened` | every block is checked |
+//! | `system` | the system's allocator serves, for tools |
+//!
 //! Without the default feature `profile` this crate has no dependency on the standard library;
 //! [`Strata::profile`] gives the numbers.
 //!
@@ -136,7 +145,7 @@
 //! Two versions of this crate can be linked into one program. Each has a heap of its
 //! own, and a block must be freed through the version that allocated it.
 
-#![no_std]
+#![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs)]
 
 #[doc(inline)]
@@ -149,6 +158,15 @@ pub use allocator_core::{Strata, Thp, When};
 #[cfg(feature = "profile")]
 #[doc(inline)]
 pub use strata_profile as profile;
+
+#[cfg(feature = "std")]
+mod watch;
+
+#[cfg(feature = "http")]
+pub mod http;
+
+#[cfg(feature = "std")]
+pub use watch::{Point, history, watch};
 
 /// The examples of the README compile.
 #[cfg(doctest)]
