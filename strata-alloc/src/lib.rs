@@ -120,6 +120,7 @@
 //! |---|---|
 //! | `profile`, by default | files and pages of the heap profile |
 //! | `http` | a page, heap profiles, the explanation and a purge over HTTP, for axum and others |
+//! | `tokio` | runtimes whose idle threads keep no memory, and a task that watches |
 //! | `hardened` | every block is checked |
 //! | `system` | the system's allocator serves, for tools |
 //!
@@ -164,6 +165,9 @@ mod watch;
 
 #[cfg(feature = "http")]
 pub mod http;
+
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
 #[cfg(feature = "std")]
 pub use watch::{Point, history, watch};
