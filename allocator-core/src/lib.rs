@@ -70,6 +70,7 @@ pub mod c_internals;
 mod strata;
 
 pub use allocator_sys::Registers;
+pub use pages::cgroup::Supply;
 pub use process::config::{Config, Thp, When};
 pub use profile::capture::{StackWords, Unwinder};
 pub use report::explain::{Cause, ClassShare, Explanation};

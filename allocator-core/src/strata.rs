@@ -5,10 +5,12 @@ use core::alloc::{GlobalAlloc, Layout};
 use crate::background::helper;
 #[cfg(all(feature = "hardened", not(feature = "system")))]
 use crate::hardened::layouts::{self as alloc, self as free, self as realloc};
+use crate::pages::cgroup::Supply;
 use crate::pages::committed;
 use crate::process::config::Config;
 use crate::profile::capture::Unwinder;
 use crate::reclaim::limit;
+use crate::reclaim::pressure;
 use crate::report::explain::{self, Explanation};
 use crate::report::heap_profile::{self, ProfiledStack};
 use crate::report::metrics::{self, Metrics};
@@ -145,6 +147,32 @@ impl Strata {
     /// leaves by a jump is not called again, and a panic in it aborts the process.
     pub fn on_limit(callback: fn(committed: usize)) {
         limit::call(callback);
+    }
+
+    /// Sets the function to call when memory becomes short or scarce in the container or the
+    /// system, and when it no longer is. It replaces the previous one.
+    ///
+    /// It is called once for each change, in a thread of the program: in
+    /// [`Strata::check_pressure`], or at the end of an allocation or a reallocation that needed
+    /// more than the thread's cache, with no lock of the allocator held. So a program that
+    /// hardly allocates, or only from its caches, hears of it if a thread calls
+    /// [`Strata::check_pressure`] from time to time, and not otherwise.
+    ///
+    /// It may allocate, free and fork; it is not called from within itself, nor by two threads at
+    /// once. The thread may be anywhere in the program where it allocates: the function must not
+    /// wait for a lock that is held there. It must return: one that leaves by a jump is not called
+    /// again, and a panic in it aborts the process.
+    pub fn on_pressure(callback: fn(supply: Supply)) {
+        pressure::call(callback);
+    }
+
+    /// Looks how much memory there is in the container and the system, and calls the function
+    /// given to [`Strata::on_pressure`] if that has changed. The allocator looks by itself while
+    /// several threads free memory; without them, somebody must, such as `strata_alloc::watch`.
+    ///
+    /// It reads a few small files, which takes some ten microseconds.
+    pub fn check_pressure() -> Supply {
+        pressure::look()
     }
 
     /// Bytes between two samples of the heap profile, in the mean, unless you have reasons for

@@ -3,7 +3,7 @@
 
 mod common;
 
-use allocator_core::Strata;
+use allocator_core::{Strata, Supply};
 use common::{Block, mib};
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -13,6 +13,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -160,12 +162,60 @@ fn map(bytes: usize) -> *mut u8 {
     at.cast()
 }
 
+/// What the program was told, in order.
+static TOLD: Mutex<Vec<Supply>> = Mutex::new(Vec::new());
+
+fn told(supply: Supply) {
+    // It may allocate.
+    TOLD.lock().unwrap().push(supply);
+}
+
+/// The program is told of each change: on a slow path, or by the thread that it lends; otherwise
+/// not at all.
+fn pressure(of: &Simulated) {
+    let is_told = |all: &[Supply]| *TOLD.lock().unwrap() == all;
+    TOLD.lock().unwrap().reserve(100);
+    put(of.limit, "1000000000\n");
+    put(of.waits, "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n");
+    put(of.used, "100000000\n");
+    Strata::on_pressure(told);
+    assert_eq!(Strata::check_pressure(), Supply::Plenty);
+    put(of.used, "930000000\n");
+    thread::sleep(Duration::from_secs(1));
+    assert!(is_told(&[]), "an idle program has no thread that could be told");
+    assert_eq!(Strata::check_pressure(), Supply::Short);
+    assert_eq!(Strata::check_pressure(), Supply::Short);
+    assert!(is_told(&[Supply::Short]), "once, by the thread that is lent");
+    // Other threads, so that there may be a helper, which looks.
+    put(of.used, "990000000\n");
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                free(blocks(4 * MIB));
+            }
+        });
+        wait("slow paths tell it", || is_told(&[Supply::Short, Supply::Scarce]));
+        put(of.used, "100000000\n");
+        wait("of plenty, too", || is_told(&[Supply::Short, Supply::Scarce, Supply::Plenty]));
+        stop.store(true, Ordering::Relaxed);
+    });
+    put(of.used, "990000000\n");
+    Strata::check_pressure();
+    TOLD.lock().unwrap().clear();
+    // One that comes late learns of what there is.
+    Strata::on_pressure(told);
+    Strata::check_pressure();
+    assert!(is_told(&[Supply::Scarce]));
+}
+
 #[test]
 fn child() {
     let Some(case) = common::case() else { return };
     match case.as_str() {
         "files 1" => files(&FIRST),
         "files 2" => files(&SECOND),
+        "pressure" => pressure(&SECOND),
         "real" => real(),
         _ => panic!("{case}?"),
     }
@@ -217,6 +267,11 @@ fn files_of_version_1_are_followed() {
 #[test]
 fn files_of_version_2_are_followed() {
     follow("files 2", &SECOND);
+}
+
+#[test]
+fn the_program_is_told_how_much_there_is() {
+    follow("pressure", &SECOND);
 }
 
 /// A control group that the test created. It is removed on drop.

@@ -96,6 +96,7 @@
 //! - [`Strata::purge`]: return all free memory to the system now.
 //! - [`Strata::thread_idle`]: the calling thread is about to sleep; put its cache away.
 //! - [`Strata::set_limit`], [`Strata::set_hard_limit`], [`Strata::on_limit`]: limits.
+//! - [`Strata::on_pressure`]: be told when memory is short in the container.
 //!
 //! # Heap profiles
 //!
@@ -154,7 +155,7 @@ pub use allocator_core::{Amount, ProfiledStack, Registers, StackWords, Unwinder}
 #[doc(inline)]
 pub use allocator_core::{Cause, ClassShare, ClassStats, Config, Explanation, Metrics, Stats};
 #[doc(inline)]
-pub use allocator_core::{Strata, Thp, When};
+pub use allocator_core::{Strata, Supply, Thp, When};
 /// Heap profiles: files for `go tool pprof`, folded stacks, pages with a flame graph.
 #[cfg(feature = "profile")]
 #[doc(inline)]

@@ -60,6 +60,7 @@ impl Watch {
 
     /// To be called after each [`INTERVAL`], and before the first.
     pub(crate) fn look(&mut self) {
+        Strata::check_pressure();
         if self.looks.is_multiple_of(LOOKS_PER_POINT) {
             add(Point::now());
         }
@@ -109,8 +110,10 @@ pub fn history() -> Vec<Point> {
     POINTS.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
 }
 
-/// Lends the calling thread to the allocator: it writes the [`history`] down. It wakes once
-/// a second, and does not return, unless the process has a watch already; then it does at once.
+/// Lends the calling thread to the allocator: it looks how much memory there is, so that
+/// [`Strata::on_pressure`] is heard of in an idle program, too, and writes the [`history`] down. It
+/// wakes once a second, and does not return, unless the process has a watch already; then
+/// it does at once.
 ///
 /// ```no_run
 /// std::thread::spawn(strata_alloc::watch);

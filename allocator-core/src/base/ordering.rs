@@ -496,7 +496,7 @@ orderings! {
 
     /// How much memory there was in the container at the last look.
     /// Written by: `cgroup::set_supply`.
-    /// Read by: `cgroup::is_scarce`, `cgroup::is_short`, `cgroup::set_supply`.
+    /// Read by: `cgroup::is_scarce`, `cgroup::is_short`, `cgroup::now`, `cgroup::set_supply`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     memory_supply = Relaxed;
 
@@ -665,6 +665,18 @@ orderings! {
     /// Read by: `limit::call_back`.
     /// Relaxed: it points at code, which is always there.
     limit_callback = Relaxed;
+
+    /// The function to call when there is more or less memory.
+    /// Written by: `pressure::call`.
+    /// Read by: `pressure::call_back`.
+    /// Relaxed: it points at code, which is always there.
+    pressure_callback = Relaxed;
+
+    /// How much memory there is, as far as the program was told.
+    /// Written by: `pressure::call`, `pressure::tell`.
+    /// Read by: `pressure::is_news`.
+    /// Relaxed: one thread at a time tells it, under a lock, and compares the numbers there.
+    pressure_told = Relaxed;
 
     /// Searches for a span in other arenas.
     /// Written by: `span_source::find_span`.

@@ -8,15 +8,17 @@ use crate::base::sync::{AtomicU8, AtomicUsize};
 use crate::pages::control_group::{Group, Groups, NO_LIMIT, Told, system_waiting};
 use crate::sys::FileError;
 
-/// How much memory there is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// How much memory there is in the container, or the system, for
+/// [`Strata::on_pressure`](crate::Strata::on_pressure).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 #[repr(u8)]
-enum Supply {
+pub enum Supply {
     /// As much as anybody wants.
     Plenty,
-    /// Less: what nobody uses goes back.
+    /// Less, from 90 % of the tightest limit on: free memory that nobody uses goes back.
     Short,
-    /// Hardly any: all that is free goes back.
+    /// Hardly any, from 97 % on or while tasks wait for memory: all that is free goes back.
     Scarce,
 }
 
@@ -59,6 +61,16 @@ pub(crate) fn is_short() -> bool {
 /// Whether memory was scarce at the last reading.
 pub(crate) fn is_scarce() -> bool {
     SUPPLY.load(ordering::memory_supply()) == Supply::Scarce as u8
+}
+
+/// How much memory there was at the last reading.
+#[inline]
+pub(crate) fn now() -> Supply {
+    match SUPPLY.load(ordering::memory_supply()) {
+        0 => Supply::Plenty,
+        1 => Supply::Short,
+        _ => Supply::Scarce,
+    }
 }
 
 /// Sets how much memory there is. Returns whether it is short.

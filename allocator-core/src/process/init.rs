@@ -37,6 +37,7 @@ use crate::process::options;
 use crate::process::unload;
 use crate::profile::record;
 use crate::reclaim::limit;
+use crate::reclaim::pressure;
 use crate::reclaim::purge;
 use crate::spans::page_map::MAP;
 use crate::sys::{self, MapError};
@@ -142,6 +143,7 @@ unsafe extern "C" fn after_fork_in_child() {
     tables::after_fork();
     address_space::after_fork();
     purge::after_fork();
+    pressure::after_fork();
     limit::after_fork();
     arena::after_fork();
     stock::after_fork();

@@ -8,6 +8,7 @@ use crate::base::ordering;
 use crate::base::sync::AtomicPtr;
 use crate::pages::committed;
 use crate::pages::usage;
+use crate::reclaim::pressure;
 use crate::reclaim::purge;
 
 /// The program's callback: a `fn(usize)`, or null.
@@ -27,9 +28,10 @@ pub(crate) fn call(callback: fn(usize)) {
 }
 
 /// Called at the end of slow paths that may have taken memory, where no lock is held:
-/// enforces the limit if that was too much.
+/// enforces the limit if that was too much. The program is told how much memory there is, too.
 #[inline]
 pub(crate) fn check() {
+    pressure::check();
     if committed::may_be_over() {
         enforce();
     }

@@ -2,4 +2,5 @@
 //! the soft limit, the program is told, too.
 
 pub(crate) mod purge;
+pub(crate) mod pressure;
 pub(crate) mod limit;
