@@ -47,7 +47,7 @@ impl Watch {
     pub(crate) fn begin() -> Option<Self> {
         let process = process::id();
         let before = WATCHED.swap(process, Ordering::Relaxed);
-        (before != process).then_some(Watch { looks: 0 })
+        (before != process).then(|| Watch { looks: 0 })
     }
 
     /// Keeps watch, for ever.
@@ -121,5 +121,20 @@ pub fn history() -> Vec<Point> {
 pub fn watch() {
     if let Some(watch) = Watch::begin() {
         watch.keep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Watch;
+
+    #[test]
+    fn there_is_one_at_a_time() {
+        let watch = Watch::begin();
+        assert!(watch.is_some());
+        assert!(Watch::begin().is_none());
+        assert!(Watch::begin().is_none(), "the one before that was none has ended nothing");
+        drop(watch);
+        assert!(Watch::begin().is_some());
     }
 }
