@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -55,6 +56,7 @@ fn the_profile_is_answered() {
     let (first, second, kept) = thread::scope(|scope| {
         let first = scope.spawn(|| ask(server, "GET", "/heap?seconds=2&format=folded", ""));
         while Strata::profile_rate().is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the profile stays off");
             thread::sleep(Duration::from_millis(1));
         }
         let second = scope.spawn(|| ask(server, "GET", "/heap?seconds=3&format=folded", ""));
@@ -122,11 +124,38 @@ fn memory_is_explained_and_purged() {
     let received = ask(server, "GET", "/explain", "");
     assert!(received.text().contains("rounding to classes"), "{received:?}");
     assert_eq!(received.field("cache-control"), Some("no-store"));
+    let received = ask(server, "GET", "/explain", "accept: application/json\r\n");
+    let rows: BTreeMap<String, u64> = serde_json::from_slice(&received.body).unwrap();
+    assert_eq!(rows["all"] * 2, rows.values().sum::<u64>(), "the rows add up: {rows:?}");
     let page = ask(server, "GET", "", "");
     assert_eq!(page.status, 200, "{page:?}");
     assert!(page.text().contains("<title>Memory</title>"));
     let received = ask(server, "POST", "/purge", "content-length: 0\r\n");
     assert!(received.text().ends_with(" bytes were returned to the system\n"), "{received:?}");
+}
+
+#[test]
+fn the_metrics_have_the_form_that_is_wanted() {
+    let server = serve(Router::new());
+    let prometheus = "accept: application/openmetrics-text;version=1.0.0;q=0.5,\
+                      text/plain;version=0.0.4;q=0.3,*/*;q=0.1\r\n";
+    for (query, field, kind, start) in [
+        ("", "", "text/plain; version=0.0.4; charset=utf-8", "# TYPE strata_build_info gauge\n"),
+        (
+            "",
+            prometheus,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            "# TYPE strata_build info\n",
+        ),
+        ("", "accept: application/json\r\n", "application/json", "{\"version\":"),
+        ("?format=json", prometheus, "application/json", "{\"version\":"),
+        ("?format=prometheus", prometheus, "text/plain; version=0.0.4; charset=utf-8", "# TYPE"),
+    ] {
+        let received = ask(server, "GET", &format!("/metrics{query}"), field);
+        assert_eq!(received.field("content-type"), Some(kind), "{query} {field}");
+        assert!(received.text().starts_with(start), "{received:?}");
+        assert!(received.text().contains("live_bytes"), "{received:?}");
+    }
 }
 
 #[test]
@@ -143,7 +172,10 @@ fn wrong_requests_are_told_what_is_wrong() {
         ("GET", "/heap", "seconds=1&base=1", 400, "either seconds or base"),
         ("GET", "/heap", "base=12345", 404, "there is no snapshot 12345, only ["),
         ("GET", "/heap", "seconds=3600&format=svg", 400, "format is one of pprof, folded"),
-        ("GET", "/explain", "x=1", 400, "no parameter x, only none"),
+        ("GET", "/explain", "x=1", 400, "no parameter x, only format"),
+        ("GET", "/state", "x=1", 400, "no parameter x, only none"),
+        ("GET", "/explain", "format=html", 400, "format is one of text, json"),
+        ("GET", "/metrics", "format=text", 400, "format is one of prometheus, openmetrics, json"),
         ("POST", "/profile/start", "bytes=0", 400, "bytes is a number from 1"),
     ];
     for (method, path, query, status, told) in cases {

@@ -85,7 +85,8 @@ fn nothing_is_lost_under_load() {
     let seconds = if env::var_os("STRATA_NIGHTLY").is_some() { 60 } else { 3 };
     let server = serve(Router::new().route("/turn", post(turn)));
     let (begun, stop) = (Instant::now(), AtomicBool::new(false));
-    const ORDERS: [(&str, &str); 5] = [
+    const ORDERS: [(&str, &str); 6] = [
+        ("GET", "/metrics"),
         ("POST", "/purge"),
         ("GET", "/explain"),
         ("GET", "/state"),

@@ -222,8 +222,9 @@ impl Explanation {
         CAUSES.into_iter().map(|cause| (cause, self.bytes_of(cause)))
     }
 
-    /// The name and the bytes of each row, in the order of the table.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (&'static str, usize)> {
+    /// The name of each row for programs, as in [`Metrics`](crate::Metrics), and its bytes, in
+    /// the order of the table. They add up to [`Explanation::resident_bytes`].
+    pub fn rows(&self) -> impl Iterator<Item = (&'static str, usize)> {
         let live = [("live_small", self.live_small_bytes), ("live_large", self.live_large_bytes)];
         live.into_iter().chain(self.causes().map(|(cause, bytes)| (cause.label(), bytes)))
     }

@@ -29,12 +29,16 @@
 //! | Request | Answer |
 //! |---|---|
 //! | `GET /` | a page with the explanation, the history and a flame graph |
-//! | `GET /explain` | [`Strata::explain`] |
+//! | `GET /explain` | [`Strata::explain`], as text or JSON |
+//! | `GET /metrics` | [`Strata::metrics`], in Prometheus' text format, in OpenMetrics or as JSON |
 //! | `GET /heap` | the heap profile, for `go tool pprof`; with `?seconds=30` what grows in so many seconds; with `?base=3` what grew since the snapshot of that number |
 //! | `GET /state` | whether the profile is on, the snapshots, the [history](crate::history) and this moment, as JSON |
 //! | `POST /profile/start` | switches the heap profile on, with one sample in `?bytes=524288`, in the mean |
 //! | `POST /profile/stop` | switches it off |
 //! | `POST /purge` | [`Strata::purge`] |
+//!
+//! By `Accept` the best type is chosen, or by `?format=text` and `json` for `/explain`, `prometheus`,
+//! `openmetrics` and `json` for `/metrics`.
 //!
 //! `/heap?format=` takes `pprof`, `folded`, `flame` and `text`. An answer of `/heap` without
 //! `seconds` or `base` has a number in its field `Strata-Snapshot`, for a later `base`;
@@ -42,6 +46,7 @@
 //!
 //! The history is written down by a [watch](crate::watch), which [`service`] starts as a thread.
 
+mod accept;
 mod snapshots;
 mod routes;
 mod service;

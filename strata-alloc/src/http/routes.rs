@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use allocator_core::Strata;
+use allocator_core::{Metrics, Strata};
 use strata_profile::Snapshot;
 
-use super::snapshots;
+use super::{accept, snapshots};
 use crate::watch::{self, Point};
 
 /// Longest time for which a request measures what grows.
@@ -95,12 +95,31 @@ impl<'a> Request<'a> {
     }
 }
 
+impl Request<'_> {
+    /// The index of the form of the answer: the one that is named, or else of the type that is
+    /// wanted most.
+    fn form<const N: usize>(
+        &self,
+        name: Option<&str>,
+        forms: [(&str, &str); N],
+    ) -> Result<usize, Answer> {
+        let Some(name) = name else {
+            return Ok(accept::best(self.accept, &forms.map(|(_, kind)| kind)));
+        };
+        forms.iter().position(|(it, _)| *it == name).ok_or_else(|| {
+            let known = forms.map(|(name, _)| name).join(", ");
+            Answer::text(400, &format!("format is one of {known}"))
+        })
+    }
+}
+
 /// Answers, or says what is wrong with the request.
 type Respond = fn(&Request<'_>) -> Result<Answer, Answer>;
 
 const ROUTES: &[(&str, &str, Respond)] = &[
     ("", "GET", page),
     ("explain", "GET", explain),
+    ("metrics", "GET", metrics),
     ("heap", "GET", heap),
     ("state", "GET", state),
     ("profile/start", "POST", start),
@@ -132,8 +151,37 @@ fn page(request: &Request<'_>) -> Result<Answer, Answer> {
 }
 
 fn explain(request: &Request<'_>) -> Result<Answer, Answer> {
-    let [] = request.parameters([])?;
-    Ok(Answer::text(200, &Strata::explain().to_string()))
+    let [form] = request.parameters(["format"])?;
+    let explanation = Strata::explain();
+    match request.form(form, [("text", "text/plain"), ("json", JSON)])? {
+        0 => Ok(Answer::text(200, &explanation.to_string())),
+        _ => {
+            let mut text = format!("{{\"all\":{}", explanation.resident_bytes());
+            for (row, bytes) in explanation.rows() {
+                // Writing to a string does not fail.
+                let _ = write!(text, ",\"{row}\":{bytes}");
+            }
+            text.push('}');
+            Ok(Answer::new(JSON, text.into_bytes()))
+        }
+    }
+}
+
+fn metrics(request: &Request<'_>) -> Result<Answer, Answer> {
+    let [form] = request.parameters(["format"])?;
+    let forms = [
+        ("prometheus", "text/plain"),
+        ("openmetrics", "application/openmetrics-text"),
+        ("json", JSON),
+    ];
+    let form = request.form(form, forms)?;
+    let metrics = Strata::metrics();
+    let (kind, text) = match form {
+        0 => (Metrics::PROMETHEUS_TYPE, metrics.prometheus().to_string()),
+        1 => (Metrics::OPEN_METRICS_TYPE, metrics.open_metrics().to_string()),
+        _ => (Metrics::JSON_TYPE, metrics.json().to_string()),
+    };
+    Ok(Answer::new(kind, text.into_bytes()))
 }
 
 fn purge(request: &Request<'_>) -> Result<Answer, Answer> {
