@@ -76,5 +76,6 @@ pub use profile::capture::{StackWords, Unwinder};
 pub use report::explain::{Cause, ClassShare, Explanation};
 pub use report::heap_profile::{Amount, ProfiledStack};
 pub use report::metrics::Metrics;
+pub use report::metrics::{Number, Unit};
 pub use report::stats::{ClassStats, Stats};
 pub use strata::Strata;

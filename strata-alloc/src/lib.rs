@@ -122,6 +122,10 @@
 //! | `profile`, by default | files and pages of the heap profile |
 //! | `http` | a page, heap profiles, the explanation and a purge over HTTP, for axum and others |
 //! | `tokio` | runtimes whose idle threads keep no memory, and a task that watches |
+//! | `serde` | all numbers as data that can be serialized |
+//! | `metrics` | all numbers for the crate `metrics` |
+//! | `prometheus-client` | a collector of all numbers for the crate `prometheus-client` |
+//! | `opentelemetry` | all numbers as instruments of OpenTelemetry |
 //! | `hardened` | every block is checked |
 //! | `system` | the system's allocator serves, for tools |
 //!
@@ -155,7 +159,7 @@ pub use allocator_core::{Amount, ProfiledStack, Registers, StackWords, Unwinder}
 #[doc(inline)]
 pub use allocator_core::{Cause, ClassShare, ClassStats, Config, Explanation, Metrics, Stats};
 #[doc(inline)]
-pub use allocator_core::{Strata, Supply, Thp, When};
+pub use allocator_core::{Number, Strata, Supply, Thp, Unit, When};
 /// Heap profiles: files for `go tool pprof`, folded stacks, pages with a flame graph.
 #[cfg(feature = "profile")]
 #[doc(inline)]
@@ -169,6 +173,15 @@ pub mod http;
 
 #[cfg(feature = "tokio")]
 pub mod tokio;
+
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(feature = "opentelemetry")]
+pub mod opentelemetry;
+#[cfg(feature = "prometheus-client")]
+pub mod prometheus_client;
+#[cfg(feature = "serde")]
+pub mod serde;
 
 #[cfg(feature = "std")]
 pub use watch::{Point, history, watch};

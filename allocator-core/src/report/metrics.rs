@@ -71,6 +71,18 @@ impl Metrics {
         self.explanation.as_ref()
     }
 
+    /// Each number that has no label, for other libraries of metrics. Those with labels are in
+    /// [`Stats::classes`] and [`Explanation::rows`].
+    pub fn numbers(&self) -> impl Iterator<Item = Number> {
+        METRICS.iter().map(|metric| Number {
+            name: metric.name,
+            help: metric.help,
+            unit: metric.unit,
+            only_grows: metric.kind == Kind::Counter,
+            value: (metric.get)(&self.stats),
+        })
+    }
+
     /// One JSON object, in one line. A number that there is none of, such as a limit that is
     /// not set, is `null`.
     #[must_use]
@@ -98,14 +110,32 @@ enum Kind {
     Counter,
 }
 
-/// What a number counts.
-#[derive(Clone, Copy, PartialEq)]
-enum Unit {
+/// What a [`Number`] counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unit {
     /// Things.
     One,
+    /// Bytes.
     Bytes,
-    /// A part of a whole, in percent.
+    /// A part of a whole, in percent. In texts it is written as a ratio.
     Ratio,
+}
+
+/// A number of [`Metrics`], from [`Metrics::numbers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Number {
+    /// The name, such as `strata_live_bytes`, or `strata_purges_total` if it only grows.
+    pub name: &'static str,
+    /// A sentence on what it counts.
+    pub help: &'static str,
+    /// Its unit.
+    pub unit: Unit,
+    /// Whether it never falls: it is a counter, not a gauge.
+    pub only_grows: bool,
+    /// Its value. `None`: there is no such number now, such as a limit that is not set.
+    pub value: Option<usize>,
 }
 
 /// A number with a name.

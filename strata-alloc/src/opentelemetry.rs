@@ -1,0 +1,80 @@
+//! All numbers as instruments of OpenTelemetry.
+
+use ::opentelemetry::KeyValue;
+use ::opentelemetry::metrics::Meter;
+
+use allocator_core::{Number, Strata, Unit};
+
+/// Adds an observable instrument for each number, such as `strata.live_bytes`, and one for what is
+/// resident, with the attribute `held_for`. They are read whenever the provider of the meter
+/// collects, for as long as it does.
+///
+/// The names are those of [`Metrics::prometheus`](crate::Metrics::prometheus), with a point
+/// behind `strata` and without `_total`.
+pub fn observe(meter: &Meter) {
+    for number in Strata::metrics().numbers() {
+        match number.only_grows {
+            true => observe_counter(meter, &number),
+            false => observe_gauge(meter, &number),
+        }
+    }
+    let resident = meter
+        .u64_observable_gauge("strata.resident_bytes")
+        .with_description("Physical memory of the process, by what it is held for.")
+        .with_unit("By");
+    let _ = resident
+        .with_callback(|observer| {
+            for (row, bytes) in Strata::explain().rows() {
+                observer.observe(bytes as u64, &[KeyValue::new("held_for", row)]);
+            }
+        })
+        .build();
+}
+
+/// The name, as instruments are called.
+fn name(number: &Number) -> String {
+    number.name.trim_end_matches("_total").replacen('_', ".", 1)
+}
+
+/// The unit, in the code that OpenTelemetry takes (UCUM).
+fn unit(number: &Number) -> &'static str {
+    match number.unit {
+        Unit::Bytes => "By",
+        _ => "1",
+    }
+}
+
+/// A number of this moment: without what is resident, which takes longer.
+fn read(name: &'static str) -> Option<Number> {
+    let metrics = crate::Metrics::from(Strata::stats());
+    metrics.numbers().find(|number| number.name == name)
+}
+
+fn observe_counter(meter: &Meter, number: &Number) {
+    let known = number.name;
+    let _ = meter
+        .u64_observable_counter(name(number))
+        .with_description(number.help)
+        .with_unit(unit(number))
+        .with_callback(move |observer| {
+            if let Some(value) = read(known).and_then(|it| it.value) {
+                observer.observe(value as u64, &[]);
+            }
+        })
+        .build();
+}
+
+fn observe_gauge(meter: &Meter, number: &Number) {
+    let known = number.name;
+    let _ = meter
+        .f64_observable_gauge(name(number))
+        .with_description(number.help)
+        .with_unit(unit(number))
+        .with_callback(move |observer| {
+            let Some(number) = read(known) else { return };
+            let Some(value) = number.value else { return };
+            let whole = if number.unit == Unit::Ratio { 100.0 } else { 1.0 };
+            observer.observe(value as f64 / whole, &[]);
+        })
+        .build();
+}
