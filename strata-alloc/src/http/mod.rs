@@ -29,13 +29,13 @@
 //! | Request | Answer |
 //! |---|---|
 //! | `GET /` | a page with the explanation, the history and a flame graph |
-//! | `GET /explain` | [`Strata::explain`], as text or JSON |
-//! | `GET /metrics` | [`Strata::metrics`], in Prometheus' text format, in OpenMetrics or as JSON |
+//! | `GET /explain` | [`Strata::explain`](crate::Strata::explain), as text or JSON |
+//! | `GET /metrics` | [`Strata::metrics`](crate::Strata::metrics), in Prometheus' text format, in OpenMetrics or as JSON |
 //! | `GET /heap` | the heap profile, for `go tool pprof`; with `?seconds=30` what grows in so many seconds; with `?base=3` what grew since the snapshot of that number |
 //! | `GET /state` | whether the profile is on, the snapshots, the [history](crate::history) and this moment, as JSON |
 //! | `POST /profile/start` | switches the heap profile on, with one sample in `?bytes=524288`, in the mean |
 //! | `POST /profile/stop` | switches it off |
-//! | `POST /purge` | [`Strata::purge`] |
+//! | `POST /purge` | [`Strata::purge`](crate::Strata::purge) |
 //!
 //! By `Accept` the best type is chosen, or by `?format=text` and `json` for `/explain`, `prometheus`,
 //! `openmetrics` and `json` for `/metrics`.
