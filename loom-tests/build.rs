@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The modules that the models compile: of each folder the files under test, as they
 /// ship, between those below and those above them that are replaced by files in
 /// `src/around`.
-const FOLDERS: [(&str, [&[&str]; 3]); 6] = [
+const FOLDERS: [(&str, [&[&str]; 3]); 7] = [
     (
         "base",
         [
@@ -31,8 +31,9 @@ const FOLDERS: [(&str, [&[&str]; 3]); 6] = [
     ),
     ("spans", [&[], &["granules", "span", "standby", "tail"], &["page_map"]]),
     ("heaps", [&[], &["remote_queue", "heap"], &["heap_table"]]),
-    ("pages", [&[], &["free_space_index"], &["metadata", "arena"]]),
+    ("pages", [&["counters"], &["free_space_index", "committed"], &["metadata", "arena"]]),
     ("profile", [&[], &["live"], &[]]),
+    ("background", [&[], &["helper_state"], &[]]),
     ("remote", [&[], &["send", "take_from_heap", "span_transfer"], &[]]),
 ];
 
@@ -48,6 +49,7 @@ fn main() {
     let source = source.canonicalize().expect("the allocator's source");
     let around = Path::new(&env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("src/around");
     let mut modules = String::new();
+    let mut files = String::new();
     for (folder, [below, shipped, above]) in FOLDERS {
         writeln!(modules, "mod {folder} {{").unwrap();
         let [below, above] =
@@ -56,6 +58,9 @@ fn main() {
         for (name, folder) in below.chain(shipped).chain(above) {
             let path = folder.join(name).with_extension("rs");
             println!("cargo::rerun-if-changed={}", path.display());
+            if !path.starts_with(&around) {
+                writeln!(files, "    ({path:?}, include_str!({path:?})),").unwrap();
+            }
             writeln!(
                 modules,
                 "#[allow(dead_code, unused_imports, reason = \"models use a part\")]"
@@ -65,6 +70,8 @@ fn main() {
         }
         writeln!(modules, "}}").unwrap();
     }
+    writeln!(modules, "\n/// The files under test: the path and the text of each.").unwrap();
+    writeln!(modules, "const FILES: &[(&str, &str)] = &[\n{files}];").unwrap();
     let out = Path::new(&env::var_os("OUT_DIR").unwrap()).join("shipped.rs");
     fs::write(out, modules).unwrap();
 }

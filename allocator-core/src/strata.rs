@@ -6,7 +6,7 @@ use crate::background::helper;
 #[cfg(all(feature = "hardened", not(feature = "system")))]
 use crate::hardened::layouts::{self as alloc, self as free, self as realloc};
 use crate::pages::cgroup::Supply;
-use crate::pages::committed;
+use crate::pages::committed::COMMITTED;
 use crate::process::config::Config;
 use crate::profile::capture::Unwinder;
 use crate::reclaim::limit;
@@ -121,7 +121,7 @@ impl Strata {
     /// If more is committed already, that is noticed at one of the next allocations
     /// that need memory from outside of the thread's cache.
     pub fn set_limit(bytes: usize) {
-        committed::set_limit(bytes);
+        COMMITTED.set_limit(bytes);
     }
 
     /// Sets the hard limit, in committed bytes ([`Stats::committed_bytes`]); 0
@@ -131,7 +131,7 @@ impl Strata {
     /// What is committed already stays, even if it is more. Frees always succeed, and
     /// so do allocations from free memory that is committed.
     pub fn set_hard_limit(bytes: usize) {
-        committed::set_hard_limit(bytes);
+        COMMITTED.set_hard_limit(bytes);
     }
 
     /// Sets the function to call when the committed bytes stay above the soft limit

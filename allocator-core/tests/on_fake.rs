@@ -61,7 +61,7 @@ use background::huge_page_collapse;
 use background::span_purge;
 use common::model::{self, Deed, Step};
 use common::{Block, Random};
-use pages::committed;
+use pages::committed::COMMITTED;
 use pages::thp;
 use pages::usage;
 use process::options;
@@ -313,9 +313,9 @@ fn purges_take_turns() {
     let burst = || -> usize {
         let blocks: Vec<Block> =
             (0..HELD >> 12).map(|_| Block::new(&ALLOC, 4096, 8).unwrap()).collect();
-        assert!(committed::bytes() >= HELD);
+        assert!(COMMITTED.bytes() >= HELD);
         blocks.into_iter().for_each(|block| block.free(&ALLOC));
-        committed::bytes()
+        COMMITTED.bytes()
     };
     let left = burst();
     assert!(left <= BOUND, "the first burst left {left}");

@@ -2,12 +2,15 @@
 //! The twin is chosen when a model runs.
 
 use core::cell::Cell;
+use core::panic::Location;
 use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::sites::{self, Site};
 
 /// What a twin changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Weakness {
-    /// The ordering of this label is weaker.
+    /// The ordering of this label is weaker, at one site or at all of them.
     Order(Ordering),
     /// The step of this label is left out.
     Step,
@@ -16,19 +19,40 @@ pub enum Weakness {
     Deleted,
 }
 
+/// A file, a line and a column.
+type Place = (&'static str, (u32, u32));
+
 thread_local! {
     static ACTIVE: Cell<Option<(&'static str, Weakness)>> = const { Cell::new(None) };
+    /// Where the ordering is weaker; `None`: everywhere.
+    static PLACE: Cell<Option<Place>> = const { Cell::new(None) };
 }
 
 /// Makes the models of this thread run with a twin.
 pub(crate) fn activate(label: &str, weakness: Weakness) {
     ACTIVE.set(Some((label.to_owned().leak(), weakness)));
+    PLACE.set(None);
 }
 
-/// The ordering of a label in the active twin.
+/// As [`activate`], with a weaker ordering at one site alone.
+///
+/// # Panics
+/// If there is no such site in the files under test.
+pub(crate) fn activate_at(site: &Site, weaker: Ordering) {
+    activate(&site.label, Weakness::Order(weaker));
+    PLACE.set(Some(sites::place(site).unwrap_or_else(|| panic!("no site `{site}`"))));
+}
+
+/// The ordering of a site in the active twin.
+#[track_caller]
 pub(crate) fn ordering(label: &'static str, order: Ordering) -> Ordering {
+    let at = Location::caller();
+    sites::reach(at);
     match ACTIVE.get() {
-        Some((name, Weakness::Order(weaker))) if name == label => weaker,
+        Some((name, Weakness::Order(weaker))) if name == label => {
+            let here = (at.file(), (at.line(), at.column()));
+            if PLACE.get().is_none_or(|place| place == here) { weaker } else { order }
+        }
         _ => order,
     }
 }

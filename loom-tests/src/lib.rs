@@ -13,6 +13,7 @@
 //! has a twin that weakens it, and a model that fails with that twin.
 
 mod current;
+mod sites;
 mod active_twin;
 
 mod model;
@@ -28,10 +29,14 @@ mod models;
 
 mod twin_list;
 
+mod not_modelled;
+
 pub use active_twin::Weakness;
-pub use model::{Model, Report, run};
+pub use model::{Model, Report};
 pub use models::{MODELS, model};
-pub use twin_list::{TWINS, Twin};
+pub use not_modelled::{NOT_MODELLED, NotModelled, OUTSIDE, Outside};
+pub use sites::{SITES_HEAD, Site, in_other_crates, in_source, in_table, printed_sites};
+pub use twin_list::{EQUIVALENT, Equivalent, TWINS, Twin};
 
 /// The labels of all orderings, relaxed ones included.
 pub fn labels() -> impl Iterator<Item = (&'static str, core::sync::atomic::Ordering)> {
@@ -39,16 +44,18 @@ pub fn labels() -> impl Iterator<Item = (&'static str, core::sync::atomic::Order
 }
 
 /// Runs one model: `NAME`, or with a twin: `NAME LABEL [ORDERING]`. The ordering is the
-/// weaker one; `step` leaves out the step, and `deleted` the function. If the model
-/// fails, the process ends with status 1.
+/// weaker one, at all sites of the label; with `LABEL@FUNCTION#N` at one site. `step` leaves
+/// out the step, and `deleted` the function. If the model fails, the process ends with
+/// status 1. If it passes, the sites that it reached are printed, if `sites` follows.
 ///
 /// # Panics
-/// If there is no such model, label or ordering: a model that runs without the
+/// If there is no such model, label, site or ordering: a model that runs without the
 /// twin that was asked for would pass.
 pub fn run_named(words: &[&str]) {
     let name = words.first().expect("a model's name");
     let model = model(name).unwrap_or_else(|| panic!("no model `{name}`"));
-    let twin = words.get(1).map(|&label| {
+    let lists_sites = words.get(1) == Some(&"sites");
+    if let Some(&label) = words.get(1).filter(|_| !lists_sites) {
         let weakness = match words.get(2).copied() {
             Some("Acquire") => Weakness::Order(std::sync::atomic::Ordering::Acquire),
             Some("Release") => Weakness::Order(std::sync::atomic::Ordering::Release),
@@ -57,15 +64,26 @@ pub fn run_named(words: &[&str]) {
             Some("deleted") => Weakness::Deleted,
             Some(word) => panic!("no ordering `{word}`"),
         };
-        assert!(is_known(label, weakness), "no label `{label}` for {weakness:?}");
-        (label, weakness)
-    });
+        match (label.split_once('@'), weakness) {
+            (Some((label, place)), Weakness::Order(weaker)) => {
+                let site = place.replace('#', &format!(" {label} "));
+                active_twin::activate_at(&site.parse().expect("a site"), weaker);
+            }
+            _ => {
+                assert!(is_known(label, weakness), "no label `{label}` for {weakness:?}");
+                active_twin::activate(label, weakness);
+            }
+        }
+    }
     end_at_panic(words.join(" "));
     let start = std::time::Instant::now();
-    let report = run(model, twin);
+    let report = model::run(model);
     println!("{name}: {} executions, {:.1?}", report.executions, start.elapsed());
     println!("outcomes: {:?}", report.outcomes);
     model.check(&report);
+    if lists_sites {
+        report.sites.iter().for_each(|site| println!("{}{site}", sites::PRINTED));
+    }
 }
 
 /// Whether a label is one that the files under test ask for. What is deleted only

@@ -4,6 +4,8 @@
 use core::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
+use crate::sites::{self, Site};
+
 /// A protocol with its threads.
 pub struct Model {
     /// Its name, for the command line.
@@ -25,6 +27,8 @@ pub struct Report {
     pub executions: usize,
     /// Their outcomes.
     pub outcomes: BTreeSet<String>,
+    /// The sites that they reached.
+    pub sites: BTreeSet<Site>,
 }
 
 thread_local! {
@@ -48,12 +52,9 @@ pub(crate) fn outcome(what: impl Into<String>) {
     OUTCOMES.with_borrow_mut(|outcomes| outcomes.insert(what.into()));
 }
 
-/// Runs all executions of a model, with a twin if one is given. Panics if one of them
-/// fails.
-pub fn run(model: &Model, twin: Option<(&str, crate::Weakness)>) -> Report {
-    if let Some((label, weakness)) = twin {
-        crate::active_twin::activate(label, weakness);
-    }
+/// Runs all executions of a model, with the active twin if there is one. Panics if one of
+/// them fails.
+pub(crate) fn run(model: &Model) -> Report {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = model.preemptions;
     builder.max_branches = 20_000;
@@ -63,7 +64,8 @@ pub fn run(model: &Model, twin: Option<(&str, crate::Weakness)>) -> Report {
         NOTES.with_borrow_mut(BTreeSet::clear);
         body();
     });
-    Report { executions: EXECUTIONS.take(), outcomes: OUTCOMES.take() }
+    let sites = sites::take_reached();
+    Report { executions: EXECUTIONS.take(), outcomes: OUTCOMES.take(), sites }
 }
 
 impl Model {

@@ -1,9 +1,10 @@
 //! Every model passes with all its outcomes. Every twin makes the model that is listed
 //! with it fail.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Output};
 
-use loom_tests::{MODELS, TWINS, Twin, Weakness};
+use loom_tests::{MODELS, Site, TWINS, in_table, printed_sites};
 
 macro_rules! models {
     ($($name:ident)*) => {
@@ -27,10 +28,10 @@ macro_rules! models {
 }
 
 models! {
-    lock handlers init later published remote_take_all remote_close
+    lock handlers init later published published_count remote_take_all remote_close
     moving stealing transfer abandoning draining
-    granules release index_claim index_find whole_chunk empties receiving
-    span_purge span_purge_abandoning evicting evicting_stolen tail standby samples
+    granules release index_claim index_find index_find_in_word whole_chunk empties receiving
+    span_purge span_purge_abandoning evicting evicting_stolen tail standby standby_any samples helper limit limit_told
 }
 
 #[test]
@@ -65,23 +66,22 @@ fn child() {
 }
 
 fn passes(name: &str) {
-    let output = run(&[name]);
+    let output = run(&[name, "sites"]);
     print!("{}", String::from_utf8_lossy(&output.stdout));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = in_table().into_iter().filter(|(_, models)| models.contains(name));
+    let table: BTreeSet<Site> = table.map(|(site, _)| site).collect();
+    let reached = printed_sites(&output.stdout);
+    assert_eq!(reached, table, "what it reaches: `model sites` writes the table");
 }
 
 fn fails(name: &str) {
     for twin in TWINS.iter().filter(|twin| twin.model == name) {
-        let Twin { label, weakness, .. } = twin;
-        let word = match weakness {
-            Weakness::Order(order) => format!("{order:?}"),
-            Weakness::Step => "step".into(),
-            Weakness::Deleted => "deleted".into(),
-        };
-        let output = run(&[name, label, &word]);
+        let words = twin.words();
+        let output = run(&words.each_ref().map(String::as_str));
         let errors = String::from_utf8_lossy(&output.stderr);
         let reason = errors.lines().skip_while(|line| !line.contains("panicked")).nth(1);
-        println!("{name} with {label} {word}: {}", reason.unwrap_or("passed"));
+        println!("{}: {}", words.join(" "), reason.unwrap_or("passed"));
         // Any other status: there is no such twin, or it did not get to run.
         assert_eq!(output.status.code(), Some(1), "{name} with {twin:?}: {errors}");
         assert!(reason.is_some(), "{name} fails with {twin:?}, but why? {errors}");

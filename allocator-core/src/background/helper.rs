@@ -10,6 +10,7 @@
 //! A process with one thread keeps one: there, the free that has too much free memory
 //! gives it back, down to a bound of its own.
 
+use crate::background::helper_state::{HelperState, Start};
 use crate::background::huge_page_collapse;
 use crate::background::own_time;
 use crate::background::sleepers;
@@ -29,14 +30,7 @@ use crate::thread::slow_path::{self, SlowPath};
 use crate::thread::stock;
 use crate::thread::tls;
 
-/// There is no helper.
-const NONE: u32 = 0;
-/// There is one.
-const RUNNING: u32 = 1;
-/// There is one that ends unless it is needed again.
-const LEAVING: u32 = 2;
-
-static STATE: AtomicU32 = AtomicU32::new(NONE);
+static STATE: HelperState = HelperState::new();
 
 /// Milliseconds between two rounds: free memory is purged within two.
 const TICK: u32 = 400;
@@ -64,7 +58,7 @@ const CHUNKS: usize = 128;
 /// free memory, has it purged.
 #[inline]
 pub(crate) fn check_excess() {
-    if usage::in_excess() && STATE.load(ordering::helper_state()) != RUNNING {
+    if usage::in_excess() && !STATE.is_running() {
         give_back(true);
     }
 }
@@ -80,7 +74,7 @@ pub(crate) fn check_growth() {
     if usage::is_owed() {
         own_time::purge_owed();
     }
-    if STATE.load(ordering::helper_state()) != RUNNING {
+    if !STATE.is_running() {
         give_back(false);
     }
 }
@@ -104,24 +98,17 @@ fn give_back(freed: bool) {
 /// Starts the helper, or keeps one that is leaving. Returns false if that is not
 /// possible.
 fn start() -> bool {
-    if change_state(LEAVING, RUNNING) {
-        helped::ring();
-        return true;
+    let start = STATE.start(|| {
+        helped::set_helped(true);
+        sys::start_task(run, tls::word_without_cache())
+    });
+    match start {
+        Start::Stays => helped::ring(),
+        Start::Runs | Start::Began => {}
+        // One that is about to be gone is in the way for a moment only.
+        Start::Failed => return sys::task_runs(),
     }
-    if !change_state(NONE, RUNNING) {
-        return true;
-    }
-    helped::set_helped(true);
-    let started = sys::start_task(run, tls::word_without_cache());
-    if !started {
-        STATE.store(NONE, ordering::helper_state());
-    }
-    // One that is about to be gone is in the way for a moment only.
-    started || sys::task_runs()
-}
-
-fn change_state(from: u32, to: u32) -> bool {
-    STATE.compare_exchange(from, to, ordering::helper_state(), ordering::helper_state()).is_ok()
+    true
 }
 
 extern "C" fn run(own_files: bool) {
@@ -217,7 +204,7 @@ fn leave() {
     }
     helped::set_helped(false);
     usage::look_from(address_space::mapped());
-    STATE.store(NONE, ordering::helper_state());
+    STATE.end();
     usage::set_excess();
 }
 
@@ -272,15 +259,15 @@ fn give_holes_back() {
 /// Ends the helper, unless there is work after all: threads that freed memory while it
 /// still ran started no other. Returns whether it ended.
 fn try_end() -> bool {
-    STATE.store(LEAVING, ordering::helper_state());
+    STATE.begin_leaving();
     usage::look_from(address_space::mapped());
     // After one more tick all threads have seen that.
     wait_for_bell(helped::bell(), TICK);
     if usage::recheck_excess() && STOP.load(ordering::helper_stop()) == 0 {
-        STATE.store(RUNNING, ordering::helper_state());
+        STATE.stay();
         return false;
     }
-    change_state(LEAVING, NONE)
+    STATE.try_end()
 }
 
 /// Flushes what the calling thread keeps: it is going to sleep.
@@ -318,5 +305,5 @@ pub(crate) fn purge_all() -> usize {
 /// In the child of a fork: the helper does not exist here.
 pub(crate) fn after_fork() {
     sys::forget_task();
-    STATE.store(NONE, ordering::helper_state());
+    STATE.end();
 }

@@ -6,4 +6,5 @@ mod sleepers;
 pub(crate) mod huge_page_collapse;
 pub(crate) mod last_resort;
 pub(crate) mod own_time;
+mod helper_state;
 pub(crate) mod helper;

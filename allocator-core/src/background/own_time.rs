@@ -21,7 +21,7 @@ use crate::background::span_purge;
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use crate::pages::cgroup;
-use crate::pages::committed;
+use crate::pages::committed::COMMITTED;
 use crate::pages::usage;
 use crate::reclaim::purge;
 use crate::sys;
@@ -58,7 +58,7 @@ static SPENT: AtomicU64 = AtomicU64::new(0);
 pub(super) fn give_back(freed: bool) {
     registry::end_vanished(VANISHED);
     let now = sys::monotonic_ms();
-    let short = cgroup::estimate(committed::bytes());
+    let short = cgroup::estimate(COMMITTED.bytes());
     let purge_at = if cgroup::is_scarce() { 0 } else { spend(now) };
     let put_off = now < purge_at;
     if (short || freed) && !put_off && !purge() {
@@ -111,7 +111,7 @@ fn purge() -> bool {
         bytes += found.bytes;
     }
     PURGED.fetch_add(bytes, ordering::own_time());
-    AFTER.store(committed::bytes(), ordering::own_time());
+    AFTER.store(COMMITTED.bytes(), ordering::own_time());
     true
 }
 
@@ -142,7 +142,7 @@ pub(super) fn purge_owed() {
 /// Spends time on what was needed again since the last purge. Returns up to when it is
 /// spent.
 fn spend(now: u64) -> u64 {
-    let grown = committed::bytes().saturating_sub(AFTER.load(ordering::own_time()));
+    let grown = COMMITTED.bytes().saturating_sub(AFTER.load(ordering::own_time()));
     let again = grown.min(PURGED.load(ordering::own_time()));
     let mut spent = SPENT.load(ordering::own_time());
     if again >= PER_MILLISECOND {

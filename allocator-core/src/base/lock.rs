@@ -144,7 +144,7 @@ impl Lock {
     /// consistent after every single store, or was made again.
     #[cfg(not(strata_loom))]
     pub(crate) fn force_unlock(&self) {
-        self.word.store(0, ordering::lock_release());
+        self.word.store(0, ordering::lock_peek());
     }
 }
 

@@ -17,6 +17,7 @@ macro_rules! orderings {
         $(
             $(#[$doc])*
             #[inline(always)]
+            #[cfg_attr(strata_loom, track_caller)]
             pub(crate) fn $name() -> Ordering {
                 crate::base::sync::ordering(stringify!($name), Ordering::$order)
             }
@@ -57,6 +58,12 @@ orderings! {
     /// Looks a record up in its slot.
     /// Pairs with: `published_set`.
     published_get = Acquire;
+
+    /// Empties a slot: nothing is published.
+    /// Written by: `published::withdraw`.
+    /// Other end: `published_set`, `published_get`.
+    /// Relaxed: who still finds the record finds memory that stays.
+    published_withdrawn = Relaxed;
 
     // Memory that waits for a lock.
 
@@ -135,11 +142,30 @@ orderings! {
     /// Pairs with: `profile_slot_claim`.
     profile_slot_free = Release;
 
+    // The limit.
+
+    /// A charge went above the soft limit, or that was lowered. Publishes the charge.
+    /// Pairs with: `over_check`.
+    over_set = Release;
+
+    /// Checks whether more than the soft limit is charged. Sees the charges that set the flag
+    /// before it is reset.
+    /// Pairs with: `over_set`.
+    over_check = Acquire;
+
+    /// Looks once more how much is charged, when the program was told. Publishes that it was.
+    /// Pairs with: `committed_discharge`.
+    committed_told = Release;
+
+    /// Discharges bytes. Sees that the program was told, if that did not see what is discharged.
+    /// Pairs with: `committed_told`.
+    committed_discharge = Acquire;
+
     // Base and heaps.
 
     /// The word of a lock, looked at before a compare-and-swap, after a failed one, and in the
     /// child of a fork.
-    /// Written by: `lock::lock_slow`.
+    /// Written by: `lock::force_unlock`, `lock::lock_slow`.
     /// Read by: `lock::is_held_here`, `lock::is_orphaned`, `lock::lock_slow`, `lock::try_lock`.
     /// Other end: `lock_acquire`, `lock_release`.
     /// Relaxed: the compare-and-swap that follows decides, and the child of a fork has one thread.
@@ -462,10 +488,9 @@ orderings! {
     thp_mode = Relaxed;
 
     /// Committed bytes, which a charge reads and raises in one step.
-    /// Written by: `committed::charge`, `committed::charge_surely`, `committed::discharge`,
-    /// `committed::set`.
-    /// Read by: `committed::bytes`, `committed::charge`, `committed::charge_surely`,
-    /// `committed::discharge`.
+    /// Written by: `committed::charge`, `committed::charge_surely`, `committed::set`.
+    /// Read by: `committed::bytes`, `committed::charge`, `committed::charge_surely`.
+    /// Other end: `committed_told`, `committed_discharge`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     committed_bytes = Relaxed;
 
@@ -482,15 +507,15 @@ orderings! {
     /// Relaxed: a limit holds for the charges that follow.
     committed_limits = Relaxed;
 
-    /// Whether a charge went above the soft limit since the last check.
-    /// Written by: `committed::charge`, `committed::check_over`, `committed::set_limit`.
+    /// Whether a charge went above the soft limit since the last check, for a guess.
     /// Read by: `committed::may_be_over`.
-    /// Relaxed: `committed::check_over` compares the numbers themselves.
-    over_limit = Relaxed;
+    /// Other end: `over_set`, `over_check`.
+    /// Relaxed: `committed::check_over` decides.
+    over_peek = Relaxed;
 
     /// Whether the program was told of the soft limit.
     /// Written by: `committed::mark_told`, `committed::rearm`, `committed::set_limit`.
-    /// Read by: `committed::discharge`, `committed::is_told`, `committed::mark_told`.
+    /// Read by: `committed::is_told`, `committed::mark_told`.
     /// Relaxed: one thread at a time tells it, under a flag; setting it twice tells once more.
     limit_told = Relaxed;
 
@@ -585,6 +610,22 @@ orderings! {
     /// Read by: `usage::grew_to`, `usage::shrank_to`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     cgroup_due = Relaxed;
+
+    /// A word of the index, looked at once more after its bit in the top was cleared, and that bit
+    /// set again.
+    /// Written by: `free_space_index::clear_top`.
+    /// Read by: `free_space_index::clear_top`.
+    /// Other end: `index_mark`, `index_clear`, `index_read`.
+    /// Relaxed: whoever sets the first bit of a word sets its bit in the top afterwards, and
+    /// publishes what it stands for; this one comes before that, or hands it on.
+    index_again = Relaxed;
+
+    /// The index in the child of a fork.
+    /// Written by: `free_space_index::mark_surely`.
+    /// Read by: `free_space_index::mark_surely`.
+    /// Other end: `index_mark`, `index_clear`, `index_read`.
+    /// Relaxed: the child of a fork has one thread.
+    index_in_child = Relaxed;
 
     /// Where the words of a free-space index are.
     /// Written by: `free_space_index::init_tables`.
@@ -716,16 +757,6 @@ orderings! {
     /// Relaxed: it is the thread's own.
     exit_rounds = Relaxed;
 
-    /// `Record::cache`, taken away by its thread or for it, or read in the child of a fork.
-    /// Written by: `registry::end_cache`, `registry::end_vanished`.
-    /// Read by: `registry::can_end_lost`, `registry::end_all`, `registry::end_cache`,
-    /// `registry::end_lost`, `registry::end_vanished`.
-    /// Other end: `published_set`, `published_get`.
-    /// Relaxed: its thread reads what it wrote; a thread that has the stack of an ended one sees
-    /// what that wrote; a thread that still holds the cache finds memory that stays mapped; the
-    /// child of a fork has one thread.
-    record_cache = Relaxed;
-
     /// Threads in the exit hook.
     /// Written by: `registry::ended`.
     /// Read by: `registry::ended`, `registry::wait_for_hooks`.
@@ -807,9 +838,10 @@ orderings! {
     helper_stop = Relaxed;
 
     /// Whether there is a helper.
-    /// Written by: `helper::after_fork`, `helper::change_state`, `helper::leave`, `helper::start`,
-    /// `helper::try_end`.
-    /// Read by: `helper::change_state`, `helper::check_excess`, `helper::check_growth`.
+    /// Written by: `helper_state::begin_leaving`, `helper_state::change`, `helper_state::end`,
+    /// `helper_state::stay`.
+    /// Read by: `helper_state::begin_leaving`, `helper_state::change`, `helper_state::end`,
+    /// `helper_state::is_running`, `helper_state::stay`.
     /// Relaxed: the compare-and-swap admits one; the new task starts after all that its starter
     /// did.
     helper_state = Relaxed;

@@ -1,10 +1,11 @@
-//! A slot of a table that other threads read without a lock. It is empty at
-//! first. Once a record is published, the slot holds that record forever.
+//! A slot of a table that other threads read without a lock. It is empty at first. Once a
+//! record is published, the slot holds that record, for ever unless it is withdrawn; the
+//! record itself stays. And the number of records at the beginning of a table.
 
 use core::ptr;
 
 use crate::base::ordering;
-use crate::base::sync::AtomicPtr;
+use crate::base::sync::{AtomicPtr, AtomicUsize};
 
 pub(crate) struct Published<T: 'static> {
     record: AtomicPtr<T>,
@@ -32,5 +33,38 @@ impl<T> Published<T> {
     /// Puts a record into the slot, visible to all threads.
     pub(crate) fn publish(&self, record: &'static T) {
         self.record.store(ptr::from_ref(record).cast_mut(), ordering::published_set());
+    }
+
+    /// Empties the slot. Other threads may go on with the record.
+    pub(crate) fn withdraw(&self) {
+        self.record.store(ptr::null_mut(), ordering::published_withdrawn());
+    }
+}
+
+/// How many records of a table there are, from the first on.
+pub(crate) struct PublishedCount {
+    count: AtomicUsize,
+}
+
+impl PublishedCount {
+    #[cfg(not(strata_loom))]
+    pub(crate) const fn new() -> Self {
+        PublishedCount { count: AtomicUsize::new(0) }
+    }
+
+    #[cfg(strata_loom)]
+    pub(crate) fn new() -> Self {
+        PublishedCount { count: AtomicUsize::new(0) }
+    }
+
+    /// Records that have been published.
+    #[inline]
+    pub(crate) fn get(&self) -> usize {
+        self.count.load(ordering::published_get())
+    }
+
+    /// Publishes the first `count` records.
+    pub(crate) fn publish(&self, count: usize) {
+        self.count.store(count, ordering::published_set());
     }
 }

@@ -167,6 +167,8 @@ mod door {
         word.swap(value, order);
     }
 
+    /// The models know the site by its place in the source.
+    #[track_caller]
     pub(crate) fn ordering(label: &'static str, order: Ordering) -> Ordering {
         crate::active_twin::ordering(label, order)
     }

@@ -24,7 +24,7 @@ use crate::base::shadow;
 use crate::base::sync::{AtomicBool, AtomicUsize, Guarded};
 use crate::pages::chunk_bits::{ChunkBits, Stretch};
 use crate::pages::chunk_metadata;
-use crate::pages::committed;
+use crate::pages::committed::COMMITTED;
 use crate::pages::tables;
 use crate::pages::thp;
 use crate::spans::page_map::MAP;
@@ -128,12 +128,12 @@ pub(super) enum Charge {
 
 impl Charge {
     fn take(self, bytes: usize) -> bool {
-        self == Charge::Later || committed::charge(bytes).is_ok()
+        self == Charge::Later || COMMITTED.charge(bytes).is_ok()
     }
 
     fn undo(self, bytes: usize) {
         if self == Charge::Now {
-            committed::discharge(bytes);
+            COMMITTED.discharge(bytes);
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::base::geometry::{CHUNK, CHUNK_GRANULES, GRANULE, MAX_ARENAS, UNIT};
 use crate::base::later;
 use crate::base::lock::Lock;
 use crate::base::ordering;
+use crate::base::published::PublishedCount;
 use crate::base::size_class::{self, MAX_WORDS, SHAPES};
 use crate::base::sync::{AtomicU16, AtomicUsize};
 use crate::heaps::heap::{self, Heap};
@@ -22,7 +23,7 @@ use crate::heaps::heap_table;
 use crate::pages::address_space::{self, Charge, Mapped};
 use crate::pages::cgroup;
 use crate::pages::chunk_metadata;
-use crate::pages::committed::{self, Refused};
+use crate::pages::committed::{COMMITTED, Refused};
 use crate::pages::counters::COUNTERS;
 use crate::pages::free_space_index::FreeSpaceIndex;
 use crate::pages::freed_huge;
@@ -51,7 +52,7 @@ static ARENAS: [Arena; MAX_ARENAS] =
 static FREE_SPACE: [FreeSpaceIndex; MAX_ARENAS] = [const { FreeSpaceIndex::new() }; MAX_ARENAS];
 
 /// Shards that are started: the first ones.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+static COUNT: PublishedCount = PublishedCount::new();
 
 /// Maximum number of shards that threads are assigned to.
 static MOST: AtomicUsize = AtomicUsize::new(MAX_ARENAS);
@@ -72,7 +73,7 @@ static RANKED: AtomicU16 = AtomicU16::new(0);
 /// Starts the first shard. Called while no other thread runs, when the tables are placed.
 pub(crate) fn begin() {
     // The last attempt to set up may have failed after this.
-    COUNT.store(0, ordering::published_set());
+    COUNT.publish(0);
     start(0);
 }
 
@@ -87,14 +88,14 @@ fn start(shard: usize) -> bool {
         arena.heap.set_id(next as u32 + 1);
         arena.page_runs.set_id(next as u32 + 1);
         heap_table::publish(&arena.heap);
-        COUNT.store(next + 1, ordering::published_set());
+        COUNT.publish(next + 1);
     }
     true
 }
 
 /// Shards that are started.
 pub(crate) fn count() -> usize {
-    COUNT.load(ordering::published_get())
+    COUNT.get()
 }
 
 /// From now on, assigns threads to as many shards as the container may use processors.
@@ -216,7 +217,7 @@ fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
     };
     let had = dirty.count_ones() as usize;
     // How much to charge is known only after the claim.
-    if let Err(refused) = committed::charge((len - had) * GRANULE) {
+    if let Err(refused) = COMMITTED.charge((len - had) * GRANULE) {
         give_back(index, bits::mask(first, len), dirty);
         return Err(refused);
     }

@@ -14,9 +14,16 @@ use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize};
 use crate::pages::counters::COUNTERS;
 
-/// Bytes charged: those of spans, page runs and mappings in use, and the dirty ones.
-/// Never above the hard limit, unless that was lowered.
-static BYTES: CachePadded<AtomicUsize> = CachePadded::new(AtomicUsize::new(0));
+/// The committed bytes of the process.
+#[cfg(not(strata_loom))]
+pub(crate) static COMMITTED: Committed = Committed::new();
+
+pub(crate) struct Committed {
+    /// Bytes charged: those of spans, page runs and mappings in use, and the dirty ones.
+    /// Never above the hard limit, unless that was lowered.
+    bytes: CachePadded<AtomicUsize>,
+    limits: CachePadded<Limits>,
+}
 
 /// Rarely changed, and read at every charge: on a cache line of its own.
 struct Limits {
@@ -30,13 +37,6 @@ struct Limits {
     told: AtomicBool,
 }
 
-static LIMITS: CachePadded<Limits> = CachePadded::new(Limits {
-    soft: AtomicUsize::new(NONE),
-    hard: AtomicUsize::new(NONE),
-    over: AtomicBool::new(false),
-    told: AtomicBool::new(false),
-});
-
 /// No limit.
 const NONE: usize = usize::MAX;
 
@@ -44,115 +44,145 @@ const NONE: usize = usize::MAX;
 #[derive(Debug)]
 pub(crate) struct Refused;
 
-/// Charges `bytes` that are about to be used: all or none. One atomic step checks the
-/// count and raises it, so threads together cannot exceed the limit.
-pub(super) fn charge(bytes: usize) -> Result<(), Refused> {
-    if bytes == 0 {
-        return Ok(());
+impl Committed {
+    #[cfg(not(strata_loom))]
+    const fn new() -> Self {
+        Committed {
+            bytes: CachePadded::new(AtomicUsize::new(0)),
+            limits: CachePadded::new(Limits {
+                soft: AtomicUsize::new(NONE),
+                hard: AtomicUsize::new(NONE),
+                over: AtomicBool::new(false),
+                told: AtomicBool::new(false),
+            }),
+        }
     }
-    let hard = LIMITS.hard.load(ordering::committed_limits());
-    let more = |now: usize| now.checked_add(bytes).filter(|then| *then <= hard);
-    let before = BYTES
-        .fetch_update(ordering::committed_bytes(), ordering::committed_bytes(), more)
-        .map_err(|_| refused())?;
-    COUNTERS.peak_committed.raise(before + bytes);
-    if before + bytes > LIMITS.soft.load(ordering::committed_limits()) {
-        LIMITS.over.store(true, ordering::over_limit());
+
+    #[cfg(strata_loom)]
+    pub(crate) fn new() -> Self {
+        Committed {
+            bytes: CachePadded::new(AtomicUsize::new(0)),
+            limits: CachePadded::new(Limits {
+                soft: AtomicUsize::new(NONE),
+                hard: AtomicUsize::new(NONE),
+                over: AtomicBool::new(false),
+                told: AtomicBool::new(false),
+            }),
+        }
     }
-    Ok(())
+
+    /// Charges `bytes` that are about to be used: all or none. One atomic step checks the
+    /// count and raises it, so threads together cannot exceed the limit.
+    pub(crate) fn charge(&self, bytes: usize) -> Result<(), Refused> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let hard = self.limits.hard.load(ordering::committed_limits());
+        let more = |now: usize| now.checked_add(bytes).filter(|then| *then <= hard);
+        let before = self
+            .bytes
+            .fetch_update(ordering::committed_bytes(), ordering::committed_bytes(), more)
+            .map_err(|_| refused())?;
+        COUNTERS.peak_committed.raise(before + bytes);
+        if before + bytes > self.limits.soft.load(ordering::committed_limits()) {
+            self.limits.over.store(true, ordering::over_set());
+        }
+        Ok(())
+    }
+
+    /// Charges `bytes` that hold memory whatever the limit: the system refused to take them
+    /// back.
+    #[cold]
+    pub(crate) fn charge_surely(&self, bytes: usize) {
+        let before = self.bytes.fetch_add(bytes, ordering::committed_bytes());
+        COUNTERS.peak_committed.raise(before + bytes);
+    }
+
+    /// Discharges `bytes` that hold no memory any more, or were not used after all.
+    pub(crate) fn discharge(&self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        self.bytes.fetch_sub(bytes, ordering::committed_discharge());
+        if self.is_told() {
+            self.rearm(self.bytes());
+        }
+    }
+
+    /// In the child of a fork: sets the bytes charged.
+    pub(crate) fn set(&self, bytes: usize) {
+        self.bytes.store(bytes, ordering::committed_bytes());
+    }
+
+    /// Bytes charged now.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(ordering::committed_bytes())
+    }
+
+    /// Whether a charge went above the soft limit since the last check.
+    #[inline]
+    pub(crate) fn may_be_over(&self) -> bool {
+        self.limits.over.load(ordering::over_peek())
+    }
+
+    /// Returns whether more than the soft limit is committed. From here on, the next charge
+    /// above it sets the flag again.
+    pub(crate) fn check_over(&self) -> bool {
+        self.limits.over.swap(false, ordering::over_check());
+        self.bytes() > self.limits.soft.load(ordering::committed_limits())
+    }
+
+    /// Whether the program was told, and is still above the soft limit or near it.
+    pub(crate) fn is_told(&self) -> bool {
+        self.limits.told.load(ordering::limit_told())
+    }
+
+    /// Records that the program is told. Returns whether it has to be.
+    pub(crate) fn mark_told(&self) -> bool {
+        let first = !self.limits.told.swap(true, ordering::limit_told());
+        COUNTERS.soft_limit.add(usize::from(first));
+        // Memory may have been given back meanwhile: whoever does it later sees the flag.
+        self.rearm(self.bytes.fetch_add(0, ordering::committed_told()));
+        first
+    }
+
+    /// Once usage is an eighth below the soft limit, the program is told again the next
+    /// time that it exceeds the limit.
+    fn rearm(&self, bytes: usize) {
+        let soft = self.limits.soft.load(ordering::committed_limits());
+        if bytes < soft - soft / 8 {
+            self.limits.told.store(false, ordering::limit_told());
+        }
+    }
+
+    /// Sets the soft limit, in bytes; 0: none. If more is committed already, the end of the
+    /// next slow path detects it.
+    pub(crate) fn set_limit(&self, bytes: usize) {
+        self.limits.soft.store(or_none(bytes), ordering::committed_limits());
+        self.limits.told.store(false, ordering::limit_told());
+        self.limits.over.store(true, ordering::over_set());
+    }
+
+    /// Sets the hard limit, in bytes; 0: none.
+    pub(crate) fn set_hard_limit(&self, bytes: usize) {
+        self.limits.hard.store(or_none(bytes), ordering::committed_limits());
+    }
+
+    /// The soft limit, in bytes; 0: none.
+    pub(crate) fn limit(&self) -> usize {
+        or_0(self.limits.soft.load(ordering::committed_limits()))
+    }
+
+    /// The hard limit, in bytes; 0: none.
+    pub(crate) fn hard_limit(&self) -> usize {
+        or_0(self.limits.hard.load(ordering::committed_limits()))
+    }
 }
 
 #[cold]
 fn refused() -> Refused {
     COUNTERS.hard_limit.add(1);
     Refused
-}
-
-/// Charges `bytes` that hold memory whatever the limit: the system refused to take them back.
-#[cold]
-pub(super) fn charge_surely(bytes: usize) {
-    let before = BYTES.fetch_add(bytes, ordering::committed_bytes());
-    COUNTERS.peak_committed.raise(before + bytes);
-}
-
-/// Discharges `bytes` that hold no memory any more, or were not used after all.
-pub(super) fn discharge(bytes: usize) {
-    if bytes == 0 {
-        return;
-    }
-    BYTES.fetch_sub(bytes, ordering::committed_bytes());
-    if LIMITS.told.load(ordering::limit_told()) {
-        rearm();
-    }
-}
-
-/// In the child of a fork: sets the bytes charged.
-pub(super) fn set(bytes: usize) {
-    BYTES.store(bytes, ordering::committed_bytes());
-}
-
-/// Bytes charged now.
-pub(crate) fn bytes() -> usize {
-    BYTES.load(ordering::committed_bytes())
-}
-
-/// Whether a charge went above the soft limit since the last check.
-#[inline]
-pub(crate) fn may_be_over() -> bool {
-    LIMITS.over.load(ordering::over_limit())
-}
-
-/// Returns whether more than the soft limit is committed. From here on, the next charge
-/// above it sets the flag again.
-pub(crate) fn check_over() -> bool {
-    LIMITS.over.store(false, ordering::over_limit());
-    bytes() > LIMITS.soft.load(ordering::committed_limits())
-}
-
-/// Whether the program was told, and is still above the soft limit or near it.
-pub(crate) fn is_told() -> bool {
-    LIMITS.told.load(ordering::limit_told())
-}
-
-/// Records that the program is told. Returns whether it has to be.
-pub(crate) fn mark_told() -> bool {
-    let first = !LIMITS.told.swap(true, ordering::limit_told());
-    COUNTERS.soft_limit.add(usize::from(first));
-    // Memory may have been given back meanwhile, before the flag was set.
-    rearm();
-    first
-}
-
-/// Once usage is an eighth below the soft limit, the program is told again the next
-/// time that it exceeds the limit.
-fn rearm() {
-    let soft = LIMITS.soft.load(ordering::committed_limits());
-    if bytes() < soft - soft / 8 {
-        LIMITS.told.store(false, ordering::limit_told());
-    }
-}
-
-/// Sets the soft limit, in bytes; 0: none. If more is committed already, the end of the
-/// next slow path detects it.
-pub(crate) fn set_limit(bytes: usize) {
-    LIMITS.soft.store(or_none(bytes), ordering::committed_limits());
-    LIMITS.told.store(false, ordering::limit_told());
-    LIMITS.over.store(true, ordering::over_limit());
-}
-
-/// Sets the hard limit, in bytes; 0: none.
-pub(crate) fn set_hard_limit(bytes: usize) {
-    LIMITS.hard.store(or_none(bytes), ordering::committed_limits());
-}
-
-/// The soft limit, in bytes; 0: none.
-pub(crate) fn limit() -> usize {
-    or_0(LIMITS.soft.load(ordering::committed_limits()))
-}
-
-/// The hard limit, in bytes; 0: none.
-pub(crate) fn hard_limit() -> usize {
-    or_0(LIMITS.hard.load(ordering::committed_limits()))
 }
 
 fn or_none(bytes: usize) -> usize {

@@ -138,8 +138,8 @@ impl FreeSpaceIndex {
         for log in (0..LENGTHS).take_while(|log| has_room(free, *log)) {
             for (word, bit) in [(self.word(i, log), chunk % 64), (self.top(i / 64, log), i % 64)] {
                 // A page that is not written to stays shared with the parent.
-                if word.load(ordering::index_read()) >> bit & 1 == 0 {
-                    word.fetch_or(1 << bit, ordering::index_mark());
+                if word.load(ordering::index_in_child()) >> bit & 1 == 0 {
+                    word.fetch_or(1 << bit, ordering::index_in_child());
                 }
             }
         }
@@ -181,8 +181,8 @@ impl FreeSpaceIndex {
     fn clear_top(&self, i: usize, log: usize) {
         let bit = 1u64 << (i % 64);
         self.top(i / 64, log).fetch_and(!bit, ordering::index_clear());
-        if self.word(i, log).load(ordering::index_read()) != 0 {
-            self.top(i / 64, log).fetch_or(bit, ordering::index_mark());
+        if self.word(i, log).load(ordering::index_again()) != 0 {
+            self.top(i / 64, log).fetch_or(bit, ordering::index_again());
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::base::geometry::CHUNK;
 use crate::base::ordering;
 use crate::base::sync::AtomicUsize;
 use crate::pages::address_space;
-use crate::pages::committed;
+use crate::pages::committed::COMMITTED;
 use crate::pages::usage;
 use crate::spans::page_map::MAP;
 use crate::spans::standby::{Freed, STANDBY, Standby};
@@ -95,7 +95,7 @@ fn resize(freed: Freed, bytes: usize, tail: usize) -> Option<usize> {
         let more = bytes - freed.bytes;
         // Memory of the tail is used first.
         let own = tail.min(more);
-        committed::charge(more - own).ok()?;
+        COMMITTED.charge(more - own).ok()?;
         usage::took_large(more, own);
         tail - own
     } else {

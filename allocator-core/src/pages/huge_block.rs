@@ -20,7 +20,7 @@ use crate::base::sync::{self, AtomicBool};
 use crate::heaps::heap_table;
 use crate::pages::address_space::{self, Charge};
 use crate::pages::arena;
-use crate::pages::committed;
+use crate::pages::committed::COMMITTED;
 use crate::pages::counters::COUNTERS;
 use crate::pages::freed_huge;
 use crate::pages::page_runs::{self, Dirty};
@@ -225,7 +225,7 @@ pub(crate) struct Repaired {
 
 /// Whether a limit may be why a block cannot be resized.
 pub(crate) fn is_limited() -> bool {
-    committed::hard_limit() != 0 || address_space::are_limited()
+    COMMITTED.hard_limit() != 0 || address_space::are_limited()
 }
 
 /// Makes a huge block of the page run at `ptr`, of `size` bytes, if it starts a chunk and is alone
@@ -320,16 +320,16 @@ impl Extent {
             // Memory of the tail is used again first.
             let own = self.tail.min(more);
             let (dirty, tail) = if chunks == self.chunks {
-                committed::charge(more - own).ok()?;
+                COMMITTED.charge(more - own).ok()?;
                 (own, self.tail - own)
             } else {
                 let here = self.chunks * CHUNK - self.bytes - own;
-                committed::charge(here).ok()?;
+                COMMITTED.charge(here).ok()?;
                 let wanted = bytes - self.chunks * CHUNK;
                 let extended =
                     address_space::extend(end, chunks - self.chunks, wanted, Charge::Now);
                 let Some(extended) = extended else {
-                    committed::discharge(here);
+                    COMMITTED.discharge(here);
                     return None;
                 };
                 (own + extended.dirty, extended.tail)
@@ -353,10 +353,10 @@ impl Extent {
     /// Resizes a block that has a mapping of its own, where it is.
     fn resize_exact(&self, bytes: usize) -> Option<*mut u8> {
         let more = bytes.saturating_sub(self.bytes);
-        committed::charge(more).ok()?;
+        COMMITTED.charge(more).ok()?;
         let chunks = bytes.div_ceil(CHUNK) + guards();
         if !resize_mapping(self.index, self.chunks, chunks, self.mapped, bytes) {
-            committed::discharge(more);
+            COMMITTED.discharge(more);
             return None;
         }
         if chunks < self.chunks {
@@ -384,12 +384,12 @@ impl Extent {
         }
         // The memory of the tail is part of the block then.
         let more = bytes - self.bytes;
-        committed::charge(more - self.tail).ok()?;
+        COMMITTED.charge(more - self.tail).ok()?;
         let chunks = bytes.div_ceil(CHUNK) + guards();
         let whole = self.mapped == self.chunks * CHUNK && guards() == 0;
         let mapped = if whole { chunks * CHUNK } else { bytes };
         let Some(index) = move_mapping(self.index, self.mapped, mapped, chunks, align) else {
-            committed::discharge(more - self.tail);
+            COMMITTED.discharge(more - self.tail);
             return None;
         };
         shadow::taken_back(MAP.chunk_base(index), mapped);

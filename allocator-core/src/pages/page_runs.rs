@@ -20,7 +20,7 @@ use crate::base::shadow;
 use crate::base::sync::{self, AtomicU16, AtomicU32, Guarded};
 use crate::pages::address_space::{self, Mapped};
 use crate::pages::chunk_metadata;
-use crate::pages::committed::{self, Refused};
+use crate::pages::committed::{COMMITTED, Refused};
 use crate::pages::counters::COUNTERS;
 use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
@@ -231,7 +231,7 @@ impl PageRuns {
                 return Ok(None);
             }
             let clean = count(&runs.clean, first + old, new - old);
-            committed::charge(clean * UNIT).map_err(Unchanged::Refused)?;
+            COMMITTED.charge(clean * UNIT).map_err(Unchanged::Refused)?;
             // SAFETY: [RUNS-LOCKED] as above.
             unsafe { lists.occupy(record, first + old, new - old) };
             sync::in_order();
@@ -457,7 +457,7 @@ impl Lists {
                 // SAFETY: [RUNS-LOCKED] it is on our list.
                 let runs = unsafe { record.as_ref() };
                 if let Some(first) = find(&runs.free, units, align) {
-                    committed::charge(count(&runs.clean, first, units) * UNIT)?;
+                    COMMITTED.charge(count(&runs.clean, first, units) * UNIT)?;
                     let ptr = MAP.chunk_base(runs.chunk).wrapping_add(first * UNIT);
                     // SAFETY: [RUNS-LOCKED] as above.
                     let clean = unsafe { self.occupy(record, first, units) };

@@ -14,7 +14,7 @@ use crate::base::geometry::CHUNK;
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize};
 use crate::pages::cgroup;
-use crate::pages::committed::{self, Refused};
+use crate::pages::committed::{COMMITTED, Refused};
 use crate::pages::helped;
 use crate::spans::standby::STANDBY;
 
@@ -146,7 +146,7 @@ fn above_bound_in_use() -> usize {
 /// Records that `bytes` of a page run or mapping are no longer in use, of which `dirty`
 /// may hold memory.
 pub(crate) fn gave_large(bytes: usize, dirty: usize) {
-    committed::discharge(bytes - dirty);
+    COMMITTED.discharge(bytes - dirty);
     more_dirty(dirty);
 }
 
@@ -158,7 +158,7 @@ pub(super) fn gave_standby() {
 /// Records that `bytes` of free memory were purged.
 pub(crate) fn cleaned(bytes: usize) {
     less_dirty(bytes);
-    committed::discharge(bytes);
+    COMMITTED.discharge(bytes);
     USAGE.purged.fetch_add(bytes, ordering::usage_purged());
 }
 
@@ -167,7 +167,7 @@ pub(crate) fn cleaned(bytes: usize) {
 pub(crate) fn unmapped(dirty: usize, left: usize) {
     cleaned(dirty);
     if left != 0 {
-        committed::charge_surely(left);
+        COMMITTED.charge_surely(left);
         more_dirty(left);
     }
 }
@@ -178,7 +178,7 @@ pub(crate) fn unmapped(dirty: usize, left: usize) {
 /// The limit does not allow more.
 pub(super) fn found_dirty(bytes: usize) -> Result<(), Refused> {
     if bytes != 0 {
-        committed::charge(bytes)?;
+        COMMITTED.charge(bytes)?;
         more_dirty(bytes);
     }
     Ok(())
@@ -351,7 +351,7 @@ fn look_at_container(mapped: usize) {
     if helped::may_be_helped() {
         want_look();
         helped::ring();
-    } else if cgroup::estimate(committed::bytes()) {
+    } else if cgroup::estimate(COMMITTED.bytes()) {
         want_look();
     }
 }
@@ -539,7 +539,7 @@ pub(crate) fn set(counts: &Recount) {
     USAGE.low.store(counts.dirty, ordering::usage_dirty());
     USAGE.holes.store(counts.holes, ordering::usage_loose());
     USAGE.out.store(counts.out, ordering::usage_loose());
-    committed::set(counts.spans + counts.large + counts.dirty);
+    COMMITTED.set(counts.spans + counts.large + counts.dirty);
 }
 
 /// In the child of a fork: sets the bytes lent, to the one thread.
@@ -556,7 +556,7 @@ pub(crate) fn excess() -> usize {
 fn live() -> usize {
     // Read before the committed bytes, which include it.
     let free = dirty();
-    not_below_0(committed::bytes().wrapping_sub(free))
+    not_below_0(COMMITTED.bytes().wrapping_sub(free))
 }
 
 /// Bytes of page runs and mappings in use: they are not counted themselves.

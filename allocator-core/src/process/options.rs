@@ -11,7 +11,7 @@ use crate::base::misuse::Line;
 use crate::base::ordering;
 use crate::base::sync::AtomicBool;
 use crate::pages::cgroup;
-use crate::pages::committed;
+use crate::pages::committed::COMMITTED;
 use crate::pages::helped;
 use crate::pages::huge_block;
 use crate::pages::thp;
@@ -65,8 +65,8 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "hard_limit",
         values: Bytes,
-        choose: committed::set_hard_limit,
-        chosen: committed::hard_limit,
+        choose: |bytes| COMMITTED.set_hard_limit(bytes),
+        chosen: || COMMITTED.hard_limit(),
         what: "allocations that would commit more memory fail",
     },
     Key {
@@ -100,8 +100,8 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "limit",
         values: Bytes,
-        choose: committed::set_limit,
-        chosen: committed::limit,
+        choose: |bytes| COMMITTED.set_limit(bytes),
+        chosen: || COMMITTED.limit(),
         what: "above this, free memory is returned and the program is notified",
     },
     Key {

@@ -6,7 +6,7 @@ use core::ptr;
 use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::sync::AtomicPtr;
-use crate::pages::committed;
+use crate::pages::committed::COMMITTED;
 use crate::pages::usage;
 use crate::reclaim::pressure;
 use crate::reclaim::purge;
@@ -32,7 +32,7 @@ pub(crate) fn call(callback: fn(usize)) {
 #[inline]
 pub(crate) fn check() {
     pressure::check();
-    if committed::may_be_over() {
+    if COMMITTED.may_be_over() {
         enforce();
     }
 }
@@ -44,8 +44,8 @@ fn enforce() {
         return;
     }
     let Some(_held) = CALLING.try_lock() else { return };
-    if committed::mark_told() {
-        call_back(committed::bytes());
+    if COMMITTED.mark_told() {
+        call_back(COMMITTED.bytes());
     }
 }
 
@@ -56,17 +56,17 @@ fn is_over() -> bool {
         return false;
     }
     let Some(_held) = BUSY.try_lock() else { return false };
-    if !committed::check_over() {
+    if !COMMITTED.check_over() {
         return false;
     }
     give_back();
-    committed::check_over()
+    COMMITTED.check_over()
 }
 
 /// Purges all free memory. A program that was told and stays above the limit gets that
 /// only where it makes a difference: it would purge at every span.
 fn give_back() {
-    if !committed::is_told() || usage::dirty() > committed::limit() / 16 {
+    if !COMMITTED.is_told() || usage::dirty() > COMMITTED.limit() / 16 {
         purge::purge_all();
     }
 }

@@ -10,7 +10,7 @@ use crate::base::ordering;
 use crate::base::sync::AtomicUsize;
 use crate::pages::address_space;
 use crate::pages::arena;
-use crate::pages::committed;
+use crate::pages::committed::COMMITTED;
 use crate::pages::counters::COUNTERS;
 use crate::pages::freed_huge;
 use crate::pages::huge_block;
@@ -46,7 +46,7 @@ pub(crate) fn is_held_here() -> bool {
 #[cold]
 pub(crate) fn make_room() -> bool {
     // Under a limit, another thread may have freed enough.
-    (!is_in_vain() && purge_for_room() != 0) || committed::hard_limit() != 0
+    (!is_in_vain() && purge_for_room() != 0) || COMMITTED.hard_limit() != 0
 }
 
 /// Dirty bytes that were left when [`make_room`] last purged nothing.

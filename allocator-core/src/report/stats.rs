@@ -15,7 +15,7 @@ use crate::heaps::heap::Heap;
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::cgroup;
-use crate::pages::committed;
+use crate::pages::committed::COMMITTED;
 use crate::pages::counters::{self, COUNTERS};
 use crate::pages::freed_huge;
 use crate::pages::held_back;
@@ -448,7 +448,7 @@ pub(crate) fn read() -> Stats {
         huge_bytes: huge_bytes.saturating_sub(held_back_bytes),
         cached_bytes,
         mapped_bytes: address_space::mapped(),
-        committed_bytes: committed::bytes().max(free),
+        committed_bytes: COMMITTED.bytes().max(free),
         free_bytes: free,
         purged_bytes: usage::purged(),
         metadata_bytes: metadata::used(),
@@ -459,9 +459,9 @@ pub(crate) fn read() -> Stats {
         peak_threads: COUNTERS.peak_threads.get(),
         purges: COUNTERS.purges.get(),
         refusals: COUNTERS.refusals.get(),
-        limit_bytes: committed::limit(),
+        limit_bytes: COMMITTED.limit(),
         limit_exceeded: COUNTERS.soft_limit.get(),
-        hard_limit_bytes: committed::hard_limit(),
+        hard_limit_bytes: COMMITTED.hard_limit(),
         hard_limit_refusals: COUNTERS.hard_limit.get(),
         container: Container {
             limit_bytes: cgroup::limit(),

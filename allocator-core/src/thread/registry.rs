@@ -10,7 +10,7 @@ use crate::base::nested;
 use crate::base::ordering;
 use crate::base::published::Published;
 use crate::base::size_class::{self, CLASSES};
-use crate::base::sync::{self, AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Guarded};
+use crate::base::sync::{self, AtomicBool, AtomicU8, AtomicU32, Guarded};
 use crate::heaps::heap::Heap;
 use crate::heaps::heap_table;
 use crate::pages::arena;
@@ -40,7 +40,7 @@ const ROUNDS: u8 = 3;
 struct Record {
     heap: Heap,
     /// The cache, while a thread has it.
-    cache: AtomicPtr<Cache>,
+    cache: Published<Cache>,
     /// Place of the cache.
     place: NonNull<Cache>,
     /// The next record on the same list \[RECORDS-LOCKED\].
@@ -199,11 +199,7 @@ pub(crate) fn heaps() -> impl Iterator<Item = &'static Heap> {
 /// The threads that have a cache, each with its heap. A cache may end meanwhile, and its
 /// memory may be purged; then it reads as anything, and its heap must not be asked of it.
 pub(crate) fn threads() -> impl Iterator<Item = (&'static Heap, &'static Cache)> {
-    records().filter_map(|record| {
-        // SAFETY: [HEAPS-STAY] a place for a cache is never freed.
-        let cache = unsafe { record.cache.load(ordering::published_get()).as_ref() }?;
-        Some((&record.heap, cache))
-    })
+    records().filter_map(|record| Some((&record.heap, record.cache.get()?)))
 }
 
 /// The cache of the calling thread, which is in this slow path; creates it if the thread
@@ -251,32 +247,30 @@ impl Record {
     /// Whether the cache of a thread that ended without its hook may be ended. In a slow path,
     /// where a signal handler ended the thread, it may be in any state, and stays as it is.
     fn can_end_lost(&self) -> bool {
-        let cache = self.cache.load(ordering::record_cache());
-        // SAFETY: [OWNER-ONLY] the thread has ended; [HEAPS-STAY] its cache stays.
-        let whole = unsafe { cache.as_ref().is_some_and(|cache| !cache.is_inside()) };
+        // SAFETY: [OWNER-ONLY] the thread has ended.
+        let whole = self.cache.get().is_some_and(|cache| !unsafe { cache.is_inside() });
         whole && !self.heap.is_held_here() && !FORKED.load(ordering::forked())
     }
 
     /// Ends the cache of a thread that ended without its hook, on its behalf. The calling
     /// thread got the same stack, and sees by that all that the other one did.
     fn end_lost(&self) {
-        let cache = self.cache.load(ordering::record_cache());
-        // SAFETY: [OWNER-ONLY] the thread has ended; [HEAPS-STAY] its cache stays.
-        unsafe { (*cache).settle_lost() };
+        if let Some(cache) = self.cache.get() {
+            // SAFETY: [OWNER-ONLY] the thread has ended.
+            unsafe { cache.settle_lost() };
+        }
         self.end_vanished();
         helped::thread_ended();
     }
 
     /// Ends the cache of a thread that vanished in a fork, on its behalf.
     fn end_vanished(&self) {
-        let cache = self.cache.load(ordering::record_cache());
-        // SAFETY: [OWNER-ONLY] the thread vanished; [HEAPS-STAY] its cache did not.
-        match unsafe { cache.as_ref() } {
-            // SAFETY: likewise.
+        match self.cache.get() {
+            // SAFETY: [OWNER-ONLY] the thread vanished; [HEAPS-STAY] its cache did not.
             Some(cache) => unsafe { cache.end_vanished() },
             None => flush_all::abandon(&self.heap),
         }
-        self.cache.store(ptr::null_mut(), ordering::record_cache());
+        self.cache.withdraw();
         // The thread may have vanished while it made the cache.
         // SAFETY: [OWNER-ONLY] likewise.
         self.made.with(|made| unsafe { *made = false });
@@ -296,7 +290,7 @@ impl Record {
         self.heap.reopen();
         self.rounds.store(0, ordering::exit_rounds());
         cache.begin();
-        self.cache.store(ptr::from_ref(cache).cast_mut(), ordering::published_set());
+        self.cache.publish(cache);
         helped::thread_began();
         cache
     }
@@ -335,7 +329,7 @@ fn new_record(thread: Thread) -> Option<&'static Record> {
     let record = unsafe {
         memory.write(Record {
             heap: Heap::new(id),
-            cache: AtomicPtr::new(ptr::null_mut()),
+            cache: Published::new(),
             place,
             made: Guarded::new(false),
             next: Guarded::new(ptr::null_mut()),
@@ -385,11 +379,12 @@ fn thread_ends(record: &'static Record, value: *mut c_void) {
 /// Ends the cache of the calling thread, which gets no other.
 fn end_cache(record: &'static Record) {
     let _inside = inside::enter();
-    let cache = record.cache.load(ordering::record_cache());
-    // SAFETY: [OWNER-ONLY] this is the cache's thread, which has left it.
-    unsafe { (*cache).end() };
+    if let Some(cache) = record.cache.get() {
+        // SAFETY: [OWNER-ONLY] this is the cache's thread, which has left it.
+        unsafe { cache.end() };
+    }
     // Late: in the child of a fork, the cache of a thread that vanished here is ended again.
-    record.cache.store(ptr::null_mut(), ordering::record_cache());
+    record.cache.withdraw();
     helped::thread_ended();
     let Some(_held) = RECORDS.lock.lock() else { return };
     // SAFETY: [RECORDS-LOCKED]
@@ -427,8 +422,8 @@ pub(crate) unsafe fn end_all() {
     let mine = current::cache_of(tls::get());
     let forked = FORKED.load(ordering::forked());
     for record in records() {
-        let cache = record.cache.load(ordering::record_cache());
-        if !cache.is_null() && (!forked || ptr::eq(cache, mine)) {
+        let ends = |cache: &Cache| !forked || ptr::eq(cache, mine);
+        if record.cache.get().is_some_and(ends) {
             end_cache(record);
         }
     }

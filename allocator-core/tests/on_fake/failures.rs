@@ -4,7 +4,7 @@ use std::alloc::GlobalAlloc;
 use std::time::{Duration, Instant};
 
 use crate::common::{Block, is_zero, layout};
-use crate::pages::committed;
+use crate::pages::committed::COMMITTED;
 use crate::strata::Strata;
 use crate::sys::{self, Call};
 use crate::workload::{ALLOC, SLACK, TRACELESS, all_is_well, at_rest, warm_up, workload};
@@ -189,8 +189,8 @@ pub(crate) fn the_clock_is_refused() {
     std::thread::sleep(Duration::from_millis(1500));
     let end = Instant::now() + Duration::from_secs(20);
     let mut now = begin;
-    while committed::bytes() > HELD / 2 {
-        assert!(Instant::now() < end, "{} are committed", committed::bytes());
+    while COMMITTED.bytes() > HELD / 2 {
+        assert!(Instant::now() < end, "{} are committed", COMMITTED.bytes());
         now += 5_000;
         sys::set_monotonic_ms(Some(now));
         std::thread::sleep(Duration::from_millis(50));

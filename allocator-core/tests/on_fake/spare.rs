@@ -8,7 +8,7 @@ use crate::base::geometry::{CHUNK, CHUNK_GRANULES, GRANULE};
 use crate::common::{Block, Random};
 use crate::pages::address_space;
 use crate::pages::arena;
-use crate::pages::committed;
+use crate::pages::committed::COMMITTED;
 use crate::pages::usage;
 use crate::process::fork_repair;
 use crate::process::options;
@@ -49,7 +49,7 @@ pub(crate) fn serve_whatever_comes() {
     options::apply(b"helper:false,thp:never");
     // As much as one thread may keep.
     free_all((0..2).map(|_| huge(16 * MIB)).collect());
-    let committed = committed::bytes();
+    let committed = COMMITTED.bytes();
     assert!(committed >= 32 * MIB);
     let before = calls();
     let mut random = Random(11);
@@ -65,9 +65,9 @@ pub(crate) fn serve_whatever_comes() {
     free_all(vec![huge(31 * MIB)]);
     // (Records of spans and page runs take a segment of metadata.)
     assert!(calls() <= before + 3, "{} calls", calls() - before);
-    assert!(committed::bytes() <= committed + MIB, "{} bytes more", committed::bytes() - committed);
+    assert!(COMMITTED.bytes() <= committed + MIB, "{} bytes more", COMMITTED.bytes() - committed);
     Strata::purge();
-    assert!(committed::bytes() <= MIB, "{} are left", committed::bytes());
+    assert!(COMMITTED.bytes() <= MIB, "{} are left", COMMITTED.bytes());
 }
 
 /// A block grows over spare chunks and free addresses behind it, and keeps its contents.
@@ -86,7 +86,7 @@ pub(crate) fn serve_growth() {
     resized(block, 3 * MIB).free(&ALLOC);
     first.free(&ALLOC);
     Strata::purge();
-    assert!(committed::bytes() <= MIB);
+    assert!(COMMITTED.bytes() <= MIB);
 }
 
 /// A page run that is alone in its chunk becomes a huge block where it is; one that is not moves,
@@ -103,7 +103,7 @@ pub(crate) fn serve_runs_that_grow() {
         // SAFETY: the block is ours, and has so many bytes.
         unsafe { std::slice::from_raw_parts(block.ptr, bytes) }.iter().all(|byte| *byte == 7)
     };
-    let committed = committed::bytes();
+    let committed = COMMITTED.bytes();
     let mut block = filled(100_000);
     let at = block.ptr;
     free_all(vec![filled(300_000), filled(500_000)]);
@@ -116,10 +116,10 @@ pub(crate) fn serve_runs_that_grow() {
     assert!(usage::dirty() != 0);
     Strata::purge();
     assert_eq!(usage::dirty(), 0);
-    assert!(committed::bytes() <= committed + MIB + 4096);
+    assert!(COMMITTED.bytes() <= committed + MIB + 4096);
     block.free(&ALLOC);
     Strata::purge();
-    assert_eq!((committed::bytes(), usage::dirty()), (committed, 0));
+    assert_eq!((COMMITTED.bytes(), usage::dirty()), (committed, 0));
     // Another run is in the chunk.
     let (first, second) = (filled(400_000), filled(100_000));
     let at = first.ptr;
@@ -139,7 +139,7 @@ pub(crate) fn serve_runs_that_grow() {
     assert!(is_filled(&block, 800_000));
     block.free(&ALLOC);
     Strata::purge();
-    assert_eq!((committed::bytes(), usage::dirty()), (committed, 0));
+    assert_eq!((COMMITTED.bytes(), usage::dirty()), (committed, 0));
 }
 
 /// A block that grows beyond 16 KiB is copied once more, and then grows and shrinks where it is,
@@ -300,13 +300,13 @@ pub(crate) fn tails_go_back() {
     let block = huge(6 * MIB + 4096);
     let free = usage::dirty();
     assert!((MIB..2 * MIB).contains(&free), "{free} bytes behind the block");
-    let committed = committed::bytes();
+    let committed = COMMITTED.bytes();
     Strata::purge();
     assert_eq!(usage::dirty(), 0);
-    assert!(committed::bytes() <= committed - free);
+    assert!(COMMITTED.bytes() <= committed - free);
     block.free(&ALLOC);
     Strata::purge();
-    assert!(committed::bytes() <= MIB);
+    assert!(COMMITTED.bytes() <= MIB);
 }
 
 /// The system refuses to unmap, and to purge, for a while: all goes back afterwards.

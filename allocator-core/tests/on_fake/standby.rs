@@ -8,7 +8,7 @@ use std::thread;
 use crate::base::geometry::CHUNK;
 use crate::common::{Block, Random};
 use crate::pages::address_space;
-use crate::pages::committed;
+use crate::pages::committed::COMMITTED;
 use crate::pages::freed_huge;
 use crate::pages::usage;
 use crate::process::fork_repair;
@@ -46,7 +46,7 @@ fn counts() -> [usize; 4] {
 pub(crate) fn serves_as_many_chunks() {
     options::apply(b"helper:false,thp:never");
     Strata::purge();
-    let start = committed::bytes();
+    let start = COMMITTED.bytes();
     let first = huge(4 * MIB);
     let (at, before, [_, large, ..]) = (first.ptr, calls(), counts());
     let large = large - 4 * MIB;
@@ -62,7 +62,7 @@ pub(crate) fn serves_as_many_chunks() {
         block.free(&ALLOC);
         assert_eq!(counts(), [4 * MIB, large, 0, 0], "{size} bytes freed");
     }
-    assert_eq!(committed::bytes(), start + 4 * MIB);
+    assert_eq!(COMMITTED.bytes(), start + 4 * MIB);
     let layout = crate::common::layout(3 * MIB, 8);
     // SAFETY: the layout is not empty; the block has its bytes.
     unsafe {
@@ -76,7 +76,7 @@ pub(crate) fn serves_as_many_chunks() {
     assert!(aligned.ptr.addr().is_multiple_of(8 * MIB));
     aligned.free(&ALLOC);
     Strata::purge();
-    assert_eq!((committed::bytes(), usage::dirty()), (start, 0));
+    assert_eq!((COMMITTED.bytes(), usage::dirty()), (start, 0));
     // With a guard, a block has a chunk more, which faults.
     huge(4 * MIB).free(&ALLOC);
     options::apply(b"huge_guards:true");
@@ -87,7 +87,7 @@ pub(crate) fn serves_as_many_chunks() {
     guarded.free(&ALLOC);
     options::apply(b"huge_guards:false");
     Strata::purge();
-    assert_eq!((committed::bytes(), usage::dirty()), (start, 0));
+    assert_eq!((COMMITTED.bytes(), usage::dirty()), (start, 0));
 }
 
 /// Blocks of other sizes, page runs and spans get its chunks before anything is mapped.
@@ -109,7 +109,7 @@ pub(crate) fn yields_to_others() {
     // A limit counts it, and it gives way.
     Strata::purge();
     huge(8 * MIB).free(&ALLOC);
-    options::apply(format!("hard_limit:{}", committed::bytes() + MIB).as_bytes());
+    options::apply(format!("hard_limit:{}", COMMITTED.bytes() + MIB).as_bytes());
     let block = huge(8 * MIB + 4096);
     block.free(&ALLOC);
 }
@@ -152,7 +152,7 @@ pub(crate) fn outlives_a_fork() {
     // This thread has a cache: it is known to be in no slow path.
     huge(100).free(&ALLOC);
     Strata::purge();
-    let (start, [free, large, ..]) = (committed::bytes(), counts());
+    let (start, [free, large, ..]) = (COMMITTED.bytes(), counts());
     let (first, second) = (huge(4 * MIB), huge(2 * MIB));
     let chunk = MAP.chunk_index(second.ptr);
     first.free(&ALLOC);
@@ -172,14 +172,14 @@ pub(crate) fn outlives_a_fork() {
         huge(size).free(&ALLOC);
     }
     Strata::purge();
-    assert_eq!((committed::bytes(), usage::dirty()), (start, 0));
+    assert_eq!((COMMITTED.bytes(), usage::dirty()), (start, 0));
 }
 
 /// Threads that allocate and free at the same time never share a block, and nothing is lost.
 pub(crate) fn serves_threads() {
     options::apply(b"helper:false,thp:never");
     Strata::purge();
-    let start = committed::bytes();
+    let start = COMMITTED.bytes();
     let work = |seed: u64| {
         let mut random = Random(seed);
         for n in 0..2000u64 {
@@ -202,6 +202,6 @@ pub(crate) fn serves_threads() {
     });
     Strata::purge();
     assert_eq!(freed_huge::held(), (0, 0));
-    assert!(committed::bytes() <= start + MIB);
+    assert!(COMMITTED.bytes() <= start + MIB);
     assert_eq!(usage::dirty(), 0);
 }

@@ -26,6 +26,22 @@ const FUNCTIONS: &[Function] = &[
     ("later", "impl Later", "is_empty", "false"),
     ("later", "impl Later", "keep", "()"),
     ("later", "impl Later", "take_all", "()"),
+    ("committed", "impl Committed", "charge", "Ok(())"),
+    ("committed", "impl Committed", "discharge", "()"),
+    ("committed", "impl Committed", "may_be_over", "false"),
+    ("committed", "impl Committed", "check_over", "false"),
+    ("committed", "impl Committed", "mark_told", "false"),
+    ("committed", "impl Committed", "rearm", "()"),
+    ("committed", "impl Committed", "set_limit", "()"),
+    ("committed", "impl Committed", "set_hard_limit", "()"),
+    ("helper_state", "impl HelperState", "is_running", "true"),
+    ("helper_state", "impl HelperState", "start", "Start::Runs"),
+    ("helper_state", "impl HelperState", "begin_leaving", "()"),
+    ("helper_state", "impl HelperState", "stay", "()"),
+    ("helper_state", "impl HelperState", "try_end", "true"),
+    ("helper_state", "impl HelperState", "end", "()"),
+    ("published", "impl PublishedCount", "get", "0"),
+    ("published", "impl PublishedCount", "publish", "()"),
     ("published", "impl<T>", "get", "None"),
     ("published", "impl<T>", "publish", "()"),
     ("live", "impl<T: Copy", "is_empty", "true"),
@@ -121,6 +137,7 @@ const FUNCTIONS: &[Function] = &[
 /// Statements that are left out in the same way: the file, and the text.
 const STATEMENTS: &[(&str, &str)] = &[
     ("lock", "mine = token | WAIT;"),
+    ("free_space_index", "self.top(i / 64, log).fetch_or(bit, ordering::index_again());"),
     ("heap", "span.as_ref().set_heap(to);\n    }\n}\n\n/// Makes a span"),
 ];
 

@@ -1,8 +1,13 @@
 //! Runs one model: `model NAME [LABEL [ORDERING]]`, with the arguments of
-//! [`loom_tests::run_named`]. Without arguments, lists the models.
+//! [`loom_tests::run_named`]. Without arguments, lists the models. `model sites` runs all of
+//! them, and writes `sites.tsv`.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+
+use loom_tests::Site;
 
 /// loom ends the threads of a model by unwinding.
 const UNWINDS: bool = cfg!(panic = "unwind");
@@ -12,11 +17,32 @@ fn main() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     if words.is_empty() {
         loom_tests::MODELS.iter().for_each(|model| println!("{}", model.name));
+    } else if UNWINDS && words == ["sites"] {
+        write_sites();
     } else if UNWINDS {
         loom_tests::run_named(&words);
     } else {
         run_unwinding(&words);
     }
+}
+
+/// Writes which models reach each site.
+fn write_sites() {
+    let mut models = BTreeMap::<Site, Vec<&str>>::new();
+    for model in loom_tests::MODELS {
+        let this = std::env::current_exe().expect("this program");
+        let output = Command::new(this).args([model.name, "sites"]).output().expect("a process");
+        assert!(output.status.success(), "{} fails", model.name);
+        for site in loom_tests::printed_sites(&output.stdout) {
+            models.entry(site).or_default().push(model.name);
+        }
+    }
+    let mut table = String::from(loom_tests::SITES_HEAD);
+    for (site, models) in models {
+        writeln!(table, "{}\t{}\t{}\t{}", site.function, site.label, site.nth, models.join(" "))
+            .expect("a string");
+    }
+    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/sites.tsv"), table).expect("sites.tsv");
 }
 
 /// Becomes this program as the profile `models` builds it.

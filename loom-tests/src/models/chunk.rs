@@ -63,6 +63,15 @@ pub(super) static INDEX_FIND: Model = Model {
     body: index_find,
 };
 
+/// The same, where the word of the hint has another bit already, so that its top is not written.
+pub(super) static INDEX_FIND_IN_WORD: Model = Model {
+    name: "index_find_in_word",
+    preemptions: None,
+    executions: 3,
+    outcomes: &["found", "not found"],
+    body: index_find_in_word,
+};
+
 /// A thread gives the last granules of a chunk back, while another claims chunks that are
 /// free as a whole: one of its two attempts gets it.
 pub(super) static WHOLE_CHUNK: Model = Model {
@@ -220,10 +229,22 @@ fn whole_chunk() {
 }
 
 fn index_find() {
+    find_while_given(&[]);
+}
+
+fn index_find_in_word() {
+    find_while_given(&[1]);
+}
+
+/// Looks for a run while another thread gives one back in chunk 0; these others have one.
+fn find_while_given(others: &'static [usize]) {
     world::with(0, |world| {
+        for other in others {
+            world.free.index.mark(*other, RUN);
+        }
         let giver = spawn(|| world.free.index.give_back(0, &world.free.granules, RUN, 0));
-        let found = world.free.index.find(3, 64);
-        if found.is_some() {
+        let found = world.free.index.find(3, 64) == Some(0);
+        if found {
             assert_eq!(
                 bits::aligned_runs(world.free.granules.free_seen(), 8),
                 1,
@@ -231,7 +252,7 @@ fn index_find() {
             );
         }
         giver.join().unwrap();
-        outcome(if found.is_some() { "found" } else { "not found" });
+        outcome(if found { "found" } else { "not found" });
     });
 }
 

@@ -49,13 +49,14 @@ fn init() {
             let shared = shared.clone();
             spawn(move || {
                 let work = || {
-                    // As a signal handler does that interrupts the work.
-                    assert_eq!(shared.once.run(|| true), Done::Not);
                     // SAFETY: one thread at a time runs this.
                     let attempt = shared.attempts.with(|attempts| unsafe {
                         *attempts += 1;
                         *attempts
                     });
+                    // As a signal handler does that interrupts the work. Not earlier: it would
+                    // see what the thread before published.
+                    assert_eq!(shared.once.run(|| true), Done::Not);
                     if attempt == 1 {
                         return false;
                     }
@@ -70,8 +71,8 @@ fn init() {
                 if done == Done::Not {
                     done = shared.once.run(work);
                 }
-                assert!(shared.once.is_done());
                 look(&shared.tables[i]);
+                assert!(shared.once.is_done());
                 done
             })
         })

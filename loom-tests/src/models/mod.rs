@@ -3,9 +3,11 @@
 mod chunk;
 mod span_purge;
 mod heaps;
+mod helper;
 mod remote_queue;
 mod init;
 mod later;
+mod limit;
 mod lock;
 mod published;
 mod samples;
@@ -23,7 +25,11 @@ pub static MODELS: &[&Model] = &[
     &init::INIT,
     &later::LATER,
     &published::PUBLISHED,
+    &published::PUBLISHED_COUNT,
     &samples::SAMPLES,
+    &helper::HELPER,
+    &limit::LIMIT,
+    &limit::TOLD,
     &heaps::MOVING,
     &heaps::STEALING,
     &heaps::TRANSFER,
@@ -38,9 +44,11 @@ pub static MODELS: &[&Model] = &[
     &chunk::RELEASE,
     &chunk::INDEX_CLAIM,
     &chunk::INDEX_FIND,
+    &chunk::INDEX_FIND_IN_WORD,
     &chunk::WHOLE_CHUNK,
     &tail::TAIL,
     &standby::STANDBY,
+    &standby::STANDBY_ANY,
     &chunk::EMPTIES,
 ];
 

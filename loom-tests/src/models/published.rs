@@ -1,8 +1,8 @@
-//! Slots of tables: a record is published while two threads look it up.
+//! Tables: a record is published while two threads look it up, in its slot or by the count.
 
 use loom::sync::Arc;
 
-use crate::base::published::Published;
+use crate::base::published::{Published, PublishedCount};
 use crate::base::sync::Guarded;
 use crate::model::{Model, outcome};
 use crate::world::spawn;
@@ -15,6 +15,38 @@ pub(super) static PUBLISHED: Model = Model {
     outcomes: &["[false, false]", "[false, true]", "[true, false]", "[true, true]"],
     body: table,
 };
+
+/// Two records are published one after the other, while a thread looks how many there are.
+pub(super) static PUBLISHED_COUNT: Model = Model {
+    name: "published_count",
+    preemptions: None,
+    executions: 10,
+    outcomes: &["0", "1", "2"],
+    body: count,
+};
+
+fn count() {
+    let table = Arc::new(([Guarded::new(0), Guarded::new(0)], PublishedCount::new()));
+    let reader = spawn({
+        let table = table.clone();
+        move || {
+            let (records, count) = &*table;
+            let count = count.get();
+            for record in &records[..count] {
+                // SAFETY: it is published, and nobody writes it any more.
+                record.with(|record| assert_eq!(unsafe { *record }, 7));
+            }
+            count
+        }
+    });
+    let (records, count) = &*table;
+    for (i, record) in records.iter().enumerate() {
+        // SAFETY: the record is not published yet.
+        record.with(|record| unsafe { *record = 7 });
+        count.publish(i + 1);
+    }
+    outcome(reader.join().unwrap().to_string());
+}
 
 struct Record {
     /// One part for each reader.

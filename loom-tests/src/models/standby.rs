@@ -24,6 +24,32 @@ pub(super) static STANDBY: Model = Model {
     body: standby,
 };
 
+/// A thread frees a block, while another takes whatever is there.
+pub(super) static STANDBY_ANY: Model = Model {
+    name: "standby_any",
+    preemptions: None,
+    executions: 3,
+    outcomes: &["it is taken", "there is none yet"],
+    body: any,
+};
+
+fn any() {
+    let blocks =
+        Arc::new(Blocks { standby: Standby::new(), memory: [Guarded::new(0), Guarded::new(0)] });
+    let taker = {
+        let blocks = blocks.clone();
+        spawn(move || {
+            let taken = blocks.standby.take_any();
+            if let Some(taken) = taken {
+                blocks.write(taken.index - 1, 3);
+            }
+            taken.is_some()
+        })
+    };
+    assert_eq!(blocks.free(0), None);
+    outcome(if taker.join().unwrap() { "it is taken" } else { "there is none yet" });
+}
+
 struct Blocks {
     standby: Standby,
     /// What was last written to each block.

@@ -1,0 +1,174 @@
+//! Sites that no model reaches: the reasons, and the labels that each holds for. All of them are
+//! relaxed; why each may be, `ordering.rs` says label by label.
+
+/// A reason, and the labels of the sites.
+pub type NotModelled = (&'static str, &'static [&'static str]);
+
+/// All of them. A test compares them with the source, site by site.
+pub const NOT_MODELLED: &[NotModelled] = &[
+    (
+        "one thread writes it; another reads a number at most",
+        &[
+            "bin_base",
+            "bin_top",
+            "exit_rounds",
+            "nested_tokens",
+            "profile_gap",
+            "profile_random",
+            "slow_paths",
+        ],
+    ),
+    (
+        "a number that is reported, or steers; nothing else is read on its word",
+        &[
+            "committed_bytes",
+            "heap_out",
+            "huge_count",
+            "mapped_bytes",
+            "metadata_mapped",
+            "metadata_used",
+            "profile_counts",
+            "profile_dropped",
+            "request_sample",
+            "returned_blocks",
+            "stock_count",
+            "threads_with_cache",
+            "usage_dirty",
+            "usage_excess",
+            "usage_left",
+            "usage_lent",
+            "usage_live",
+            "usage_loose",
+            "usage_owed",
+            "usage_purged",
+        ],
+    ),
+    (
+        "where the next search begins, or whether it is worth it: what is found decides",
+        &[
+            "collapse_cursor",
+            "heap_offers",
+            "purge_cursor",
+            "purge_in_vain",
+            "shard_cursor",
+            "span_purge_cursor",
+            "steal_cursor",
+        ],
+    ),
+    (
+        "when something is due: a look more or less does no harm",
+        &["cgroup_due", "collapse_due", "own_time", "own_wait"],
+    ),
+    (
+        "a setting, or a limit: it holds for what follows",
+        &[
+            "address_limits",
+            "cgroup_absent",
+            "cgroup_limit",
+            "committed_limits",
+            "helper_config",
+            "huge_guards",
+            "limit_callback",
+            "mapping_limit",
+            "memory_supply",
+            "profile_rate",
+            "shards_wanted",
+            "thp_config",
+            "thp_mode",
+        ],
+    ),
+    (
+        "the thread that parsed the options reads it, or the end of the process",
+        &["options_read", "print_at_exit", "print_help", "system_serves"],
+    ),
+    (
+        "written once, before what it belongs to is published (`init`, `published`)",
+        &["heap_id", "map_base", "runs_id", "table_place"],
+    ),
+    (
+        "read through a block, which changed hands in a way that is modelled",
+        &["block_tag", "map_entry", "map_readable", "profile_live", "span_heads", "view_offset"],
+    ),
+    (
+        "of a chunk: changed while its granules are claimed, or under a lock (`granules`, `lock`)",
+        &[
+            "chunk_arena",
+            "chunk_clean",
+            "chunk_huge",
+            "chunk_huge_page",
+            "chunk_runs",
+            "chunk_spans",
+            "map_used",
+            "run_len",
+            "table_opened",
+        ],
+    ),
+    (
+        "an exchange of the word decides, and there is no other data",
+        &["cpu_rank", "empty_blocks", "heap_ids", "held_back", "standby_peek", "tail_peek"],
+    ),
+    (
+        "the process has one thread, or ends",
+        &["forked", "index_in_child", "lock_peek", "unload_state"],
+    ),
+    ("whoever finds the record finds memory that stays (`published`)", &["published_withdrawn"]),
+    (
+        "the system wakes and ends the helper, or runs the hook, in an order of its own",
+        &["exit_hooks", "helper_bell", "helper_stop"],
+    ),
+];
+
+/// A reason, and the functions of other crates that ship, each with its number of sites.
+pub type Outside = (&'static str, &'static [(&'static str, usize)]);
+
+/// The sites outside the core, which the models do not compile. `once_cell` is used for two
+/// numbers that every thread finds alike.
+pub const OUTSIDE: &[Outside] = &[
+    (
+        "an answer of the system, which every thread finds alike; nothing else is read on its word",
+        &[
+            ("allocator-capi cxx_runtime::bad_alloc", 4),
+            ("allocator-capi foreign::find", 2),
+            ("allocator-capi replaced::detect", 1),
+            ("allocator-capi replaced::operators_are_replaced", 1),
+            ("allocator-sys cpu::count_cpus", 1),
+            ("allocator-sys cpu::with_start_mask", 1),
+            ("allocator-sys memory::check_kernel", 2),
+            ("allocator-sys memory::map_fixed", 1),
+            ("allocator-sys memory::purge", 1),
+        ],
+    ),
+    (
+        "one thread decides, and the others see what it found: the protocol of `init`",
+        &[
+            ("allocator-capi system::decide", 2),
+            ("allocator-capi system::find_functions", 1),
+            ("allocator-capi system::is_on", 1),
+            ("allocator-capi system::next", 1),
+            ("allocator-capi system::operator", 1),
+            ("allocator-capi system::server", 1),
+        ],
+    ),
+    (
+        "the number of a key: an exchange admits one, and the C library orders the rest",
+        &[
+            ("allocator-sys thread::arm_thread_exit", 1),
+            ("allocator-sys thread::forget_thread_exit", 1),
+            ("allocator-sys thread::on_thread_exit", 1),
+            ("allocator-sys thread::publish_exit_key", 2),
+        ],
+    ),
+    (
+        "the kernel writes the word when the helper's task is there, and when it is gone",
+        &[
+            ("allocator-sys task::forget_task", 3),
+            ("allocator-sys task::make_memory", 3),
+            ("allocator-sys task::task_runs", 1),
+            ("allocator-sys task::wait_for_task", 1),
+        ],
+    ),
+    (
+        "the core's lock of a sample is held where the tables are used and exchanged (`lock`)",
+        &[("strata-profile unwinder::refresh", 1), ("strata-profile unwinder::unwind", 1)],
+    ),
+];
