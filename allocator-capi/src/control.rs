@@ -6,7 +6,7 @@ use core::ffi::{CStr, c_char, c_int};
 use core::fmt::{self, Display, Write};
 use core::mem;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use allocator_core::Strata;
 
@@ -125,7 +125,7 @@ pub extern "C" fn strata_set_hard_limit(bytes: usize) {
 static ON_LIMIT: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
 fn call_back(committed: usize) {
-    let callback = ON_LIMIT.load(Relaxed);
+    let callback = ON_LIMIT.load(Ordering::Relaxed);
     if !callback.is_null() {
         // SAFETY: only functions of this type are stored there.
         let callback = unsafe { mem::transmute::<*mut (), extern "C" fn(usize)>(callback) };
@@ -140,7 +140,7 @@ fn call_back(committed: usize) {
 #[unsafe(no_mangle)]
 pub extern "C" fn strata_on_limit(callback: Option<extern "C" fn(committed: usize)>) {
     let callback = callback.map_or(ptr::null_mut(), |callback| callback as *mut ());
-    ON_LIMIT.store(callback, Relaxed);
+    ON_LIMIT.store(callback, Ordering::Relaxed);
     Strata::on_limit(call_back);
 }
 

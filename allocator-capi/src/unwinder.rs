@@ -16,7 +16,7 @@
 //! earlier call left on the stack may be mistaken for it; what follows is right all the same.
 
 use core::ops::ControlFlow;
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use allocator_core::{Registers, StackWords};
 
@@ -42,8 +42,8 @@ pub(crate) fn look_up() {
     let _ =
         allocator_sys::read_lines(c"/proc/self/maps", &mut [0; LINE], |line| match range(line) {
             Some((start, end)) if (start..end).contains(&own) => {
-                START.store(start, Relaxed);
-                END.store(end, Relaxed);
+                START.store(start, Ordering::Relaxed);
+                END.store(end, Ordering::Relaxed);
                 ControlFlow::Break(())
             }
             _ => ControlFlow::Continue(()),
@@ -73,7 +73,7 @@ pub(crate) fn unwind(registers: Registers, words: &mut StackWords, frames: &mut 
 fn first(words: &mut StackWords, stack: usize) -> Option<(usize, usize)> {
     (0..OWN).map(|index| stack + index * WORD).find_map(|slot| {
         let back = words.get(slot)?;
-        let own = (START.load(Relaxed)..END.load(Relaxed)).contains(&back);
+        let own = (START.load(Ordering::Relaxed)..END.load(Ordering::Relaxed)).contains(&back);
         (!own && is_return(words, back, stack)).then_some((slot, back))
     })
 }

@@ -21,7 +21,10 @@ pub const NOT_MODELLED: &[NotModelled] = &[
     (
         "a number that is reported, or steers; nothing else is read on its word",
         &[
+            "cgroup_reading",
             "committed_bytes",
+            "counter",
+            "heap_left",
             "heap_out",
             "huge_count",
             "mapped_bytes",
@@ -71,6 +74,8 @@ pub const NOT_MODELLED: &[NotModelled] = &[
             "limit_callback",
             "mapping_limit",
             "memory_supply",
+            "pressure_callback",
+            "pressure_told",
             "profile_rate",
             "shards_wanted",
             "thp_config",
@@ -131,11 +136,26 @@ pub const OUTSIDE: &[Outside] = &[
             ("allocator-capi foreign::find", 2),
             ("allocator-capi replaced::detect", 1),
             ("allocator-capi replaced::operators_are_replaced", 1),
+            ("allocator-capi unwinder::first", 2),
+            ("allocator-capi unwinder::look_up", 2),
             ("allocator-sys cpu::count_cpus", 1),
             ("allocator-sys cpu::with_start_mask", 1),
             ("allocator-sys memory::check_kernel", 2),
             ("allocator-sys memory::map_fixed", 1),
             ("allocator-sys memory::purge", 1),
+        ],
+    ),
+    (
+        "a function of the program's: it points at code, which is always there",
+        &[("allocator-capi control::call_back", 1), ("allocator-capi control::strata_on_limit", 1)],
+    ),
+    (
+        "a number that bounds something; nothing else is read on its word",
+        &[
+            ("strata-alloc service::drop", 1),
+            ("strata-alloc service::one_more", 1),
+            ("strata-alloc watch::begin", 1),
+            ("strata-alloc watch::drop", 1),
         ],
     ),
     (

@@ -96,8 +96,8 @@ fn placed(module: &str, text: &str) -> Vec<Placed> {
 
 /// The function or the static that a line begins.
 fn item_of(code: &str) -> Option<&str> {
-    const BEFORE: [&str; 8] =
-        ["pub", "crate", "super", "const", "static", "unsafe", "extern", "async"];
+    const BEFORE: [&str; 9] =
+        ["pub", "crate", "super", "const", "static", "unsafe", "extern", "C", "async"];
     let mut words = code
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .filter(|word| !word.is_empty())
