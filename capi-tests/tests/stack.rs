@@ -29,7 +29,7 @@ fn exits_on_4_kib() {
     let mut run = case("exits_on_4_kib");
     let output = run.env("STRATA_CONF", "stats:exit,explain:exit").output().expect("it starts");
     let printed = String::from_utf8_lossy(&output.stderr);
-    let all = printed.contains("in magazines") && printed.contains("Memory of the process");
+    let all = printed.contains("in thread caches") && printed.contains("Memory of the process");
     assert!(output.status.success() && all, "{}", describe(&output));
 }
 
