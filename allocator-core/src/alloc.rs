@@ -26,6 +26,7 @@ use crate::process::config::Config;
 use crate::process::init;
 use crate::profile::countdown::Due;
 use crate::profile::record;
+use crate::reclaim::failure;
 use crate::reclaim::limit;
 use crate::reclaim::purge;
 use crate::thread::cache::Cache;
@@ -142,6 +143,7 @@ fn small_refill(class: usize, size: usize, config: &Config) -> *mut u8 {
     if slow.leave() {
         helper::check_growth();
         limit::check();
+        failure::check(block, size);
     }
     shadow::handed_out(block, size)
 }
@@ -225,15 +227,17 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
         let interrupts = slow.is_nested() || interrupted::is_any_lock_held_here();
         interrupts.then(|| interrupted::alloc(size, align, zeroed))?
     });
-    COUNTERS.note_refusal(block.unwrap_or(ptr::null_mut()));
     if let (Some(block), Some(due)) = (block, due) {
         record_sample(block, due, slow.is_nested());
     }
+    let block = block.unwrap_or(ptr::null_mut());
+    COUNTERS.note_refusal(block);
     if slow.leave() {
         helper::check_growth();
         limit::check();
+        failure::check(block, size);
     }
-    shadow::handed_out(block.unwrap_or(core::ptr::null_mut()), size)
+    shadow::handed_out(block, size)
 }
 
 /// Records a sample, and counts on to the next one. In a signal handler that interrupts a slow

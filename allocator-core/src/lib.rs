@@ -73,6 +73,7 @@ pub use allocator_sys::Registers;
 pub use pages::cgroup::Supply;
 pub use process::config::{Config, Thp, When};
 pub use profile::capture::{StackWords, Unwinder};
+pub use reclaim::failure::Failure;
 pub use report::explain::{Cause, ClassShare, Explanation};
 pub use report::heap_profile::{Amount, ProfiledStack};
 pub use report::metrics::Metrics;

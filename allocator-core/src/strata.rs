@@ -9,6 +9,7 @@ use crate::pages::cgroup::Supply;
 use crate::pages::committed::COMMITTED;
 use crate::process::config::Config;
 use crate::profile::capture::Unwinder;
+use crate::reclaim::failure::{self, Failure};
 use crate::reclaim::limit;
 use crate::reclaim::pressure;
 use crate::report::explain::{self, Explanation};
@@ -147,6 +148,23 @@ impl Strata {
     /// leaves by a jump is not called again, and a panic in it aborts the process.
     pub fn on_limit(callback: fn(committed: usize)) {
         limit::call(callback);
+    }
+
+    /// Sets the function to call when there was no memory for a request, because of the hard limit or
+    /// because the system had none, before the allocation returns null. It replaces the
+    /// previous one.
+    ///
+    /// Without one, the first request that the hard limit refuses is reported on standard
+    /// error: the [`Failure`] as it is displayed. A program that wants that in a file, too, writes it
+    /// there itself.
+    ///
+    /// It runs in the thread whose request failed, with no lock of the allocator held, and is
+    /// not called from within itself, nor by two threads at once: of failures at the same time,
+    /// one is told. It may free, and try to allocate. The thread may be anywhere in the program
+    /// where it allocates: the function must not wait for a lock that is held there. It must
+    /// return: one that leaves by a jump is not called again, and a panic in it aborts the process.
+    pub fn on_failure(callback: fn(&Failure)) {
+        failure::call(callback);
     }
 
     /// Sets the function to call when memory becomes short or scarce in the container or the

@@ -180,8 +180,12 @@ fn without_helper() {
 
 #[test]
 fn refused() {
-    expect_ok(&mut set("hard_limit:64m", "refused"));
-    expect_ok(&mut set("limit:32m,hard_limit:65536K", "refused"));
+    for options in ["hard_limit:64m", "limit:32m,hard_limit:65536K"] {
+        let said = stderr_of(&mut set(options, "refused"));
+        // Once, though many are refused.
+        assert_eq!(said.matches("strata: no memory for a block of ").count(), 1, "{said}");
+        assert!(said.contains("the hard limit is 67108864, and "), "{said}");
+    }
 }
 
 #[test]

@@ -707,6 +707,18 @@ orderings! {
     /// Relaxed: it points at code, which is always there.
     limit_callback = Relaxed;
 
+    /// The functions to call when there was no memory for a request.
+    /// Written by: `failure::call`, `failure::report_with`.
+    /// Read by: `failure::report`, `failure::tell`.
+    /// Relaxed: they point at code, which is always there.
+    failure_callback = Relaxed;
+
+    /// Whether a failure was reported.
+    /// Written by: `failure::report`.
+    /// Read by: `failure::report`.
+    /// Relaxed: it is swapped in one step, and no other data is read on its word.
+    failure_reported = Relaxed;
+
     /// The function to call when there is more or less memory.
     /// Written by: `pressure::call`.
     /// Read by: `pressure::call_back`.

@@ -25,6 +25,7 @@ use crate::pages::interrupted;
 use crate::pages::page_runs;
 use crate::process::config::Config;
 use crate::process::init;
+use crate::reclaim::failure;
 use crate::reclaim::limit;
 use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
@@ -180,6 +181,7 @@ fn refill(class: usize, mode: Mode) -> *mut u8 {
     if slow.leave() {
         helper::check_growth();
         limit::check();
+        failure::check(block, size_class::size(class));
     }
     block
 }

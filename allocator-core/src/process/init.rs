@@ -36,6 +36,7 @@ use crate::process::fork_repair;
 use crate::process::options;
 use crate::process::unload;
 use crate::profile::record;
+use crate::reclaim::failure;
 use crate::reclaim::limit;
 use crate::reclaim::pressure;
 use crate::reclaim::purge;
@@ -144,6 +145,7 @@ unsafe extern "C" fn after_fork_in_child() {
     address_space::after_fork();
     purge::after_fork();
     pressure::after_fork();
+    failure::after_fork();
     limit::after_fork();
     arena::after_fork();
     stock::after_fork();

@@ -3,4 +3,5 @@
 
 pub(crate) mod purge;
 pub(crate) mod pressure;
+pub(crate) mod failure;
 pub(crate) mod limit;

@@ -6,3 +6,4 @@ mod residency;
 pub(crate) mod explain;
 pub(crate) mod metrics;
 pub(crate) mod heap_profile;
+mod failure_text;
