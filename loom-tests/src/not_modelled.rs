@@ -69,6 +69,8 @@ pub const NOT_MODELLED: &[NotModelled] = &[
             "cgroup_absent",
             "cgroup_limit",
             "committed_limits",
+            "failure_callback",
+            "failure_reported",
             "helper_config",
             "huge_guards",
             "limit_callback",
@@ -182,7 +184,8 @@ pub const OUTSIDE: &[Outside] = &[
         "the kernel writes the word when the helper's task is there, and when it is gone",
         &[
             ("allocator-sys task::forget_task", 3),
-            ("allocator-sys task::make_memory", 3),
+            ("allocator-sys task::make_memory", 2),
+            ("allocator-sys task::run", 1),
             ("allocator-sys task::task_runs", 1),
             ("allocator-sys task::wait_for_task", 1),
         ],

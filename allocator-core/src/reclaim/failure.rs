@@ -8,7 +8,7 @@ use crate::base::geometry::CHUNK;
 use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicPtr};
-use crate::pages::committed;
+use crate::pages::committed::COMMITTED;
 use crate::reclaim::purge;
 
 /// A request for which there was no memory, for [`Strata::on_failure`](crate::Strata::on_failure).
@@ -78,7 +78,7 @@ fn tell(size: usize) {
         return;
     }
     let Some(_held) = CALLING.try_lock() else { return };
-    let (committed_bytes, hard_limit_bytes) = (committed::bytes(), committed::hard_limit());
+    let (committed_bytes, hard_limit_bytes) = (COMMITTED.bytes(), COMMITTED.hard_limit());
     let failure = Failure { size, committed_bytes, hard_limit_bytes };
     let callback = CALLBACK.load(ordering::failure_callback());
     if !callback.is_null() {
