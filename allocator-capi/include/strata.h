@@ -136,10 +136,10 @@ void strata_profile_stop(void);
 
 /*
  Writes the heap profile to a new file, or over the one that is there, in the text that
- `go tool pprof` and `jeprof` read. Returns 0, or an error as in `errno`.
+ `go tool pprof` and `jeprof` read. Returns 0, or an error as in `errno`; `EINVAL` for null.
 
  # Safety
- `path` must be a string.
+ `path` must be a string, or null.
  */
 int strata_profile_write(const char *path);
 

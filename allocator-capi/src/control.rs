@@ -161,12 +161,15 @@ pub extern "C" fn strata_profile_stop() {
 }
 
 /// Writes the heap profile to a new file, or over the one that is there, in the text that
-/// `go tool pprof` and `jeprof` read. Returns 0, or an error as in `errno`.
+/// `go tool pprof` and `jeprof` read. Returns 0, or an error as in `errno`; `EINVAL` for null.
 ///
 /// # Safety
-/// `path` must be a string.
+/// `path` must be a string, or null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn strata_profile_write(path: *const c_char) -> c_int {
+    if path.is_null() {
+        return libc::EINVAL;
+    }
     // SAFETY: the caller guarantees it.
     profile_text::write(unsafe { CStr::from_ptr(path) }).err().unwrap_or(0)
 }

@@ -40,6 +40,7 @@ static void numbers(void)
 // Texts are cut off where the room ends, and always end with a null.
 static void little_room(void)
 {
+    CHECK(strata_profile_write(NULL) == EINVAL, "a file without a name");
     char whole[64 << 10], part[100];
     size_t len = strata_explain(whole, sizeof whole);
     CHECK(len > sizeof part, "%zu", len);

@@ -57,7 +57,11 @@ fn purging() {
 
 #[test]
 fn limits() {
-    expect("limits");
+    let output = plain(program(), 60).args(["limits", "ours"]).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && output.stdout == b"ok\n", "{errors}");
+    // The first refusal is reported.
+    assert!(errors.starts_with("strata: no memory for a block of 52428800 bytes"), "{errors}");
 }
 
 /// The profile of a program that keeps 60 MB in one function and 20 MB in another.

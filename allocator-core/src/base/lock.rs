@@ -124,6 +124,12 @@ impl Lock {
         }
     }
 
+    /// Releases the lock, which the calling thread holds, and whose guard it has forgotten.
+    #[cfg(not(strata_loom))]
+    pub(crate) fn unlock(&self) {
+        drop(LockGuard { lock: self });
+    }
+
     /// Whether the calling thread holds the lock: in a signal handler, what it
     /// interrupted may.
     #[inline]

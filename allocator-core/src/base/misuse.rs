@@ -202,7 +202,7 @@ fn report_ours() {
     // SAFETY: this thread holds the lock. It is nothing yet if a signal handler interrupts
     // the thread that notes it.
     if let Some(report) = NOTED.report.with(|report| unsafe { (*report).take() }) {
-        NOTED.lock.force_unlock();
+        NOTED.lock.unlock();
         report.abort();
     }
 }

@@ -98,7 +98,8 @@ fn supply(used: usize, waits: usize) -> Supply {
 /// The tightest memory limit at the start, in bytes; 0: there was none.
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 
-/// Reads the memory limit, once, at set-up: later, only the helper opens files.
+/// Reads the memory limit, once, at set-up: later, only the helper opens files, and a thread of
+/// the program that asks for a look.
 #[cold]
 #[inline(never)]
 pub(crate) fn read_limit() {
@@ -107,11 +108,13 @@ pub(crate) fn read_limit() {
     LIMIT.store(if least == NO_LIMIT { 0 } else { least }, ordering::cgroup_limit());
 }
 
-/// Returns whether memory is short, by the allocator's own bytes alone.
+/// Returns whether memory is short, by the allocator's own bytes and what was last read of the
+/// container, if anything was.
 pub(crate) fn estimate(bytes: usize) -> bool {
     let limit = limit();
     let used = if limit == 0 { 0 } else { bytes / (limit / 100).max(1) };
-    set_supply(supply(used, 0))
+    let [read, waiting] = reading();
+    set_supply(supply(used.max(read), waiting))
 }
 
 /// How many more bytes there may be than `bytes` before the next reading, which is due after

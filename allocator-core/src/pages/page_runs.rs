@@ -34,7 +34,8 @@ const LOOKS: usize = 8;
 /// One bit a unit of a chunk.
 pub(super) type Bits = [u64; WORDS];
 
-/// The page runs of one arena.
+/// The page runs of one arena, on cache lines of their own.
+#[repr(align(64))]
 pub(crate) struct PageRuns {
     /// The id of the arena. Written once, before other threads know of it.
     id: AtomicU32,

@@ -370,17 +370,17 @@ impl Display for Stats {
 }
 
 /// What was allocated, and what was freed, given what of it small blocks have in use or cached,
-/// and what large blocks have in use.
-fn flows(out: Amount, large_bytes: usize, left: Amount) -> [Amount; 2] {
-    let large = &COUNTERS.large;
-    let (freed_large, large_blocks) = (COUNTERS.large_freed.get(), large.blocks.get());
-    let freed_large_bytes = large.bytes.get().saturating_sub(large_bytes);
+/// and of large blocks the bytes that were allocated and those in use.
+fn flows(out: Amount, large: [usize; 2], left: Amount) -> [Amount; 2] {
+    let [large_allocated, large_in_use] = large;
+    let (freed_large, large_blocks) = (COUNTERS.large_freed.get(), COUNTERS.large.blocks.get());
+    let freed_large_bytes = large_allocated.saturating_sub(large_in_use);
     let now = |seen: &counters::Amount, blocks, bytes| Amount {
         blocks: seen.blocks.not_below(blocks),
         bytes: seen.bytes.not_below(bytes),
     };
     let allocated =
-        now(&COUNTERS.allocated_seen, left.blocks + large_blocks, left.bytes + large.bytes.get());
+        now(&COUNTERS.allocated_seen, left.blocks + large_blocks, left.bytes + large_allocated);
     let freed = now(
         &COUNTERS.freed_seen,
         left.blocks.saturating_sub(out.blocks) + freed_large,
@@ -434,12 +434,14 @@ pub(crate) fn read() -> Stats {
     let free = usage::dirty();
     let (huge_blocks, huge_bytes) = freed_huge::held();
     let (held_back, held_back_bytes) = held_back::held();
+    // Read before what is in use of it: it would count as freed.
+    let large_allocated = COUNTERS.large.bytes.get();
     let large_bytes = usage::large().saturating_sub(held_back_bytes);
     let out = classes.iter().fold(Amount { blocks: 0, bytes: 0 }, |sum, class: &ClassStats| {
         let blocks = class.live_blocks + class.cached_blocks;
         Amount { blocks: sum.blocks + blocks, bytes: sum.bytes + blocks * class.block_bytes }
     });
-    let [allocated, freed] = flows(out, large_bytes, left);
+    let [allocated, freed] = flows(out, [large_allocated, large_bytes], left);
     let [used_percent, waiting_percent] = cgroup::reading();
     Stats {
         classes,

@@ -233,7 +233,10 @@ fn heap(request: &Request<'_>) -> Result<Answer, Answer> {
         (Some(_), Some(_)) => {
             return Err(Answer::text(400, "either seconds or base"));
         }
-        (Some(seconds), None) => (snapshots::growth(Duration::from_secs(seconds)), None),
+        (Some(seconds), None) => match snapshots::growth(Duration::from_secs(seconds)) {
+            Some(growth) => (growth, None),
+            None => return Err(Answer::text(503, "too many measure at a time")),
+        },
         (None, Some(base)) => (Snapshot::take().since(&kept(base)?), None),
         (None, None) => {
             let snapshot = Snapshot::take();

@@ -19,8 +19,19 @@ struct Kept {
 
 static KEPT: Mutex<Kept> = Mutex::new(Kept { snapshots: VecDeque::new(), last: 0 });
 
-/// How many requests measure what grows, with a profile that was off before.
-static BORROWERS: Mutex<usize> = Mutex::new(0);
+/// The requests that measure what grows, with a profile that was off before.
+struct Borrowers {
+    count: usize,
+    /// How often somebody has switched it on or off: those from before count no longer.
+    switched: u64,
+}
+
+static BORROWERS: Mutex<Borrowers> = Mutex::new(Borrowers { count: 0, switched: 0 });
+
+/// Most requests that measure at a time: they take long, and others must find room.
+const MOST_MEASURING: usize = 4;
+
+static MEASURING: Mutex<usize> = Mutex::new(0);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -52,48 +63,75 @@ pub(super) fn numbers() -> Vec<u64> {
 /// Switches the profile on, to stay on.
 pub(super) fn start(bytes: usize) {
     let mut borrowers = lock(&BORROWERS);
-    *borrowers = 0;
+    borrowers.count = 0;
+    borrowers.switched += 1;
     strata_profile::start(bytes);
 }
 
 /// Switches the profile off, also for those who measure.
 pub(super) fn stop() {
     let mut borrowers = lock(&BORROWERS);
-    *borrowers = 0;
+    borrowers.count = 0;
+    borrowers.switched += 1;
     strata_profile::stop();
 }
 
 /// What grows in `duration`. A profile that is off is on meanwhile.
-pub(super) fn growth(duration: Duration) -> Snapshot {
+/// `None`: too many measure already.
+pub(super) fn growth(duration: Duration) -> Option<Snapshot> {
+    let _measuring = Measuring::one_more()?;
     let _borrowed = borrow();
     let before = Snapshot::take();
     thread::sleep(duration);
-    Snapshot::take().since(&before)
+    Some(Snapshot::take().since(&before))
 }
 
-/// The profile is on, until it is dropped.
-struct Borrowed;
+/// One of the requests that measure.
+struct Measuring;
+
+impl Measuring {
+    fn one_more() -> Option<Self> {
+        let mut measuring = lock(&MEASURING);
+        (*measuring < MOST_MEASURING).then(|| {
+            *measuring += 1;
+            Measuring
+        })
+    }
+}
+
+impl Drop for Measuring {
+    fn drop(&mut self) {
+        *lock(&MEASURING) -= 1;
+    }
+}
+
+/// The profile is on, until it is dropped, unless somebody has switched it meanwhile.
+struct Borrowed {
+    switched: u64,
+}
 
 fn borrow() -> Option<Borrowed> {
     let mut borrowers = lock(&BORROWERS);
-    if *borrowers == 0 {
+    if borrowers.count == 0 {
         if Strata::profile_rate().is_some() {
             return None;
         }
         strata_profile::start(Strata::PROFILE_BYTES);
     }
-    *borrowers += 1;
-    Some(Borrowed)
+    borrowers.count += 1;
+    Some(Borrowed { switched: borrowers.switched })
 }
 
 impl Drop for Borrowed {
     fn drop(&mut self) {
         let mut borrowers = lock(&BORROWERS);
-        // None are left if somebody has switched it on or off meanwhile.
-        if *borrowers == 1 {
+        if self.switched != borrowers.switched {
+            return;
+        }
+        borrowers.count -= 1;
+        if borrowers.count == 0 {
             strata_profile::stop();
         }
-        *borrowers = borrowers.saturating_sub(1);
     }
 }
 
@@ -124,8 +162,19 @@ mod tests {
         stop();
         let (first, second) = (borrow(), borrow());
         stop();
+        let third = borrow();
         drop(first);
         drop(second);
+        assert!(is_on(), "for the third");
+        drop(third);
         assert!(!is_on());
+    }
+
+    #[test]
+    fn few_measure_at_a_time() {
+        let measuring: Vec<_> = (0..MOST_MEASURING).map(|_| Measuring::one_more()).collect();
+        assert!(measuring.iter().all(Option::is_some) && growth(Duration::ZERO).is_none());
+        drop(measuring);
+        assert!(growth(Duration::ZERO).is_some());
     }
 }
