@@ -302,8 +302,12 @@ pub(super) fn version_1_is_followed() {
     sys::set_file(c"/c g/memory/app/memory.usage_in_bytes", Some(b"46000000\n"));
     sys::set_file(c"/c g/memory/app/memory.stat", None);
     assert!(cgroup::update());
-    // Without a helper, the limit at the start is compared with the allocator's own memory.
+    // Without a helper, the limit at the start is compared with the allocator's own memory, and
+    // what was last read counts, too.
     cgroup::read_limit();
+    assert!(cgroup::estimate(1_000_000), "others use the rest");
+    sys::set_file(c"/c g/memory/app/memory.usage_in_bytes", Some(b"1000\n"));
+    assert!(!cgroup::update());
     assert!(!cgroup::estimate(40_000_000) && cgroup::estimate(46_000_000));
     assert!(!cgroup::is_scarce() && cgroup::estimate(49_000_000) && cgroup::is_scarce());
     // Growth is looked at where memory begins to be short, and then in small steps.
