@@ -46,7 +46,7 @@ modules! {
     unused_imports,
     reason = "the documentation of these files links to names at the root"
 )]
-use {process::config::Config, report::stats::Stats, strata::Strata};
+use {process::config::Config, report::metrics::Metrics, report::stats::Stats, strata::Strata};
 
 mod lives;
 
