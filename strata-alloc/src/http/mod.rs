@@ -44,7 +44,7 @@
 //! `seconds` or `base` has a number in its field `Strata-Snapshot`, for a later `base`;
 //! the last 8 are kept. With `seconds`, a profile that is off is on for so long.
 //!
-//! The history is written down by a [watch](crate::watch), which [`service`] starts as a thread.
+//! The history is written down by a [watch](crate::watch()), which [`service()`] starts as a thread.
 
 mod accept;
 mod snapshots;
