@@ -44,6 +44,7 @@ impl Shared {
             self.state.begin_leaving();
             if self.work.fetch_add(0, Relaxed) != work {
                 self.state.stay();
+                assert!(self.state.is_running(), "it stays, but seems to leave");
             } else if self.state.try_end() {
                 break;
             }
