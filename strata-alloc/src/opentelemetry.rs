@@ -1,18 +1,21 @@
 //! All numbers as instruments of OpenTelemetry.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use ::opentelemetry::KeyValue;
 use ::opentelemetry::metrics::Meter;
 
-use allocator_core::{Number, Strata, Unit};
+use allocator_core::{Metrics, Number, Strata, Unit};
 
 /// Adds an observable instrument for each number, such as `strata.live_bytes`, and one for what is
 /// resident, with the attribute `held_for`. They are read whenever the provider of the meter
 /// collects, for as long as it does.
 ///
-/// The names are those of [`Metrics::prometheus`](crate::Metrics::prometheus), with a point
+/// The names are those of [`Metrics::prometheus`], with a point
 /// behind `strata` and without `_total`.
 pub fn observe(meter: &Meter) {
-    for number in Strata::metrics().numbers() {
+    for number in Metrics::from(Strata::stats()).numbers() {
         match number.only_grows {
             true => observe_counter(meter, &number),
             false => observe_gauge(meter, &number),
@@ -44,9 +47,19 @@ fn unit(number: &Number) -> &'static str {
     }
 }
 
-/// A number of this moment: without what is resident, which takes longer.
+/// All instruments are read one after the other: within this time, from the same numbers.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// The numbers that were read last, without what is resident, which takes longer.
+static LAST: Mutex<Option<(Instant, Metrics)>> = Mutex::new(None);
+
+/// A number of this moment.
 fn read(name: &'static str) -> Option<Number> {
-    let metrics = crate::Metrics::from(Strata::stats());
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_fresh = |(read, _): &(Instant, _)| read.elapsed() < FRESH;
+    let kept = last.take().filter(is_fresh);
+    let (_, metrics) =
+        last.insert(kept.unwrap_or_else(|| (Instant::now(), Strata::stats().into())));
     metrics.numbers().find(|number| number.name == name)
 }
 

@@ -24,7 +24,6 @@ use crate::pages::address_space::{self, Charge, Mapped};
 use crate::pages::cgroup;
 use crate::pages::chunk_metadata;
 use crate::pages::committed::{COMMITTED, Refused};
-use crate::pages::counters::COUNTERS;
 use crate::pages::free_space_index::FreeSpaceIndex;
 use crate::pages::freed_huge;
 use crate::pages::page_runs::{self, PageRuns, Run};
@@ -339,7 +338,7 @@ pub(crate) fn put_run(ptr: *mut u8, owner: u32, size: usize) {
     let bytes = page_runs::units(size.max(1)) * UNIT;
     match arena.page_runs.put(ptr, bytes / UNIT, size) {
         Some(Ok(())) => {
-            COUNTERS.large_freed.add(1);
+            arena.page_runs.counters.freed.add(1);
             usage::gave_large(bytes, bytes);
         }
         Some(Err(report)) => report.note(),

@@ -60,12 +60,24 @@ impl Amount {
     }
 }
 
-/// All counters.
+/// Page runs, or huge blocks.
+pub(crate) struct Large {
+    /// Those that were allocated, and the bytes that they grew by in place.
+    pub(crate) allocated: Amount,
+    /// Those that were freed.
+    pub(crate) freed: Counter,
+}
+
+impl Large {
+    pub(crate) const fn new() -> Self {
+        Large { allocated: Amount::new(), freed: Counter::new() }
+    }
+}
+
+/// All counters, but for those of page runs: each arena has its own.
 pub(crate) struct Counters {
-    /// Page runs and huge blocks that were allocated, and the bytes that they grew by in place.
-    pub(crate) large: Amount,
-    /// Page runs and huge blocks that were freed.
-    pub(crate) large_freed: Counter,
+    /// Huge blocks.
+    pub(crate) huge: Large,
     /// Small blocks that left spans for threads without a cache.
     pub(crate) without_cache: Amount,
     /// Passes over free memory that returned some to the system.
@@ -96,8 +108,7 @@ impl Counters {
 }
 
 pub(crate) static COUNTERS: CachePadded<Counters> = CachePadded::new(Counters {
-    large: Amount::new(),
-    large_freed: Counter::new(),
+    huge: Large::new(),
     without_cache: Amount::new(),
     purges: Counter::new(),
     refusals: Counter::new(),

@@ -61,7 +61,7 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
         && !is_guarded()
         && let Some(index) = freed_huge::take(bytes)
     {
-        COUNTERS.large.add(1, bytes);
+        COUNTERS.huge.allocated.add(1, bytes);
         let ptr = MAP.chunk_base(index);
         if zeroed {
             clear(ptr, bytes, bytes);
@@ -83,7 +83,7 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
 /// Counts a new block, of which `dirty` bytes were free memory.
 fn took(bytes: usize, dirty: usize) {
     freed_huge::count(1, bytes);
-    COUNTERS.large.add(1, bytes);
+    COUNTERS.huge.allocated.add(1, bytes);
     usage::took_large(bytes, dirty);
 }
 
@@ -165,10 +165,10 @@ pub(crate) fn put(ptr: *mut u8, size: usize) {
     }
     match MAP.chunk(index).huge_tail.free() {
         Owner::Frees(_) => {
-            COUNTERS.large_freed.add(1);
+            COUNTERS.huge.freed.add(1);
             freed_huge::put(index);
         }
-        Owner::Leaves => COUNTERS.large_freed.add(1),
+        Owner::Leaves => COUNTERS.huge.freed.add(1),
         Owner::Freed => {
             let location = Location { span: ptr.addr(), block: bytes };
             Report { what: Misuse::DoubleFree, ptr, location, size }.note();
@@ -406,7 +406,7 @@ impl Extent {
     }
 
     fn note(&self, bytes: usize) {
-        COUNTERS.large.add(0, bytes.saturating_sub(self.bytes));
+        COUNTERS.huge.allocated.add(0, bytes.saturating_sub(self.bytes));
         freed_huge::count(0, bytes.wrapping_sub(self.bytes));
     }
 }

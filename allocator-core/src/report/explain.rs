@@ -229,6 +229,13 @@ impl Explanation {
         live.into_iter().chain(self.causes().map(|(cause, bytes)| (cause.label(), bytes)))
     }
 
+    /// The rows and their sum as one JSON object, in one line: `{"all":…,"live_small":…}`. It
+    /// allocates nothing.
+    #[must_use]
+    pub fn json(&self) -> impl Display {
+        Json(self)
+    }
+
     /// The cause with the most bytes.
     #[must_use]
     pub fn largest_cause(&self) -> Cause {
@@ -433,6 +440,16 @@ impl Explanation {
             write!(f, ", the largest share in class {block_bytes} ({})", self.amount(bytes))?;
         }
         writeln!(f, ".\n{}", cause.advice())
+    }
+}
+
+struct Json<'a>(&'a Explanation);
+
+impl Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{\"all\":{}", self.0.resident_bytes())?;
+        self.0.rows().try_for_each(|(row, bytes)| write!(f, ",\"{row}\":{bytes}"))?;
+        write!(f, "}}")
     }
 }
 

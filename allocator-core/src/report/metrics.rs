@@ -418,13 +418,7 @@ impl Json<'_> {
     fn resident(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.0.explanation {
             None => write!(f, ",\"resident\":null"),
-            Some(explanation) => {
-                write!(f, ",\"resident\":{{\"all\":{}", explanation.resident_bytes())?;
-                for (row, bytes) in explanation.rows() {
-                    write!(f, ",\"{row}\":{bytes}")?;
-                }
-                write!(f, "}}")
-            }
+            Some(explanation) => write!(f, ",\"resident\":{}", explanation.json()),
         }
     }
 }

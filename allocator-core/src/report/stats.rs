@@ -370,21 +370,23 @@ impl Display for Stats {
 }
 
 /// What was allocated, and what was freed, given what of it small blocks have in use or cached,
-/// and of large blocks the bytes that were allocated and those in use.
-fn flows(out: Amount, large: [usize; 2], left: Amount) -> [Amount; 2] {
-    let [large_allocated, large_in_use] = large;
-    let (freed_large, large_blocks) = (COUNTERS.large_freed.get(), COUNTERS.large.blocks.get());
-    let freed_large_bytes = large_allocated.saturating_sub(large_in_use);
+/// and of large blocks those that were allocated, those that were freed, and the bytes in use.
+fn flows(out: Amount, large: (Amount, usize, usize), left: Amount) -> [Amount; 2] {
+    let (large_allocated, large_freed, large_in_use) = large;
+    let large_freed_bytes = large_allocated.bytes.saturating_sub(large_in_use);
     let now = |seen: &counters::Amount, blocks, bytes| Amount {
         blocks: seen.blocks.not_below(blocks),
         bytes: seen.bytes.not_below(bytes),
     };
-    let allocated =
-        now(&COUNTERS.allocated_seen, left.blocks + large_blocks, left.bytes + large_allocated);
+    let allocated = now(
+        &COUNTERS.allocated_seen,
+        left.blocks + large_allocated.blocks,
+        left.bytes + large_allocated.bytes,
+    );
     let freed = now(
         &COUNTERS.freed_seen,
-        left.blocks.saturating_sub(out.blocks) + freed_large,
-        left.bytes.saturating_sub(out.bytes) + freed_large_bytes,
+        left.blocks.saturating_sub(out.blocks) + large_freed,
+        left.bytes.saturating_sub(out.bytes) + large_freed_bytes,
     );
     [allocated, freed]
 }
@@ -396,6 +398,20 @@ fn left() -> Amount {
     registry::heaps().map(Heap::left).fold(start, |sum, (blocks, bytes)| Amount {
         blocks: sum.blocks + blocks,
         bytes: sum.bytes + bytes,
+    })
+}
+
+/// Page runs and huge blocks that were allocated since the start, and the number of those that
+/// were freed.
+fn large() -> (Amount, usize) {
+    let of_runs = arena::all().iter().map(|arena| &arena.page_runs.counters);
+    let start = (Amount { blocks: 0, bytes: 0 }, 0);
+    of_runs.chain([&COUNTERS.huge]).fold(start, |(sum, freed), large| {
+        // Read before the others: what is freed meanwhile was allocated.
+        let freed = freed + large.freed.get();
+        let Amount { blocks, bytes } = sum;
+        let (more, more_bytes) = (large.allocated.blocks.get(), large.allocated.bytes.get());
+        (Amount { blocks: blocks + more, bytes: bytes + more_bytes }, freed)
     })
 }
 
@@ -435,13 +451,13 @@ pub(crate) fn read() -> Stats {
     let (huge_blocks, huge_bytes) = freed_huge::held();
     let (held_back, held_back_bytes) = held_back::held();
     // Read before what is in use of it: it would count as freed.
-    let large_allocated = COUNTERS.large.bytes.get();
+    let (large_allocated, large_freed) = large();
     let large_bytes = usage::large().saturating_sub(held_back_bytes);
     let out = classes.iter().fold(Amount { blocks: 0, bytes: 0 }, |sum, class: &ClassStats| {
         let blocks = class.live_blocks + class.cached_blocks;
         Amount { blocks: sum.blocks + blocks, bytes: sum.bytes + blocks * class.block_bytes }
     });
-    let [allocated, freed] = flows(out, [large_allocated, large_bytes], left);
+    let [allocated, freed] = flows(out, (large_allocated, large_freed, large_bytes), left);
     let [used_percent, waiting_percent] = cgroup::reading();
     Stats {
         classes,

@@ -155,15 +155,7 @@ fn explain(request: &Request<'_>) -> Result<Answer, Answer> {
     let explanation = Strata::explain();
     match request.form(form, [("text", "text/plain"), ("json", JSON)])? {
         0 => Ok(Answer::text(200, &explanation.to_string())),
-        _ => {
-            let mut text = format!("{{\"all\":{}", explanation.resident_bytes());
-            for (row, bytes) in explanation.rows() {
-                // Writing to a string does not fail.
-                let _ = write!(text, ",\"{row}\":{bytes}");
-            }
-            text.push('}');
-            Ok(Answer::new(JSON, text.into_bytes()))
-        }
+        _ => Ok(Answer::new(JSON, explanation.json().to_string().into_bytes())),
     }
 }
 
