@@ -701,29 +701,17 @@ orderings! {
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     purge_in_vain = Relaxed;
 
-    /// The function to call above the soft limit.
-    /// Written by: `limit::call`.
-    /// Read by: `limit::call_back`.
-    /// Relaxed: it points at code, which is always there.
-    limit_callback = Relaxed;
-
-    /// The functions to call when there was no memory for a request.
-    /// Written by: `failure::call`, `failure::report_with`.
-    /// Read by: `failure::report`, `failure::tell`.
-    /// Relaxed: they point at code, which is always there.
-    failure_callback = Relaxed;
+    /// A function of the program's, or one that writes a report.
+    /// Written by: `callback::set`.
+    /// Read by: `callback::get`.
+    /// Relaxed: it is code, which is always there.
+    callback = Relaxed;
 
     /// Whether a failure was reported.
     /// Written by: `failure::report`.
     /// Read by: `failure::report`.
     /// Relaxed: it is swapped in one step, and no other data is read on its word.
     failure_reported = Relaxed;
-
-    /// The function to call when there is more or less memory.
-    /// Written by: `pressure::call`.
-    /// Read by: `pressure::call_back`.
-    /// Relaxed: it points at code, which is always there.
-    pressure_callback = Relaxed;
 
     /// How much memory there is, as far as the program was told.
     /// Written by: `pressure::call`, `pressure::tell`.

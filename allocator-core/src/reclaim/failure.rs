@@ -1,15 +1,11 @@
 //! Telling the program that there was no memory for a request: by its callback. Without one, the
 //! first request that the hard limit refuses is reported on standard error.
 
-use core::mem;
-use core::ptr;
-
 use crate::base::geometry::CHUNK;
-use crate::base::lock::Lock;
 use crate::base::ordering;
-use crate::base::sync::{AtomicBool, AtomicPtr};
+use crate::base::sync::AtomicBool;
 use crate::pages::committed::COMMITTED;
-use crate::reclaim::purge;
+use crate::reclaim::callback::Callback;
 
 /// A request for which there was no memory, for [`Strata::on_failure`](crate::Strata::on_failure).
 ///
@@ -39,26 +35,22 @@ impl Failure {
     }
 }
 
-/// What is to be called: a `fn(&Failure)`, or null.
-static CALLBACK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+static CALLBACK: Callback<fn(&Failure)> = Callback::new();
 
-/// What writes the report: a `fn(&Failure)`, or null until the process has begun.
-static REPORT: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+/// What writes the report: none until the process has begun.
+static REPORT: Callback<fn(&Failure)> = Callback::new();
 
 /// Whether a report was written.
 static REPORTED: AtomicBool = AtomicBool::new(false);
 
-/// Held by the thread that tells of a failure, which does not recurse.
-static CALLING: Lock = Lock::new();
-
 /// Sets the function to call, in place of the one before.
 pub(crate) fn call(callback: fn(&Failure)) {
-    CALLBACK.store(callback as *mut (), ordering::failure_callback());
+    CALLBACK.set(callback);
 }
 
 /// Sets what writes the report.
 pub(crate) fn report_with(report: fn(&Failure)) {
-    REPORT.store(report as *mut (), ordering::failure_callback());
+    REPORT.set(report);
 }
 
 /// Called at the end of slow paths, where no lock is held, with what a request of `size` bytes is
@@ -73,16 +65,11 @@ pub(crate) fn check(block: *mut u8, size: usize) {
 #[cold]
 #[inline(never)]
 fn tell(size: usize) {
-    // Not in a signal handler that interrupts a purge: the callback runs with no lock held.
-    if purge::is_held_here() {
-        return;
-    }
-    let Some(_held) = CALLING.try_lock() else { return };
+    let Some(_held) = CALLBACK.begin() else { return };
     let (committed_bytes, hard_limit_bytes) = (COMMITTED.bytes(), COMMITTED.hard_limit());
     let failure = Failure { size, committed_bytes, hard_limit_bytes };
-    let callback = CALLBACK.load(ordering::failure_callback());
-    if !callback.is_null() {
-        call_back(callback, &failure);
+    if CALLBACK.get().is_some() {
+        call_back(&CALLBACK, &failure);
     } else if failure.is_at_hard_limit() {
         report(&failure);
     }
@@ -90,22 +77,19 @@ fn tell(size: usize) {
 
 /// Writes the report, once.
 fn report(failure: &Failure) {
-    let report = REPORT.load(ordering::failure_callback());
-    if !report.is_null() && !REPORTED.swap(true, ordering::failure_reported()) {
-        call_back(report, failure);
+    if REPORT.get().is_some() && !REPORTED.swap(true, ordering::failure_reported()) {
+        call_back(&REPORT, failure);
     }
 }
 
 /// Allocations do not unwind: a panic of the program's callback ends the process here.
-extern "C" fn call_back(callback: *mut (), failure: &Failure) {
-    // SAFETY: only functions of this type are stored.
-    let callback = unsafe { mem::transmute::<*mut (), fn(&Failure)>(callback) };
-    callback(failure);
+extern "C" fn call_back(callback: &Callback<fn(&Failure)>, failure: &Failure) {
+    if let Some(callback) = callback.get() {
+        callback(failure);
+    }
 }
 
 /// In the child of a fork: no other thread tells of a failure.
 pub(crate) fn after_fork() {
-    if CALLING.is_orphaned() {
-        CALLING.force_unlock();
-    }
+    CALLBACK.after_fork();
 }

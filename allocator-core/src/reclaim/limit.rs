@@ -1,30 +1,22 @@
 //! Enforcement of the soft limit: above it, all free memory is purged. If that is not
 //! enough, the program is told, by a callback.
 
-use core::ptr;
-
 use crate::base::lock::Lock;
-use crate::base::ordering;
-use crate::base::sync::AtomicPtr;
 use crate::pages::committed::COMMITTED;
 use crate::pages::usage;
+use crate::reclaim::callback::Callback;
 use crate::reclaim::pressure;
 use crate::reclaim::purge;
 
-/// The program's callback: a `fn(usize)`, or null.
-static CALLBACK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+static CALLBACK: Callback<fn(usize)> = Callback::new();
 
-/// Held by the thread that enforces the limit.
+/// Held by the thread that enforces the limit, but not while it tells the program: if the
+/// callback leaves by a jump, the limit is still enforced.
 static BUSY: Lock = Lock::new();
-
-/// Held by the thread that runs the callback, which does not recurse. Apart from
-/// [`BUSY`]: if the callback leaves by a jump, it is not called again, but the limit is
-/// still enforced.
-static CALLING: Lock = Lock::new();
 
 /// Sets the function to call above the limit, in place of the one before.
 pub(crate) fn call(callback: fn(usize)) {
-    CALLBACK.store(callback as *mut (), ordering::limit_callback());
+    CALLBACK.set(callback);
 }
 
 /// Called at the end of slow paths that may have taken memory, where no lock is held:
@@ -43,7 +35,7 @@ fn enforce() {
     if !is_over() {
         return;
     }
-    let Some(_held) = CALLING.try_lock() else { return };
+    let Some(_held) = CALLBACK.begin() else { return };
     if COMMITTED.mark_told() {
         call_back(COMMITTED.bytes());
     }
@@ -73,19 +65,15 @@ fn give_back() {
 
 /// Allocations do not unwind: a panic of the program's callback ends the process here.
 extern "C" fn call_back(bytes: usize) {
-    let callback = CALLBACK.load(ordering::limit_callback());
-    if !callback.is_null() {
-        // SAFETY: only functions of this type are stored there.
-        let callback = unsafe { core::mem::transmute::<*mut (), fn(usize)>(callback) };
+    if let Some(callback) = CALLBACK.get() {
         callback(bytes);
     }
 }
 
 /// In the child of a fork: no other thread enforces the limit.
 pub(crate) fn after_fork() {
-    for lock in [&BUSY, &CALLING] {
-        if lock.is_orphaned() {
-            lock.force_unlock();
-        }
+    CALLBACK.after_fork();
+    if BUSY.is_orphaned() {
+        BUSY.force_unlock();
     }
 }
