@@ -95,7 +95,10 @@ fn small_sampled(class: usize, size: usize, config: &Config) -> *mut u8 {
         arena::get_run(cache.shard(), page_runs::units(bytes), (align / UNIT).max(1))
     });
     match &run {
-        Some(run) => record_sample(run.ptr, due, slow.is_nested()),
+        Some(run) => {
+            slow.count_large(run.units * UNIT);
+            record_sample(run.ptr, due, slow.is_nested());
+        }
         None => drop_sample(due),
     }
     if slow.leave() {
@@ -230,14 +233,26 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
     if let (Some(block), Some(due)) = (block, due) {
         record_sample(block, due, slow.is_nested());
     }
+    match block {
+        Some(_) => slow.count_large(bytes_of_large(size, align)),
+        None => COUNTERS.refusals.add(1),
+    }
     let block = block.unwrap_or(ptr::null_mut());
-    COUNTERS.note_refusal(block);
     if slow.leave() {
         helper::check_growth();
         limit::check();
         failure::check(block, size);
     }
     shadow::handed_out(block, size)
+}
+
+/// Bytes of a page run or huge block for a layout.
+fn bytes_of_large(size: usize, align: usize) -> usize {
+    if is_medium(size, align) {
+        page_runs::units(size.max(1)) * UNIT
+    } else {
+        huge_block::bytes_for(size).unwrap_or(size)
+    }
 }
 
 /// Records a sample, and counts on to the next one. In a signal handler that interrupts a slow

@@ -223,8 +223,8 @@ pub(crate) fn free_other(ptr: *mut u8, entry: u32, size: usize) {
             let location = Location { span: 0, block: 0 };
             Report { what: Misuse::Foreign, ptr, location, size }.note();
         }
-        page_map::MEDIUM => arena::put_run(ptr, owner, size),
-        page_map::HUGE => huge_block::put(ptr, size),
+        page_map::MEDIUM => slow.count_freed(arena::put_run(ptr, owner, size)),
+        page_map::HUGE => slow.count_freed(huge_block::put(ptr, size)),
         class => wrong_layout(ptr, class as usize, size),
     }
     if slow.leave() {

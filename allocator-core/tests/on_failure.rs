@@ -3,7 +3,7 @@
 
 mod common;
 
-use allocator_core::{Failure, Strata};
+use allocator_core::{Failure, Registers, StackWords, Strata};
 use common::{Block, at_end};
 use std::fmt::Write as _;
 use std::sync::Mutex;
@@ -24,6 +24,13 @@ fn told(failure: &Failure) {
     write!(TEXT.lock().unwrap(), "{failure}").unwrap();
 }
 
+/// Takes a sample for one of this function: the core alone follows frame pointers, which the
+/// code between need not have.
+fn unwind(_: Registers, _: &mut StackWords, frames: &mut [usize]) -> usize {
+    frames[0] = fill as *const () as usize;
+    1
+}
+
 #[inline(never)]
 fn fill(size: usize) -> Vec<Block> {
     let mut blocks = Vec::with_capacity(LIMIT / size);
@@ -40,6 +47,7 @@ fn tells() {
     TOLD.lock().unwrap().reserve(10);
     TEXT.lock().unwrap().reserve(MIB);
     Strata::on_failure(told);
+    assert!(Strata::profile_unwinder(Some(unwind)));
     Strata::profile_start(1 << 10);
     Strata::set_hard_limit(LIMIT);
     let blocks = fill(100_000);

@@ -231,11 +231,11 @@ orderings! {
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     heap_out = Relaxed;
 
-    /// `Heap::left_blocks` and `Heap::left_bytes`, what left spans for the owner, which writes them.
-    /// Written by: `heap::count_left`.
-    /// Read by: `heap::left`.
+    /// `Count::count` of `tally`: what the owner of a heap allocated and freed. The owner writes it.
+    /// Written by: `tally::add`.
+    /// Read by: `tally::get`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
-    heap_left = Relaxed;
+    tally = Relaxed;
 
     /// For each class, whether a heap may have free blocks.
     /// Written by: `heap::note_offer`, `heap::offer_all`.

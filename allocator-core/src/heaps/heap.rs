@@ -20,8 +20,10 @@ use crate::base::geometry::{ARENA_IDS, UNIT};
 use crate::base::lock::{Lock, LockGuard};
 use crate::base::ordering;
 use crate::base::size_class::{self, CLASSES, SHAPES};
-use crate::base::sync::{self, AtomicU32, AtomicUsize, Guarded};
+use crate::base::sync::{self, AtomicU32, Guarded};
 use crate::heaps::remote_queue::{Batch, Closed, RemoteQueue};
+#[cfg(not(strata_loom))]
+use crate::heaps::tally::Tally;
 use crate::spans::page_map;
 use crate::spans::span::{Body, DetachedSpans, List, NO_HEAP, Put, Span, SpanList};
 use crate::sys;
@@ -46,9 +48,8 @@ pub(crate) struct Heap {
     /// magazines, is what users hold. Each count wraps; the sum is right below
     /// four billion blocks of a class.
     out: [AtomicU32; CLASSES],
-    /// Blocks that left spans for the owner, and their bytes, since the start.
-    left_blocks: AtomicUsize,
-    left_bytes: AtomicUsize,
+    #[cfg(not(strata_loom))]
+    pub(crate) tally: Tally,
     /// A bit for each group of classes: whether there may be spans with free blocks. The last
     /// one: whether there may be received batches. Written under the lock, read without it.
     offers: AtomicU32,
@@ -123,8 +124,7 @@ impl Heap {
             remote_queue: RemoteQueue::new(),
             lists: Guarded::new(SpanLists::new()),
             out: [const { AtomicU32::new(0) }; CLASSES],
-            left_blocks: AtomicUsize::new(0),
-            left_bytes: AtomicUsize::new(0),
+            tally: Tally::new(),
             offers: AtomicU32::new(0),
         }
     }
@@ -140,8 +140,6 @@ impl Heap {
             remote_queue: RemoteQueue::new(),
             lists: Guarded::new(SpanLists::new()),
             out: core::array::from_fn(|_| AtomicU32::new(0)),
-            left_blocks: AtomicUsize::new(0),
-            left_bytes: AtomicUsize::new(0),
             offers: AtomicU32::new(0),
         }
     }
@@ -232,20 +230,6 @@ impl Heap {
     /// Blocks of a class that went out, less those that came back, modulo 2^32.
     pub(crate) fn out(&self, class: usize) -> u32 {
         self.out[class].load(ordering::heap_out())
-    }
-
-    /// Counts blocks that left spans for the owner, whichever heap had them. Called by the owner.
-    #[inline]
-    pub(crate) fn count_left(&self, blocks: usize, bytes: usize) {
-        let (left_blocks, left_bytes) = self.left();
-        self.left_blocks.store(left_blocks.wrapping_add(blocks), ordering::heap_left());
-        self.left_bytes.store(left_bytes.wrapping_add(bytes), ordering::heap_left());
-    }
-
-    /// Blocks that left spans for the owner since the start, and their bytes.
-    pub(crate) fn left(&self) -> (usize, usize) {
-        let load = |word: &AtomicUsize| word.load(ordering::heap_left());
-        (load(&self.left_blocks), load(&self.left_bytes))
     }
 
     /// Whether the heap seems to have free blocks of a class: in its spans, or in batches. Saves

@@ -332,19 +332,20 @@ pub(crate) fn get_run(shard: usize, units: usize, align: usize) -> Option<Run> {
 
 /// Frees the page run at `ptr`, which has an arena's entry and is said to have `size`
 /// bytes. A misuse is noted, and has no effect. In a signal handler that interrupts the
-/// arena's page runs, the run waits.
-pub(crate) fn put_run(ptr: *mut u8, owner: u32, size: usize) {
-    let Some(arena) = by_id(owner) else { return };
+/// arena's page runs, the run waits. Returns whether it was freed.
+pub(crate) fn put_run(ptr: *mut u8, owner: u32, size: usize) -> bool {
+    let Some(arena) = by_id(owner) else { return false };
     let bytes = page_runs::units(size.max(1)) * UNIT;
     match arena.page_runs.put(ptr, bytes / UNIT, size) {
         Some(Ok(())) => {
-            arena.page_runs.counters.freed.add(1);
             usage::gave_large(bytes, bytes);
+            return true;
         }
         Some(Err(report)) => report.note(),
         // SAFETY: the caller frees the run.
         None => unsafe { later::keep_block(ptr) },
     }
+    false
 }
 
 /// Frees the granules of empty spans. The caller holds no lock.

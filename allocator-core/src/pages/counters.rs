@@ -60,26 +60,15 @@ impl Amount {
     }
 }
 
-/// Page runs, or huge blocks.
-pub(crate) struct Large {
-    /// Those that were allocated, and the bytes that they grew by in place.
-    pub(crate) allocated: Amount,
-    /// Those that were freed.
-    pub(crate) freed: Counter,
-}
-
-impl Large {
-    pub(crate) const fn new() -> Self {
-        Large { allocated: Amount::new(), freed: Counter::new() }
-    }
-}
-
-/// All counters, but for those of page runs: each arena has its own.
+/// All counters, but for those of threads with a cache: each of their heaps has a tally.
 pub(crate) struct Counters {
-    /// Huge blocks.
-    pub(crate) huge: Large,
     /// Small blocks that left spans for threads without a cache.
-    pub(crate) without_cache: Amount,
+    pub(crate) small: Amount,
+    /// Page runs and huge blocks that such threads got, and the bytes that those of all threads
+    /// grew by in place.
+    pub(crate) large: Amount,
+    /// Page runs and huge blocks that such threads freed.
+    pub(crate) large_freed: Counter,
     /// Passes over free memory that returned some to the system.
     pub(crate) purges: Counter,
     /// Requests for which there was no memory.
@@ -108,8 +97,9 @@ impl Counters {
 }
 
 pub(crate) static COUNTERS: CachePadded<Counters> = CachePadded::new(Counters {
-    huge: Large::new(),
-    without_cache: Amount::new(),
+    small: Amount::new(),
+    large: Amount::new(),
+    large_freed: Counter::new(),
     purges: Counter::new(),
     refusals: Counter::new(),
     soft_limit: Counter::new(),

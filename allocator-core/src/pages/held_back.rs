@@ -6,6 +6,7 @@ use core::ptr;
 
 use crate::base::ordering;
 use crate::base::sync::{AtomicPtr, AtomicU32, AtomicUsize};
+use crate::pages::counters::COUNTERS;
 use crate::pages::huge_block;
 use crate::sys;
 
@@ -76,6 +77,7 @@ fn free(block: *mut u8) {
     let bytes = huge_block::bytes_at(block);
     // SAFETY: nobody uses the block.
     if unsafe { sys::commit(block, bytes) } {
-        huge_block::put(block, bytes);
+        let freed = huge_block::put(block, bytes);
+        COUNTERS.large_freed.add(usize::from(freed));
     }
 }

@@ -49,8 +49,11 @@ fn guards() -> usize {
 }
 
 /// Bytes mapped for a block of `size`, or `None` on overflow.
+#[inline]
 pub(crate) fn bytes_for(size: usize) -> Option<usize> {
-    size.max(1).checked_next_multiple_of(sys::page_size())
+    // A power of two: no division.
+    let rest = sys::page_size() - 1;
+    Some(size.max(1).checked_add(rest)? & !rest)
 }
 
 /// Allocates a block, zeroed on request; `None` if the system or the limit refuses.
@@ -61,7 +64,6 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
         && !is_guarded()
         && let Some(index) = freed_huge::take(bytes)
     {
-        COUNTERS.huge.allocated.add(1, bytes);
         let ptr = MAP.chunk_base(index);
         if zeroed {
             clear(ptr, bytes, bytes);
@@ -83,7 +85,6 @@ pub(crate) fn get(size: usize, align: usize, zeroed: bool) -> Option<*mut u8> {
 /// Counts a new block, of which `dirty` bytes were free memory.
 fn took(bytes: usize, dirty: usize) {
     freed_huge::count(1, bytes);
-    COUNTERS.huge.allocated.add(1, bytes);
     usage::took_large(bytes, dirty);
 }
 
@@ -153,27 +154,30 @@ pub(crate) fn bytes_at(ptr: *mut u8) -> usize {
 }
 
 /// Frees a block: it is on standby, or its chunks become spare, or are unmapped. A misuse is noted, and has no
-/// effect.
-pub(crate) fn put(ptr: *mut u8, size: usize) {
+/// effect. Returns whether the block was freed: not if it has to wait.
+pub(crate) fn put(ptr: *mut u8, size: usize) -> bool {
     let (index, bytes) = match check(ptr, size) {
         Ok(checked) => checked,
-        Err(report) => return report.note(),
+        Err(report) => {
+            report.note();
+            return false;
+        }
     };
     if address_space::is_held_here() {
         // SAFETY: by the caller, who frees the block.
-        return unsafe { later::keep_block(ptr) };
+        unsafe { later::keep_block(ptr) };
+        return false;
     }
     match MAP.chunk(index).huge_tail.free() {
-        Owner::Frees(_) => {
-            COUNTERS.huge.freed.add(1);
-            freed_huge::put(index);
-        }
-        Owner::Leaves => COUNTERS.huge.freed.add(1),
+        Owner::Frees(_) => freed_huge::put(index),
+        Owner::Leaves => {}
         Owner::Freed => {
             let location = Location { span: ptr.addr(), block: bytes };
             Report { what: Misuse::DoubleFree, ptr, location, size }.note();
+            return false;
         }
     }
+    true
 }
 
 /// Purges the tail of the huge block that starts at a chunk, if one does. Returns how many
@@ -406,7 +410,7 @@ impl Extent {
     }
 
     fn note(&self, bytes: usize) {
-        COUNTERS.huge.allocated.add(0, bytes.saturating_sub(self.bytes));
+        COUNTERS.large.bytes.add(bytes.saturating_sub(self.bytes));
         freed_huge::count(0, bytes.wrapping_sub(self.bytes));
     }
 }

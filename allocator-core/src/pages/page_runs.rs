@@ -21,7 +21,7 @@ use crate::base::sync::{self, AtomicU16, AtomicU32, Guarded};
 use crate::pages::address_space::{self, Mapped};
 use crate::pages::chunk_metadata;
 use crate::pages::committed::{COMMITTED, Refused};
-use crate::pages::counters::Large;
+use crate::pages::counters::COUNTERS;
 use crate::pages::usage;
 use crate::spans::page_map::{self, MAP};
 
@@ -41,7 +41,6 @@ pub(crate) struct PageRuns {
     id: AtomicU32,
     pub(super) lock: Lock,
     pub(super) lists: Guarded<Lists>,
-    pub(crate) counters: Large,
 }
 
 // SAFETY: [RUNS-LOCKED] the lists are touched only under the lock.
@@ -113,7 +112,6 @@ impl PageRuns {
             id: AtomicU32::new(0),
             lock: Lock::new(),
             lists: Guarded::new(Lists { heads: [ptr::null_mut(); LISTS] }),
-            counters: Large::new(),
         }
     }
 
@@ -140,7 +138,6 @@ impl PageRuns {
         let run = self.locked(|lists| lists.get(units, align))?.ok()?;
         if let Some(run) = &run {
             usage::took_large(run.units * UNIT, run.dirty_bytes());
-            self.counters.allocated.add(1, run.units * UNIT);
         }
         Some(run)
     }
@@ -252,7 +249,7 @@ impl PageRuns {
                     usage::gave_large((old - new) * UNIT, (old - new) * UNIT);
                 } else {
                     usage::took_large((new - old) * UNIT, dirty);
-                    self.counters.allocated.add(0, (new - old) * UNIT);
+                    COUNTERS.large.bytes.add((new - old) * UNIT);
                 }
                 true
             }

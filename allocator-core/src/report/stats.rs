@@ -11,7 +11,7 @@ use core::fmt::{self, Display, Write};
 
 use crate::base::own_stack;
 use crate::base::size_class::{self, CLASSES};
-use crate::heaps::heap::Heap;
+use crate::heaps::tally::Tally;
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::cgroup;
@@ -393,26 +393,31 @@ fn flows(out: Amount, large: (Amount, usize, usize), left: Amount) -> [Amount; 2
 
 /// Small blocks that left spans since the start.
 fn left() -> Amount {
-    let alone = &COUNTERS.without_cache;
+    let alone = &COUNTERS.small;
     let start = Amount { blocks: alone.blocks.get(), bytes: alone.bytes.get() };
-    registry::heaps().map(Heap::left).fold(start, |sum, (blocks, bytes)| Amount {
-        blocks: sum.blocks + blocks,
-        bytes: sum.bytes + bytes,
+    tallies().fold(start, |sum, tally| Amount {
+        blocks: sum.blocks + tally.small_blocks.get(),
+        bytes: sum.bytes + tally.small_bytes.get(),
     })
+}
+
+fn tallies() -> impl Iterator<Item = &'static Tally> {
+    registry::heaps().map(|heap| &heap.tally)
 }
 
 /// Page runs and huge blocks that were allocated since the start, and the number of those that
 /// were freed.
 fn large() -> (Amount, usize) {
-    let of_runs = arena::all().iter().map(|arena| &arena.page_runs.counters);
-    let start = (Amount { blocks: 0, bytes: 0 }, 0);
-    of_runs.chain([&COUNTERS.huge]).fold(start, |(sum, freed), large| {
-        // Read before the others: what is freed meanwhile was allocated.
-        let freed = freed + large.freed.get();
-        let Amount { blocks, bytes } = sum;
-        let (more, more_bytes) = (large.allocated.blocks.get(), large.allocated.bytes.get());
-        (Amount { blocks: blocks + more, bytes: bytes + more_bytes }, freed)
-    })
+    // Read before the others: what is freed meanwhile was allocated.
+    let freed_alone = COUNTERS.large_freed.get();
+    let freed = tallies().fold(freed_alone, |sum, tally| sum + tally.large_freed.get());
+    let alone = &COUNTERS.large;
+    let start = Amount { blocks: alone.blocks.get(), bytes: alone.bytes.get() };
+    let allocated = tallies().fold(start, |sum, tally| Amount {
+        blocks: sum.blocks + tally.large_blocks.get(),
+        bytes: sum.bytes + tally.large_bytes.get(),
+    });
+    (allocated, freed)
 }
 
 /// Prints all values to standard error.

@@ -42,7 +42,7 @@ impl Cache {
         unsafe {
             received.as_ref().with(|contents| contents.extract(wants));
             self.owner().flow.leave(bytes);
-            self.heap.count_left(blocks, bytes);
+            self.heap.tally.took_small(blocks, bytes);
             take_from_heap::finish_received(heap, received, &mut self.owner().remote_cache.batches);
         }
     }

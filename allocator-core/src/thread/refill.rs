@@ -69,7 +69,7 @@ impl Cache {
             owner.filling = CLASSES;
             owner.emptied[class / 64] |= 1 << (class % 64);
             owner.flow.leave(got * size_class::size(class));
-            self.heap.count_left(got, got * size_class::size(class));
+            self.heap.tally.took_small(got, got * size_class::size(class));
             debug_assert!(got <= bin.capacity());
             if bin.len() == 0 {
                 if got == 0 {
@@ -163,7 +163,7 @@ impl Cache {
         // SAFETY: [OWNER-ONLY]; there is one slot below `end`.
         unsafe {
             let got = self.take_leased(class, end, 1);
-            self.heap.count_left(got, got * size_class::size(class));
+            self.heap.tally.took_small(got, got * size_class::size(class));
             self.owner().flow.leave(got * size_class::size(class));
         }
         slot

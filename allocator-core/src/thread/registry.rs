@@ -72,7 +72,7 @@ impl Thread {
 /// Lists of records in use.
 const LISTS: usize = 256;
 
-const _: () = assert!(size_of::<Record>() <= 1024);
+const _: () = assert!(size_of::<Record>() <= 1088);
 const _: () = assert!(size_of::<Cache>() < CACHE_BYTES);
 
 /// Threads that are in the exit hook.
@@ -474,7 +474,7 @@ fn alloc_from(shard: usize, class: usize) -> *mut u8 {
     // SAFETY: there is one slot below the end of `slot`.
     let got = unsafe { span_source::take_shared(shard, class, (&raw mut slot).wrapping_add(1), 1) };
     usage::went_out(got * size_class::size(class));
-    COUNTERS.without_cache.add(got, got * size_class::size(class));
+    COUNTERS.small.add(got, got * size_class::size(class));
     slot
 }
 

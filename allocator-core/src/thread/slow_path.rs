@@ -22,6 +22,7 @@ use crate::base::nested;
 use crate::base::shadow;
 use crate::base::size_class::CLASSES;
 use crate::pages::arena;
+use crate::pages::counters::COUNTERS;
 use crate::pages::huge_block;
 use crate::pages::page_runs;
 use crate::remote::send;
@@ -92,6 +93,22 @@ impl SlowPath {
         (!stand_in && !cache.heap.is_held_here()).then_some(cache)
     }
 
+    /// Counts a page run or huge block that the thread got.
+    pub(crate) fn count_large(&self, bytes: usize) {
+        match self.cache() {
+            Some(cache) => cache.heap.tally.took_large(bytes),
+            None => COUNTERS.large.add(1, bytes),
+        }
+    }
+
+    /// Counts a page run or huge block that the thread freed, if it did.
+    pub(crate) fn count_freed(&self, freed: bool) {
+        match self.cache() {
+            Some(cache) => cache.heap.tally.large_freed.add(usize::from(freed)),
+            None => COUNTERS.large_freed.add(usize::from(freed)),
+        }
+    }
+
     /// Sets what the thread's word goes back to.
     pub(super) fn set_cache(&mut self, cache: &'static Cache) {
         if self.is_nested() {
@@ -151,8 +168,9 @@ fn free_waiting() {
 
 fn free_large(ptr: NonNull<u8>, entry: u32) {
     let ptr = ptr.as_ptr();
-    match page_map::kind(entry) {
+    let freed = match page_map::kind(entry) {
         page_map::MEDIUM => arena::put_run(ptr, page_map::owner(entry), page_runs::bytes_at(ptr)),
         _ => huge_block::put(ptr, huge_block::bytes_at(ptr)),
-    }
+    };
+    COUNTERS.large_freed.add(usize::from(freed));
 }

@@ -219,7 +219,7 @@ pub(crate) fn refill(class: usize) -> *mut u8 {
     // SAFETY: there are as many slots below the end.
     let got = unsafe { span_source::take_shared(arena::nearest(), class, end, want) };
     usage::went_out(got * size_class::size(class));
-    COUNTERS.without_cache.add(got, got * size_class::size(class));
+    COUNTERS.small.add(got, got * size_class::size(class));
     let (left, blocks) = slots.split_at_mut(STEP - got);
     debug_assert!(left.iter().all(|block| block.is_null()));
     let Some((last, others)) = blocks.split_last_mut() else { return ptr::null_mut() };
