@@ -300,6 +300,28 @@ fn after_fork() {
 /// The memory of ended threads is purged.
 fn ended() {
     let before = anonymous();
+    threads_end();
+    falls_to("all threads have ended", before + 4 * MIB);
+}
+
+/// If one thread is left, which frees nothing, the helper purges the rest, too, before it leaves.
+fn one_left() {
+    // SAFETY: the child runs only the lines below, and exits.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let before = anonymous();
+        threads_end();
+        falls_to("one thread is left", before + 3 * MIB);
+        std::process::exit(0);
+    }
+    let mut status = 0;
+    // SAFETY: plain call.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "{status:#x}");
+}
+
+/// Threads that have some blocks each, all at once, and end.
+fn threads_end() {
     let gate = Barrier::new(201);
     thread::scope(|scope| {
         for seed in 0..200 {
@@ -312,7 +334,6 @@ fn ended() {
         }
         gate.wait();
     });
-    falls_to("all threads have ended", before + 4 * MIB);
 }
 
 /// A program takes blocks from each of its spans again and again, each of which has much more
@@ -377,6 +398,7 @@ fn child() {
         "comes-and-goes" => comes_and_goes(),
         "fork" => after_fork(),
         "ended" => ended(),
+        "one-left" => one_left(),
         "peak" => peak(),
         "all-spans" => all_spans_in_use(),
         _ => panic!("{case}?"),
@@ -428,6 +450,11 @@ fn the_child_of_a_fork_gives_memory_back() {
 #[test]
 fn what_ended_threads_had_goes_back() {
     common::succeeds("ended");
+}
+
+#[test]
+fn the_last_thread_is_left_with_little() {
+    common::succeeds("one-left");
 }
 
 #[test]

@@ -115,6 +115,19 @@ fn purge() -> bool {
     true
 }
 
+/// Up to when time is spent on what helpers purged when they left, in milliseconds.
+static LEFT_SPENT: AtomicU64 = AtomicU64::new(0);
+
+/// How many of these bytes a helper purges when it leaves: a program whose threads end and start
+/// all the time needs them again, and pays no larger part of its time than for its own purges.
+pub(super) fn affordable(bytes: usize) -> usize {
+    let now = sys::monotonic_ms();
+    let spent = LEFT_SPENT.load(ordering::own_time()).max(now.saturating_sub(SAVED));
+    let bytes = bytes.min(now.saturating_sub(spent) as usize * PER_MILLISECOND);
+    LEFT_SPENT.store(spent + (bytes / PER_MILLISECOND) as u64, ordering::own_time());
+    bytes
+}
+
 /// Up to when time is spent on what was owed, in milliseconds.
 static OWED_SPENT: AtomicU64 = AtomicU64::new(0);
 

@@ -701,7 +701,7 @@ orderings! {
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     purge_in_vain = Relaxed;
 
-    /// A function of the program's, or one that writes a report.
+    /// A function of the program's, or of a higher layer.
     /// Written by: `callback::set`.
     /// Read by: `callback::get`.
     /// Relaxed: it is code, which is always there.
@@ -800,10 +800,10 @@ orderings! {
     collapse_cursor = Relaxed;
 
     /// What was purged on the program's time and needed again, and the time that this takes.
-    /// Written by: `own_time::begin`, `own_time::purge`, `own_time::purge_low_water`,
+    /// Written by: `own_time::affordable`, `own_time::begin`, `own_time::purge`,
+    /// `own_time::purge_low_water`, `own_time::purge_owed`, `own_time::spend`.
+    /// Read by: `own_time::affordable`, `own_time::purge`, `own_time::purge_low_water`,
     /// `own_time::purge_owed`, `own_time::spend`.
-    /// Read by: `own_time::purge`, `own_time::purge_low_water`, `own_time::purge_owed`,
-    /// `own_time::spend`.
     /// Relaxed: with one thread they are its own; others may purge a little earlier or later.
     own_time = Relaxed;
 

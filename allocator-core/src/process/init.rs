@@ -42,6 +42,7 @@ use crate::reclaim::pressure;
 use crate::reclaim::purge;
 use crate::spans::page_map::MAP;
 use crate::sys::{self, MapError};
+use crate::thread::registry;
 use crate::thread::stock;
 
 static ONCE: Once = Once::new();
@@ -64,6 +65,7 @@ fn set_up(config: &Config) -> bool {
         sys::on_fork(after_fork_in_child);
         unload::watch();
         own_time::begin();
+        registry::at_end(helper::check_excess);
         options::read();
         cgroup::read_limit();
         usage::look_from(address_space::mapped());

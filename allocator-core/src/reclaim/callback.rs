@@ -1,5 +1,6 @@
-//! A function of the program's that is told of something at the end of a slow path, by one thread
-//! at a time, with no lock held that allocations need: it may allocate, fork, and leave by a jump.
+//! A function that a lower layer calls, of the program or of a higher layer. One of the program's
+//! is told of something at the end of a slow path, by one thread at a time, with no lock held that
+//! allocations need: it may allocate, fork, and leave by a jump.
 
 use core::marker::PhantomData;
 use core::mem;
@@ -11,7 +12,7 @@ use crate::base::sync::AtomicPtr;
 use crate::reclaim::purge;
 
 /// A function of type `F`, which is a function pointer, or none yet.
-pub(super) struct Callback<F> {
+pub(crate) struct Callback<F> {
     function: AtomicPtr<()>,
     /// Held by the thread that calls it, so that it does not recurse. If it leaves by a jump, it
     /// is not called again.
@@ -20,7 +21,7 @@ pub(super) struct Callback<F> {
 }
 
 impl<F: Copy> Callback<F> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         const { assert!(size_of::<F>() == size_of::<*mut ()>(), "a function pointer") };
         Callback {
             function: AtomicPtr::new(ptr::null_mut()),
@@ -30,14 +31,14 @@ impl<F: Copy> Callback<F> {
     }
 
     /// Sets the function to call, in place of the one before.
-    pub(super) fn set(&self, function: F) {
+    pub(crate) fn set(&self, function: F) {
         // SAFETY: `F` is a function pointer.
         let function = unsafe { mem::transmute_copy::<F, *mut ()>(&function) };
         self.function.store(function, ordering::callback());
     }
 
     /// The function to call.
-    pub(super) fn get(&self) -> Option<F> {
+    pub(crate) fn get(&self) -> Option<F> {
         let function = self.function.load(ordering::callback());
         // SAFETY: only functions of this type are stored there.
         (!function.is_null()).then(|| unsafe { mem::transmute_copy::<*mut (), F>(&function) })

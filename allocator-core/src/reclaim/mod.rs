@@ -2,7 +2,7 @@
 //! the soft limit, the program is told, too.
 
 pub(crate) mod purge;
-mod callback;
+pub(crate) mod callback;
 pub(crate) mod pressure;
 pub(crate) mod failure;
 pub(crate) mod limit;

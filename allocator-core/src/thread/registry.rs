@@ -19,6 +19,7 @@ use crate::pages::helped;
 use crate::pages::interrupted;
 use crate::pages::metadata;
 use crate::pages::usage;
+use crate::reclaim::callback::Callback;
 use crate::remote::send;
 use crate::remote::span_source;
 use crate::sys;
@@ -74,6 +75,15 @@ const LISTS: usize = 256;
 
 const _: () = assert!(size_of::<Record>() <= 1088);
 const _: () = assert!(size_of::<Cache>() < CACHE_BYTES);
+
+/// Called at the end of each thread that had a cache, when that has ended: the last thread to free
+/// memory may be one that ends.
+static ENDED_HERE: Callback<fn()> = Callback::new();
+
+/// Sets what is called at the end of each thread.
+pub(crate) fn at_end(ended: fn()) {
+    ENDED_HERE.set(ended);
+}
 
 /// Threads that are in the exit hook.
 static HOOKS: AtomicU32 = AtomicU32::new(0);
@@ -355,6 +365,9 @@ unsafe extern "C" fn ended(value: *mut c_void) {
     HOOKS.fetch_add(1, ordering::exit_hooks());
     // SAFETY: records are never freed.
     thread_ends(unsafe { &*value.cast::<Record>() }, value);
+    if let Some(ended) = ENDED_HERE.get() {
+        ended();
+    }
     HOOKS.fetch_sub(1, ordering::exit_hooks());
 }
 
