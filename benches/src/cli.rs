@@ -42,7 +42,9 @@ pub(crate) enum Command {
     Instructions(InstructionsOptions),
     /// Figures that noise cannot move, compared with those in the repository
     Guard(GuardOptions),
-    /// All of these, into one report
+    /// What larger machines would take, predicted from counts
+    Scale(ScaleOptions),
+    /// All suites, into one report
     All(Options),
     /// Two JSON files: what the second has won and lost over the first
     Compare(CompareOptions),
@@ -195,6 +197,29 @@ pub(crate) struct GuardOptions {
     pub(crate) list: bool,
 }
 
+/// Options of `scale`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ScaleOptions {
+    /// Less work, with a wider spread
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Measurements of each row
+    #[arg(long, value_name = "N", default_value = "7",
+        value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+
+    /// Processors of the machine to predict for
+    #[arg(long, value_name = "N", default_value = "128",
+        value_parser = positive)]
+    pub(crate) cores: usize,
+
+    /// Threads of the program on it
+    #[arg(long, value_name = "N", default_value = "1000",
+        value_parser = positive)]
+    pub(crate) threads: usize,
+}
+
 /// Options of `compare`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CompareOptions {
@@ -274,6 +299,11 @@ fn allocator(name: &str) -> Result<String, String> {
     }
     let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
     Err(format!("unknown allocator; expected one of {} or all", names.join(", ")))
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=100_000).contains(number));
+    number.ok_or_else(|| String::from("expected a number from 1 to 100000"))
 }
 
 fn scale(text: &str) -> Result<f64, String> {

@@ -15,6 +15,8 @@ mod running;
 
 mod suites;
 
+mod scale;
+
 mod cli;
 
 mod run;
@@ -48,6 +50,7 @@ fn command(arguments: Arguments) -> Result<ExitCode> {
         Command::Footprint(options) => run::footprint(&options),
         Command::Instructions(options) => run::instructions(&options),
         Command::Guard(options) => run::guard(&options),
+        Command::Scale(options) => scale::run(&options),
         Command::All(options) => run::all(&options),
         Command::Compare(options) => run::compare(&options),
         Command::Load(load) => drive(&load),

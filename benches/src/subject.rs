@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::micro::scaling;
 use crate::server::{self, CountsFn};
 use crate::{measured, micro, pages, probes, procfs, workloads};
 
@@ -25,7 +26,7 @@ pub struct Allocator {
 pub type Loops = fn(&str, usize) -> Option<()>;
 
 const USAGE: &str = "usage: subject version | micro ROW SCALE | pages ROW SCALE WATCH_SECONDS
-    | work NAME SCALE | inst LOOP ROUNDS
+    | work NAME SCALE | inst LOOP ROUNDS | scale ROW THREADS SCALE | machine SCALE
     | measure [--cpus A,B,...] [NAME=VALUE]... PROGRAM [ARGUMENT]...";
 
 /// The `main` function of the subject.
@@ -117,6 +118,17 @@ fn run(allocator: &Allocator, loops: Loops, arguments: &[&str]) -> Result<()> {
             let rounds = rounds.parse().context("the rounds are not a number")?;
             loops(name, rounds).with_context(|| format!("no loop {name}"))?;
         }
+        ["scale", row, threads, scale] => {
+            let row = scaling::find(row).with_context(|| format!("no row {row}"))?;
+            let threads: usize = threads.parse().context("the threads are not a number")?;
+            ensure!(threads > 0, "no thread");
+            let outcome = row.run(threads, positive(scale)?);
+            print(&[Some(outcome.best_ns), Some(outcome.rss_kib as f64 * 1024.0)])?;
+        }
+        ["machine", scale] => {
+            let machine = scaling::machine(positive(scale)?);
+            print(&[Some(machine.own_ns), Some(machine.transfer_ns), Some(machine.slowdown)])?;
+        }
         ["measure", rest @ ..] => measure(rest)?,
         _ => bail!(USAGE),
     }
@@ -169,6 +181,8 @@ mod tests {
             &["pages", "pairs", "0.001", "0.01"],
             &["work", "glibc-simple", "0.0001"],
             &["inst", "pair", "1"],
+            &["scale", "small", "2", "0.0001"],
+            &["machine", "0.001"],
             &["version"],
             &["measure", "A=b", "/bin/true"],
         ] {
@@ -187,6 +201,8 @@ mod tests {
         assert_eq!(probe(&["pear", "1", "1"]).unwrap_err().to_string(), "no probe pear");
         assert!(probe(&["start", "1", "0"]).is_err() && probe(&[]).is_err());
         assert_eq!(error(&["inst", "pear", "1"]), "no loop pear");
+        assert_eq!(error(&["scale", "pear", "1", "1"]), "no row pear");
+        assert_eq!(error(&["scale", "small", "0", "1"]), "no thread");
         assert_eq!(error(&["micro", "pair", "-1"]), "-1 is not positive");
         assert_eq!(error(&["measure", "A=b"]), "no program");
         assert!(error(&[]).starts_with("usage"));

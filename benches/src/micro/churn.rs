@@ -6,18 +6,18 @@ use super::block::Block;
 use super::outcome::{Outcome, passes, scaled};
 use super::team::team;
 
-struct Churn {
+pub(super) struct Churn {
     slots: Vec<Block>,
     rng: fastrand::Rng,
 }
 
 impl Churn {
-    fn new(live: usize, seed: u64) -> Churn {
+    pub(super) fn new(live: usize, seed: u64) -> Churn {
         let mut rng = fastrand::Rng::with_seed(seed);
         Churn { slots: (0..live).map(|_| Block::new(rng.usize(16..=256))).collect(), rng }
     }
 
-    fn run(&mut self, ops: u64) {
+    pub(super) fn run(&mut self, ops: u64) {
         for _ in 0..ops {
             let slot = self.rng.usize(..self.slots.len());
             self.slots[slot] = Block::new(self.rng.usize(16..=256));

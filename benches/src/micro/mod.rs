@@ -9,6 +9,7 @@ mod team;
 mod churn;
 mod collections;
 mod large;
+pub mod scaling;
 mod sharing;
 mod single;
 mod threads;

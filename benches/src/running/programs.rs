@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use benches::measured::Measured;
 use benches::process::Leashed;
+use serde::de::DeserializeOwned;
 
 use super::suite::{Row, Sample, Settings};
 use crate::allocators::Contender;
@@ -27,8 +28,9 @@ pub(crate) fn measuring(settings: &Settings, contender: &Contender, program: &Pa
     command
 }
 
-/// Waits for a command of [`measuring`] to exit, and parses its output.
-pub(crate) fn finish(run: &mut Leashed, limit: Duration) -> Result<Measured> {
+/// Waits for a command to exit that prints a line of JSON, as one of [`measuring`] does, and parses
+/// it.
+pub(crate) fn finish<T: DeserializeOwned>(run: &mut Leashed, limit: Duration) -> Result<T> {
     let (status, lines) = run.run(limit)?;
     if !status.success() {
         let errors = run.errors();

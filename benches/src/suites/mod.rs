@@ -3,7 +3,7 @@
 
 mod footprint;
 pub(crate) mod guard;
-mod instructions;
+pub(crate) mod instructions;
 mod micro;
 mod pages;
 mod preload;

@@ -117,6 +117,15 @@ impl Disassembly {
         self.function(*entry)
     }
 
+    /// Whether the instruction at this address locks its line: it has the prefix, or exchanges a
+    /// register with memory.
+    pub(crate) fn is_locked(&self, at: u64) -> bool {
+        self.instruction(at).is_some_and(|it| {
+            let exchanges = it.mnemonic() == Mnemonic::Xchg && it.op0_kind() == OpKind::Memory;
+            it.has_lock_prefix() || exchanges
+        })
+    }
+
     /// The instruction at this address.
     fn instruction(&self, at: u64) -> Option<Instruction> {
         let (start, code) = self.code.range(..=at).next_back()?;

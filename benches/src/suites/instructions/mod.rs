@@ -3,7 +3,7 @@
 //! callgrind.
 
 mod callgrind;
-mod disasm;
+pub(crate) mod disasm;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
