@@ -66,6 +66,10 @@ mod report;
 #[doc(hidden)]
 pub mod c_internals;
 
+// For readers outside of the process. Not part of the API: it may change in any version.
+#[doc(hidden)]
+pub use base::directory;
+
 // The public type: `GlobalAlloc`, and the functions of `Strata`.
 mod strata;
 

@@ -7,6 +7,7 @@ pub(crate) mod ordering;
 pub(crate) mod bits;
 pub(crate) mod shadow;
 pub(crate) mod geometry;
+pub mod directory;
 pub(crate) mod size_class;
 pub(crate) mod nested;
 pub(crate) mod lock;

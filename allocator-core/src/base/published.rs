@@ -7,6 +7,7 @@ use core::ptr;
 use crate::base::ordering;
 use crate::base::sync::{AtomicPtr, AtomicUsize};
 
+#[repr(transparent)]
 pub(crate) struct Published<T: 'static> {
     record: AtomicPtr<T>,
 }
@@ -42,6 +43,7 @@ impl<T> Published<T> {
 }
 
 /// How many records of a table there are, from the first on.
+#[repr(transparent)]
 pub(crate) struct PublishedCount {
     count: AtomicUsize,
 }

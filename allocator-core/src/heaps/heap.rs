@@ -14,8 +14,12 @@
 //! as the last step. So a thread that holds a heap's lock and finds that heap
 //! in a span may touch the span.
 
+#[cfg(not(strata_loom))]
+use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
+#[cfg(not(strata_loom))]
+use crate::base::directory;
 use crate::base::geometry::{ARENA_IDS, UNIT};
 use crate::base::lock::{Lock, LockGuard};
 use crate::base::ordering;
@@ -110,6 +114,19 @@ pub(crate) struct LockedHeap<'a> {
     /// Spans that lost their last live block and are already on no list.
     empty: DetachedSpans,
     _held: LockGuard<'a>,
+}
+
+#[cfg(not(strata_loom))]
+impl Heap {
+    /// Where its counts are, for readers outside of the process.
+    pub(crate) const OFFSETS: directory::Heap = directory::Heap {
+        out: offset_of!(Heap, out),
+        small_blocks: offset_of!(Heap, tally.small_blocks),
+        small_bytes: offset_of!(Heap, tally.small_bytes),
+        large_blocks: offset_of!(Heap, tally.large_blocks),
+        large_bytes: offset_of!(Heap, tally.large_bytes),
+        large_freed: offset_of!(Heap, tally.large_freed),
+    };
 }
 
 impl Heap {

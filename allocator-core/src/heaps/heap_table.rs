@@ -4,6 +4,7 @@
 
 use core::ops::Range;
 
+use crate::base::directory::Address;
 use crate::base::geometry::{ARENA_IDS, HEAP_IDS};
 use crate::base::ordering;
 use crate::base::published::Published;
@@ -16,7 +17,15 @@ pub(crate) const HUGE_OWNER: u32 = (1 << 24) - 1;
 static HEAPS: [Published<Heap>; HEAP_IDS] = [const { Published::new() }; HEAP_IDS];
 
 /// The next id for the heap of a thread.
-static NEXT: AtomicU32 = AtomicU32::new(ARENA_IDS + 1);
+static NEXT: AtomicU32 = AtomicU32::new(FIRST);
+
+/// The first id of a thread's heap.
+pub(crate) const FIRST: u32 = ARENA_IDS + 1;
+
+/// Where the next id is, for readers outside of the process.
+pub(crate) const fn place_of_next() -> Address {
+    Address::of(&raw const NEXT)
+}
 
 /// Allocates an id for the heap of one more thread, if one is left.
 pub(crate) fn allocate_id() -> Option<u32> {
@@ -31,7 +40,7 @@ pub(crate) fn allocate_id() -> Option<u32> {
 /// The ids of all thread heaps so far. The heap of a thread that is starting
 /// may not be published yet.
 pub(crate) fn thread_ids() -> Range<u32> {
-    ARENA_IDS + 1..NEXT.load(ordering::heap_ids()).min(HEAP_IDS as u32)
+    FIRST..NEXT.load(ordering::heap_ids()).min(HEAP_IDS as u32)
 }
 
 /// The heap with this id, if there is one.

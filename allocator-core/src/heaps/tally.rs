@@ -6,6 +6,7 @@ use crate::base::ordering;
 use crate::base::sync::AtomicUsize;
 
 /// A number that only grows, modulo 2^64.
+#[repr(transparent)]
 pub(crate) struct Count {
     count: AtomicUsize,
 }

@@ -17,6 +17,9 @@
 //! taken ones are not unmapped; nor are they where the system refuses. They are purged, and
 //! stay spare.
 
+use core::mem::offset_of;
+
+use crate::base::directory::Address;
 use crate::base::geometry::CHUNK;
 use crate::base::lock::Lock;
 use crate::base::ordering;
@@ -42,6 +45,11 @@ unsafe impl Sync for Space {}
 
 static SPACE: Space =
     Space { lock: Lock::new(), bits: Guarded::new(ChunkBits::EMPTY), mapped: AtomicUsize::new(0) };
+
+/// Where the mapped bytes are, for readers outside of the process.
+pub(crate) const fn place_of_mapped() -> Address {
+    Address::of(&raw const SPACE).plus(offset_of!(Space, mapped))
+}
 
 /// The window may use one in so many of the mappings that a process may have.
 const SHARE: usize = 2;

@@ -8,9 +8,11 @@
 //!  shard    1  0     0        two threads so far: two shards
 //! ```
 
+use core::mem::offset_of;
 use core::ptr::NonNull;
 
 use crate::base::bits;
+use crate::base::directory::{self, Address};
 use crate::base::geometry::{CHUNK, CHUNK_GRANULES, GRANULE, MAX_ARENAS, UNIT};
 use crate::base::later;
 use crate::base::lock::Lock;
@@ -46,6 +48,15 @@ pub(crate) struct Arena {
 /// All zero: an arena that is not started takes no memory.
 static ARENAS: [Arena; MAX_ARENAS] =
     [const { Arena { heap: Heap::new(0), page_runs: PageRuns::new() } }; MAX_ARENAS];
+
+/// Where the arenas are, for readers outside of the process.
+pub(crate) const fn places() -> directory::Arenas {
+    directory::Arenas {
+        count: Address::of(&raw const COUNT),
+        heaps: Address::of(&raw const ARENAS).plus(offset_of!(Arena, heap)),
+        stride: size_of::<Arena>(),
+    }
+}
 
 /// The free-space index of each shard.
 static FREE_SPACE: [FreeSpaceIndex; MAX_ARENAS] = [const { FreeSpaceIndex::new() }; MAX_ARENAS];

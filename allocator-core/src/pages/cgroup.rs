@@ -2,6 +2,7 @@
 //! above it, is near its limit, or tasks wait for memory. Also how many processors the
 //! container may use.
 
+use crate::base::directory::{self, Address};
 use crate::base::ordering;
 use crate::base::own_stack;
 use crate::base::sync::{AtomicU8, AtomicUsize};
@@ -97,6 +98,16 @@ fn supply(used: usize, waits: usize) -> Supply {
 
 /// The tightest memory limit at the start, in bytes; 0: there was none.
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
+
+/// Where the readings are, for readers outside of the process.
+pub(crate) const fn places() -> directory::Container {
+    directory::Container {
+        limit: Address::of(&raw const LIMIT),
+        used: Address::of(&raw const USED),
+        waiting: Address::of(&raw const WAITING),
+        supply: Address::of(&raw const SUPPLY),
+    }
+}
 
 /// Reads the memory limit, once, at set-up: later, only the helper opens files, and a thread of
 /// the program that asks for a look.

@@ -8,8 +8,13 @@
 //!                      └───── take ─────┘   no charge
 //! ```
 
+#[cfg(not(strata_loom))]
+use core::mem::offset_of;
+
 use crossbeam_utils::CachePadded;
 
+#[cfg(not(strata_loom))]
+use crate::base::directory::{self, Address};
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize};
 use crate::pages::counters::COUNTERS;
@@ -39,6 +44,17 @@ struct Limits {
 
 /// No limit.
 const NONE: usize = usize::MAX;
+
+/// Where the numbers are, for readers outside of the process.
+#[cfg(not(strata_loom))]
+pub(crate) const fn places() -> directory::Committed {
+    let limits = Address::of(&raw const COMMITTED.limits);
+    directory::Committed {
+        bytes: Address::of(&raw const COMMITTED.bytes),
+        soft: limits.plus(offset_of!(Limits, soft)),
+        hard: limits.plus(offset_of!(Limits, hard)),
+    }
+}
 
 /// The hard limit does not allow more.
 #[derive(Debug)]

@@ -1,12 +1,16 @@
 //! What happened since the start of the process, counted for statistics. Nothing here decides
 //! anything. Slow paths count; what the fast paths do within a magazine is not seen.
 
+use core::mem::offset_of;
+
 use crossbeam_utils::CachePadded;
 
+use crate::base::directory::{self, Address};
 use crate::base::ordering;
 use crate::base::sync::AtomicUsize;
 
 /// A number that only grows.
+#[repr(transparent)]
 pub(crate) struct Counter {
     count: AtomicUsize,
 }
@@ -109,3 +113,25 @@ pub(crate) static COUNTERS: CachePadded<Counters> = CachePadded::new(Counters {
     allocated_seen: Amount::new(),
     freed_seen: Amount::new(),
 });
+
+/// Where the counters are, for readers outside of the process.
+pub(crate) const fn places() -> directory::Counters {
+    let all = Address::of(&raw const COUNTERS);
+    directory::Counters {
+        small_blocks: all.plus(offset_of!(Counters, small.blocks)),
+        small_bytes: all.plus(offset_of!(Counters, small.bytes)),
+        large_blocks: all.plus(offset_of!(Counters, large.blocks)),
+        large_bytes: all.plus(offset_of!(Counters, large.bytes)),
+        large_freed: all.plus(offset_of!(Counters, large_freed)),
+        purges: all.plus(offset_of!(Counters, purges)),
+        refusals: all.plus(offset_of!(Counters, refusals)),
+        soft_limit: all.plus(offset_of!(Counters, soft_limit)),
+        hard_limit: all.plus(offset_of!(Counters, hard_limit)),
+        peak_committed: all.plus(offset_of!(Counters, peak_committed)),
+        peak_threads: all.plus(offset_of!(Counters, peak_threads)),
+        allocated_blocks_seen: all.plus(offset_of!(Counters, allocated_seen.blocks)),
+        allocated_bytes_seen: all.plus(offset_of!(Counters, allocated_seen.bytes)),
+        freed_blocks_seen: all.plus(offset_of!(Counters, freed_seen.blocks)),
+        freed_bytes_seen: all.plus(offset_of!(Counters, freed_seen.bytes)),
+    }
+}

@@ -1,7 +1,8 @@
 //! Freed huge blocks. The last one is on standby, as it is; the chunks of the others are spare,
 //! or unmapped. Here are also the counts of huge blocks, which the one on standby is part of.
 
-use crate::base::geometry::CHUNK;
+use crate::base::directory::{self, Address};
+use crate::base::geometry::{CHUNK, UNIT};
 use crate::base::ordering;
 use crate::base::sync::AtomicUsize;
 use crate::pages::address_space;
@@ -13,6 +14,16 @@ use crate::spans::standby::{Freed, STANDBY, Standby};
 /// Huge blocks that the program holds or that are on standby, and their bytes.
 static BLOCKS: AtomicUsize = AtomicUsize::new(0);
 static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Where the counts are, for readers outside of the process.
+pub(crate) const fn places() -> directory::Huge {
+    directory::Huge {
+        blocks: Address::of(&raw const BLOCKS),
+        bytes: Address::of(&raw const BYTES),
+        standby: Address::of(&raw const STANDBY),
+        unit: UNIT,
+    }
+}
 
 /// Number and bytes of the huge blocks that the program holds.
 pub(crate) fn held() -> (usize, usize) {

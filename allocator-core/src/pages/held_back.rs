@@ -4,6 +4,7 @@
 
 use core::ptr;
 
+use crate::base::directory::{self, Address};
 use crate::base::ordering;
 use crate::base::sync::{AtomicPtr, AtomicU32, AtomicUsize};
 use crate::pages::counters::COUNTERS;
@@ -19,6 +20,14 @@ static TURN: AtomicU32 = AtomicU32::new(0);
 /// The blocks that are held back, and their bytes.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Where the counts are, for readers outside of the process.
+pub(crate) const fn places() -> directory::HeldBack {
+    directory::HeldBack {
+        blocks: Address::of(&raw const COUNT),
+        bytes: Address::of(&raw const BYTES),
+    }
+}
 
 /// Number and bytes of the blocks that are held back.
 pub(crate) fn held() -> (usize, usize) {

@@ -8,6 +8,7 @@
 //!             one task is left, or the helper could not be started
 //! ```
 
+use crate::base::directory::Address;
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicU32};
 use crate::pages::counters::COUNTERS;
@@ -15,6 +16,11 @@ use crate::sys;
 
 /// Threads that have a cache now.
 static CACHES: AtomicU32 = AtomicU32::new(0);
+
+/// Where their number is, for readers outside of the process.
+pub(crate) const fn place_of_caches() -> Address {
+    Address::of(&raw const CACHES)
+}
 
 /// Whether a helper gives free memory back.
 static HELPED: AtomicBool = AtomicBool::new(false);

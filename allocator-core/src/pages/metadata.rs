@@ -14,8 +14,10 @@
 //!               the free lists
 //! ```
 
+use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
+use crate::base::directory::Address;
 use crate::base::geometry::{GUARD, PAGE};
 use crate::base::later::Later;
 use crate::base::lock::Lock;
@@ -80,6 +82,11 @@ static POOL: Pool = Pool {
     used: AtomicUsize::new(0),
     mapped: AtomicUsize::new(0),
 };
+
+/// Where the bytes in use are, for readers outside of the process.
+pub(crate) const fn place_of_used() -> Address {
+    Address::of(&raw const POOL).plus(offset_of!(Pool, used))
+}
 
 /// Slots that a signal handler freed while the code that it interrupted had the pool. The
 /// word behind the link is the size.

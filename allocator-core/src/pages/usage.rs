@@ -8,8 +8,11 @@
 //!  free granules:  │ dirty │ clean │
 //! ```
 
+use core::mem::offset_of;
+
 use crossbeam_utils::CachePadded;
 
+use crate::base::directory::{self, Address};
 use crate::base::geometry::CHUNK;
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize};
@@ -48,6 +51,16 @@ static USAGE: CachePadded<Usage> = CachePadded::new(Usage {
     holes: AtomicUsize::new(0),
     stuck: AtomicUsize::new(0),
 });
+
+/// Where some of the counters are, for readers outside of the process.
+pub(crate) const fn places() -> directory::Usage {
+    let usage = Address::of(&raw const USAGE);
+    directory::Usage {
+        spans: usage.plus(offset_of!(Usage, spans)),
+        dirty: usage.plus(offset_of!(Usage, dirty)),
+        purged: usage.plus(offset_of!(Usage, purged)),
+    }
+}
 
 /// Whether there seems to be too much free memory. On a cache line of its own: slow
 /// paths read it, and it rarely changes.

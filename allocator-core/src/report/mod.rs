@@ -7,3 +7,4 @@ pub(crate) mod explain;
 pub(crate) mod metrics;
 pub(crate) mod heap_profile;
 mod failure_text;
+mod note;

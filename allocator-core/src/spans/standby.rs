@@ -17,6 +17,7 @@ use crate::base::ordering;
 use crate::base::sync::{self, AtomicU64};
 
 /// The place of one huge block.
+#[repr(transparent)]
 pub(crate) struct Standby {
     word: AtomicU64,
 }

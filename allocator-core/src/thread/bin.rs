@@ -12,6 +12,7 @@
 //! empty.
 
 use core::cell::Cell;
+use core::mem::offset_of;
 use core::{hint, ptr, slice};
 
 use crate::base::ordering;
@@ -45,6 +46,9 @@ const fn nothing() -> *mut Slot {
 pub(super) const NO_KEY: u32 = u32::MAX;
 
 impl Bin {
+    /// Offsets of `top` and of `base`, for readers outside of the process.
+    pub(super) const OFFSETS: [usize; 2] = [offset_of!(Bin, top), offset_of!(Bin, base)];
+
     /// A bin without a magazine.
     pub(crate) const fn new(key: u32) -> Self {
         let nothing = nothing();

@@ -16,8 +16,10 @@
 //! owner's part; others only read the lengths of bins, for statistics, and may
 //! invalidate the view. The heap belongs to whoever holds its lock.
 
+use core::mem::offset_of;
 use core::ptr::NonNull;
 
+use crate::base::directory;
 use crate::base::size_class::CLASSES;
 use crate::base::sync::Guarded;
 use crate::heaps::heap::Heap;
@@ -114,6 +116,13 @@ impl Owner {
 }
 
 impl Cache {
+    /// Where the lengths of bins are, for readers outside of the process.
+    pub(crate) const OFFSETS: directory::Cache = {
+        let [top, base] = Bin::OFFSETS;
+        let (bins, stride) = (offset_of!(Cache, bins), size_of::<Bin>());
+        directory::Cache { bins, stride, top, base, most: MAX_MAGAZINE_BLOCKS }
+    };
+
     /// Takes the newest block of `class` from its magazine, if there is one.
     ///
     /// # Safety

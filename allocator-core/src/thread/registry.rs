@@ -2,8 +2,10 @@
 //! and reuses its record. Also the paths of threads without a cache.
 
 use core::ffi::c_void;
+use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
+use crate::base::directory::{self, Address};
 use crate::base::geometry::{CACHE_BYTES, HEAP_IDS};
 use crate::base::lock::Lock;
 use crate::base::nested;
@@ -192,6 +194,19 @@ impl Records {
 
 /// Records by id, for statistics and forks.
 static TABLE: [Published<Record>; HEAP_IDS] = [const { Published::new() }; HEAP_IDS];
+
+/// Where the records are, for readers outside of the process.
+pub(crate) const fn places() -> directory::Records {
+    directory::Records {
+        table: Address::of(&raw const TABLE),
+        first: heap_table::FIRST as usize,
+        next: heap_table::place_of_next(),
+        most: HEAP_IDS,
+        heap: offset_of!(Record, heap),
+        cache: offset_of!(Record, cache),
+        returned: Address::of(&raw const RETURNED),
+    }
+}
 
 fn record(id: u32) -> Option<&'static Record> {
     TABLE.get(id as usize)?.get()

@@ -9,9 +9,10 @@
 //!            refill: spans ┘   └► more than fit: spans
 //! ```
 
-use core::mem;
+use core::mem::{self, offset_of};
 use core::ptr::{self, NonNull};
 
+use crate::base::directory::{self, Address};
 use crate::base::lock::{Lock, LockGuard};
 use crate::base::ordering;
 use crate::base::published::Published;
@@ -64,6 +65,15 @@ unsafe impl Sync for Stock {}
 
 static STOCKS: [[Published<Stock>; CLASSES]; SHARDS] =
     [const { [const { Published::new() }; CLASSES] }; SHARDS];
+
+/// Where the stocks are, for readers outside of the process.
+pub(crate) const fn places() -> directory::Stocks {
+    directory::Stocks {
+        table: Address::of(&raw const STOCKS),
+        rows: SHARDS,
+        count: offset_of!(Stock, count),
+    }
+}
 
 /// Held while a stock is published.
 static MAKING: Lock = Lock::new();
