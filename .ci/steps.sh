@@ -92,7 +92,7 @@ step_packages() {
         redis-server redis-benchmark:redis-tools memcached nginx perl lua5.4 git sqlite3 \
         gs:ghostscript z3 clang++:clang node:nodejs java:openjdk-17-jdk-headless \
         javac:openjdk-17-jdk-headless promtool:prometheus cmake groff:groff-base \
-        google-pprof:google-perftools ruby; do
+        google-pprof:google-perftools ruby tmux; do
         name=${row%%:*} package=${row##*:}
         PATH="$PATH:/usr/sbin" command -v "$name" >/dev/null || missing+=("$package")
     done
