@@ -139,15 +139,34 @@ fn classes_table(history: &History, from: usize) -> Table<'static> {
         .header(head)
 }
 
-/// Draws the list of processes, with one selected. Some may not be read.
-pub(crate) fn processes(frame: &mut Frame, all: &[Sample], selected: usize, denied: usize) {
+/// How many processes are not in the list, though they may be on Strata.
+#[derive(Default)]
+pub(crate) struct Unread {
+    /// They may not be read.
+    pub(crate) denied: usize,
+    /// They are, in a version that cannot be read.
+    pub(crate) of_another_layout: usize,
+}
+
+impl Unread {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (count, what) in
+            [(self.denied, "may not be read"), (self.of_another_layout, "on another version")]
+        {
+            if count != 0 {
+                text += &format!("; {count} {what}");
+            }
+        }
+        text
+    }
+}
+
+/// Draws the list of processes, with one selected.
+pub(crate) fn processes(frame: &mut Frame, all: &[Sample], selected: usize, unread: &Unread) {
     let constraints = [Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)];
     let [title, middle, help] = Layout::vertical(constraints).areas(frame.area());
-    let hidden = match denied {
-        0 => String::new(),
-        1 => "; 1 process may not be read".to_owned(),
-        _ => format!("; {denied} processes may not be read"),
-    };
+    let hidden = unread.text();
     let what = match all.len() {
         0 => format!("no process is on Strata{hidden}"),
         1 => format!("1 process on Strata{hidden}"),
@@ -318,7 +337,9 @@ mod tests {
         let history = History::new(of_two);
         for (width, height) in [(1, 1), (10, 3), (47, 17), (80, 10), (30, 200)] {
             screen(width, height, |frame| process(frame, &history, 0));
-            screen(width, height, |frame| processes(frame, &[sample(1, 0.0)], 0, 1));
+            screen(width, height, |frame| {
+                processes(frame, &[sample(1, 0.0)], 0, &Unread::default())
+            });
         }
         let lines = screen(80, 24, |frame| process(frame, &history, 0));
         assert!(lines[0].contains("one of 2 copies"), "{}", lines[0]);
@@ -328,11 +349,14 @@ mod tests {
     #[test]
     fn a_list_of_processes() {
         let all = [sample(100, 0.0), sample(200, 0.0)];
-        let lines = screen(80, 24, |frame| processes(frame, &all, 1, 3));
-        assert!(lines[0].starts_with("2 processes on Strata; 3 processes may not be read"));
+        let unread = Unread { denied: 3, of_another_layout: 1 };
+        let lines = screen(80, 24, |frame| processes(frame, &all, 1, &unread));
+        assert!(
+            lines[0].starts_with("2 processes on Strata; 3 may not be read; 1 on another version ")
+        );
         assert!(lines[2].contains("4321 server") && lines[2].contains(" 100.0 MiB "));
         assert!(lines[3].contains(" 200.0 MiB "));
-        let lines = screen(80, 24, |frame| processes(frame, &[], 0, 0));
+        let lines = screen(80, 24, |frame| processes(frame, &[], 0, &Unread::default()));
         assert!(lines[0].starts_with("no process is on Strata "));
     }
 }

@@ -1,11 +1,12 @@
 //! The live view: reads a process again and again, draws it, and follows the keys.
 
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::draw;
+use crate::draw::{self, Unread};
 use crate::history::History;
 use crate::problem::Problem;
 use crate::process;
@@ -13,6 +14,11 @@ use crate::sample::{Sample, Source};
 
 /// How often all processes are searched for those on Strata.
 const SEARCH: Duration = Duration::from_secs(5);
+
+/// The terminal does not do as it is told.
+fn of_terminal(error: io::Error) -> Problem {
+    Problem::System { what: "the terminal".to_owned(), error }
+}
 
 /// What is shown next.
 enum Next {
@@ -31,7 +37,10 @@ pub(crate) fn run(pid: Option<i32>, delay: Duration) -> Result<(), Problem> {
         Some(pid) => Next::Process(Source::open(pid)?),
         None => Next::Processes,
     };
-    let mut terminal = ratatui::try_init().map_err(Problem::NoTerminal)?;
+    if !io::stdout().is_terminal() {
+        return Err(Problem::NoTerminal);
+    }
+    let mut terminal = ratatui::try_init().map_err(of_terminal)?;
     let result = loop {
         let shown = match next {
             Next::Quit => break Ok(()),
@@ -55,10 +64,10 @@ pub(crate) fn run(pid: Option<i32>, delay: Duration) -> Result<(), Problem> {
 fn key_until(until: Instant) -> Result<Option<KeyEvent>, Problem> {
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        if !event::poll(left).map_err(Problem::NoTerminal)? {
+        if !event::poll(left).map_err(of_terminal)? {
             return Ok(None);
         }
-        match event::read().map_err(Problem::NoTerminal)? {
+        match event::read().map_err(of_terminal)? {
             Event::Key(key) if key.kind == KeyEventKind::Press => return Ok(Some(key)),
             // What is there is drawn anew.
             Event::Resize(..) => return Ok(None),
@@ -83,7 +92,7 @@ fn show(
     let (mut from, mut due) = (0_usize, Instant::now() + delay);
     loop {
         let draw = |frame: &mut ratatui::Frame| draw::process(frame, &history, from);
-        terminal.draw(draw).map_err(Problem::NoTerminal)?;
+        terminal.draw(draw).map_err(of_terminal)?;
         let key = key_until(due)?;
         if Instant::now() >= due {
             history.add(source.read()?);
@@ -107,21 +116,21 @@ fn show(
 /// All processes on Strata.
 struct Found {
     sources: Vec<Source>,
-    /// How many may not be read.
-    denied: usize,
+    unread: Unread,
 }
 
 impl Found {
     fn search() -> Result<Self, Problem> {
-        let (mut sources, mut denied) = (Vec::new(), 0);
+        let (mut sources, mut unread) = (Vec::new(), Unread::default());
         for pid in process::all()? {
             match Source::open(pid) {
                 Ok(source) => sources.push(source),
-                Err(Problem::Denied { .. }) => denied += 1,
+                Err(Problem::Denied { .. }) => unread.denied += 1,
+                Err(Problem::Layout { .. }) => unread.of_another_layout += 1,
                 Err(_) => {}
             }
         }
-        Ok(Found { sources, denied })
+        Ok(Found { sources, unread })
     }
 
     /// Reads all of them. Those that have ended are gone.
@@ -140,8 +149,8 @@ fn choose(terminal: &mut DefaultTerminal, delay: Duration) -> Result<Next, Probl
     loop {
         selected = selected.min(samples.len().saturating_sub(1));
         terminal
-            .draw(|frame| draw::processes(frame, &samples, selected, found.denied))
-            .map_err(Problem::NoTerminal)?;
+            .draw(|frame| draw::processes(frame, &samples, selected, &found.unread))
+            .map_err(of_terminal)?;
         let key = key_until(due)?;
         if Instant::now() >= due {
             if Instant::now() >= search {

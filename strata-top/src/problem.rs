@@ -31,8 +31,8 @@ pub(crate) enum Problem {
     File { path: PathBuf, error: io::Error },
     /// A file has something else.
     Format { path: PathBuf, error: serde_json::Error },
-    /// There is no terminal to draw on.
-    NoTerminal(io::Error),
+    /// Standard output is no terminal.
+    NoTerminal,
 }
 
 /// How far a process may read others of the same user, as the security module Yama has it.
@@ -74,10 +74,9 @@ impl Display for Problem {
                 "{}: not written by `strata-top explain PID --json`: {error}",
                 path.display()
             ),
-            Problem::NoTerminal(error) => write!(
-                f,
-                "the live view needs a terminal ({error}); `strata-top explain PID` prints once"
-            ),
+            Problem::NoTerminal => {
+                write!(f, "the live view needs a terminal; `strata-top explain PID` prints once")
+            }
         }
     }
 }

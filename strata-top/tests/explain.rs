@@ -241,6 +241,13 @@ fn a_process_that_may_not_be_read() {
     assert!(said.contains("root"), "{said}");
 }
 
+#[test]
+fn no_terminal() {
+    let target = Target::rust();
+    let said = problem(&top().arg(target.pid().to_string()).output().expect("it starts"));
+    assert!(said.starts_with("the live view needs a terminal"), "{said}");
+}
+
 /// A heap that changes all the while: each look is plausible.
 #[test]
 fn numbers_that_change_are_near() {
