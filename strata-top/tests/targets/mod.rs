@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,10 @@ impl Target {
 
     /// A program in C, with the library preloaded.
     pub(crate) fn c(options: &str) -> Self {
-        let mut command = Command::new(capi_tests::compile("resting.c", "", &[]));
+        // Tests that run at a time would compile it into the same file.
+        static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+        let program = PROGRAM.get_or_init(|| capi_tests::compile("resting.c", "", &[]));
+        let mut command = Command::new(program);
         command.args(["resting", "ours"]);
         command.env("LD_PRELOAD", capi_tests::library()).env("STRATA_CONF", options);
         Target::start(&mut command)
