@@ -69,9 +69,13 @@
 //! | [`credentials`] | a number that changes with what the program's first thread may do | – |
 //! | [`on_exit`] ⚠ | the function runs when the process exits, before all finalizers; when the object is unloaded, among its finalizers | `false`: it will not |
 //! | [`can_be_unloaded`] | whether the object that holds the allocator can be unloaded before the process ends | – |
+//! | [`process_id`] | the number of the process | – |
 //! | [`thread_token`] | a number that identifies the calling thread among the running ones; 1 to 2³¹ − 1 | – |
 //! | [`futex_wait`], [`futex_wait_for`] | the word changed, the timeout expired, or a spurious wakeup | – |
 //! | [`futex_wake`] | at most the given number of waiters run again | – |
+//! | [`handle_signal`] | the handler runs on a signal that had its default action | `false`: nothing changed |
+//! | [`handle_signal_no_more`] | the signal has its default action again | – |
+//! | [`end_by`] | the process ends by a signal | it ignores the signal |
 //! | [`without_signals`] | a function ran while all signals were blocked | it ran all the same |
 //! | [`on_stack`] | a function ran on a [`Stack`], not on that of the calling thread | – |
 //! | [`registers`] | the registers of the function that it is inlined into | – |
@@ -91,8 +95,9 @@
 //! | [`read_lines`] | each line of a file of any length, but those longer than the caller's buffer; [`FileError`] likewise |
 //! | [`prefetch`] | none: the cache line may be loaded soon |
 //! | [`monotonic_ms`] | milliseconds since a fixed point in time; never decreases, but is 0 whenever it is unknown |
+//! | [`error_text`] | what an error number is called |
 //! | [`NewFile`] | a file with what was written to it; the first error |
-//! | [`write_stderr`] | the text is written to standard error as far as possible |
+//! | [`Stderr`], [`write_stderr`] | the text is written to standard error as far as possible; it waits a tenth of a second at most for whoever reads it |
 //! | [`abort`] | none: the process ends with `SIGABRT`, after a handler that the program has for it |
 #![no_std]
 #![deny(missing_docs)]

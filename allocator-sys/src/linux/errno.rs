@@ -1,6 +1,6 @@
 //! The calling thread's `errno`, which belongs to the program and must be
 //! preserved where a function of the C library is called. System calls of our
-//! own (`syscall.rs`) do not touch it.
+//! own (`syscall.rs`) do not touch it. And what error numbers are called.
 
 use core::ffi::c_int;
 
@@ -28,4 +28,21 @@ impl Drop for ErrnoGuard {
 fn errno() -> c_int {
     // SAFETY: as in `drop`.
     unsafe { *libc::__errno_location() }
+}
+
+/// What the C library calls an error that files have often, by its number. It is not asked, as it
+/// may load texts in other languages.
+#[must_use]
+pub fn error_text(error: c_int) -> Option<&'static str> {
+    Some(match error {
+        libc::EACCES => "Permission denied",
+        libc::EAGAIN => "Resource temporarily unavailable",
+        libc::EISDIR => "Is a directory",
+        libc::EMFILE => "Too many open files",
+        libc::ENOENT => "No such file or directory",
+        libc::ENOSPC => "No space left on device",
+        libc::ENOTDIR => "Not a directory",
+        libc::EROFS => "Read-only file system",
+        _ => return None,
+    })
 }

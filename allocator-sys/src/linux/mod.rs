@@ -23,8 +23,10 @@ mod kernel;
 mod memory;
 
 mod own_memory;
-mod report;
 mod resident;
+mod signal;
+
+mod report;
 mod stack;
 mod thread;
 
@@ -33,6 +35,7 @@ mod time;
 mod unload;
 
 pub use cpu::{cpu_count, current_cpu, prefetch};
+pub use errno::error_text;
 pub use environment::{for_variables, with_environment};
 #[cfg(feature = "fake")]
 pub(crate) use file::lines;
@@ -50,12 +53,15 @@ pub use new_file::NewFile;
 pub use own_memory::{read_memory, registers};
 pub use page_size::page_size;
 pub use registers::Registers;
-pub use report::{abort, write_stderr};
+pub use report::{Stderr, abort, write_stderr};
 pub use resident::{Rss, resident, rss};
+pub use signal::{Signal, SignalHandler, end_by, handle_signal, handle_signal_no_more};
 pub use stack::{Stack, on_stack, without_signals};
 pub use task::{
     ThreadWord, credentials, forget_task, start_task, task_count, task_runs, wait_for_task,
 };
-pub use thread::{TaskBody, arm_thread_exit, forget_thread_exit, on_thread_exit, thread_token};
+pub use thread::{
+    TaskBody, arm_thread_exit, forget_thread_exit, on_thread_exit, process_id, thread_token,
+};
 pub use time::monotonic_ms;
 pub use unload::{can_be_unloaded, on_exit};

@@ -1,4 +1,4 @@
-//! Writing a new file.
+//! Writing a file: a new one, or at the end of one.
 
 use super::syscall::{Errno, syscall};
 use core::ffi::{CStr, c_int};
@@ -17,7 +17,20 @@ impl NewFile {
     /// # Errors
     /// The error of the system, as in C's `errno`.
     pub fn create(path: &CStr) -> Result<NewFile, c_int> {
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC;
+        Self::open(path, libc::O_TRUNC)
+    }
+
+    /// Opens a file to append to it; creates one that its owner alone may read, if there is none.
+    /// It does not wait for the reader of a pipe. Not a cancellation point.
+    ///
+    /// # Errors
+    /// The error of the system, as in C's `errno`.
+    pub fn append(path: &CStr) -> Result<NewFile, c_int> {
+        Self::open(path, libc::O_APPEND | libc::O_NONBLOCK | libc::O_NOCTTY)
+    }
+
+    fn open(path: &CStr, how: c_int) -> Result<NewFile, c_int> {
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_CLOEXEC | how;
         let mode = (libc::S_IRUSR | libc::S_IWUSR) as usize;
         let path = path.as_ptr().expose_provenance();
         let args = [libc::AT_FDCWD as usize, path, flags as usize, mode];
@@ -73,6 +86,19 @@ mod tests {
             file.write(b"!");
             assert_eq!(file.finish(), Ok(()));
             assert_eq!(fs::read_to_string(&path).unwrap(), format!("{text}!"));
+        }
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn what_is_appended_follows_what_was_there() {
+        let path = std::env::temp_dir().join(format!("strata-append-{}", std::process::id()));
+        let name = CString::new(path.to_str().unwrap()).unwrap();
+        for so_far in ["text", "texttext"] {
+            let mut file = NewFile::append(&name).unwrap();
+            file.write(b"text");
+            assert_eq!(file.finish(), Ok(()));
+            assert_eq!(fs::read_to_string(&path).unwrap(), so_far);
         }
         fs::remove_file(path).unwrap();
     }

@@ -1,20 +1,78 @@
 //! Error output and abnormal termination.
 
 use super::arch;
+use super::signal::{self, Signal};
 use super::syscall::{Errno, syscall};
-use core::ffi::c_int;
 use core::ptr;
 
-/// Writes `text` to standard error, as far as possible. Not a cancellation
-/// point.
-pub fn write_stderr(text: &[u8]) {
-    let mut rest = text;
-    while !rest.is_empty() {
-        match write_some(rest) {
-            Some(written) => rest = rest.get(written..).unwrap_or_default(),
-            None => return,
+/// Milliseconds that a report waits for whoever reads standard error.
+const PATIENCE_MS: i64 = 100;
+
+/// A pipe that takes anything takes so many bytes at once.
+const PIECE: usize = 4096;
+
+/// Standard error. Its reader may have stopped, or it may be gone: who writes here may be anywhere
+/// in the program, so it waits for a moment in sum, and what was not written by then is lost.
+pub struct Stderr {
+    patience: libc::timespec,
+    lost: usize,
+}
+
+impl Stderr {
+    /// A report begins.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "it is the start of a report, not a value")]
+    pub fn new() -> Self {
+        let patience = libc::timespec { tv_sec: 0, tv_nsec: PATIENCE_MS * 1_000_000 };
+        Stderr { patience, lost: 0 }
+    }
+
+    /// Writes `text`. After a part that was lost, nothing more is written. Not a cancellation
+    /// point.
+    pub fn write(&mut self, text: &[u8]) {
+        let mut rest = text;
+        while !rest.is_empty() && self.lost == 0 {
+            let piece = rest.get(..PIECE).unwrap_or(rest);
+            match self.takes_more().then(|| write_some(piece)).flatten() {
+                Some(written) => rest = rest.get(written..).unwrap_or_default(),
+                None => break,
+            }
+        }
+        self.lost += rest.len();
+    }
+
+    /// Bytes that were not written.
+    #[must_use]
+    pub fn lost(&self) -> usize {
+        self.lost
+    }
+
+    /// Waits until a write would not. `false`: nobody reads, or not in time. A pipe without a
+    /// reader would raise a signal.
+    fn takes_more(&mut self) -> bool {
+        let mut asked =
+            libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+        let none = ptr::null::<u64>().addr();
+        loop {
+            let asked_at = (&raw mut asked).expose_provenance();
+            let patience = (&raw mut self.patience).expose_provenance();
+            let args = [asked_at, 1, patience, none, 0];
+            // SAFETY: the kernel writes to the descriptor's record, and what is left of the time.
+            match unsafe { syscall(libc::SYS_ppoll, args) } {
+                Ok(0) => return false,
+                Ok(_) => return asked.revents & (libc::POLLOUT | libc::POLLERR) == libc::POLLOUT,
+                Err(Errno(libc::EINTR)) => {}
+                // A filter denies the question.
+                Err(_) => return true,
+            }
         }
     }
+}
+
+/// Writes `text` to standard error, as far as possible, as a [`Stderr`] of its own. Not a
+/// cancellation point.
+pub fn write_stderr(text: &[u8]) {
+    Stderr::new().write(text);
 }
 
 /// Ends the process with `SIGABRT`. As with C's `abort`, a handler of the
@@ -22,12 +80,11 @@ pub fn write_stderr(text: &[u8]) {
 /// blocked; if it returns, the process ends all the same. No lock is taken, and
 /// no function of the C library called.
 pub fn abort() -> ! {
-    raise(libc::SIGABRT);
+    signal::raise(libc::SIGABRT);
     // It was ignored, or its handler returned.
-    set_default(libc::SIGABRT);
-    raise(libc::SIGABRT);
+    signal::end_by(Signal::Abrt);
     // Another thread set a handler since, or these calls are denied.
-    raise(libc::SIGKILL);
+    signal::raise(libc::SIGKILL);
     // The first process of a container cannot be killed from within.
     arch::trap()
 }
@@ -42,32 +99,4 @@ fn write_some(text: &[u8]) -> Option<usize> {
         Ok(written) => Some(written),
         Err(Errno(error)) => (error == libc::EINTR).then_some(0),
     }
-}
-
-/// Size of the kernel's set of signals, one bit for each.
-const SIGNAL_SET: usize = size_of::<u64>();
-
-/// Unblocks a signal for the calling thread and sends it to this thread.
-fn raise(signal: c_int) {
-    let unblocked = 1u64 << (signal - 1);
-    let set = (&raw const unblocked).expose_provenance();
-    let none = ptr::null::<u64>().addr();
-    // SAFETY: the kernel reads the set. What the signal does is what the program
-    // asked for.
-    let _ = unsafe {
-        let how = libc::SIG_UNBLOCK as usize;
-        let _ = syscall(libc::SYS_rt_sigprocmask, [how, set, none, SIGNAL_SET]);
-        let process = syscall(libc::SYS_getpid, []).unwrap_or(0);
-        let thread = syscall(libc::SYS_gettid, []).unwrap_or(0);
-        syscall(libc::SYS_tgkill, [process, thread, signal as usize])
-    };
-}
-
-/// Makes a signal end the process.
-fn set_default(signal: c_int) {
-    // The kernel's `struct sigaction` with `SIG_DFL`, no flags and no mask.
-    let action = [0usize; 4];
-    let args = [signal as usize, (&raw const action).expose_provenance(), 0, SIGNAL_SET];
-    // SAFETY: the kernel reads the action; the process is about to end.
-    let _ = unsafe { syscall(libc::SYS_rt_sigaction, args) };
 }

@@ -2,6 +2,7 @@
 
 use super::arch;
 use super::errno::ErrnoGuard;
+use super::syscall::syscall;
 use core::ffi::c_void;
 use core::mem::{self, MaybeUninit};
 use core::ptr;
@@ -31,6 +32,12 @@ const SPREAD: u64 = 0x4f1b_bcdd;
 #[inline]
 pub fn thread_token() -> u32 {
     token(arch::thread_pointer())
+}
+
+/// The number of the process, as other processes see it.
+pub fn process_id() -> usize {
+    // SAFETY: takes nothing, and changes nothing.
+    unsafe { syscall(libc::SYS_getpid, []) }.unwrap_or(0)
 }
 
 /// Registers `ended(value)` to run at the exit of each thread that called

@@ -179,6 +179,11 @@ pub(crate) fn has_thread_sanitizer() -> bool {
     !place.is_null()
 }
 
+/// What a handler of a signal returns to, and the flag that says so: the kernel's own place.
+pub(crate) fn signal_return() -> (usize, usize) {
+    (0, 0)
+}
+
 /// Ends the process by an instruction that is never valid.
 pub(crate) fn trap() -> ! {
     // SAFETY: the kernel ends the process here, or runs a handler of the program.

@@ -196,6 +196,20 @@ pub(crate) fn has_thread_sanitizer() -> bool {
     !place.is_null()
 }
 
+/// What a handler of a signal returns to, and the flag that says so.
+pub(crate) fn signal_return() -> (usize, usize) {
+    const SA_RESTORER: usize = 0x0400_0000;
+    // Behind the first instruction: unwinders look just before an address for its function.
+    (return_from_signal as *const () as usize + 1, SA_RESTORER)
+}
+
+/// Returns from a handler of a signal. Unwinders and debuggers know such a place by the bytes of
+/// the last two instructions.
+#[unsafe(naked)]
+extern "C" fn return_from_signal() {
+    naked_asm!("nop", "mov rax, {number}", "syscall", number = const libc::SYS_rt_sigreturn)
+}
+
 /// Ends the process by an instruction that is never valid.
 pub(crate) fn trap() -> ! {
     // SAFETY: the kernel ends the process here, or runs a handler of the program.
