@@ -202,12 +202,27 @@ pub(crate) fn may_be_run(size: usize, align: usize) -> bool {
 /// Blocks that grow are page runs from this size on.
 const LEAST_GROWN: usize = (16 << 10) + 1;
 
-/// A page run or a huge block, which is sampled if the thread's next sample is due. If there is no
-/// memory, all free memory goes back to the system, and the allocation is tried once more.
+/// A page run or a huge block. The program is told if there is no memory.
 fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u8 {
+    let (block, may_tell) = take_large(size, align, zeroed, config);
+    if may_tell {
+        failure::check(block, size);
+    }
+    block
+}
+
+/// A page run or a huge block, which is sampled if the thread's next sample is due; null if there
+/// is none. If there is no memory, all free memory goes back to the system, and the allocation is
+/// tried once more. And whether the program may be told of a null: no slow path is interrupted.
+pub(crate) fn take_large(
+    size: usize,
+    align: usize,
+    zeroed: bool,
+    config: &Config,
+) -> (*mut u8, bool) {
     let due = profiled::due(size);
     if !init::ensure(config) || align > WINDOW_ALIGN {
-        return core::ptr::null_mut();
+        return (core::ptr::null_mut(), false);
     }
     let _inside = inside::enter();
     let slow = SlowPath::enter();
@@ -237,13 +252,12 @@ fn get_large(size: usize, align: usize, zeroed: bool, config: &Config) -> *mut u
         Some(_) => slow.count_large(bytes_of_large(size, align)),
         None => COUNTERS.refusals.add(1),
     }
-    let block = block.unwrap_or(ptr::null_mut());
-    if slow.leave() {
+    let is_outermost = slow.leave();
+    if is_outermost {
         helper::check_growth();
         limit::check();
-        failure::check(block, size);
     }
-    shadow::handed_out(block, size)
+    (shadow::handed_out(block.unwrap_or(ptr::null_mut()), size), is_outermost)
 }
 
 /// Bytes of a page run or huge block for a layout.

@@ -77,6 +77,36 @@ fn tells() {
     free(blocks);
 }
 
+/// A failure is told once, when all that can be tried was tried, with the size that was requested.
+fn tells_once() {
+    TOLD.lock().unwrap().reserve(100);
+    TEXT.lock().unwrap().reserve(4 * MIB);
+    Strata::on_failure(told);
+    Strata::set_hard_limit(Strata::stats().committed_bytes() + 64 * MIB);
+    for size in [16 * MIB, 40 * MIB] {
+        // What was freed before makes room, in hardened mode, too, which holds it back.
+        for _ in 0..20 {
+            Block::new(&GLOBAL, size, 8).unwrap().free(&GLOBAL);
+        }
+    }
+    assert!(TOLD.lock().unwrap().is_empty(), "{:?}", TOLD.lock().unwrap());
+    for size in [65 * MIB, 1 << 46] {
+        assert!(Block::new(&GLOBAL, size, 8).is_none());
+    }
+    let most = Block::new(&GLOBAL, 50 * MIB, 8).unwrap();
+    for size in [300_000, 100_000, 20_000, 2000] {
+        let before = TOLD.lock().unwrap().len();
+        free(fill(size));
+        let told = TOLD.lock().unwrap();
+        assert_eq!(told.len(), before + 1, "{size}: {told:?}");
+        assert_eq!(told[before].size, size);
+    }
+    most.free(&GLOBAL);
+    let sizes: Vec<_> = TOLD.lock().unwrap().iter().map(|failure| failure.size).collect();
+    // The callback of each tries another.
+    assert_eq!(sizes, [65 * MIB, 1 << 46, 300_000, 100_000, 20_000, 2000]);
+}
+
 /// Nobody asked: the first refusal by the hard limit is reported, and no other.
 fn reports() {
     assert!(Block::new(&GLOBAL, 1 << 46, 8).is_none());
@@ -91,6 +121,7 @@ fn reports() {
 fn child() {
     match common::case().as_deref() {
         Some("tells") => tells(),
+        Some("tells once") => tells_once(),
         Some("reports") => reports(),
         Some(case) => panic!("{case}?"),
         None => return,
@@ -101,6 +132,11 @@ fn child() {
 #[test]
 fn the_program_is_told_of_each_failure() {
     common::succeeds("tells");
+}
+
+#[test]
+fn a_failure_is_told_once_and_not_too_early() {
+    common::succeeds("tells once");
 }
 
 #[test]

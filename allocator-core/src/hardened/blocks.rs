@@ -31,7 +31,7 @@ use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
 use crate::thread::inside;
 use crate::thread::registry;
-use crate::thread::slow_path::SlowPath;
+use crate::thread::slow_path::{self, SlowPath};
 use crate::thread::stock::{self, Given};
 
 /// Blocks of so many bytes and more have mappings of their own.
@@ -92,22 +92,29 @@ enum Place {
     Huge,
 }
 
-/// A block, all zero; null if there is no memory.
+/// A block, all zero; null if there is no memory, of which the program is told.
 ///
 /// The layout is valid, or so large that there is no block for it.
 pub(crate) fn alloc(size: usize, align: usize, kind: Kind, mode: Mode) -> *mut u8 {
+    let block = get(size, align, kind, mode);
+    if block.is_null() && !slow_path::is_inside() {
+        failure::check(block, size);
+    }
+    block
+}
+
+/// A block, all zero; null if there is none, after all that is held back was freed.
+fn get(size: usize, align: usize, kind: Kind, mode: Mode) -> *mut u8 {
     let align = align.max(LEAST_ALIGN);
     let class = class_of(size, align);
     if class == CLASSES && mode == Mode::Hardened && size >= MAPPED && align <= UNIT {
         return mapped(size, align, kind);
     }
     let get = || match class {
-        // SAFETY: by the caller.
-        CLASSES if alloc::is_medium(size + TAG, align) => unsafe {
-            alloc::alloc(size + TAG, align, Config::PLAIN)
-        },
-        // SAFETY: by the caller.
-        CLASSES => unsafe { alloc::alloc_zeroed(size + TAG, align, Config::PLAIN) },
+        CLASSES => {
+            let zeroed = !alloc::is_medium(size + TAG, align);
+            alloc::take_large(size + TAG, align, zeroed, Config::PLAIN).0
+        }
         class => small(class, mode),
     };
     let mut block = get();
@@ -181,7 +188,6 @@ fn refill(class: usize, mode: Mode) -> *mut u8 {
     if slow.leave() {
         helper::check_growth();
         limit::check();
-        failure::check(block, size_class::size(class));
     }
     block
 }
@@ -195,9 +201,7 @@ fn mapped(size: usize, align: usize, kind: Kind) -> *mut u8 {
         return ptr::null_mut();
     };
     // Aligned to a chunk, it is a mapping of its own whatever its size.
-    // SAFETY: the layout is valid, or so large that there is no block for it.
-    let get =
-        || unsafe { alloc::alloc_zeroed(rounded.saturating_add(HEADER), CHUNK, Config::PLAIN) };
+    let get = || alloc::take_large(rounded.saturating_add(HEADER), CHUNK, true, Config::PLAIN).0;
     let mut base = get();
     if base.is_null() && give_up_held_back() {
         base = get();
