@@ -28,6 +28,15 @@ const NAPS: u32 = 100;
 #[cfg(strata_loom)]
 const NAPS: u32 = 1;
 
+/// Whether a lock that another thread holds is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// As [`Lock::lock`] does.
+    Yes,
+    /// Not at all: the caller may interrupt whoever holds another one.
+    No,
+}
+
 pub(crate) struct Lock {
     word: AtomicU32,
 }
@@ -72,6 +81,11 @@ impl Lock {
             Some(held) => Some(held),
             None => self.lock_slow(),
         }
+    }
+
+    /// Acquires the lock as [`lock`](Self::lock) or [`try_lock`](Self::try_lock) does.
+    pub(crate) fn lock_as(&self, wait: Wait) -> Option<LockGuard<'_>> {
+        if wait == Wait::Yes { self.lock() } else { self.try_lock() }
     }
 
     #[cold]

@@ -21,7 +21,7 @@ use core::mem::offset_of;
 
 use crate::base::directory::Address;
 use crate::base::geometry::CHUNK;
-use crate::base::lock::Lock;
+use crate::base::lock::{Lock, Wait};
 use crate::base::ordering;
 use crate::base::shadow;
 use crate::base::sync::{AtomicBool, AtomicUsize, Guarded};
@@ -78,7 +78,11 @@ pub(crate) fn begin(space: usize) {
 }
 
 fn locked<R>(f: impl FnOnce(&mut ChunkBits) -> R) -> Option<R> {
-    let _held = SPACE.lock.lock()?;
+    locked_as(Wait::Yes, f)
+}
+
+fn locked_as<R>(wait: Wait, f: impl FnOnce(&mut ChunkBits) -> R) -> Option<R> {
+    let _held = SPACE.lock.lock_as(wait)?;
     // SAFETY: [SPACE-LOCKED].
     Some(SPACE.bits.with(|bits| f(unsafe { &mut *bits })))
 }
@@ -380,10 +384,16 @@ fn set_clean_tail(index: usize, bytes: usize) {
 pub(crate) fn spares() -> impl Iterator<Item = (usize, usize)> {
     let mut from = 0;
     core::iter::from_fn(move || {
-        let at = locked(|bits| bits.next_spare(from))??;
-        from = at + 1;
-        Some((at, memory_in(at)))
+        let spare = next_spare(from, Wait::Yes)??;
+        from = spare.0 + 1;
+        Some(spare)
     })
+}
+
+/// The first of these from chunk `from` on. `None`: the lock cannot be had.
+pub(crate) fn next_spare(from: usize, wait: Wait) -> Option<Option<(usize, usize)>> {
+    let at = locked_as(wait, |bits| bits.next_spare(from))?;
+    Some(at.map(|at| (at, memory_in(at))))
 }
 
 /// Whether the process may have little more of addresses or data: then what is kept may be
@@ -448,8 +458,13 @@ pub(crate) fn after_fork() {
 /// The chunks in `from..end` that are taken and not spare, from the first on. Other threads
 /// may take and free chunks meanwhile.
 pub(crate) fn in_use(from: usize, end: usize) -> impl Iterator<Item = usize> {
-    let next = move |from| locked(|bits| bits.next_in_use(from, end)).flatten();
+    let next = move |from| next_in_use(from, end, Wait::Yes).flatten();
     core::iter::successors(next(from), move |at| next(at + 1))
+}
+
+/// The first of these. `None`: the lock cannot be had.
+pub(crate) fn next_in_use(from: usize, end: usize, wait: Wait) -> Option<Option<usize>> {
+    locked_as(wait, |bits| bits.next_in_use(from, end))
 }
 
 /// As [`in_use`], from the last one below `end` down to `from`.

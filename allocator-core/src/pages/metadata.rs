@@ -20,7 +20,7 @@ use core::ptr::{self, NonNull};
 use crate::base::directory::Address;
 use crate::base::geometry::{GUARD, PAGE};
 use crate::base::later::Later;
-use crate::base::lock::Lock;
+use crate::base::lock::{Lock, Wait};
 use crate::base::ordering;
 use crate::base::sync::{self, AtomicUsize, Guarded};
 use crate::sys;
@@ -291,7 +291,11 @@ fn grow() -> Option<()> {
 }
 
 fn locked<R>(f: impl FnOnce(&mut Slots) -> R) -> Option<R> {
-    let _held = POOL.lock.lock()?;
+    locked_as(Wait::Yes, f)
+}
+
+fn locked_as<R>(wait: Wait, f: impl FnOnce(&mut Slots) -> R) -> Option<R> {
+    let _held = POOL.lock.lock_as(wait)?;
     // SAFETY: [POOL-LOCKED].
     Some(POOL.slots.with(|slots| f(unsafe { &mut *slots })))
 }
@@ -339,8 +343,12 @@ fn segment(bytes: usize, room: usize) -> Option<Segment> {
 
 /// The segments.
 pub(crate) fn segments() -> impl Iterator<Item = Segment> {
-    (0..SEGMENTS)
-        .map_while(|index| locked(|slots| slots.segments[..slots.count].get(index).copied())?)
+    (0..SEGMENTS).map_while(|index| nth_segment(index, Wait::Yes)?)
+}
+
+/// One of these. `None`: the lock cannot be had.
+pub(crate) fn nth_segment(index: usize, wait: Wait) -> Option<Option<Segment>> {
+    locked_as(wait, |slots| slots.segments[..slots.count].get(index).copied())
 }
 
 /// Whether the calling thread has the pool: in a signal handler, what it interrupted may.

@@ -13,7 +13,7 @@ use core::ptr::{self, NonNull};
 
 use crate::base::bits;
 use crate::base::geometry::{CHUNK, CHUNK_UNITS, GRANULE, UNIT};
-use crate::base::lock::Lock;
+use crate::base::lock::{Lock, Wait};
 use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::ordering;
 use crate::base::shadow;
@@ -121,7 +121,11 @@ impl PageRuns {
     }
 
     fn locked<R>(&self, f: impl FnOnce(&mut Lists) -> R) -> Option<R> {
-        let _held = self.lock.lock()?;
+        self.locked_as(Wait::Yes, f)
+    }
+
+    fn locked_as<R>(&self, wait: Wait, f: impl FnOnce(&mut Lists) -> R) -> Option<R> {
+        let _held = self.lock.lock_as(wait)?;
         // SAFETY: [RUNS-LOCKED].
         Some(self.lists.with(|lists| f(unsafe { &mut *lists })))
     }
@@ -291,14 +295,14 @@ impl PageRuns {
         MAP.entry(MAP.chunk_base(chunk)) == entry
     }
 
-    /// The free units of a chunk, if it is one of these runs.
-    pub(crate) fn free(&self, chunk: usize) -> Option<Free> {
-        self.locked(|_| {
+    /// The free units of a chunk, if it is one of these runs. `None`: the lock cannot be had.
+    pub(crate) fn free(&self, chunk: usize, wait: Wait) -> Option<Option<Free>> {
+        self.locked_as(wait, |_| {
             let record = record_in(chunk).filter(|_| self.has(chunk))?;
             // SAFETY: [RUNS-LOCKED] records of our chunks are on our lists.
             let runs = unsafe { record.as_ref() };
             Some(Free { free: runs.free, clean: runs.clean })
-        })?
+        })
     }
 
     /// Purges the free units of a chunk, if it is one of these runs, and unmaps the chunk if

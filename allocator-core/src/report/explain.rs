@@ -14,6 +14,7 @@
 
 use core::fmt::{self, Display, Write};
 
+use crate::base::lock::Wait;
 use crate::base::own_stack;
 use crate::base::size_class;
 use crate::pages::usage;
@@ -86,6 +87,8 @@ pub struct Explanation {
     metadata_bytes: usize,
     clean_bytes: usize,
     other_bytes: usize,
+    /// Parts of the heap that could not be looked at.
+    missed: usize,
     /// The class with most of `rounding_bytes`; then likewise.
     rounding_most: ClassShare,
     cached_most: ClassShare,
@@ -139,17 +142,23 @@ const CAUSES: [Cause; 9] = [
 
 /// Reads all rows.
 pub(crate) fn read() -> Explanation {
-    read_beside(&stats::read())
+    read_beside(&stats::read(), Wait::Yes)
+}
+
+/// Reads all rows, in a handler of a signal: without waiting for a lock.
+pub(super) fn read_at_once() -> Explanation {
+    read_beside(&stats::read(), Wait::No)
 }
 
 /// Reads all rows, for statistics that were read just now.
-pub(super) fn read_beside(stats: &Stats) -> Explanation {
+pub(super) fn read_beside(stats: &Stats, wait: Wait) -> Explanation {
     let excess = usage::excess();
-    let residency = residency::read();
+    let residency = residency::read(wait);
     let mut all = Explanation {
         live_large_bytes: residency.large,
         metadata_bytes: residency.metadata,
         clean_bytes: residency.clean,
+        missed: residency.missed,
         ..Explanation::default()
     };
     for (class, counts) in stats.classes().iter().enumerate() {
@@ -462,6 +471,13 @@ impl Display for Explanation {
             self.row(f, cause.name(), bytes)?;
         }
         self.row(f, "all", self.resident_bytes)?;
+        if self.missed != 0 {
+            writeln!(
+                f,
+                "{} parts of the heap were being changed: their free memory is in other rows.",
+                self.missed
+            )?;
+        }
         self.say_why(f)
     }
 }

@@ -11,6 +11,7 @@
 
 use core::fmt::{self, Display, Formatter};
 
+use crate::base::lock::Wait;
 use crate::report::explain::{self, Explanation};
 use crate::report::stats::{self, ClassStats, Stats};
 
@@ -44,7 +45,7 @@ impl From<Stats> for Metrics {
 /// Reads all numbers.
 pub(crate) fn read() -> Metrics {
     let stats = stats::read();
-    let explanation = Some(explain::read_beside(&stats));
+    let explanation = Some(explain::read_beside(&stats, Wait::Yes));
     Metrics { stats, explanation }
 }
 

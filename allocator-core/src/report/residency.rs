@@ -16,6 +16,7 @@
 //! ```
 
 use crate::base::geometry::{CHUNK, CHUNK_UNITS, GRANULE, UNIT};
+use crate::base::lock::Wait;
 use crate::base::size_class::CLASSES;
 use crate::pages::address_space;
 use crate::pages::arena;
@@ -41,10 +42,12 @@ pub(super) struct Residency {
     pub(super) clean: usize,
     /// The tables, and the segments of the metadata allocator.
     pub(super) metadata: usize,
+    /// Parts of the heap whose locks could not be had.
+    pub(super) missed: usize,
 }
 
 /// Reads all of it. Holds locks only briefly, and none while it asks the system.
-pub(crate) fn read() -> Residency {
+pub(crate) fn read(wait: Wait) -> Residency {
     let mut residency = Residency {
         spans: [0; CLASSES],
         granules: 0,
@@ -52,16 +55,20 @@ pub(crate) fn read() -> Residency {
         large_free: 0,
         clean: 0,
         metadata: 0,
+        missed: 0,
     };
     let (mut at, end) = (0, MAP.used_chunks());
-    while let Some(index) = address_space::in_use(at, end).next() {
-        at = index + residency.add_chunk(index);
+    while let Some(index) = next_in_use(at, end, wait) {
+        at = index + residency.add_chunk(index, wait);
     }
-    for (chunk, memory) in address_space::spares().filter(|(_, memory)| *memory != 0) {
-        residency.large_free += bytes(MAP.chunk_base(chunk), memory);
-    }
-    residency.add_metadata(end);
+    residency.add_spares(wait);
+    residency.add_metadata(end, wait);
     residency
+}
+
+/// The next chunk in use. If that cannot be told, each of them: what is not in use has nothing.
+fn next_in_use(from: usize, end: usize, wait: Wait) -> Option<usize> {
+    address_space::next_in_use(from, end, wait).unwrap_or((from < end).then_some(from))
 }
 
 /// Calls `f` with the offset of each unit of a range that is resident. In a range
@@ -87,7 +94,7 @@ fn bytes(start: *mut u8, size: usize) -> usize {
 
 impl Residency {
     /// Adds what starts at a chunk. Returns how many chunks that covers.
-    fn add_chunk(&mut self, index: usize) -> usize {
+    fn add_chunk(&mut self, index: usize, wait: Wait) -> usize {
         let base = MAP.chunk_base(index);
         let entry = MAP.entry(base);
         match page_map::kind(entry) {
@@ -101,16 +108,38 @@ impl Residency {
                 return chunks.max(1);
             }
             page_map::MEDIUM if page_map::owner(entry) != NO_HEAP => {
-                self.add_runs(index, page_map::owner(entry))
+                self.add_runs(index, page_map::owner(entry), wait);
             }
             _ => self.add_granules(index),
         }
         1
     }
 
-    /// Adds a chunk of page runs.
-    fn add_runs(&mut self, index: usize, owner: u32) {
-        let free = arena::by_id(owner).and_then(|arena| arena.page_runs.free(index));
+    /// Adds the spare chunks.
+    fn add_spares(&mut self, wait: Wait) {
+        let mut from = 0;
+        loop {
+            match address_space::next_spare(from, wait) {
+                Some(Some((chunk, memory))) => {
+                    if memory != 0 {
+                        self.large_free += bytes(MAP.chunk_base(chunk), memory);
+                    }
+                    from = chunk + 1;
+                }
+                Some(None) => return,
+                None => {
+                    self.missed += 1;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Adds a chunk of page runs. Without the lock, all of it counts as in use.
+    fn add_runs(&mut self, index: usize, owner: u32, wait: Wait) {
+        let free = arena::by_id(owner).map(|arena| arena.page_runs.free(index, wait));
+        self.missed += usize::from(matches!(free, Some(None)));
+        let free = free.flatten().flatten();
         for_units(MAP.chunk_base(index), CHUNK, |offset| {
             let clean = free.as_ref().and_then(|free| free.is_clean(offset / UNIT));
             match clean {
@@ -147,7 +176,7 @@ impl Residency {
 
     /// Adds the tables as far as they are opened, for `chunks`, and the segments of
     /// the metadata allocator.
-    fn add_metadata(&mut self, chunks: usize) {
+    fn add_metadata(&mut self, chunks: usize, wait: Wait) {
         let per_page = sys::page_size() / CHUNK_TABLE;
         for table in MAP.tables() {
             for_units(table.start(), chunks * CHUNK_TABLE, |offset| {
@@ -160,7 +189,15 @@ impl Residency {
         }
         let others = tables::all().into_iter().skip(MAP.tables().len());
         self.metadata += others.map(|table| bytes(table.start(), table.opened())).sum::<usize>();
-        self.metadata +=
-            metadata::segments().map(|segment| bytes(segment.at, segment.bytes)).sum::<usize>();
+        for index in 0.. {
+            match metadata::nth_segment(index, wait) {
+                Some(Some(segment)) => self.metadata += bytes(segment.at, segment.bytes),
+                Some(None) => return,
+                None => {
+                    self.missed += 1;
+                    return;
+                }
+            }
+        }
     }
 }
