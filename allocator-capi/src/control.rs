@@ -8,9 +8,8 @@ use core::mem;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use allocator_core::Strata;
+use allocator_core::{Strata, c_internals};
 
-use crate::profile_text;
 use crate::unwinder;
 
 /// The version, for C.
@@ -171,5 +170,5 @@ pub unsafe extern "C" fn strata_profile_write(path: *const c_char) -> c_int {
         return libc::EINVAL;
     }
     // SAFETY: the caller guarantees it.
-    profile_text::write(unsafe { CStr::from_ptr(path) }).err().unwrap_or(0)
+    c_internals::write_profile(unsafe { CStr::from_ptr(path) }).err().unwrap_or(0)
 }

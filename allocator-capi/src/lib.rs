@@ -39,8 +39,6 @@ pub mod aliases;
 
 pub mod stats;
 
-mod profile_text;
-
 mod unwinder;
 
 pub mod control;

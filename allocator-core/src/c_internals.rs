@@ -10,6 +10,7 @@
 //! inlined. If one does not succeed, [`alloc()`], [`free()`] or [`free_sized`] does
 //! the whole work.
 
+use core::ffi::{CStr, c_int};
 use core::ptr;
 
 use crate::alloc::{self, is_medium};
@@ -24,9 +25,11 @@ use crate::pages::empty_blocks;
 use crate::pages::huge_block;
 use crate::pages::page_runs::{self};
 use crate::process::config::Config;
+use crate::process::handlers;
 use crate::process::init;
 use crate::process::options;
 use crate::realloc;
+use crate::report::profile_text;
 use crate::report::stats;
 use crate::spans::page_map::{self, MAP};
 use crate::spans::span::NO_HEAP;
@@ -305,6 +308,7 @@ pub fn refuse(ptr: *mut u8) -> ! {
 pub fn start() {
     if init::ensure(Config::PLAIN) {
         options::read();
+        handlers::install();
     }
 }
 
@@ -377,6 +381,14 @@ pub mod hardened {
 /// statistics, which take 2 KiB. `f` calls nothing that may allocate.
 pub fn on_own_stack<R>(f: impl FnOnce() -> R) -> R {
     own_stack::run(f)
+}
+
+/// Writes the heap profile to a new file.
+///
+/// # Errors
+/// The error of the system, as in `errno`.
+pub fn write_profile(path: &CStr) -> Result<(), c_int> {
+    profile_text::write(path)
 }
 
 /// Prints statistics to standard error.

@@ -75,7 +75,7 @@ mod strata;
 
 pub use allocator_sys::Registers;
 pub use pages::cgroup::Supply;
-pub use process::config::{Config, Thp, When};
+pub use process::config::{Config, Signal, Thp, When};
 pub use profile::capture::{StackWords, Unwinder};
 pub use reclaim::failure::Failure;
 pub use report::explain::{Cause, ClassShare, Explanation};

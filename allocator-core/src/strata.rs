@@ -155,8 +155,7 @@ impl Strata {
     /// previous one.
     ///
     /// Without one, the first request that the hard limit refuses is reported on standard
-    /// error: the [`Failure`] as it is displayed. A program that wants that in a file, too, writes it
-    /// there itself.
+    /// error, and to the file of [`Config::log_file`]: the [`Failure`] as it is displayed.
     ///
     /// It runs in the thread whose request failed, with no lock of the allocator held, and is
     /// not called from within itself, nor by two threads at once: of failures at the same time,

@@ -24,6 +24,9 @@ const KEYS: &[&str] = &[
     "helper",
     "huge_guards",
     "limit",
+    "log_file",
+    "profile_file",
+    "signal",
     "stats",
     "system",
     "thp",
@@ -73,7 +76,7 @@ fn help_lists_all_keys() {
     for key in KEYS {
         let line = line_of(&list, key);
         let default = match *key {
-            "hard_limit" | "limit" => "none",
+            "hard_limit" | "limit" | "log_file" | "profile_file" | "signal" => "none",
             "helper" => "true",
             "explain" | "stats" => "never",
             "thp" => "auto",
@@ -106,6 +109,8 @@ fn unknown_keys() {
         ("helpers", "helper"),
         ("explains", "explain"),
         ("status", "stats"),
+        ("signals", "signal"),
+        ("logfile", "log_file"),
     ] {
         for value in [":true", ":", "", ":a:b"] {
             let warning = stderr_of(&mut set(&format!("{wrong}{value}"), "goes_on"));
@@ -137,6 +142,15 @@ fn wrong_values() {
         assert_eq!(warning.lines().count(), 1, "{warning}");
         assert!(warning.contains("huge_guards") && warning.contains(wrong), "{warning}");
     }
+    for wrong in ["KILL", "TERM", "12", "SIG", "USR3"] {
+        let warning = stderr_of(&mut set(&format!("signal:{wrong}"), "goes_on"));
+        assert_eq!(warning.lines().count(), 1, "{warning}");
+        let says = "signal must be none, HUP, QUIT, USR1, USR2 or WINCH, not ";
+        assert!(warning.contains(says) && warning.contains(wrong), "{warning}");
+    }
+    let long = format!("log_file:/{}", "x".repeat(255));
+    let warning = stderr_of(&mut set(&long, "goes_on"));
+    assert!(warning.contains("log_file must be a path of at most 255 bytes or none"), "{warning}");
     let warning = stderr_of(&mut set("stats:true", "goes_on"));
     assert!(warning.lines().count() == 1 && warning.contains("exit"), "{warning}");
     for wrong in

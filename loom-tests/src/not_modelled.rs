@@ -31,6 +31,7 @@ pub const NOT_MODELLED: &[NotModelled] = &[
             "metadata_used",
             "profile_counts",
             "profile_dropped",
+            "report_lost",
             "request_sample",
             "returned_blocks",
             "stock_count",
@@ -71,6 +72,7 @@ pub const NOT_MODELLED: &[NotModelled] = &[
             "cgroup_limit",
             "committed_limits",
             "failure_reported",
+            "handlers_set",
             "helper_config",
             "huge_guards",
             "mapping_limit",
@@ -88,7 +90,7 @@ pub const NOT_MODELLED: &[NotModelled] = &[
     ),
     (
         "written once, before what it belongs to is published (`init`, `published`)",
-        &["heap_id", "map_base", "runs_id", "table_place"],
+        &["file_name", "heap_id", "map_base", "runs_id", "table_place"],
     ),
     (
         "read through a block, which changed hands in a way that is modelled",

@@ -75,6 +75,9 @@
 //! | [`helper`](Config::helper) | `true`, `false` | a background thread may return memory to the system |
 //! | [`huge_guards`](Config::huge_guards) | `false`, `true` | an access beyond the end of a block above 1 MiB faults |
 //! | [`limit`](Config::limit) | `none`, bytes | above it, free memory is returned, and [`Strata::on_limit`] calls |
+//! | [`log_file`](Config::log_file) | `none`, a path | reports go to this file, too |
+//! | [`profile_file`](Config::profile_file) | `none`, a path | where the heap profile goes on the signal |
+//! | [`signal`](Config::signal) | `none`, `HUP`, `QUIT`, `USR1`, `USR2`, `WINCH` | print [`Strata::explain`] on this signal |
 //! | [`stats`](Config::stats) | `never`, `exit` | print [`Strata::stats`] when the process exits |
 //! | [`thp`](Config::thp) | `auto`, `never`, `always` | which memory uses transparent huge pages |
 //! | [`verbose`](Config::verbose) | `false`, `true` | say at the start which options are in force |
@@ -159,7 +162,7 @@ pub use allocator_core::{Amount, ProfiledStack, Registers, StackWords, Unwinder}
 #[doc(inline)]
 pub use allocator_core::{Cause, ClassShare, ClassStats, Config, Explanation, Metrics, Stats};
 #[doc(inline)]
-pub use allocator_core::{Failure, Number, Strata, Supply, Thp, Unit, When};
+pub use allocator_core::{Failure, Number, Signal, Strata, Supply, Thp, Unit, When};
 /// Heap profiles: files for `go tool pprof`, folded stacks, pages with a flame graph.
 #[cfg(feature = "profile")]
 #[doc(inline)]

@@ -854,15 +854,34 @@ orderings! {
 
     /// Whether the options were read.
     /// Written by: `options::read`.
-    /// Read by: `options::read`.
+    /// Read by: `options::are_read`, `options::read`.
     /// Relaxed: the swap admits one reader.
     options_read = Relaxed;
 
-    /// The options `help` and `verbose`.
+    /// The options `help`, `verbose` and `signal`.
     /// Written by: `options::KEYS`.
-    /// Read by: `options::KEYS`, `options::apply`.
+    /// Read by: `options::KEYS`, `options::apply`, `options::is_verbose`, `options::signal`.
     /// Relaxed: it is read by the thread that parsed the options.
     print_help = Relaxed;
+
+    /// The bytes of the name of a file.
+    /// Written by: `named_file::set`.
+    /// Read by: `named_file::name`.
+    /// Relaxed: its length is published after it, and it is changed only while the options are
+    /// applied.
+    file_name = Relaxed;
+
+    /// Whether the handlers of signals were set.
+    /// Written by: `handlers::install`.
+    /// Read by: `handlers::install`.
+    /// Relaxed: the swap admits one.
+    handlers_set = Relaxed;
+
+    /// Bytes of reports that standard error did not take.
+    /// Written by: `lines::drop`, `lines::new`.
+    /// Read by: `lines::drop`, `lines::new`.
+    /// Relaxed: the number alone is wanted, and no other data is read on its word.
+    report_lost = Relaxed;
 
     /// The option `system`.
     /// Written by: `options::KEYS`.

@@ -1,5 +1,6 @@
 //! Options given in the program's source, the same as in the environment.
 
+use crate::process::named_file::{LOG, MOST, PROFILE};
 use crate::process::options::{self, KEYS};
 
 /// Options for [`Strata::with_config`](crate::Strata::with_config).
@@ -28,6 +29,8 @@ use crate::process::options::{self, KEYS};
 pub struct Config {
     /// The chosen value of each of `KEYS`, if any.
     chosen: [Option<usize>; KEYS.len()],
+    log_file: Option<&'static str>,
+    profile_file: Option<&'static str>,
 }
 
 /// When something is printed.
@@ -37,7 +40,8 @@ pub enum When {
     /// Never. In `STRATA_CONF`: `never`.
     #[default]
     Never,
-    /// When the process exits, other than by `_exit` or a signal. In `STRATA_CONF`:
+    /// When the process exits, other than by `_exit` or a signal; or ends by `SIGTERM`, unless
+    /// that is ignored or has a handler. In `STRATA_CONF`:
     /// `exit`.
     Exit,
 }
@@ -57,6 +61,22 @@ pub enum Thp {
     Always,
 }
 
+/// A signal on which the process reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Signal {
+    /// `SIGHUP`.
+    Hup,
+    /// `SIGQUIT`.
+    Quit,
+    /// `SIGUSR1`.
+    Usr1,
+    /// `SIGUSR2`.
+    Usr2,
+    /// `SIGWINCH`.
+    Winch,
+}
+
 impl Config {
     /// Nothing chosen, for callers without options.
     pub(crate) const PLAIN: &Config = &Config::new();
@@ -64,7 +84,7 @@ impl Config {
     /// The defaults.
     #[must_use]
     pub const fn new() -> Self {
-        Config { chosen: [None; KEYS.len()] }
+        Config { chosen: [None; KEYS.len()], log_file: None, profile_file: None }
     }
 
     /// When a breakdown of the process's memory is printed to standard error; the
@@ -115,6 +135,50 @@ impl Config {
     #[must_use]
     pub const fn limit(self, bytes: usize) -> Self {
         self.with(const { options::index_of("limit") }, Some(bytes))
+    }
+
+    /// A file to which all reports are appended, too: the tables at the exit and on a signal, and
+    /// what is said of a request that the hard limit refuses. It is created, for its owner alone,
+    /// when there is something to write; `%p` in its name stands for the number of the process.
+    /// What goes wrong is said on standard error. Default: none.
+    ///
+    /// # Panics
+    /// If the name has more than 255 bytes, or a null byte. As a constant, it does not compile.
+    #[must_use]
+    pub const fn log_file(mut self, path: &'static str) -> Self {
+        check_path(path);
+        self.log_file = Some(path);
+        self
+    }
+
+    /// A file to which the heap profile is written on the signal of [`Config::signal`], over what
+    /// is there, as text that `go tool pprof` and `jeprof` read; `%p` in its name stands for the
+    /// number of the process. What goes wrong is said on standard error. Default: none.
+    ///
+    /// # Panics
+    /// As [`Config::log_file`].
+    #[must_use]
+    pub const fn profile_file(mut self, path: &'static str) -> Self {
+        check_path(path);
+        self.profile_file = Some(path);
+        self
+    }
+
+    /// A signal on which the process prints the table of
+    /// [`Strata::explain`](crate::Strata::explain) to standard error, and the ten stacks with
+    /// most memory in use, if the heap profile has any. The program goes on. Nothing is set
+    /// where the signal is ignored, or has a handler; a handler that the program sets later takes
+    /// its place. Default: none.
+    #[must_use]
+    pub const fn signal(self, signal: Signal) -> Self {
+        let name = match signal {
+            Signal::Hup => "HUP",
+            Signal::Quit => "QUIT",
+            Signal::Usr1 => "USR1",
+            Signal::Usr2 => "USR2",
+            Signal::Winch => "WINCH",
+        };
+        self.with_name(const { options::index_of("signal") }, name)
     }
 
     /// When statistics are printed to standard error; the list that
@@ -170,6 +234,22 @@ impl Config {
                 (key.choose)(value);
             }
         }
+        for (file, name) in [(&LOG, self.log_file), (&PROFILE, self.profile_file)] {
+            if let Some(name) = name {
+                file.set(name.as_bytes());
+            }
+        }
+    }
+}
+
+/// Names of files that are too long are found when the program is compiled.
+const fn check_path(path: &str) {
+    let path = path.as_bytes();
+    assert!(path.len() <= MOST, "the name of a file has at most 255 bytes");
+    let mut at = 0;
+    while at < path.len() {
+        assert!(path[at] != 0, "the name of a file has no null byte");
+        at += 1;
     }
 }
 
@@ -179,6 +259,9 @@ mod tests {
 
     /// Options that only the C library has: it reads the environment.
     const ONLY_IN_C: [&str; 2] = ["hardened", "system"];
+
+    /// Options that are names, of which the table has the length.
+    const NAMES: [&str; 2] = ["log_file", "profile_file"];
 
     /// For each of two values: the options with `name` set by its function, and the
     /// text that sets it in the environment. Every key must have a function, if it
@@ -201,6 +284,10 @@ mod tests {
                 (NEW.huge_guards(false), b"huge_guards:false"),
             ],
             "limit" => [(NEW.limit(0), b"limit:0"), (NEW.limit(1 << 50), b"limit:1048576g")],
+            "signal" => [
+                (NEW.signal(Signal::Usr2), b"signal:USR2"),
+                (NEW.signal(Signal::Hup), b"signal:sighup"),
+            ],
             "stats" => {
                 [(NEW.stats(When::Exit), b"stats:exit"), (NEW.stats(When::Never), b"stats:never")]
             }
@@ -215,7 +302,9 @@ mod tests {
     #[test]
     fn both_ways_choose_the_same() {
         let all = || -> [usize; KEYS.len()] { core::array::from_fn(|i| (KEYS[i].chosen)()) };
-        let in_rust = |(_, key): &(usize, &options::Key)| !ONLY_IN_C.contains(&key.name);
+        let in_rust = |(_, key): &(usize, &options::Key)| {
+            !ONLY_IN_C.contains(&key.name) && !NAMES.contains(&key.name)
+        };
         for (i, key) in KEYS.iter().enumerate().filter(in_rust) {
             for (config, text) in both_ways(key.name) {
                 let value = config.chosen[i].expect("it is chosen");
@@ -231,6 +320,23 @@ mod tests {
                 assert_eq!(all(), want, "{}", key.name);
             }
             (key.choose)(0);
+        }
+    }
+
+    #[test]
+    fn names_of_files_are_chosen_both_ways() {
+        const NEW: Config = Config::new();
+        let ways: [(&_, Config, &[u8], &[u8]); 2] = [
+            (&LOG, NEW.log_file("/a:b"), b"log_file:/other.%p", b"log_file:none"),
+            (&PROFILE, NEW.profile_file("/a:b"), b"profile_file=/other.%p", b"profile_file:"),
+        ];
+        for (file, config, other, none) in ways {
+            config.apply();
+            assert!(file.name().eq(*b"/a:b"));
+            options::apply(other);
+            assert!(file.name().eq(*b"/other.%p"));
+            options::apply(none);
+            assert_eq!(file.len(), 0);
         }
     }
 

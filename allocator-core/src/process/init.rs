@@ -33,6 +33,7 @@ use crate::pages::thp;
 use crate::pages::usage;
 use crate::process::config::Config;
 use crate::process::fork_repair;
+use crate::process::handlers;
 use crate::process::options;
 use crate::process::unload;
 use crate::profile::record;
@@ -67,6 +68,7 @@ fn set_up(config: &Config) -> bool {
         own_time::begin();
         registry::at_end(helper::check_excess);
         options::read();
+        handlers::install();
         cgroup::read_limit();
         usage::look_from(address_space::mapped());
         if sys::cpu_count() > 1 {

@@ -9,14 +9,15 @@ use core::fmt::{self, Write};
 
 use crate::base::misuse::Line;
 use crate::base::ordering;
-use crate::base::sync::AtomicBool;
+use crate::base::sync::{AtomicBool, AtomicUsize};
 use crate::pages::cgroup;
 use crate::pages::committed::COMMITTED;
 use crate::pages::helped;
 use crate::pages::huge_block;
 use crate::pages::thp;
+use crate::process::named_file::{LOG, MOST, NamedFile, PROFILE};
 use crate::process::others;
-use crate::sys;
+use crate::sys::{self, Signal};
 
 /// The environment variable with the options.
 const VARIABLE: &core::ffi::CStr = c"STRATA_CONF";
@@ -38,12 +39,18 @@ pub(super) struct Key {
 enum Values {
     /// One of these; the first is the default.
     OneOf(&'static [&'static str]),
+    /// One of these signals, with `SIG` before it or without, in either case; the first is the
+    /// default.
+    Signals(&'static [&'static str]),
+    /// The path of a file, in which `%p` stands for the number of the process; empty or `none`,
+    /// the default, for no file.
+    Path(fn() -> &'static NamedFile),
     /// Bytes, such as `1000`, `64k`, `512MiB` or `2g`, or a part of the container's memory
     /// limit, such as `80%`; 0 or `none`, the default, for no limit.
     Bytes,
 }
 
-use Values::{Bytes, OneOf};
+use Values::{Bytes, OneOf, Path, Signals};
 
 static HELP: AtomicBool = AtomicBool::new(false);
 static VERBOSE: AtomicBool = AtomicBool::new(false);
@@ -51,6 +58,7 @@ static STATS_AT_EXIT: AtomicBool = AtomicBool::new(false);
 static SYSTEM: AtomicBool = AtomicBool::new(false);
 static HARDENED: AtomicBool = AtomicBool::new(false);
 static EXPLAIN_AT_EXIT: AtomicBool = AtomicBool::new(false);
+static SIGNAL: AtomicUsize = AtomicUsize::new(0);
 static READ: AtomicBool = AtomicBool::new(false);
 
 /// All options, in order. `config.rs` has a function of the same name for each.
@@ -105,6 +113,27 @@ pub(super) const KEYS: &[Key] = &[
         what: "above this, free memory is returned and the program is notified",
     },
     Key {
+        name: "log_file",
+        values: Path(|| &LOG),
+        choose: |_| forget(&LOG),
+        chosen: || LOG.len(),
+        what: "append all reports to this file, too; %p: the process",
+    },
+    Key {
+        name: "profile_file",
+        values: Path(|| &PROFILE),
+        choose: |_| forget(&PROFILE),
+        chosen: || PROFILE.len(),
+        what: "where the heap profile is written on the signal; %p: the process",
+    },
+    Key {
+        name: "signal",
+        values: Signals(&["none", "HUP", "QUIT", "USR1", "USR2", "WINCH"]),
+        choose: |value| SIGNAL.store(value, ordering::print_help()),
+        chosen: || SIGNAL.load(ordering::print_help()),
+        what: "print what memory is used for on this signal",
+    },
+    Key {
         name: "stats",
         values: OneOf(&["never", "exit"]),
         choose: |value| STATS_AT_EXIT.store(value == 1, ordering::print_at_exit()),
@@ -144,6 +173,28 @@ pub(crate) fn explain_at_exit() -> bool {
     EXPLAIN_AT_EXIT.load(ordering::print_at_exit())
 }
 
+/// Whether anything is printed at the end of the process.
+pub(super) fn prints_at_exit() -> bool {
+    stats_at_exit() || explain_at_exit()
+}
+
+/// The signal on which the process reports, and its name.
+pub(super) fn signal() -> Option<(&'static str, Signal)> {
+    match SIGNAL.load(ordering::print_help()) {
+        1 => Some(("HUP", Signal::Hup)),
+        2 => Some(("QUIT", Signal::Quit)),
+        3 => Some(("USR1", Signal::Usr1)),
+        4 => Some(("USR2", Signal::Usr2)),
+        5 => Some(("WINCH", Signal::Winch)),
+        _ => None,
+    }
+}
+
+/// Whether it is said what is in force.
+pub(super) fn is_verbose() -> bool {
+    VERBOSE.load(ordering::print_help())
+}
+
 /// Whether the system's allocator is to serve instead of this one.
 pub(crate) fn system_serves() -> bool {
     SYSTEM.load(ordering::system_serves())
@@ -168,6 +219,11 @@ pub(crate) fn read() -> bool {
     is_there
 }
 
+/// Whether the options were read.
+pub(super) fn are_read() -> bool {
+    READ.load(ordering::options_read())
+}
+
 /// Applies options, in the syntax of the variable.
 pub(crate) fn apply(text: &[u8]) {
     for option in text.split(|byte| *byte == b',').filter(|option| !option.is_empty()) {
@@ -182,13 +238,19 @@ pub(crate) fn apply(text: &[u8]) {
     if HELP.load(ordering::print_help()) {
         help();
     }
-    if VERBOSE.load(ordering::print_help()) {
+    if is_verbose() {
         print_in_force();
         others::report_variables();
     }
 }
 
 fn set(key: &Key, text: &[u8]) {
+    if let Path(file) = key.values
+        && text != b"none"
+        && file().set(text)
+    {
+        return;
+    }
     match key.values.parse(text) {
         Some(value) => (key.choose)(value),
         None => {
@@ -212,6 +274,15 @@ impl Values {
     fn parse(&self, text: &[u8]) -> Option<usize> {
         match self {
             OneOf(names) => names.iter().position(|name| name.as_bytes() == text),
+            Signals(names) => {
+                let named = |text: &[u8]| {
+                    names.iter().position(|name| text.eq_ignore_ascii_case(name.as_bytes()))
+                };
+                let short = text.split_at_checked(3).filter(|it| it.0.eq_ignore_ascii_case(b"SIG"));
+                named(text).or_else(|| named(short?.1))
+            }
+            // Names are set as they are.
+            Path(_) => (text == b"none").then_some(0),
             Bytes if text == b"none" => Some(0),
             Bytes => match percent(text) {
                 Some(percent) => part_of_container(percent),
@@ -223,7 +294,14 @@ impl Values {
     /// Writes a value in the syntax of the variable.
     fn show(&self, value: usize, line: &mut Line) -> fmt::Result {
         match self {
-            OneOf(names) => line.write_str(names.get(value).copied().unwrap_or_default()),
+            OneOf(names) | Signals(names) => {
+                line.write_str(names.get(value).copied().unwrap_or_default())
+            }
+            Path(_) if value == 0 => line.write_str("none"),
+            Path(file) => {
+                file().name().for_each(|byte| line.push(&[byte]));
+                Ok(())
+            }
             Bytes if value == 0 => line.write_str("none"),
             Bytes => {
                 let fits = |unit: &&(u8, u32)| value.trailing_zeros() >= unit.1;
@@ -241,7 +319,11 @@ impl Values {
 /// As in "one, two or three".
 impl fmt::Display for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let OneOf(names) = self else { return f.write_str(SIZES) };
+        let names = match self {
+            OneOf(names) | Signals(names) => names,
+            Path(_) => return write!(f, "a path of at most {MOST} bytes or none"),
+            Bytes => return f.write_str(SIZES),
+        };
         for (i, name) in names.iter().enumerate() {
             let before = match names.len() - i {
                 _ if i == 0 => "",
@@ -252,6 +334,11 @@ impl fmt::Display for Values {
         }
         Ok(())
     }
+}
+
+/// No file has this name.
+fn forget(file: &NamedFile) {
+    file.set(b"");
 }
 
 /// What the values of a limit are.
@@ -309,7 +396,7 @@ pub(crate) const fn index_of(name: &str) -> usize {
 
 /// The index of a name among the values of an option. `None` if it is none of them.
 pub(super) const fn value_index_of(key: usize, name: &str) -> Option<usize> {
-    let OneOf(names) = KEYS[key].values else { return None };
+    let (OneOf(names) | Signals(names)) = KEYS[key].values else { return None };
     let mut i = 0;
     while i < names.len() {
         if is_same(names[i], name) {
@@ -497,7 +584,9 @@ mod tests {
     fn values_are_shown_as_they_are_read() {
         for key in KEYS {
             let values: &[usize] = match key.values {
-                OneOf(names) => &[0, 1, 2, 3, 4, 5, 6, 7][..names.len()],
+                OneOf(names) | Signals(names) => &[0, 1, 2, 3, 4, 5, 6, 7][..names.len()],
+                // What is shown is the name of the file.
+                Path(_) => &[0],
                 Bytes => &[0, 1, 1000, 1536, 64 << 10, 3 << 20, 512 << 20, 5 << 30, usize::MAX - 1],
             };
             for value in values {
@@ -506,6 +595,17 @@ mod tests {
                 key.values.show(*value, &mut line).expect("there is room");
                 assert_eq!(key.values.parse(&line.text()[start..]), Some(*value), "{}", key.name);
             }
+        }
+    }
+
+    #[test]
+    fn signals_have_several_names() {
+        let values = &KEYS[const { index_of("signal") }].values;
+        for name in ["USR2", "SIGUSR2", "usr2", "sigusr2", "SigUsr2"] {
+            assert_eq!(values.parse(name.as_bytes()), Some(4), "{name}");
+        }
+        for name in ["", "SIG", "USR3", "SIGKILL", "TERM", "12", "SIGSIGUSR2", "SIGnone2"] {
+            assert_eq!(values.parse(name.as_bytes()), None, "{name}");
         }
     }
 

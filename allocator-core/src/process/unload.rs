@@ -25,6 +25,7 @@ use crate::pages::arena;
 use crate::pages::empty_blocks;
 use crate::pages::metadata::{self, Segment};
 use crate::pages::tables;
+use crate::process::handlers;
 use crate::sys;
 use crate::thread::inside;
 use crate::thread::registry;
@@ -84,6 +85,7 @@ extern "C" fn end() {
         quiesce();
     }
     if state == UNLOADING {
+        handlers::remove();
         // SAFETY: the program unloads the library: none of its threads is in it, and
         // none will be. The helper and the hooks are gone.
         unsafe { release() };

@@ -81,6 +81,11 @@ pub(crate) fn stacks() -> impl Iterator<Item = ProfiledStack> {
     stacks::all().map(ProfiledStack)
 }
 
+/// Whether there was no sample so far.
+pub(super) fn is_empty() -> bool {
+    stacks().all(|stack| stack.allocated() == Amount::default())
+}
+
 /// Samples that there was no room for.
 pub(crate) fn dropped() -> usize {
     record::dropped()

@@ -1,10 +1,16 @@
-//! Standard error, a line at a time.
+//! Where reports go: to standard error, a line at a time, and to a file if the options name one.
 
-use core::fmt::{self, Write};
+use core::fmt::{self, Display, Write};
 
-use crate::sys;
+use crate::base::ordering;
+use crate::base::sync::AtomicUsize;
+use crate::process::named_file::{LOG, NamedFile};
+use crate::sys::{self, NewFile, Stderr};
 
-/// Writes to standard error when a line is complete.
+/// Bytes of reports that standard error did not take, and that nobody was told of.
+static LOST: AtomicUsize = AtomicUsize::new(0);
+
+/// A report. A line is written when it is complete.
 pub(super) struct Lines {
     text: [u8; 256],
     len: usize,
@@ -12,18 +18,56 @@ pub(super) struct Lines {
     start: &'static str,
     /// Whether nothing of a line was written yet.
     is_fresh: bool,
+    stderr: Stderr,
+    log: Option<NewFile>,
 }
 
 impl Lines {
     pub(super) fn new(start: &'static str) -> Self {
-        Lines { text: [0; 256], len: 0, start, is_fresh: true }
+        let stderr = Stderr::new();
+        let mut lines = Lines { text: [0; 256], len: 0, start: "", is_fresh: true, stderr, log: None };
+        let lost = LOST.load(ordering::report_lost());
+        if lost != 0 {
+            let _ = writeln!(lines, "strata: {lost} bytes of reports before this one were lost");
+            // If this is lost, too, the next one says so.
+            let told = if lines.stderr.lost() == 0 { lost } else { 0 };
+            LOST.fetch_sub(told, ordering::report_lost());
+        }
+        lines.open_log();
+        lines.start = start;
+        lines
+    }
+
+    /// Opens the file, and says there whose report follows: several processes may append to it.
+    fn open_log(&mut self) {
+        match LOG.path().map(|path| NewFile::append(path.as_c_str())) {
+            Some(Ok(mut file)) => {
+                let mut head = Head { text: [0; 64], len: 0 };
+                let _ = writeln!(head, "strata: process {}", sys::process_id());
+                file.write(&head.text[..head.len]);
+                self.log = Some(file);
+            }
+            Some(Err(error)) => self.refuse("log_file", &LOG, error),
+            None => {}
+        }
+    }
+
+    /// Says that a file could not be written.
+    pub(super) fn refuse(&mut self, option: &str, file: &NamedFile, error: i32) {
+        let path = file.path();
+        let path = path.as_ref().map_or(c"", |path| path.as_c_str()).to_bytes();
+        let path = core::str::from_utf8(path).unwrap_or("the file");
+        let _ = writeln!(self, "strata: {option}: {path}: {}", Reason(error));
     }
 
     fn push(&mut self, byte: u8) {
         self.text[self.len] = byte;
         self.len += 1;
         if byte == b'\n' || self.len == self.text.len() {
-            sys::write_stderr(&self.text[..self.len]);
+            self.stderr.write(&self.text[..self.len]);
+            if let Some(log) = &mut self.log {
+                log.write(&self.text[..self.len]);
+            }
             self.len = 0;
         }
     }
@@ -38,5 +82,42 @@ impl Write for Lines {
             self.push(byte);
         }
         Ok(())
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.start = "";
+        if let Some(Err(error)) = self.log.take().map(NewFile::finish) {
+            self.refuse("log_file", &LOG, error);
+        }
+        LOST.fetch_add(self.stderr.lost(), ordering::report_lost());
+    }
+}
+
+/// The first line in a file.
+struct Head {
+    text: [u8; 64],
+    len: usize,
+}
+
+impl Write for Head {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let to = self.text.get_mut(self.len..self.len + text.len()).ok_or(fmt::Error)?;
+        to.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
+}
+
+/// Why a file could not be written, as in C's `errno`.
+struct Reason(i32);
+
+impl Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match sys::error_text(self.0) {
+            Some(text) => f.write_str(text),
+            None => write!(f, "error {}", self.0),
+        }
     }
 }

@@ -6,5 +6,8 @@ mod residency;
 pub(crate) mod explain;
 pub(crate) mod metrics;
 pub(crate) mod heap_profile;
+pub(crate) mod profile_text;
+mod largest_stacks;
 mod failure_text;
 mod note;
+mod on_signal;

@@ -15,8 +15,8 @@ use core::ffi::{CStr, c_int};
 use core::fmt::{self, Write};
 use core::ops::ControlFlow;
 
-use allocator_core::{Amount, Strata};
-use allocator_sys::NewFile;
+use crate::report::heap_profile::{self, Amount};
+use crate::sys::{self, NewFile};
 
 /// Collects what is written to a file.
 struct Pieces {
@@ -52,20 +52,20 @@ impl Write for Pieces {
 /// Longest line of the list of mappings that is copied.
 const LINE: usize = 1024;
 
-/// Writes the profile to a new file.
+/// Writes the profile to a new file. It may be called in a handler of a signal.
 ///
 /// # Errors
 /// The error of the system, as in `errno`.
 pub(crate) fn write(path: &CStr) -> Result<(), c_int> {
     let mut to = Pieces { file: NewFile::create(path)?, text: [0; 1024], len: 0 };
     let (mut used, mut all) = (Amount::default(), Amount::default());
-    for stack in Strata::profile() {
+    for stack in heap_profile::stacks() {
         add(&mut used, stack.in_use());
         add(&mut all, stack.allocated());
     }
     let _ = write_amounts(&mut to, "heap profile: ", used, all);
     to.push(b" heapprofile\n");
-    for stack in Strata::profile() {
+    for stack in heap_profile::stacks() {
         let _ = write_amounts(&mut to, " ", stack.in_use(), stack.allocated());
         for frame in stack.frames() {
             let _ = write!(to, " {frame:#x}");
@@ -74,7 +74,7 @@ pub(crate) fn write(path: &CStr) -> Result<(), c_int> {
     }
     to.push(b"\nMAPPED_LIBRARIES:\n");
     // Without them the addresses are still right.
-    let _ = allocator_sys::read_lines(c"/proc/self/maps", &mut [0; LINE], |line| {
+    let _ = sys::read_lines(c"/proc/self/maps", &mut [0; LINE], |line| {
         to.push(line);
         to.push(b"\n");
         ControlFlow::Continue(())
