@@ -78,6 +78,7 @@ pub use pages::cgroup::Supply;
 pub use process::config::{Config, Signal, Thp, When};
 pub use profile::capture::{StackWords, Unwinder};
 pub use reclaim::failure::Failure;
+pub use reclaim::limit::Exceeded;
 pub use report::explain::{Cause, ClassShare, Explanation};
 pub use report::heap_profile::{Amount, ProfiledStack};
 pub use report::metrics::Metrics;

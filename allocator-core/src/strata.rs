@@ -10,7 +10,7 @@ use crate::pages::committed::COMMITTED;
 use crate::process::config::Config;
 use crate::profile::capture::Unwinder;
 use crate::reclaim::failure::{self, Failure};
-use crate::reclaim::limit;
+use crate::reclaim::limit::{self, Exceeded};
 use crate::reclaim::pressure;
 use crate::report::explain::{self, Explanation};
 use crate::report::heap_profile::{self, ProfiledStack};
@@ -148,6 +148,13 @@ impl Strata {
     /// leaves by a jump is not called again, and a panic in it aborts the process.
     pub fn on_limit(callback: fn(committed: usize)) {
         limit::call(callback);
+    }
+
+    /// Like [`Strata::on_limit`], with a function that is told more: the limits, and when it
+    /// displays what it is told, what memory is used for. Where both functions are set, both are
+    /// called, this one last.
+    pub fn on_limit_exceeded(callback: fn(&Exceeded)) {
+        limit::call_with_more(callback);
     }
 
     /// Sets the function to call when there was no memory for a request, because of the hard limit or

@@ -3,8 +3,10 @@
 
 mod common;
 
-use allocator_core::Strata;
+use allocator_core::{Exceeded, Strata};
 use common::{Block, at_end};
+use std::fmt::Write as _;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[global_allocator]
@@ -63,6 +65,41 @@ fn stays(_: usize) {
     std::process::exit(0);
 }
 
+static TOLD: Mutex<Vec<Exceeded>> = Mutex::new(Vec::new());
+static TEXT: Mutex<String> = Mutex::new(String::new());
+
+fn told(exceeded: &Exceeded) {
+    TOLD.lock().unwrap().push(*exceeded);
+    write!(TEXT.lock().unwrap(), "{exceeded}").unwrap();
+}
+
+fn counted(committed: usize) {
+    CALLS.store(committed, Ordering::Relaxed);
+}
+
+/// What is told beside the number.
+fn tells_more() {
+    TOLD.lock().unwrap().reserve(10);
+    TEXT.lock().unwrap().reserve(MIB);
+    Strata::on_limit_exceeded(told);
+    Strata::set_hard_limit(1 << 40);
+    exceed(counted);
+    let (all, text) = (TOLD.lock().unwrap().clone(), TEXT.lock().unwrap().clone());
+    let [Exceeded { committed_bytes, limit_bytes, hard_limit_bytes, .. }] = all[..] else {
+        panic!("{all:?}")
+    };
+    assert!(committed_bytes > limit_bytes && limit_bytes > 16 * MIB, "{all:?}");
+    assert!(committed_bytes < limit_bytes + 4 * MIB, "{all:?}");
+    assert_eq!(hard_limit_bytes, 1 << 40);
+    assert_eq!(CALLS.load(Ordering::Relaxed), committed_bytes);
+    let first = format!(
+        "the limit is {limit_bytes}, and {committed_bytes} bytes are committed; \
+         the hard limit is 1099511627776\n"
+    );
+    assert!(text.starts_with(&first), "{text}");
+    assert!(text.contains("  all  ") && text.contains(" of what is not live is "), "{text}");
+}
+
 #[test]
 fn child() {
     match common::case().as_deref() {
@@ -73,6 +110,10 @@ fn child() {
             at_end();
         }
         Some("stays") => exceed(stays),
+        Some("tells more") => {
+            tells_more();
+            at_end();
+        }
         Some(case) => panic!("{case}?"),
         None => {}
     }
@@ -86,4 +127,9 @@ fn it_may_fork() {
 #[test]
 fn one_that_never_returns_is_not_called_again() {
     common::succeeds("stays");
+}
+
+#[test]
+fn the_limits_and_the_table_are_told() {
+    common::succeeds("tells more");
 }

@@ -162,7 +162,7 @@ pub use allocator_core::{Amount, ProfiledStack, Registers, StackWords, Unwinder}
 #[doc(inline)]
 pub use allocator_core::{Cause, ClassShare, ClassStats, Config, Explanation, Metrics, Stats};
 #[doc(inline)]
-pub use allocator_core::{Failure, Number, Signal, Strata, Supply, Thp, Unit, When};
+pub use allocator_core::{Exceeded, Failure, Number, Signal, Strata, Supply, Thp, Unit, When};
 /// Heap profiles: files for `go tool pprof`, folded stacks, pages with a flame graph.
 #[cfg(feature = "profile")]
 #[doc(inline)]

@@ -8,7 +8,28 @@ use crate::reclaim::callback::Callback;
 use crate::reclaim::pressure;
 use crate::reclaim::purge;
 
+/// The soft limit is exceeded, for
+/// [`Strata::on_limit_exceeded`](crate::Strata::on_limit_exceeded).
+///
+/// `Display` writes a report for people: the limits, the table of
+/// [`Strata::explain`](crate::Strata::explain), with the largest cause in words, and the ten stacks
+/// with most memory in use, if the heap profile has any. It allocates nothing, and takes some
+/// milliseconds for each GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exceeded {
+    /// Committed bytes ([`Stats::committed_bytes`](crate::Stats::committed_bytes)).
+    pub committed_bytes: usize,
+    /// The soft limit on these.
+    pub limit_bytes: usize,
+    /// The hard limit on these; 0: there is none.
+    pub hard_limit_bytes: usize,
+}
+
 static CALLBACK: Callback<fn(usize)> = Callback::new();
+
+/// The function that is told more.
+static TOLD_MORE: Callback<fn(&Exceeded)> = Callback::new();
 
 /// Held by the thread that enforces the limit, but not while it tells the program: if the
 /// callback leaves by a jump, the limit is still enforced.
@@ -17,6 +38,11 @@ static BUSY: Lock = Lock::new();
 /// Sets the function to call above the limit, in place of the one before.
 pub(crate) fn call(callback: fn(usize)) {
     CALLBACK.set(callback);
+}
+
+/// Sets the function that is told more, in place of the one before.
+pub(crate) fn call_with_more(callback: fn(&Exceeded)) {
+    TOLD_MORE.set(callback);
 }
 
 /// Called at the end of slow paths that may have taken memory, where no lock is held:
@@ -37,7 +63,11 @@ fn enforce() {
     }
     let Some(_held) = CALLBACK.begin() else { return };
     if COMMITTED.mark_told() {
-        call_back(COMMITTED.bytes());
+        call_back(&Exceeded {
+            committed_bytes: COMMITTED.bytes(),
+            limit_bytes: COMMITTED.limit(),
+            hard_limit_bytes: COMMITTED.hard_limit(),
+        });
     }
 }
 
@@ -64,9 +94,12 @@ fn give_back() {
 }
 
 /// Allocations do not unwind: a panic of the program's callback ends the process here.
-extern "C" fn call_back(bytes: usize) {
+extern "C" fn call_back(exceeded: &Exceeded) {
     if let Some(callback) = CALLBACK.get() {
-        callback(bytes);
+        callback(exceeded.committed_bytes);
+    }
+    if let Some(callback) = TOLD_MORE.get() {
+        callback(exceeded);
     }
 }
 

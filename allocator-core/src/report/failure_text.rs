@@ -1,9 +1,11 @@
-//! The report of a request that was refused: what it was, the limit, the table of `explain.rs`, and the stacks with most memory in use.
+//! The reports of a request that was refused, and of the soft limit: what it was, the limits, the
+//! table of `explain.rs`, and the stacks with most memory in use.
 
 use core::fmt::{self, Display, Formatter, Write as _};
 
 use crate::base::own_stack;
 use crate::reclaim::failure::{self, Failure};
+use crate::reclaim::limit::Exceeded;
 use crate::report::explain;
 use crate::report::largest_stacks::LargestStacks;
 use crate::report::lines::Lines;
@@ -33,5 +35,16 @@ impl Display for Failure {
         }
         writeln!(f, "{committed_bytes} bytes are committed")?;
         write!(f, "{}{LargestStacks}", explain::read())
+    }
+}
+
+impl Display for Exceeded {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Exceeded { committed_bytes, limit_bytes, hard_limit_bytes } = self;
+        write!(f, "the limit is {limit_bytes}, and {committed_bytes} bytes are committed")?;
+        if *hard_limit_bytes != 0 {
+            write!(f, "; the hard limit is {hard_limit_bytes}")?;
+        }
+        write!(f, "\n{}{LargestStacks}", explain::read())
     }
 }
