@@ -362,6 +362,7 @@ fn child() {
         ["area"] => addresses::others_in_the_area(),
         ["others", places] => addresses::mappings_of_others(*places == "many"),
         ["released", live] => addresses::released(live.parse().unwrap()),
+        ["parts", of] => container::limits_are_parts(of),
         ["short"] => container::memory_gets_short(),
         ["goes-back"] => container::short_memory_goes_back(),
         ["fits"] => container::shards_fit_the_container(),
@@ -445,6 +446,12 @@ fn blocks_that_move_use_free_memory() {
 #[test]
 fn free_memory_that_does_not_fit_makes_room() {
     common::succeeds("2 spare room");
+}
+
+#[test]
+fn limits_may_be_parts_of_the_container() {
+    common::succeeds("2 parts container");
+    common::succeeds("2 parts nothing");
 }
 
 #[test]

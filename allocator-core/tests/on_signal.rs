@@ -115,6 +115,19 @@ fn storm() {
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
+/// In the child of a fork: reports, into a pipe. Returns 7 if it is all there.
+fn reports_alone() -> i32 {
+    let mut ends = [0; 2];
+    // SAFETY: plain calls on descriptors of this process.
+    unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        assert_eq!(libc::dup2(ends[1], libc::STDERR_FILENO), libc::STDERR_FILENO);
+    }
+    raise(libc::SIGUSR2);
+    let text = drain(ends[0]);
+    if text.starts_with(TABLE) && text.contains("  all  ") { 7 } else { 8 }
+}
+
 /// Children of forks report, whatever the threads of the parent were doing.
 fn forks() {
     let threads: Vec<_> = (1..4).map(|seed| std::thread::spawn(move || busy(seed))).collect();
@@ -122,12 +135,7 @@ fn forks() {
         // Some of them are amid a report.
         // SAFETY: the thread runs until it is told to stop.
         unsafe { libc::pthread_kill(threads[turn % 3].as_pthread_t(), libc::SIGUSR2) };
-        let report = || {
-            raise(libc::SIGUSR2);
-            drop(std::hint::black_box(vec![1u8; 100_000]));
-            7
-        };
-        assert_eq!(common::status_of_child(report), 7);
+        assert_eq!(common::status_of_child(reports_alone), 7, "turn {turn}");
     }
     // SAFETY: the child only dies.
     unsafe {
@@ -319,7 +327,11 @@ fn a_file_that_cannot_be_written_gets_one_line() {
         ("/", "Is a directory"),
     ] {
         let text = said("asked", &format!("signal:USR2,log_file:{file}"));
-        assert_eq!(text.matches(&format!("strata: log_file: {file}: {why}\n")).count(), 1, "{text}");
+        assert_eq!(
+            text.matches(&format!("strata: log_file: {file}: {why}\n")).count(),
+            1,
+            "{text}"
+        );
         assert!(text.contains(TABLE) && text.contains("  all  "), "{text}");
         assert_eq!(text.matches("log_file").count(), 1, "{text}");
     }
@@ -348,7 +360,7 @@ fn it_speaks_before_it_dies() {
 #[test]
 fn children_of_forks_speak() {
     let text = said("forks", "signal:USR2,explain:exit");
-    assert!(text.matches(TABLE).count() >= 60, "{text}");
+    assert!(text.matches(TABLE).count() >= 20, "{text}");
 }
 
 #[test]

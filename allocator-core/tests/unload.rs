@@ -240,6 +240,31 @@ fn at_exit() {
     drop((0..5).map(|_| plugin.object(20 << 10)).collect::<Vec<Object>>());
 }
 
+/// Whether a signal does what it does by default.
+fn is_default(signal: i32) -> bool {
+    // SAFETY: all zero is a valid value, and the call writes one.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        assert_eq!(libc::sigaction(signal, std::ptr::null(), &raw mut action), 0);
+        action.sa_sigaction == libc::SIG_DFL
+    }
+}
+
+/// The library has handlers of signals, which go with it.
+fn handlers() {
+    for _ in 0..3 {
+        assert!(is_default(libc::SIGUSR2) && is_default(libc::SIGTERM));
+        let plugin = load();
+        plugin.object(100).check();
+        assert!(!is_default(libc::SIGUSR2) && !is_default(libc::SIGTERM));
+        // SAFETY: it reports.
+        assert_eq!(unsafe { libc::raise(libc::SIGUSR2) }, 0);
+        // SAFETY: nothing of the library is used any more.
+        unsafe { unload(plugin) };
+    }
+    assert!(is_default(libc::SIGUSR2) && is_default(libc::SIGTERM));
+}
+
 #[test]
 fn child() {
     let Some(case) = common::case() else { return };
@@ -250,6 +275,7 @@ fn child() {
         "afterwards" => forks_and_exits_follow(),
         "child" => in_a_child(),
         "meanwhile" => exits_meanwhile(),
+        "handlers" => handlers(),
         "in use" => exit_in_use(),
         "at exit" => return at_exit(),
         _ => panic!("{case}?"),
@@ -291,6 +317,17 @@ fn a_child_may_unload() {
 #[test]
 fn threads_may_exit_meanwhile() {
     run("meanwhile");
+}
+
+#[test]
+fn handlers_of_signals_are_removed() {
+    plugin::build(RELEASE);
+    let mut command = common::command("handlers");
+    let output = command.env("STRATA_CONF", "signal:USR2,explain:exit").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    common::check_success("handlers", output.into());
+    // On the signal, and at the end of the library.
+    assert_eq!(said.matches("strata: Memory of the process").count(), 6, "{said}");
 }
 
 #[test]

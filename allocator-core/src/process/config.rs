@@ -29,6 +29,8 @@ use crate::process::options::{self, KEYS};
 pub struct Config {
     /// The chosen value of each of `KEYS`, if any.
     chosen: [Option<usize>; KEYS.len()],
+    /// Instead, a part of the container's memory limit, in percent.
+    percent: [Option<usize>; KEYS.len()],
     log_file: Option<&'static str>,
     profile_file: Option<&'static str>,
 }
@@ -84,7 +86,12 @@ impl Config {
     /// The defaults.
     #[must_use]
     pub const fn new() -> Self {
-        Config { chosen: [None; KEYS.len()], log_file: None, profile_file: None }
+        Config {
+            chosen: [None; KEYS.len()],
+            percent: [None; KEYS.len()],
+            log_file: None,
+            profile_file: None,
+        }
     }
 
     /// When a breakdown of the process's memory is printed to standard error; the
@@ -103,6 +110,16 @@ impl Config {
     #[must_use]
     pub const fn hard_limit(self, bytes: usize) -> Self {
         self.with(const { options::index_of("hard_limit") }, Some(bytes))
+    }
+
+    /// The hard limit as a part of the container's memory limit, in percent: as `hard_limit:80%`
+    /// in `STRATA_CONF`. Where the container has no limit, there is no hard limit.
+    ///
+    /// # Panics
+    /// If it is not from 1 to 100. As a constant, it does not compile.
+    #[must_use]
+    pub const fn hard_limit_of_container(self, percent: usize) -> Self {
+        self.with_percent(const { options::index_of("hard_limit") }, percent)
     }
 
     /// Whether a list of all options is printed to standard error at the start, with
@@ -135,6 +152,16 @@ impl Config {
     #[must_use]
     pub const fn limit(self, bytes: usize) -> Self {
         self.with(const { options::index_of("limit") }, Some(bytes))
+    }
+
+    /// The soft limit as a part of the container's memory limit, in percent: as `limit:80%` in
+    /// `STRATA_CONF`. Where the container has no limit, there is no soft limit.
+    ///
+    /// # Panics
+    /// As [`Config::hard_limit_of_container`].
+    #[must_use]
+    pub const fn limit_of_container(self, percent: usize) -> Self {
+        self.with_percent(const { options::index_of("limit") }, percent)
     }
 
     /// A file to which all reports are appended, too: the tables at the exit and on a signal, and
@@ -224,13 +251,21 @@ impl Config {
 
     const fn with(mut self, key: usize, value: Option<usize>) -> Self {
         self.chosen[key] = value;
+        self.percent[key] = None;
+        self
+    }
+
+    const fn with_percent(mut self, key: usize, percent: usize) -> Self {
+        assert!(percent >= 1 && percent <= 100, "a part of a limit is 1 to 100 percent");
+        self.chosen[key] = None;
+        self.percent[key] = Some(percent);
         self
     }
 
     /// Applies the chosen values.
     pub(super) fn apply(&self) {
-        for (key, chosen) in KEYS.iter().zip(self.chosen) {
-            if let Some(value) = chosen {
+        for ((key, chosen), percent) in KEYS.iter().zip(self.chosen).zip(self.percent) {
+            if let Some(value) = percent.map_or(chosen, options::part_of_container) {
                 (key.choose)(value);
             }
         }

@@ -60,7 +60,7 @@ fn refused(signal: &str) {
     }
 }
 
-/// Removes the handlers: the library with their code is unloaded.
+/// Removes the handlers: the library with their code may be unloaded.
 pub(super) fn remove() {
     sys::handle_signal_no_more(Signal::Term, on_end);
     if let Some((_, signal)) = options::signal() {

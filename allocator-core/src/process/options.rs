@@ -378,7 +378,7 @@ fn percent(text: &[u8]) -> Option<usize> {
 }
 
 /// Bytes of a part of the container's memory limit. `None`: it has none.
-fn part_of_container(percent: usize) -> Option<usize> {
+pub(super) fn part_of_container(percent: usize) -> Option<usize> {
     cgroup::read_limit();
     let limit = cgroup::limit();
     (limit != 0).then(|| limit / 100 * percent)

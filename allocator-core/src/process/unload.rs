@@ -82,10 +82,10 @@ extern "C" fn end() {
     look_at_last();
     let state = STATE.load(ordering::unload_state());
     if state >= EXITING {
+        handlers::remove();
         quiesce();
     }
     if state == UNLOADING {
-        handlers::remove();
         // SAFETY: the program unloads the library: none of its threads is in it, and
         // none will be. The helper and the hooks are gone.
         unsafe { release() };

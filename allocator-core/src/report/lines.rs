@@ -25,7 +25,8 @@ pub(super) struct Lines {
 impl Lines {
     pub(super) fn new(start: &'static str) -> Self {
         let stderr = Stderr::new();
-        let mut lines = Lines { text: [0; 256], len: 0, start: "", is_fresh: true, stderr, log: None };
+        let mut lines =
+            Lines { text: [0; 256], len: 0, start: "", is_fresh: true, stderr, log: None };
         let lost = LOST.load(ordering::report_lost());
         if lost != 0 {
             let _ = writeln!(lines, "strata: {lost} bytes of reports before this one were lost");

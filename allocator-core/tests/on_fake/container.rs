@@ -3,6 +3,7 @@
 
 use super::common::{Block, Random, layout};
 use super::pages::{arena, cgroup, usage};
+use super::process::config::Config;
 use super::process::options;
 use super::strata::Strata;
 use super::sys::{self, Call};
@@ -39,6 +40,26 @@ pub(super) fn in_a_container() {
 
 pub(super) fn container_uses(bytes: &'static [u8]) {
     sys::set_file(c"/sys/fs/cgroup/pod/memory.current", Some(bytes));
+}
+
+const BOUNDED: Strata =
+    Strata::with_config(Config::new().limit_of_container(50).hard_limit_of_container(80));
+
+/// Limits in the program's source that are parts of the container's.
+pub(super) fn limits_are_parts(of: &str) {
+    let parts = match of {
+        "container" => {
+            in_a_container();
+            [500_000_000, 800_000_000]
+        }
+        _ => {
+            sys::set_file(c"/proc/self/cgroup", None);
+            [0, 0]
+        }
+    };
+    Block::new(&BOUNDED, 100, 8).unwrap().free(&BOUNDED);
+    let stats = Strata::stats();
+    assert_eq!([stats.limit_bytes(), stats.hard_limit_bytes()], parts);
 }
 
 /// Memory is short from nine tenths of the tightest limit on, not counting pages of

@@ -35,8 +35,8 @@ mod time;
 mod unload;
 
 pub use cpu::{cpu_count, current_cpu, prefetch};
-pub use errno::error_text;
 pub use environment::{for_variables, with_environment};
+pub use errno::error_text;
 #[cfg(feature = "fake")]
 pub(crate) use file::lines;
 pub use file::{FileError, read_file, read_lines};

@@ -50,8 +50,7 @@ impl Stderr {
     /// Waits until a write would not. `false`: nobody reads, or not in time. A pipe without a
     /// reader would raise a signal.
     fn takes_more(&mut self) -> bool {
-        let mut asked =
-            libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+        let mut asked = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
         let none = ptr::null::<u64>().addr();
         loop {
             let asked_at = (&raw mut asked).expose_provenance();

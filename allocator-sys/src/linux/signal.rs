@@ -107,9 +107,8 @@ fn action_of(signal: Signal) -> Option<Action> {
     let mut action = Action::DEFAULT;
     let to = (&raw mut action).expose_provenance();
     // SAFETY: the kernel writes the action.
-    let told = unsafe {
-        syscall(libc::SYS_rt_sigaction, [signal.number() as usize, 0, to, SIGNAL_SET])
-    };
+    let told =
+        unsafe { syscall(libc::SYS_rt_sigaction, [signal.number() as usize, 0, to, SIGNAL_SET]) };
     told.ok().map(|_| action)
 }
 
