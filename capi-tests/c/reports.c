@@ -92,8 +92,7 @@ static void storm(void)
         threads[i] = start(busy, (void *)i);
     for (int i = 0; i < 1000; i++) {
         pthread_kill(threads[i % 4], SIGUSR2);
-        if (i % 4 == 3)
-            usleep(500);
+        usleep(1000);
         if (i % 50 == 0) {
             pid_t pid = fork();
             if (pid == 0) {
