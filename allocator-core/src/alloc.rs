@@ -34,6 +34,7 @@ use crate::thread::inside;
 use crate::thread::internal_fragmentation;
 use crate::thread::profiled;
 use crate::thread::registry;
+use crate::thread::scope;
 use crate::thread::slow_path::SlowPath;
 use crate::thread::tls;
 
@@ -275,7 +276,7 @@ fn bytes_of_large(size: usize, align: usize) -> usize {
 #[inline(never)]
 pub(crate) fn record_sample(block: *mut u8, due: Due, is_nested: bool) {
     if let Some((size, rate)) = due.take().filter(|_| !is_nested) {
-        record::record(block, size, rate);
+        record::record(block, size, rate, scope::tag());
     }
 }
 

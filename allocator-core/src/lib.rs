@@ -59,6 +59,9 @@ mod hardened;
 #[cfg(feature = "system")]
 mod system;
 
+// Scopes: who a thread allocates for.
+mod scope;
+
 // Statistics, residency, and their explanation.
 mod report;
 
@@ -76,12 +79,14 @@ mod strata;
 pub use allocator_sys::Registers;
 pub use pages::cgroup::Supply;
 pub use process::config::{Config, Signal, Thp, When};
+pub use profile::amounts::Amount;
 pub use profile::capture::{StackWords, Unwinder};
 pub use reclaim::failure::Failure;
 pub use reclaim::limit::Exceeded;
 pub use report::explain::{Cause, ClassShare, Explanation};
-pub use report::heap_profile::{Amount, ProfiledStack};
+pub use report::heap_profile::ProfiledStack;
 pub use report::metrics::Metrics;
 pub use report::metrics::{Number, Unit};
 pub use report::stats::{ClassStats, Stats};
+pub use scope::{Entered, Scope, Scoped};
 pub use strata::Strata;

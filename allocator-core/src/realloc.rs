@@ -103,7 +103,7 @@ pub(crate) fn resize_run(ptr: *mut u8, old: usize, new: usize) -> bool {
     let (from, to) = (page_runs::units(old.max(1)), page_runs::units(new));
     let slow = SlowPath::enter();
     let resize = || arena.page_runs.resize(ptr, from, to, old);
-    let resized = record::while_resized(ptr, || {
+    let resized = record::while_resized(ptr, old, || {
         let resized =
             resize().or_else(|refused| if purge::make_room() { resize() } else { Err(refused) });
         resized.unwrap_or(false).then_some(ptr)
@@ -135,7 +135,7 @@ pub(crate) fn resize_huge(ptr: *mut u8, old: usize, new: usize, align: usize) ->
     let slow = SlowPath::enter();
     let resize = || huge_block::resize(ptr, old, new, align);
     let make_room = || huge_block::is_limited() && purge::make_room();
-    let resized = record::while_resized(ptr, || {
+    let resized = record::while_resized(ptr, old, || {
         resize().or_else(|| (new > old && make_room()).then(resize)?)
     });
     if slow.leave() {

@@ -16,6 +16,7 @@ use crate::report::explain::{self, Explanation};
 use crate::report::heap_profile::{self, ProfiledStack};
 use crate::report::metrics::{self, Metrics};
 use crate::report::stats::{self, Stats};
+use crate::scope::{self, Scope};
 #[cfg(feature = "system")]
 use crate::system::{self as alloc, self as free, self as realloc};
 #[cfg(not(any(feature = "system", feature = "hardened")))]
@@ -235,9 +236,16 @@ impl Strata {
         heap_profile::stacks()
     }
 
+    /// The scopes that the heap profile has recorded anything in so far. What was allocated outside of
+    /// all has the key `(none)`, and what belongs to scopes that there was no room for `(others)`:
+    /// their sum is that of all stacks. It takes no lock and allocates nothing.
+    pub fn profile_scopes() -> impl Iterator<Item = Scope> {
+        scope::sampled()
+    }
+
     /// Samples that the heap profile has dropped, since its tables were full: they have room for
-    /// 6,144 stacks and for at most 65,536 sampled blocks in use. Of too many stacks, the numbers
-    /// are in one without frames instead.
+    /// 6,144 stacks, counted once for each scope, and for at most 65,536 sampled blocks in use. Of
+    /// too many stacks, the numbers are in one without frames instead.
     #[must_use]
     pub fn profile_dropped() -> usize {
         heap_profile::dropped()

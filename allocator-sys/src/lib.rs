@@ -98,6 +98,7 @@
 //! | [`error_text`] | what an error number is called |
 //! | [`NewFile`] | a file with what was written to it; the first error |
 //! | [`Stderr`], [`write_stderr`] | the text is written to standard error as far as possible; it waits a tenth of a second at most for whoever reads it |
+//! | [`probe_alloc`], [`probe_free`] | none: tools that are attached to the probe see its arguments |
 //! | [`abort`] | none: the process ends with `SIGABRT`, after a handler that the program has for it |
 #![no_std]
 #![deny(missing_docs)]

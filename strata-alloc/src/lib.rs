@@ -118,6 +118,21 @@
 //! # }
 //! ```
 //!
+//! # Scopes
+//!
+//! Who that memory is allocated for, such as a tenant: what is sampled in a [`scope!`] is counted there,
+//! over await points, and until it is freed, in whichever thread.
+//!
+//! ```
+//! # async fn handle(tenant: u32) {}
+//! # fn serve(tenant: u32) -> impl Future<Output = ()> {
+//! strata_alloc::scope!("tenant", tenant, async move {
+//!     handle(tenant).await
+//! })
+//! # }
+//! # drop(serve(42));
+//! ```
+//!
 //! # Features
 //!
 //! | Feature | What it adds |
@@ -162,11 +177,15 @@ pub use allocator_core::{Amount, ProfiledStack, Registers, StackWords, Unwinder}
 #[doc(inline)]
 pub use allocator_core::{Cause, ClassShare, ClassStats, Config, Explanation, Metrics, Stats};
 #[doc(inline)]
+pub use allocator_core::{Entered, Scope, Scoped};
+#[doc(inline)]
 pub use allocator_core::{Exceeded, Failure, Number, Signal, Strata, Supply, Thp, Unit, When};
 /// Heap profiles: files for `go tool pprof`, folded stacks, pages with a flame graph.
 #[cfg(feature = "profile")]
 #[doc(inline)]
 pub use strata_profile as profile;
+
+mod scope;
 
 #[cfg(feature = "std")]
 mod watch;

@@ -65,7 +65,7 @@ impl Snapshot {
     pub fn flame_graph(&self) -> String {
         let (mut root, mut symbols) = (Node::default(), Symbols::default());
         for entry in &self.entries {
-            root.add(&symbols.names(&entry.frames), values(entry));
+            root.add(&entry.names(&mut symbols), values(entry));
         }
         let mut data = String::new();
         root.write("all", &mut data);

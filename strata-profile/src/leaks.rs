@@ -31,7 +31,11 @@ impl Snapshot {
         let mut symbols = Symbols::default();
         for entry in used.take(MOST_STACKS) {
             let _ =
-                writeln!(text, "\n{} bytes in {} blocks", entry.in_use.bytes, entry.in_use.blocks);
+                write!(text, "\n{} bytes in {} blocks", entry.in_use.bytes, entry.in_use.blocks);
+            let _ = match entry.scope {
+                Some(scope) => writeln!(text, " of {scope}"),
+                None => writeln!(text),
+            };
             for name in symbols.names(&entry.frames).iter().rev() {
                 let _ = writeln!(text, "    {name}");
             }

@@ -31,6 +31,9 @@
 //! that of a compiler at run time, needs frame pointers. Of libraries that are loaded later
 //! the tables are known from the next [`Snapshot::take`] or [`refresh`] on.
 //!
+//! What is allocated in a [`Scope`](allocator_core::Scope) has entries of its own: a label in pprof, the
+//! outermost frame in folded stacks and in flame graphs.
+//!
 //! Names come from the symbol tables, files, lines and inlined functions from debug information.
 //!
 //! Snapshots and names are not for signal handlers: they allocate, and names take locks, which what
@@ -41,8 +44,8 @@
 
 mod modules;
 mod unwinder;
-mod snapshot;
 mod symbols;
+mod snapshot;
 mod folded;
 mod pprof;
 mod flame_graph;

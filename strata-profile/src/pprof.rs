@@ -6,6 +6,7 @@ use std::hash::Hash;
 use std::io::Write as _;
 use std::time::UNIX_EPOCH;
 
+use allocator_core::Scope;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
@@ -54,6 +55,17 @@ struct Sample {
     location_id: Vec<u64>,
     #[prost(int64, repeated, tag = "2")]
     value: Vec<i64>,
+    #[prost(message, repeated, tag = "3")]
+    label: Vec<Label>,
+}
+
+/// A key and a text.
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Label {
+    #[prost(int64, tag = "1")]
+    key: i64,
+    #[prost(int64, tag = "2")]
+    str: i64,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -151,6 +163,10 @@ impl Builder {
         ValueType { kind: self.text(kind), unit: self.text(unit) }
     }
 
+    fn label(&mut self, scope: &Scope) -> Label {
+        Label { key: self.text(scope.key()), str: self.text(scope.value()) }
+    }
+
     fn mappings(&mut self) {
         for module in std::mem::take(&mut self.modules) {
             let filename = self.text(&module.path.to_string_lossy());
@@ -205,7 +221,7 @@ impl Builder {
 impl Snapshot {
     /// The profile in the format of pprof, compressed by gzip: with the names of functions, inlined
     /// ones too, files and lines, as far as the program has them, and its objects with their
-    /// build ids.
+    /// build ids. Samples of a scope have its key and value as a label.
     #[must_use]
     pub fn pprof(&self) -> Vec<u8> {
         let mut builder = Builder {
@@ -236,7 +252,8 @@ impl Snapshot {
             let location_id = frames.iter().map(|frame| builder.location(*frame)).collect();
             let (allocated, used) = (entry.allocated, entry.in_use);
             let value = vec![allocated.blocks, allocated.bytes, used.blocks, used.bytes];
-            builder.profile.sample.push(Sample { location_id, value });
+            let label = entry.scope.iter().map(|scope| builder.label(scope)).collect();
+            builder.profile.sample.push(Sample { location_id, value, label });
         }
         let mut compressed = GzEncoder::new(Vec::new(), Compression::default());
         // Writing to a vector does not fail.

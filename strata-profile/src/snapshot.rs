@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use allocator_core::{Amount, Strata};
+use allocator_core::{Amount, Scope, Strata};
 
+use crate::symbols::Symbols;
 use crate::unwinder;
 
 /// Blocks and bytes, or by how many they changed.
@@ -26,15 +27,30 @@ impl Change {
     }
 }
 
-/// A stack, and what was allocated there.
+/// A stack, and what was allocated there in one scope, or outside of all.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// Who it was allocated for; `None`: the thread was in no scope.
+    pub scope: Option<Scope>,
     /// The address behind the call in each function, the innermost first.
     pub frames: Vec<usize>,
     /// What is in use.
     pub in_use: Change,
     /// What was allocated while the profile was on.
     pub allocated: Change,
+}
+
+impl Entry {
+    /// What no other entry of a snapshot has.
+    fn place(&self) -> (Option<Scope>, &[usize]) {
+        (self.scope, &self.frames)
+    }
+
+    /// The functions from the outermost on, for a flame graph. The scope is a root of its own.
+    pub(crate) fn names(&self, symbols: &mut Symbols) -> Vec<String> {
+        let scope = self.scope.iter().map(ToString::to_string);
+        scope.chain(symbols.names(&self.frames)).collect()
+    }
 }
 
 /// What the profile has recorded at a moment, or the difference of two such.
@@ -53,6 +69,7 @@ impl Snapshot {
     pub fn take() -> Self {
         unwinder::refresh();
         let entries = Strata::profile().map(|stack| Entry {
+            scope: stack.scope(),
             frames: stack.frames().to_vec(),
             in_use: Change::of(stack.in_use()),
             allocated: Change::of(stack.allocated()),
@@ -72,10 +89,11 @@ impl Snapshot {
     #[must_use]
     pub fn since(&self, earlier: &Snapshot) -> Self {
         let before: HashMap<_, _> =
-            earlier.entries.iter().map(|entry| (&entry.frames[..], entry)).collect();
-        let changed = self.entries.iter().map(|entry| match before.get(&entry.frames[..]) {
+            earlier.entries.iter().map(|entry| (entry.place(), entry)).collect();
+        let changed = self.entries.iter().map(|entry| match before.get(&entry.place()) {
             None => entry.clone(),
             Some(before) => Entry {
+                scope: entry.scope,
                 frames: entry.frames.clone(),
                 in_use: entry.in_use.since(before.in_use),
                 allocated: entry.allocated.since(before.allocated),

@@ -930,10 +930,11 @@ orderings! {
     /// Relaxed: who frees the block got it, through what handed it over, after it was entered.
     profile_slot_set = Relaxed;
 
-    /// `Count` of a stack, in blocks and bytes; `PUBLISHED` of `profile/stacks`: the number of
-    /// stacks, raised under the lock.
-    /// Written by: `stacks::add`, `stacks::publish`, `stacks::subtract`.
-    /// Read by: `stacks::add`, `stacks::find`, `stacks::get`, `stacks::publish`, `stacks::subtract`.
+    /// `Count` of a stack or a tag, in blocks and bytes; `Interned::count`: the number of stacks or
+    /// tags, raised under the lock.
+    /// Written by: `amounts::add`, `amounts::subtract`, `interned::publish`.
+    /// Read by: `amounts::add`, `amounts::get`, `amounts::subtract`, `interned::find`,
+    /// `interned::publish`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     profile_counts = Relaxed;
 

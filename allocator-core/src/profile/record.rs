@@ -11,6 +11,7 @@ use crate::profile::capture::{Capture, Unwinder};
 use crate::profile::live::Live;
 use crate::profile::rate::{self, Weight};
 use crate::profile::stacks::{self, Candidate, Stack};
+use crate::profile::tags::{self, Tag};
 use crate::sys::{self, Registers};
 
 /// \[PROFILE-LOCKED\] Guards the capture, and what is entered into the tables.
@@ -31,13 +32,15 @@ struct Sample {
     weight: Weight,
 }
 
-/// Records a block of `size` bytes, which is not handed out yet.
+/// Records a block of `size` bytes, which is not handed out yet, and who it belongs to.
 #[cold]
 #[inline(never)]
-pub(crate) fn record(block: *mut u8, size: usize, rate: usize) {
+pub(crate) fn record(block: *mut u8, size: usize, rate: usize, tag: &'static Tag) {
     let registers = sys::registers();
-    if enter(block, rate::weight(size, rate), registers).is_none() {
-        count_dropped();
+    let weight = rate::weight(size, rate);
+    match enter(block, weight, tag, registers) {
+        Some(()) => sys::probe_alloc(block, size, weight.bytes),
+        None => count_dropped(),
     }
 }
 
@@ -51,8 +54,13 @@ pub(crate) fn count_dropped() {
     DROPPED.fetch_add(1, ordering::profile_dropped());
 }
 
-fn enter(block: *mut u8, weight: Weight, registers: Registers) -> Option<()> {
-    let candidate = Candidate::new(|frames| {
+fn enter(
+    block: *mut u8,
+    weight: Weight,
+    tag: &'static Tag,
+    registers: Registers,
+) -> Option<()> {
+    let candidate = Candidate::new(tag, |frames| {
         let _held = LOCK.lock()?;
         // SAFETY: [PROFILE-LOCKED]
         Some(unsafe { CAPTURE.stack(registers, frames) })
@@ -62,12 +70,17 @@ fn enter(block: *mut u8, weight: Weight, registers: Registers) -> Option<()> {
     LIVE.insert(block.addr(), Sample { stack, weight }).then(|| stack.add(weight))
 }
 
-/// The stack of the table that is equal to this one, which goes there if there is none.
-fn known(candidate: Candidate) -> &'static Stack {
-    let found = match stacks::find(candidate.stack()) {
-        Err(Some(_)) => return publish(candidate.shrink()),
-        found => found,
-    };
+/// The stack of the table that is equal to this one, which goes there if there is none. Where
+/// there is no room, it is the one without frames of the same tag.
+fn known(mut candidate: Candidate) -> &'static Stack {
+    let mut found = stacks::find(candidate.stack());
+    if let Err(None) = found {
+        candidate = candidate.without_frames();
+        found = stacks::find(candidate.stack());
+    }
+    if let Err(Some(_)) = found {
+        return publish(candidate.shrink());
+    }
     candidate.free();
     found.unwrap_or(stacks::others())
 }
@@ -86,39 +99,67 @@ fn publish(candidate: Candidate) -> &'static Stack {
     found.unwrap_or(stacks::others())
 }
 
+/// Enters a tag into the table, unless another thread did meanwhile. Where there is no room for
+/// it, it is the one of others.
+#[cold]
+#[inline(never)]
+pub(crate) fn add_tag(key: &str, value: &str) -> &'static Tag {
+    let Some(candidate) = tags::Candidate::new(key, value) else { return &tags::OTHERS };
+    let held = LOCK.lock();
+    let found = tags::find(key, value);
+    if let (Some(_), Err(Some(place))) = (&held, &found) {
+        tags::publish(*place, candidate.tag());
+        return candidate.tag();
+    }
+    drop::<Option<LockGuard<'_>>>(held);
+    candidate.free();
+    found.unwrap_or(&tags::OTHERS)
+}
+
 /// A page run or a huge block is about to be freed: if it was sampled, it is not in use any more.
 #[inline]
 pub(crate) fn forget(block: *mut u8) {
     if !LIVE.is_empty()
-        && let Some(sample) = LIVE.remove(block.addr())
+        && let Some(sample) = take(block)
     {
         sample.stack.subtract(sample.weight);
     }
 }
 
-/// Resizes a page run or a huge block by `resize`, which returns where it is afterwards: it is
-/// as if it was freed. If it cannot be resized, it stays as it was.
+/// Takes the sample of a block out of the table, before another block may be there.
+#[cold]
+fn take(block: *mut u8) -> Option<Sample> {
+    let sample = LIVE.remove(block.addr())?;
+    sys::probe_free(block);
+    Some(sample)
+}
+
+/// Resizes a page run or a huge block of `size` bytes by `resize`, which returns where it is
+/// afterwards: it is as if it was freed. If it cannot be resized, it stays as it was.
 #[inline]
 pub(crate) fn while_resized(
     block: *mut u8,
+    size: usize,
     resize: impl FnOnce() -> Option<*mut u8>,
 ) -> Option<*mut u8> {
-    // Before, as another block may be there at once.
-    let sample = if LIVE.is_empty() { None } else { LIVE.remove(block.addr()) };
+    let sample = if LIVE.is_empty() { None } else { take(block) };
     let resized = resize();
     if let Some(sample) = sample {
-        settle(block, sample, resized.is_some());
+        settle(block, size, sample, resized.is_some());
     }
     resized
 }
 
 #[cold]
-fn settle(block: *mut u8, sample: Sample, was_resized: bool) {
+fn settle(block: *mut u8, size: usize, sample: Sample, was_resized: bool) {
     let entered = !was_resized && {
         let held = LOCK.lock();
         held.is_some() && LIVE.insert(block.addr(), sample)
     };
-    if !entered {
+    if entered {
+        // Whoever follows the probes was told that it was freed.
+        sys::probe_alloc(block, size, sample.weight.bytes);
+    } else {
         sample.stack.subtract(sample.weight);
     }
 }

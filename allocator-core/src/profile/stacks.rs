@@ -1,14 +1,14 @@
-//! The stacks that samples were taken at: each once, with what was allocated there and what of
-//! that is in use. They are never freed, so that a reader needs no lock.
+//! The stacks that samples were taken at: each once for each scope, with what was allocated there
+//! and what of that is in use. They are never freed, so that a reader needs no lock.
 
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use core::slice;
 
-use crate::base::ordering;
-use crate::base::published::Published;
-use crate::base::sync::{AtomicU64, AtomicUsize};
 use crate::pages::metadata;
-use crate::profile::rate::{PARTS, Weight};
+use crate::profile::amounts::Amounts;
+use crate::profile::interned::Interned;
+use crate::profile::rate::Weight;
+use crate::profile::tags::{self, Tag};
 
 /// Most functions of a stack: the innermost ones.
 pub(super) const MOST_FRAMES: usize = 120;
@@ -16,56 +16,27 @@ pub(super) const MOST_FRAMES: usize = 120;
 /// Most places in the table; a fourth of them stays empty.
 const PLACES: usize = 1 << 13;
 
-/// Most stacks. Samples of further ones are counted at [`OTHERS`].
+/// Most stacks. Samples of further ones are counted at the one without frames, of which each tag
+/// has its own.
 const MOST_STACKS: usize = PLACES / 4 * 3;
 
-static TABLE: [Published<Stack>; PLACES] = [const { Published::new() }; PLACES];
+static TABLE: Interned<Stack, PLACES> = Interned::new();
 
-/// The number of stacks in the table.
-static PUBLISHED: AtomicUsize = AtomicUsize::new(0);
+/// Stands for all stacks without a tag that the table had no room for.
+static OTHERS: Stack = Stack::new(0, NonNull::dangling(), 0, &tags::NONE);
 
-/// Stands for all stacks that the table had no room for.
-static OTHERS: Stack = Stack::new(0, NonNull::dangling(), 0);
-
-/// A stack, and what the samples taken there stand for.
+/// A stack, the tag of the samples that were taken there, and what they stand for.
 pub(crate) struct Stack {
     hash: u64,
     /// The frames, which follow this in memory.
     frames: *const usize,
     len: usize,
-    allocated: Count,
-    used: Count,
+    tag: &'static Tag,
+    amounts: Amounts,
 }
 
 // SAFETY: the frames are written before the stack is published, and stay.
 unsafe impl Sync for Stack {}
-
-/// Blocks in parts, and bytes.
-struct Count {
-    blocks: AtomicU64,
-    bytes: AtomicU64,
-}
-
-impl Count {
-    const fn new() -> Self {
-        Count { blocks: AtomicU64::new(0), bytes: AtomicU64::new(0) }
-    }
-
-    fn add(&self, weight: Weight) {
-        self.blocks.fetch_add(weight.blocks, ordering::profile_counts());
-        self.bytes.fetch_add(weight.bytes, ordering::profile_counts());
-    }
-
-    fn subtract(&self, weight: Weight) {
-        self.blocks.fetch_sub(weight.blocks, ordering::profile_counts());
-        self.bytes.fetch_sub(weight.bytes, ordering::profile_counts());
-    }
-
-    fn get(&self) -> (u64, u64) {
-        let blocks = self.blocks.load(ordering::profile_counts());
-        ((blocks + PARTS / 2) / PARTS, self.bytes.load(ordering::profile_counts()))
-    }
-}
 
 /// A stack that is being captured, and the bytes of its memory.
 pub(super) struct Candidate {
@@ -82,7 +53,10 @@ const _: () = assert!(bytes(MOST_FRAMES) <= 1024);
 impl Candidate {
     /// Captures a stack: `capture` writes frames, and returns how many. `None`: there is no
     /// memory.
-    pub(super) fn new(capture: impl FnOnce(&mut [usize]) -> Option<usize>) -> Option<Self> {
+    pub(super) fn new(
+        tag: &'static Tag,
+        capture: impl FnOnce(&mut [usize]) -> Option<usize>,
+    ) -> Option<Self> {
         let mut candidate = Self::with_room(MOST_FRAMES)?;
         let frames = candidate.frames();
         // SAFETY: the memory is the candidate's, and has room for so many.
@@ -94,7 +68,7 @@ impl Candidate {
             candidate.free();
             return None;
         };
-        candidate.write(hash(&captured[..len]), len);
+        candidate.write(hash(&captured[..len], tag), len, tag);
         Some(candidate)
     }
 
@@ -108,21 +82,28 @@ impl Candidate {
         unsafe { self.place.add(1).cast() }
     }
 
-    fn write(&mut self, hash: u64, len: usize) {
+    fn write(&mut self, hash: u64, len: usize, tag: &'static Tag) {
         // SAFETY: the memory is the candidate's.
-        unsafe { self.place.write(Stack::new(hash, self.frames(), len)) };
+        unsafe { self.place.write(Stack::new(hash, self.frames(), len, tag)) };
+    }
+
+    /// Makes it the stack without frames of its tag.
+    pub(super) fn without_frames(mut self) -> Self {
+        let tag = self.stack().tag;
+        self.write(hash(&[], tag), 0, tag);
+        self
     }
 
     /// Moves the stack to memory that is no larger than it needs, if there is any.
     pub(super) fn shrink(self) -> Self {
-        let (hash, len) = (self.stack().hash, self.stack().len);
+        let Stack { hash, len, tag, .. } = *self.stack();
         if metadata::slot_bytes(bytes(len)) == metadata::slot_bytes(self.bytes) {
             return self;
         }
         let Some(mut small) = Self::with_room(len) else { return self };
         // SAFETY: both have room for so many, and nobody else has them.
         unsafe { small.frames().copy_from_nonoverlapping(self.frames(), len) };
-        small.write(hash, len);
+        small.write(hash, len, tag);
         self.free();
         small
     }
@@ -142,26 +123,21 @@ impl Candidate {
 
 /// The stack of the table that is equal; else the place for it.
 pub(super) fn find(stack: &Stack) -> Result<&'static Stack, Option<usize>> {
-    for at in 0..PLACES {
-        let place = (stack.hash as usize).wrapping_add(at) % PLACES;
-        match TABLE[place].get() {
-            Some(known) if known.hash == stack.hash && known.frames() == stack.frames() => {
-                return Ok(known);
-            }
-            Some(_) => {}
-            None => {
-                let has_room = PUBLISHED.load(ordering::profile_counts()) < MOST_STACKS;
-                return Err(has_room.then_some(place));
-            }
-        }
+    if stack.len == 0 && ptr::eq(stack.tag, &tags::NONE) {
+        return Ok(&OTHERS);
     }
-    Err(None)
+    // There are fewer tags than places that are kept for their stacks without frames.
+    let most = if stack.len == 0 { PLACES } else { MOST_STACKS };
+    TABLE.find(stack.hash, most, |known| {
+        known.hash == stack.hash
+            && ptr::eq(known.tag, stack.tag)
+            && known.frames() == stack.frames()
+    })
 }
 
 /// Publishes a stack in the place that [`find`] gave. Only one thread at a time does both.
 pub(super) fn publish(place: usize, stack: &'static Stack) {
-    PUBLISHED.fetch_add(1, ordering::profile_counts());
-    TABLE[place].publish(stack);
+    TABLE.publish(place, stack);
 }
 
 /// Stands for what the table has no room for.
@@ -171,12 +147,12 @@ pub(super) fn others() -> &'static Stack {
 
 /// All stacks so far.
 pub(crate) fn all() -> impl Iterator<Item = &'static Stack> {
-    TABLE.iter().filter_map(Published::get).chain([&OTHERS])
+    TABLE.all().chain([&OTHERS])
 }
 
 impl Stack {
-    const fn new(hash: u64, frames: NonNull<usize>, len: usize) -> Self {
-        Stack { hash, frames: frames.as_ptr(), len, allocated: Count::new(), used: Count::new() }
+    const fn new(hash: u64, frames: NonNull<usize>, len: usize, tag: &'static Tag) -> Self {
+        Stack { hash, frames: frames.as_ptr(), len, tag, amounts: Amounts::new() }
     }
 
     /// The return addresses, the innermost first.
@@ -185,31 +161,32 @@ impl Stack {
         unsafe { slice::from_raw_parts(self.frames, self.len) }
     }
 
+    /// The tag of all samples that were counted here.
+    pub(crate) fn tag(&self) -> &'static Tag {
+        self.tag
+    }
+
     /// Counts a sample.
     pub(super) fn add(&self, weight: Weight) {
-        self.allocated.add(weight);
-        self.used.add(weight);
+        self.amounts.add(weight);
+        self.tag.amounts.add(weight);
     }
 
     /// Counts that the block of a sample was freed.
     pub(super) fn subtract(&self, weight: Weight) {
-        self.used.subtract(weight);
+        self.amounts.subtract(weight);
+        self.tag.amounts.subtract(weight);
     }
 
-    /// Blocks and bytes that were allocated here, as estimated.
-    pub(crate) fn allocated(&self) -> (u64, u64) {
-        self.allocated.get()
-    }
-
-    /// Blocks and bytes that were allocated here and are in use, as estimated.
-    pub(crate) fn used(&self) -> (u64, u64) {
-        self.used.get()
+    /// What was allocated here, and what of that is in use.
+    pub(crate) fn amounts(&self) -> &Amounts {
+        &self.amounts
     }
 }
 
-/// The hash of a stack: FNV-1a over words, and mixed.
-fn hash(frames: &[usize]) -> u64 {
-    let hash = frames.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, frame| {
+/// The hash of a stack with a tag: FNV-1a over words, and mixed.
+fn hash(frames: &[usize], tag: &Tag) -> u64 {
+    let hash = frames.iter().fold(0xcbf2_9ce4_8422_2325 ^ tag.hash, |hash: u64, frame| {
         (hash ^ *frame as u64).wrapping_mul(0x0100_0000_01b3).rotate_left(23)
     });
     hash ^ hash >> 29

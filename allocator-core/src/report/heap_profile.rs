@@ -2,30 +2,24 @@
 //! ever allocated while the profile was on. Estimated from samples; see `profile/rate.rs`.
 
 use crate::base::sync::AtomicU32;
+use crate::profile::amounts::Amount;
 use crate::profile::capture::Unwinder;
 use crate::profile::rate;
 use crate::profile::record;
 use crate::profile::stacks::{self, Stack};
+use crate::scope::{self, Scope};
 use crate::sys;
 use crate::thread::registry;
 
-/// Blocks and bytes, as estimated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// Blocks.
-    pub blocks: u64,
-    /// Bytes, as requested.
-    pub bytes: u64,
-}
-
-/// A place in the program where samples were taken: the functions that had been called there.
+/// A place in the program where samples were taken: the functions that had been called there, and
+/// the [`Scope`] that the thread was in.
 #[derive(Clone, Copy)]
 pub struct ProfiledStack(&'static Stack);
 
 impl ProfiledStack {
     /// The address behind the call in each function, the innermost first; at most 120. The
-    /// first ones are in the allocator itself. None for the stack that stands for all
-    /// that the tables had no room for.
+    /// first ones are in the allocator itself. None for the stacks that stand for all
+    /// that the tables had no room for, one for each scope.
     #[must_use]
     pub fn frames(&self) -> &'static [usize] {
         self.0.frames()
@@ -34,15 +28,20 @@ impl ProfiledStack {
     /// What was allocated here while the profile was on.
     #[must_use]
     pub fn allocated(&self) -> Amount {
-        let (blocks, bytes) = self.0.allocated();
-        Amount { blocks, bytes }
+        self.0.amounts().allocated()
     }
 
     /// What of that was not freed.
     #[must_use]
     pub fn in_use(&self) -> Amount {
-        let (blocks, bytes) = self.0.used();
-        Amount { blocks, bytes }
+        self.0.amounts().used()
+    }
+
+    /// Who it was allocated for. `None`: the thread was in no scope. Each scope has stacks of its
+    /// own.
+    #[must_use]
+    pub fn scope(&self) -> Option<Scope> {
+        scope::of(self.0.tag())
     }
 }
 

@@ -41,7 +41,11 @@ impl Display for LargestStacks {
                 writeln!(f, "Largest in use, by the profile; this object is at {base:#x}:")?;
             }
             let used = stack.in_use();
-            write!(f, "  {} bytes in {} blocks:", used.bytes, used.blocks)?;
+            write!(f, "  {} bytes in {} blocks", used.bytes, used.blocks)?;
+            if let Some(scope) = stack.scope() {
+                write!(f, " of {scope}")?;
+            }
+            f.write_str(":")?;
             for frame in stack.frames().iter().take(FUNCTIONS) {
                 write!(f, " {frame:#x}")?;
             }

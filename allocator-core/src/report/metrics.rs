@@ -4,16 +4,18 @@
 //! allocated.
 //!
 //! ```text
-//!  METRICS ──┬─ JSON          {"live_bytes":512,…,"classes":[…],"resident":{…}}
+//!  METRICS ──┬─ JSON          {"live_bytes":512,…,"classes":[…],"scopes":[…],"resident":{…}}
 //!            ├─ Prometheus    strata_live_bytes 512
 //!            └─ OpenMetrics   the same, with units and an end
 //! ```
 
-use core::fmt::{self, Display, Formatter};
+use core::fmt::{self, Display, Formatter, Write as _};
 
 use crate::base::lock::Wait;
+use crate::profile::amounts::Amount;
 use crate::report::explain::{self, Explanation};
 use crate::report::stats::{self, ClassStats, Stats};
+use crate::scope::{self, Scope};
 
 /// All numbers of the process in forms that other programs read, from
 /// [`Strata::metrics`](crate::Strata::metrics): [`Stats`], and what is resident
@@ -25,7 +27,8 @@ use crate::report::stats::{self, ClassStats, Stats};
 /// println!("{}", metrics.prometheus());
 /// ```
 ///
-/// Writing allocates nothing, apart from what the receiver does. The names of the numbers,
+/// Writing allocates nothing, apart from what the receiver does. What is known of scopes is read
+/// when it is written. The names of the numbers,
 /// and what they mean, stay the same in all versions; more may come. `docs/metrics.md` lists
 /// them.
 #[derive(Clone, Debug)]
@@ -73,7 +76,8 @@ impl Metrics {
     }
 
     /// Each number that has no label, for other libraries of metrics. Those with labels are in
-    /// [`Stats::classes`] and [`Explanation::rows`].
+    /// [`Stats::classes`], [`Strata::profile_scopes`](crate::Strata::profile_scopes) and
+    /// [`Explanation::rows`].
     pub fn numbers(&self) -> impl Iterator<Item = Number> {
         METRICS.iter().map(|metric| Number {
             name: metric.name,
@@ -374,6 +378,23 @@ impl Page<'_> {
         Ok(())
     }
 
+    /// A family with a sample for each scope that there are samples of.
+    fn scopes(
+        &self,
+        f: &mut Formatter<'_>,
+        family: &Metric,
+        bytes: fn(Scope) -> Amount,
+    ) -> fmt::Result {
+        for (at, scope) in scope::sampled().enumerate() {
+            if at == 0 {
+                self.head(f, family)?;
+            }
+            let (key, value) = (Quoted(scope.key()), Quoted(scope.value()));
+            writeln!(f, "{}{{key={key},value={value}}} {}", family.name, bytes(scope).bytes)?;
+        }
+        Ok(())
+    }
+
     /// A family with a sample for each row of the explanation.
     fn resident(&self, f: &mut Formatter<'_>) -> fmt::Result {
         const NAME: &str = "strata_resident_bytes";
@@ -395,8 +416,30 @@ impl Display for Page<'_> {
         self.classes(f, "strata_class_live_blocks", live, ClassStats::live_blocks)?;
         let cached = "Free blocks in thread caches, by size class.";
         self.classes(f, "strata_class_cached_blocks", cached, ClassStats::cached_blocks)?;
+        let live = "Bytes in use by scope, estimated from samples of the heap profile.";
+        let live = gauge("strata_scope_live_bytes", Bytes, live, |_| None);
+        self.scopes(f, &live, Scope::in_use)?;
+        let all = "Bytes allocated by scope, estimated from samples of the heap profile.";
+        let all = counter("strata_scope_allocated_bytes_total", Bytes, all, |_| None);
+        self.scopes(f, &all, Scope::allocated)?;
         self.resident(f)?;
         if self.is_open { writeln!(f, "# EOF") } else { Ok(()) }
+    }
+}
+
+/// A text in quotes, as JSON and Prometheus write it. It has no control characters.
+struct Quoted(&'static str);
+
+impl Display for Quoted {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for character in self.0.chars() {
+            if matches!(character, '"' | '\\') {
+                f.write_char('\\')?;
+            }
+            f.write_char(character)?;
+        }
+        f.write_char('"')
     }
 }
 
@@ -412,6 +455,20 @@ impl Json<'_> {
             let (size, live) = (class.block_bytes(), class.live_blocks());
             write!(f, "{comma}{{\"block_bytes\":{size},\"live_blocks\":{live}")?;
             write!(f, ",\"cached_blocks\":{}}}", class.cached_blocks())?;
+        }
+        write!(f, "]")
+    }
+
+    fn scopes(f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, ",\"scopes\":[")?;
+        for (at, scope) in scope::sampled().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            let (key, value) = (Quoted(scope.key()), Quoted(scope.value()));
+            let (live, all) = (scope.in_use(), scope.allocated());
+            write!(f, "{comma}{{\"key\":{key},\"value\":{value}")?;
+            write!(f, ",\"live_blocks\":{},\"live_bytes\":{}", live.blocks, live.bytes)?;
+            write!(f, ",\"allocated_blocks\":{}", all.blocks)?;
+            write!(f, ",\"allocated_bytes\":{}}}", all.bytes)?;
         }
         write!(f, "]")
     }
@@ -435,6 +492,7 @@ impl Display for Json<'_> {
             }
         }
         self.classes(f)?;
+        Self::scopes(f)?;
         self.resident(f)?;
         write!(f, "}}")
     }

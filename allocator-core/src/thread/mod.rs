@@ -19,6 +19,7 @@ mod receive;
 mod refill;
 mod free_slow;
 pub(crate) mod tls;
+pub(crate) mod scope;
 mod current;
 pub(crate) mod profiled;
 pub(crate) mod slow_path;

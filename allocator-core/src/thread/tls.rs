@@ -4,9 +4,10 @@
 //! `thread_local!` becomes a call in shared libraries, and in library crates under thin
 //! LTO. A symbol of our own, read by its offset from the thread pointer (initial-exec),
 //! is two loads, which linkers turn into one load and a constant in executables. It
-//! takes 16 bytes of the static space that libraries loaded at run time share, with a second
-//! word, which only threads that are profiled use. Every thread's word starts as the address
-//! of the cache that belongs to no thread, so no path tests whether there is one.
+//! takes 24 bytes of the static space that libraries loaded at run time share, with a second
+//! word, which only threads that are profiled use, and a third, the tag of the scope that the
+//! thread is in. Every thread's first word starts as the address of the cache that belongs to no
+//! thread, so no path tests whether there is one.
 //!
 //! Between two allocations in one function, a coroutine may move to another thread. The
 //! compiler may keep the offset, which is the same everywhere; but the thread pointer
@@ -19,6 +20,7 @@
 use core::arch::{asm, global_asm};
 use core::ptr;
 
+use crate::profile::tags::Tag;
 use crate::sys::ThreadWord;
 use crate::thread::cache::{Cache, NO_CACHE};
 
@@ -63,9 +65,10 @@ global_asm!(
     concat!(".globl ", word!()),
     concat!(".hidden ", word!()),
     concat!(".type ", word!(), ",@object"),
-    concat!(".size ", word!(), ",16"),
+    concat!(".size ", word!(), ",24"),
     concat!(word!(), ":"),
     ".quad {none}",
+    ".quad 0",
     ".quad 0",
     ".popsection",
     none = sym NO_CACHE,
@@ -134,6 +137,75 @@ pub(super) fn set_profiled(cache: &'static Cache) {
             out(reg) _,
             in(reg) offset(),
             in(reg) core::ptr::from_ref(cache),
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// The tag of the scope that the calling thread is in; null: none. It is the third word.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn tag() -> *const Tag {
+    let tag;
+    // SAFETY: reads the thread's own word.
+    unsafe {
+        asm!(
+            "mov {}, qword ptr fs:[{} + 16]",
+            out(reg) tag,
+            in(reg) offset(),
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    tag
+}
+
+/// Sets what [`tag`] returns.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn set_tag(tag: *const Tag) {
+    // SAFETY: writes the thread's own word.
+    unsafe {
+        asm!(
+            "mov qword ptr fs:[{} + 16], {}",
+            in(reg) offset(),
+            in(reg) tag,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// The tag of the scope that the calling thread is in; null: none. It is the third word.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+pub(super) fn tag() -> *const Tag {
+    let tag;
+    // SAFETY: reads the thread's own word.
+    unsafe {
+        asm!(
+            "mrs {0}, tpidr_el0",
+            "add {0}, {0}, {1}",
+            "ldr {0}, [{0}, 16]",
+            out(reg) tag,
+            in(reg) offset(),
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    tag
+}
+
+/// Sets what [`tag`] returns.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+pub(super) fn set_tag(tag: *const Tag) {
+    // SAFETY: writes the thread's own word.
+    unsafe {
+        asm!(
+            "mrs {0}, tpidr_el0",
+            "add {0}, {0}, {1}",
+            "str {2}, [{0}, 16]",
+            out(reg) _,
+            in(reg) offset(),
+            in(reg) tag,
             options(nostack, preserves_flags),
         );
     }

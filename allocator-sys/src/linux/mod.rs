@@ -23,6 +23,7 @@ mod kernel;
 mod memory;
 
 mod own_memory;
+mod probe;
 mod resident;
 mod signal;
 
@@ -52,6 +53,7 @@ pub use memory::{
 pub use new_file::NewFile;
 pub use own_memory::{read_memory, registers};
 pub use page_size::page_size;
+pub use probe::{probe_alloc, probe_free};
 pub use registers::Registers;
 pub use report::{Stderr, abort, write_stderr};
 pub use resident::{Rss, resident, rss};
