@@ -1,11 +1,12 @@
 //! All numbers for the crate `metrics`, whatever recorder the program has.
 
 use ::metrics::{Unit as Told, counter, describe_counter, describe_gauge, gauge};
-use allocator_core::{Strata, Unit};
+use allocator_core::{Metrics, Scope, Strata, Unit};
 
 /// Tells the recorder the units of all numbers, and what they count: once, after it is installed.
 pub fn describe() {
-    for number in Strata::metrics().numbers() {
+    let of_scopes = Metrics::of_scope(Scope::current());
+    for number in Strata::metrics().numbers().chain(of_scopes) {
         let name = number.name.trim_end_matches("_total");
         let unit = match number.unit {
             Unit::Bytes => Told::Bytes,
@@ -32,6 +33,17 @@ pub fn record() {
             (true, _) => counter!(name).absolute(value as u64),
             (false, Unit::Ratio) => gauge!(name).set(value as f64 / 100.0),
             (false, _) => gauge!(name).set(value as f64),
+        }
+    }
+    for scope in Strata::profile_scopes() {
+        for number in Metrics::of_scope(scope) {
+            let name = number.name.trim_end_matches("_total");
+            let labels = [("key", scope.key()), ("value", scope.value())];
+            let value = number.value.unwrap_or(0);
+            match number.only_grows {
+                true => counter!(name, &labels).absolute(value as u64),
+                false => gauge!(name, &labels).set(value as f64),
+            }
         }
     }
     for (row, bytes) in metrics.explanation().into_iter().flat_map(|it| it.rows()) {

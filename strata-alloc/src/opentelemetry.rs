@@ -4,12 +4,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::opentelemetry::KeyValue;
-use ::opentelemetry::metrics::Meter;
+use ::opentelemetry::metrics::{AsyncInstrument, Meter};
 
-use allocator_core::{Metrics, Number, Strata, Unit};
+use allocator_core::{Metrics, Number, Scope, Strata, Unit};
 
-/// Adds an observable instrument for each number, such as `strata.live_bytes`, and one for what is
-/// resident, with the attribute `held_for`. They are read whenever the provider of the meter
+/// Adds an observable instrument for each number, such as `strata.live_bytes`, one for what is
+/// resident, with the attribute `held_for`, and two for scopes, with `key` and `value`. They are read whenever the provider of the meter
 /// collects, for as long as it does.
 ///
 /// The names are those of [`Metrics::prometheus`], with a point
@@ -20,6 +20,9 @@ pub fn observe(meter: &Meter) {
             true => observe_counter(meter, &number),
             false => observe_gauge(meter, &number),
         }
+    }
+    for (at, number) in Metrics::of_scope(Scope::current()).iter().enumerate() {
+        observe_scopes(meter, at, number);
     }
     let resident = meter
         .u64_observable_gauge("strata.resident_bytes")
@@ -90,4 +93,25 @@ fn observe_gauge(meter: &Meter, number: &Number) {
             observer.observe(value as f64 / whole, &[]);
         })
         .build();
+}
+
+/// Adds the instrument for the number of each scope that is the one `at` in a list.
+fn observe_scopes(meter: &Meter, at: usize, number: &Number) {
+    let each = move |tell: &dyn Fn(u64, &[KeyValue])| {
+        for scope in Strata::profile_scopes() {
+            let value = Metrics::of_scope(scope)[at].value.unwrap_or(0);
+            let labels = [("key", scope.key()), ("value", scope.value())];
+            tell(value as u64, &labels.map(|(key, value)| KeyValue::new(key, value)));
+        }
+    };
+    let (name, help, unit) = (name(number), number.help, unit(number));
+    if number.only_grows {
+        let counter = meter.u64_observable_counter(name).with_description(help).with_unit(unit);
+        let tell = move |to: &dyn AsyncInstrument<u64>| each(&|value, of| to.observe(value, of));
+        let _ = counter.with_callback(tell).build();
+    } else {
+        let gauge = meter.u64_observable_gauge(name).with_description(help).with_unit(unit);
+        let tell = move |to: &dyn AsyncInstrument<u64>| each(&|value, of| to.observe(value, of));
+        let _ = gauge.with_callback(tell).build();
+    }
 }

@@ -9,7 +9,7 @@ use ::prometheus_client::metrics::counter::ConstCounter;
 use ::prometheus_client::metrics::gauge::ConstGauge;
 use ::prometheus_client::registry::Unit as Told;
 
-use allocator_core::{Strata, Unit};
+use allocator_core::{Metrics, Strata, Unit};
 
 /// Reads all numbers at each scrape. Their names are those of
 /// [`Metrics::open_metrics`](crate::Metrics::open_metrics).
@@ -43,6 +43,7 @@ impl collector::Collector for Collector {
                 (false, _) => ConstGauge::new(value as i64).encode(place)?,
             }
         }
+        scopes(&mut encoder)?;
         let (help, unit) = ("Physical memory of the process, by what it is held for.", Told::Bytes);
         let gauge = MetricType::Gauge;
         let mut place = encoder.encode_descriptor("strata_resident", help, Some(&unit), gauge)?;
@@ -52,4 +53,24 @@ impl collector::Collector for Collector {
         }
         Ok(())
     }
+}
+
+/// The families with a sample for each scope, if there is any.
+fn scopes(encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    let scopes = || Strata::profile_scopes().map(|scope| (scope, Metrics::of_scope(scope)));
+    let families = scopes().next().map(|(_, numbers)| numbers);
+    for (at, family) in families.iter().flatten().enumerate() {
+        let name = family.name.trim_end_matches("_total").trim_end_matches("_bytes");
+        let kind = if family.only_grows { MetricType::Counter } else { MetricType::Gauge };
+        let mut place = encoder.encode_descriptor(name, family.help, Some(&Told::Bytes), kind)?;
+        for (scope, numbers) in scopes() {
+            let labels = [("key", scope.key()), ("value", scope.value())];
+            let (value, place) = (numbers[at].value.unwrap_or(0), place.encode_family(&labels)?);
+            match family.only_grows {
+                true => ConstCounter::new(value as u64).encode(place)?,
+                false => ConstGauge::new(value as i64).encode(place)?,
+            }
+        }
+    }
+    Ok(())
 }

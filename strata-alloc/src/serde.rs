@@ -3,7 +3,7 @@
 use ::serde::ser::{SerializeMap as _, SerializeSeq as _};
 use ::serde::{Serialize, Serializer};
 
-use allocator_core::{ClassStats, Explanation, Metrics, Stats, Unit};
+use allocator_core::{ClassStats, Explanation, Metrics, Scope, Stats, Strata, Unit};
 
 /// Numbers that serialize as a map, with the names and values that [`Metrics::json`] has.
 ///
@@ -44,6 +44,7 @@ impl Serialize for Numbers {
             }
         }
         map.serialize_entry("classes", &Classes(self.0.stats().classes()))?;
+        map.serialize_entry("scopes", &Scopes)?;
         map.serialize_entry("resident", &self.0.explanation().map(Resident))?;
         map.end()
     }
@@ -70,6 +71,35 @@ impl Serialize for Class<'_> {
         map.serialize_entry("block_bytes", &self.0.block_bytes())?;
         map.serialize_entry("live_blocks", &self.0.live_blocks())?;
         map.serialize_entry("cached_blocks", &self.0.cached_blocks())?;
+        map.end()
+    }
+}
+
+/// The scopes that were sampled.
+struct Scopes;
+
+impl Serialize for Scopes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut sequence = serializer.serialize_seq(None)?;
+        for scope in Strata::profile_scopes() {
+            sequence.serialize_element(&InScope(scope))?;
+        }
+        sequence.end()
+    }
+}
+
+struct InScope(Scope);
+
+impl Serialize for InScope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (live, all) = (self.0.in_use(), self.0.allocated());
+        let mut map = serializer.serialize_map(Some(6))?;
+        map.serialize_entry("key", self.0.key())?;
+        map.serialize_entry("value", self.0.value())?;
+        map.serialize_entry("live_blocks", &live.blocks)?;
+        map.serialize_entry("live_bytes", &live.bytes)?;
+        map.serialize_entry("allocated_blocks", &all.blocks)?;
+        map.serialize_entry("allocated_bytes", &all.bytes)?;
         map.end()
     }
 }

@@ -4,6 +4,7 @@
 //! everywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Once;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use opentelemetry::metrics::MeterProvider as _;
@@ -12,7 +13,7 @@ use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMete
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use strata_alloc::serde::Numbers;
-use strata_alloc::{Strata, Unit};
+use strata_alloc::{Strata, Unit, scope};
 
 #[global_allocator]
 static GLOBAL: Strata = Strata::new();
@@ -20,11 +21,30 @@ static GLOBAL: Strata = Strata::new();
 /// A limit that no test reaches, whose value holds still.
 const LIMIT: usize = 7 << 40;
 
+/// A limit is set, and a scope was sampled, so that there are all numbers, and these hold still.
+fn prepare() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        Strata::set_limit(LIMIT);
+        Strata::profile_start(1);
+        drop(Box::new(1));
+        scope!("tenant", "a \"b\"", { std::mem::forget(vec![1u8; SCOPED]) });
+        std::mem::forget(vec![1u8; SCOPED]);
+        Strata::profile_stop();
+    });
+}
+
+/// The bytes of a scope.
+const SCOPED: usize = 100_000;
+
+const SCOPES: [&str; 2] = ["strata_scope_live_bytes", "strata_scope_allocated_bytes_total"];
+
 /// The full names of all numbers that there are now, as Prometheus has them.
 fn names() -> BTreeSet<String> {
     let metrics = Strata::metrics();
     let there = metrics.numbers().filter(|it| it.value.is_some());
-    there.map(|it| it.name.to_owned()).chain(["strata_resident_bytes".to_owned()]).collect()
+    let with_labels = SCOPES.into_iter().chain(["strata_resident_bytes"]).map(str::to_owned);
+    there.map(|it| it.name.to_owned()).chain(with_labels).collect()
 }
 
 /// The samples of a page, by name and labels.
@@ -39,7 +59,7 @@ fn name(sample: &str) -> String {
 
 #[test]
 fn serde_has_what_json_has() {
-    Strata::set_limit(LIMIT);
+    prepare();
     for metrics in [Strata::metrics(), Strata::stats().into()] {
         let exact: serde_json::Value = serde_json::from_str(&metrics.json().to_string()).unwrap();
         assert_eq!(serde_json::to_value(Numbers::from(metrics)).unwrap(), exact);
@@ -48,13 +68,13 @@ fn serde_has_what_json_has() {
 
 #[test]
 fn prometheus_client_has_the_same_page() {
-    Strata::set_limit(LIMIT);
+    prepare();
     let mut registry = Registry::default();
     registry.register_collector(Box::new(strata_alloc::prometheus_client::Collector));
     let mut page = String::new();
     encode(&mut page, &registry).unwrap();
     let exact = Strata::metrics().open_metrics().to_string();
-    // It has no families with labels but for what is resident.
+    // It has no families of size classes.
     let ours = |line: &&str| !line.contains("strata_class_") && !line.contains("strata_build");
     let heads = |page: &str| -> BTreeSet<String> {
         // It puts a point behind each sentence.
@@ -67,11 +87,15 @@ fn prometheus_client_has_the_same_page() {
     assert_eq!(found.keys().copied().collect::<Vec<_>>(), keys);
     assert_eq!(found["strata_limit_bytes"], LIMIT as f64);
     assert!(found["strata_live_bytes"] > 0.0 && found["strata_allocated_bytes_total"] > 0.0);
+    for name in SCOPES {
+        let sample = format!(r#"{name}{{key="tenant",value="a \"b\""}}"#);
+        assert_eq!(found[&*sample], SCOPED as f64);
+    }
 }
 
 #[test]
 fn metrics_are_recorded() {
-    Strata::set_limit(LIMIT);
+    prepare();
     let recorder = DebuggingRecorder::new();
     metrics::with_local_recorder(&recorder, || {
         strata_alloc::metrics::describe();
@@ -84,7 +108,10 @@ fn metrics_are_recorded() {
         assert!(unit.is_some() && help.is_some(), "{key}");
         match value {
             DebugValue::Counter(value) => {
-                found.insert(format!("{}_total", key.name()), value as f64);
+                *found.entry(format!("{}_total", key.name())).or_default() += value as f64;
+            }
+            DebugValue::Gauge(value) if key.labels().len() == 2 => {
+                *found.entry(key.name().to_owned()).or_default() += value.0;
             }
             DebugValue::Gauge(value) if key.labels().len() == 1 => {
                 rows += value.0;
@@ -104,11 +131,12 @@ fn metrics_are_recorded() {
     assert_eq!(found["strata_limit_bytes"], LIMIT as f64);
     assert!(found["strata_live_bytes"] > 0.0);
     assert!(found["strata_resident_bytes"] > 1e6, "the sum of the rows is the RSS");
+    assert!(SCOPES.iter().all(|name| found[*name] >= 2.0 * SCOPED as f64), "{found:?}");
 }
 
 #[test]
 fn opentelemetry_observes() {
-    Strata::set_limit(LIMIT);
+    prepare();
     let exporter = InMemoryMetricExporter::default();
     let reader = PeriodicReader::builder(exporter.clone()).build();
     let provider = SdkMeterProvider::builder().with_reader(reader).build();
@@ -141,13 +169,14 @@ fn opentelemetry_observes() {
     assert_eq!(found.keys().cloned().collect::<BTreeSet<_>>(), all);
     assert_eq!(found["strata.limit_bytes"], LIMIT as f64);
     assert!(found["strata.live_bytes"] > 0.0 && found["strata.resident_bytes"] > 1e6);
+    let scopes = ["strata.scope_live_bytes", "strata.scope_allocated_bytes"];
+    assert!(scopes.iter().all(|name| found[*name] >= 2.0 * SCOPED as f64), "{found:?}");
 }
 
 /// The names that the library and its documents promise.
 #[test]
 fn numbers_are_those_of_the_page() {
-    // Other tests set it, too, and only then it is a number.
-    Strata::set_limit(LIMIT);
+    prepare();
     let metrics = Strata::metrics();
     let page = metrics.prometheus().to_string();
     let page: BTreeSet<_> = samples(&page).into_keys().map(name).collect();

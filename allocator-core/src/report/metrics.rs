@@ -76,15 +76,19 @@ impl Metrics {
     }
 
     /// Each number that has no label, for other libraries of metrics. Those with labels are in
-    /// [`Stats::classes`], [`Strata::profile_scopes`](crate::Strata::profile_scopes) and
-    /// [`Explanation::rows`].
+    /// [`Stats::classes`], [`Metrics::of_scope`] and [`Explanation::rows`].
     pub fn numbers(&self) -> impl Iterator<Item = Number> {
-        METRICS.iter().map(|metric| Number {
-            name: metric.name,
-            help: metric.help,
-            unit: metric.unit,
-            only_grows: metric.kind == Kind::Counter,
-            value: (metric.get)(&self.stats),
+        METRICS.iter().map(|metric| metric.number((metric.get)(&self.stats)))
+    }
+
+    /// The numbers of a scope at this moment, which have its key and its value as labels:
+    /// `strata_scope_live_bytes` and `strata_scope_allocated_bytes_total`. Those that have any
+    /// are in [`Strata::profile_scopes`](crate::Strata::profile_scopes).
+    #[must_use]
+    pub fn of_scope(scope: Scope) -> [Number; 2] {
+        [0, 1].map(|at| {
+            let OfScope { metric, amount } = &OF_SCOPES[at];
+            metric.number(Some(amount(scope).bytes as usize))
         })
     }
 
@@ -293,6 +297,33 @@ static METRICS: [Metric; 28] = [
     }),
 ];
 
+/// A number of a scope.
+struct OfScope {
+    metric: Metric,
+    amount: fn(Scope) -> Amount,
+}
+
+static OF_SCOPES: [OfScope; 2] = [
+    OfScope {
+        metric: gauge(
+            "strata_scope_live_bytes",
+            Bytes,
+            "Bytes in use by scope, estimated from samples of the heap profile.",
+            |_| None,
+        ),
+        amount: Scope::in_use,
+    },
+    OfScope {
+        metric: counter(
+            "strata_scope_allocated_bytes_total",
+            Bytes,
+            "Bytes allocated by scope, estimated from samples of the heap profile.",
+            |_| None,
+        ),
+        amount: Scope::allocated,
+    },
+];
+
 fn unless_0(bytes: usize) -> Option<usize> {
     (bytes != 0).then_some(bytes)
 }
@@ -304,6 +335,12 @@ const TOTAL: &str = "_total";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl Metric {
+    /// The number as other libraries are told of it.
+    fn number(&self, value: Option<usize>) -> Number {
+        let Metric { name, kind, unit, help, .. } = *self;
+        Number { name, help, unit, only_grows: kind == Kind::Counter, value }
+    }
+
     /// The name of its family in OpenMetrics, which gives counters the end of their names.
     fn family(&self) -> &'static str {
         self.name.strip_suffix(TOTAL).unwrap_or(self.name)
@@ -379,18 +416,14 @@ impl Page<'_> {
     }
 
     /// A family with a sample for each scope that there are samples of.
-    fn scopes(
-        &self,
-        f: &mut Formatter<'_>,
-        family: &Metric,
-        bytes: fn(Scope) -> Amount,
-    ) -> fmt::Result {
+    fn scopes(&self, f: &mut Formatter<'_>, of: &OfScope) -> fmt::Result {
         for (at, scope) in scope::sampled().enumerate() {
             if at == 0 {
-                self.head(f, family)?;
+                self.head(f, &of.metric)?;
             }
             let (key, value) = (Quoted(scope.key()), Quoted(scope.value()));
-            writeln!(f, "{}{{key={key},value={value}}} {}", family.name, bytes(scope).bytes)?;
+            let (name, bytes) = (of.metric.name, (of.amount)(scope).bytes);
+            writeln!(f, "{name}{{key={key},value={value}}} {bytes}")?;
         }
         Ok(())
     }
@@ -416,12 +449,7 @@ impl Display for Page<'_> {
         self.classes(f, "strata_class_live_blocks", live, ClassStats::live_blocks)?;
         let cached = "Free blocks in thread caches, by size class.";
         self.classes(f, "strata_class_cached_blocks", cached, ClassStats::cached_blocks)?;
-        let live = "Bytes in use by scope, estimated from samples of the heap profile.";
-        let live = gauge("strata_scope_live_bytes", Bytes, live, |_| None);
-        self.scopes(f, &live, Scope::in_use)?;
-        let all = "Bytes allocated by scope, estimated from samples of the heap profile.";
-        let all = counter("strata_scope_allocated_bytes_total", Bytes, all, |_| None);
-        self.scopes(f, &all, Scope::allocated)?;
+        OF_SCOPES.iter().try_for_each(|of| self.scopes(f, of))?;
         self.resident(f)?;
         if self.is_open { writeln!(f, "# EOF") } else { Ok(()) }
     }
