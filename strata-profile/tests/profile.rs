@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use allocator_core::Strata;
+use allocator_core::{Scope, Strata};
 use strata_profile::Snapshot;
 
 #[global_allocator]
@@ -42,7 +42,12 @@ fn keeps_through_the_library() -> Vec<Block> {
 fn bytes_in(snapshot: &Snapshot, function: &str) -> i64 {
     let folded = snapshot.folded();
     let lines = folded.lines().filter(|line| line.contains(function));
-    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()).sum()
+    lines.map(bytes_of).sum()
+}
+
+/// The number at the end of a folded stack.
+fn bytes_of(line: &str) -> i64 {
+    line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 #[track_caller]
@@ -97,11 +102,12 @@ fn profiles_are_true_and_complete() {
     assert_near(bytes_in(&grown, "keeps_large_blocks"), 100 * 100_000);
 
     let library = a_library_is_loaded();
+    let scoped = scopes_are_labels();
     strata_profile::stop();
     let report = Snapshot::take().report();
     assert!(report.contains("bytes in use") || report.contains("are in use"), "{report}");
     assert!(report.contains("keeps_small_blocks"), "{report}");
-    drop((small, kept, library));
+    drop((small, kept, library, scoped));
     let left = Snapshot::take();
     assert_eq!(bytes_in(&left, "keeps_"), 0, "{}", left.report());
 }
@@ -179,14 +185,57 @@ fn pprof_is_complete(snapshot: &Snapshot) {
     assert!(ids.clone().all(|it| texts[one(it, 6) as usize].len() >= 16));
     assert!(ids.count() != 0, "no object has a build id");
     // The values are those of the snapshot.
-    let mut sum = 0;
-    for (_, _, sample) in of(2) {
-        let (_, _, values) = fields(sample).into_iter().find(|field| field.0 == 2).unwrap();
-        let mut numbers = values.split_inclusive(|byte| *byte < 0x80);
-        let last = numbers.next_back().unwrap();
-        sum += last.iter().rev().fold(0, |sum, byte| sum << 7 | i64::from(byte & 0x7f));
-    }
+    let sum: i64 = of(2).map(|(_, _, sample)| last_value(&fields(sample))).sum();
     assert_eq!(sum, snapshot.in_use().bytes);
+}
+
+/// The last value of a sample with these fields.
+fn last_value(sample: &[(u64, u64, &[u8])]) -> i64 {
+    let (_, _, values) = sample.iter().find(|field| field.0 == 2).unwrap();
+    let last = values.split_inclusive(|byte| *byte < 0x80).next_back().unwrap();
+    last.iter().rev().fold(0, |sum, byte| sum << 7 | i64::from(byte & 0x7f))
+}
+
+/// One function allocates in two scopes, of which one was there before.
+fn scopes_are_labels() -> [Vec<Block>; 3] {
+    let [first, second] = ["4;2", "<b>"].map(|value| Scope::new("tenant", value));
+    let before = first.run(|| keeps_small_blocks(100_000));
+    let earlier = Snapshot::take();
+    let added = first.run(|| keeps_small_blocks(400_000));
+    let other = second.run(|| keeps_small_blocks(300_000));
+    let snapshot = Snapshot::take();
+    let grown = snapshot.since(&earlier);
+    let folded = grown.folded();
+    for (root, blocks) in [("tenant:4:2;", 400_000), ("tenant:<b>;", 300_000)] {
+        let lines = folded.lines().filter(|line| line.starts_with(root));
+        assert!(lines.clone().all(|line| line.contains("keeps_small_blocks")), "{folded}");
+        assert_near(lines.map(bytes_of).sum(), blocks * (64 + 8));
+    }
+    let page = snapshot.flame_graph();
+    assert!(page.contains("[\"tenant:4;2\",") && page.contains("[\"tenant:\\u003cb>\","));
+    let report = snapshot.report();
+    assert!(report.lines().any(|line| line.ends_with(" blocks of tenant:4;2")), "{report}");
+    // A sample has the label of its scope, and the values of the entry.
+    let mut file = Vec::new();
+    flate2::read::GzDecoder::new(&grown.pprof()[..]).read_to_end(&mut file).unwrap();
+    let profile = fields(&file);
+    let texts: Vec<_> = profile.iter().filter(|field| field.0 == 6).map(|field| field.2).collect();
+    let mut sums = [0, 0];
+    for (_, _, sample) in profile.iter().filter(|field| field.0 == 2) {
+        let sample = fields(sample);
+        let labels = sample.iter().filter(|field| field.0 == 3).map(|field| fields(field.2));
+        let texts = |label: Vec<(u64, u64, &[u8])>| -> Vec<_> {
+            label.into_iter().map(|(tag, at, _)| (tag, texts[at as usize])).collect()
+        };
+        for label in labels.map(texts) {
+            let scope = [b"4;2", b"<b>"].iter().position(|value| label[1] == (2, *value));
+            assert_eq!(label[0], (1, &b"tenant"[..]));
+            sums[scope.unwrap()] += last_value(&sample);
+        }
+    }
+    assert_near(sums[0], 400_000 * (64 + 8));
+    assert_near(sums[1], 300_000 * (64 + 8));
+    [before, added, other]
 }
 
 fn page_is_whole(snapshot: &Snapshot) {

@@ -42,6 +42,8 @@ macro_rules! probe {
     ($name:literal, $semaphore:path, $arguments:expr, $($operand:tt)*) => {
         asm!(
             "990: nop",
+            // Without a reference from code, the linker would drop the base.
+            ".reloc 990b, BFD_RELOC_NONE, _.stapsdt.base",
             ".pushsection .note.stapsdt, \"?\", \"note\"",
             ".balign 4",
             ".4byte 992f-991f, 994f-993f, 3",
