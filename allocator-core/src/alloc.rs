@@ -276,7 +276,7 @@ fn bytes_of_large(size: usize, align: usize) -> usize {
 #[inline(never)]
 pub(crate) fn record_sample(block: *mut u8, due: Due, is_nested: bool) {
     if let Some((size, rate)) = due.take().filter(|_| !is_nested) {
-        record::record(block, size, rate, scope::tag());
+        record::record(block, size, rate, scope::label());
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  scope      thread's word        sample            freed, anywhere
-//!  ───────►   the tag        ───►  stack with a tag  ───►  subtracted from both
+//!  ───────►   the label        ───►  stack with a label  ───►  subtracted from both
 //!             until it ends
 //! ```
 
@@ -14,8 +14,8 @@ use core::ptr;
 use core::task::{Context, Poll};
 
 use crate::profile::amounts::Amount;
+use crate::profile::labels::{self, Label, MOST_TEXT};
 use crate::profile::record;
-use crate::profile::tags::{self, MOST_TEXT, Tag};
 use crate::thread::inside;
 use crate::thread::scope;
 use crate::thread::slow_path::SlowPath;
@@ -41,7 +41,7 @@ use crate::thread::slow_path::SlowPath;
 /// There is room for 1,024 scopes, which are kept for ever: tenants, routes or kinds of jobs, but not
 /// requests. All others are counted as one, with the key `(others)`.
 #[derive(Clone, Copy)]
-pub struct Scope(&'static Tag);
+pub struct Scope(&'static Label);
 
 impl Scope {
     /// The scope of a key and a value. Each is cut to 64 bytes, and control characters in them
@@ -51,9 +51,9 @@ impl Scope {
     pub fn new(key: &str, value: impl Display) -> Self {
         let (key, value) = (Text::of(key), Text::of(value));
         let (key, value) = (key.get(), value.get());
-        Scope(match tags::find(key, value) {
-            Ok(tag) => tag,
-            Err(None) => &tags::OTHERS,
+        Scope(match labels::find(key, value) {
+            Ok(label) => label,
+            Err(None) => &labels::OTHERS,
             Err(Some(_)) => add(key, value),
         })
     }
@@ -62,7 +62,7 @@ impl Scope {
     /// of all it has the key `(none)`.
     #[must_use]
     pub fn current() -> Self {
-        Scope(scope::tag())
+        Scope(scope::label())
     }
 
     /// The key.
@@ -113,26 +113,26 @@ impl Scope {
     }
 }
 
-/// Makes the tag of a scope.
+/// Makes the label of a scope.
 #[cold]
 #[inline(never)]
-fn add(key: &str, value: &str) -> &'static Tag {
+fn add(key: &str, value: &str) -> &'static Label {
     let inside = inside::enter();
     let slow = SlowPath::enter();
-    let tag = record::add_tag(key, value);
+    let label = record::add_label(key, value);
     slow.leave();
     drop(inside);
-    tag
+    label
 }
 
 /// All scopes so far that anything was sampled in, and what was sampled outside of all.
 pub(crate) fn sampled() -> impl Iterator<Item = Scope> {
-    tags::all().map(Scope).filter(|scope| scope.allocated() != Amount::default())
+    labels::all().map(Scope).filter(|scope| scope.allocated() != Amount::default())
 }
 
-/// The scope of samples with this tag; `None`: they were taken outside of all.
-pub(crate) fn of(tag: &'static Tag) -> Option<Scope> {
-    (!ptr::eq(tag, &tags::NONE)).then_some(Scope(tag))
+/// The scope of samples with this label; `None`: they were taken outside of all.
+pub(crate) fn of(label: &'static Label) -> Option<Scope> {
+    (!ptr::eq(label, &labels::NONE)).then_some(Scope(label))
 }
 
 impl PartialEq for Scope {

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
@@ -17,6 +18,9 @@ static GLOBAL: Strata = Strata::new();
 /// A size that nothing else has.
 const SIZE: usize = 12_345;
 
+/// Another one.
+const CROWDED: usize = 45_678;
+
 /// The program that the tool looks at: it says which block it allocates and frees.
 fn allocates() {
     // Each allocation is a sample, and stands for itself.
@@ -30,8 +34,16 @@ fn allocates() {
     block.reserve_exact(black_box(20 * SIZE));
     let third = block.as_ptr();
     drop(block);
+    cannot_grow();
     Strata::profile_stop();
     println!("blocks {first:p} {second:p} {third:p}");
+}
+
+/// Blocks side by side, of which all but the last must move to grow.
+fn cannot_grow() {
+    let mut blocks = [const { Vec::<u8>::new() }; 8];
+    blocks.iter_mut().for_each(|block| block.reserve_exact(black_box(CROWDED)));
+    blocks.iter_mut().for_each(|block| block.reserve_exact(black_box(2 * CROWDED)));
 }
 
 fn tool(program: &str, args: &[&str]) -> String {
@@ -47,7 +59,8 @@ fn probes(program: &Path) -> Vec<(String, String, Vec<String>)> {
     let notes = tool("readelf", &["-nW", program.to_str().unwrap()]);
     let mut probes = Vec::new();
     for note in notes.split("Provider: otel_memory").skip(1) {
-        let of = |key: &str| note.split_once(key).unwrap().1.split([',', '\n']).next().unwrap().trim();
+        let of =
+            |key: &str| note.split_once(key).unwrap().1.split([',', '\n']).next().unwrap().trim();
         assert_ne!(of("Base: 0x").trim_start_matches('0'), "", "{notes}");
         let arguments = of("Arguments:").split(' ').map(str::to_owned).collect();
         probes.push((of("Name: ").to_owned(), of("Semaphore: ").to_owned(), arguments));
@@ -108,9 +121,10 @@ fn a_debugger_sees_what_is_sampled_and_freed() {
     gdb.envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let output = gdb.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    let blocks = said.lines().find_map(|line| line.strip_prefix("blocks ")).unwrap_or_else(|| {
-        panic!("{said}{}", String::from_utf8_lossy(&output.stderr))
-    });
+    let blocks = said
+        .lines()
+        .find_map(|line| line.strip_prefix("blocks "))
+        .unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)));
     let blocks: Vec<&str> = blocks.split(' ').collect();
     let mut expected = Vec::new();
     for (block, size) in blocks.iter().zip([SIZE, 10 * SIZE, 20 * SIZE]) {
@@ -124,9 +138,30 @@ fn a_debugger_sees_what_is_sampled_and_freed() {
     if blocks[1] != blocks[2] {
         expected.swap(3, 4);
     }
+    agrees(&said);
     let lines = said.lines().filter(|line| blocks.iter().any(|block| line.contains(block)));
     let found: Vec<&str> = lines.filter(|line| !line.starts_with("blocks")).collect();
     assert_eq!(found, expected, "{said}");
+}
+
+/// Each block is allocated when it is not there, and freed when it is.
+fn agrees(said: &str) {
+    let mut live = HashSet::new();
+    let mut sizes = Vec::new();
+    for line in said.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["alloc", block, size, _] => {
+                assert!(live.insert(block), "{block} twice in {said}");
+                sizes.push(size.parse::<usize>().unwrap());
+            }
+            ["free", block] => assert!(live.remove(block), "{block} is not there in {said}"),
+            _ => {}
+        }
+    }
+    let count = |size| sizes.iter().filter(|it| **it == size).count();
+    assert_eq!(count(2 * CROWDED), 8, "{said}");
+    assert!(count(CROWDED) > 8, "no block was told again as it could not grow: {said}");
 }
 
 #[test]

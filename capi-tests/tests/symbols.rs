@@ -211,6 +211,29 @@ fn flags() {
     assert!(!dynamic.contains("TEXTREL"), "{dynamic}");
 }
 
+/// The probes for tools, also where the library was stripped.
+#[test]
+fn probes_are_there() {
+    let stripped = capi_tests::scratch().join("libstrata-stripped.so");
+    std::fs::copy(library(), &stripped).unwrap();
+    succeed(Command::new("strip").arg("--strip-all").arg(&stripped));
+    for library in [library(), stripped] {
+        let notes = succeed(Command::new("readelf").env("LC_ALL", "C").arg("-nW").arg(library));
+        let of = |key: &str| -> Vec<String> {
+            let lines = notes.split("Provider: otel_memory").skip(1);
+            let lines = lines.flat_map(|note| note.lines().flat_map(|line| line.split(", ")));
+            let values = lines.filter_map(|line| line.trim().strip_prefix(key));
+            values.map(str::to_owned).collect()
+        };
+        assert_eq!(of("Name: "), ["alloc", "free"], "{notes}");
+        let counts = of("Arguments: ").into_iter().map(|it| it.matches("8@%").count());
+        assert_eq!(counts.collect::<Vec<_>>(), [3, 1], "{notes}");
+        let addresses = [of("Location: 0x"), of("Base: 0x"), of("Semaphore: 0x")].concat();
+        assert_eq!(addresses.len(), 6, "{notes}");
+        assert!(addresses.iter().all(|it| it.bytes().any(|digit| digit != b'0')), "{notes}");
+    }
+}
+
 #[test]
 fn variables_of_threads_are_few_and_near() {
     let headers = said("readelf", &["-lW"]);

@@ -930,8 +930,8 @@ orderings! {
     /// Relaxed: who frees the block got it, through what handed it over, after it was entered.
     profile_slot_set = Relaxed;
 
-    /// `Count` of a stack or a tag, in blocks and bytes; `Interned::count`: the number of stacks or
-    /// tags, raised under the lock.
+    /// `Count` of a stack or a label, in blocks and bytes; `Interned::count`: the number of stacks or
+    /// labels, raised under the lock.
     /// Written by: `amounts::add`, `amounts::subtract`, `interned::publish`.
     /// Read by: `amounts::add`, `amounts::get`, `amounts::subtract`, `interned::find`,
     /// `interned::publish`.

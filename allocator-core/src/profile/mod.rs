@@ -5,7 +5,7 @@ pub(crate) mod rate;
 pub(crate) mod countdown;
 pub(crate) mod amounts;
 mod interned;
-pub(crate) mod tags;
+pub(crate) mod labels;
 pub(crate) mod capture;
 pub(crate) mod stacks;
 pub(crate) mod live;

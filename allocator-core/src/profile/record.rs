@@ -8,10 +8,10 @@ use crate::base::lock::{Lock, LockGuard};
 use crate::base::ordering;
 use crate::base::sync::AtomicUsize;
 use crate::profile::capture::{Capture, Unwinder};
+use crate::profile::labels::{self, Label};
 use crate::profile::live::Live;
 use crate::profile::rate::{self, Weight};
 use crate::profile::stacks::{self, Candidate, Stack};
-use crate::profile::tags::{self, Tag};
 use crate::sys::{self, Registers};
 
 /// \[PROFILE-LOCKED\] Guards the capture, and what is entered into the tables.
@@ -35,10 +35,10 @@ struct Sample {
 /// Records a block of `size` bytes, which is not handed out yet, and who it belongs to.
 #[cold]
 #[inline(never)]
-pub(crate) fn record(block: *mut u8, size: usize, rate: usize, tag: &'static Tag) {
+pub(crate) fn record(block: *mut u8, size: usize, rate: usize, label: &'static Label) {
     let registers = sys::registers();
     let weight = rate::weight(size, rate);
-    match enter(block, weight, tag, registers) {
+    match enter(block, weight, label, registers) {
         Some(()) => sys::probe_alloc(block, size, weight.bytes),
         None => count_dropped(),
     }
@@ -57,10 +57,10 @@ pub(crate) fn count_dropped() {
 fn enter(
     block: *mut u8,
     weight: Weight,
-    tag: &'static Tag,
+    label: &'static Label,
     registers: Registers,
 ) -> Option<()> {
-    let candidate = Candidate::new(tag, |frames| {
+    let candidate = Candidate::new(label, |frames| {
         let _held = LOCK.lock()?;
         // SAFETY: [PROFILE-LOCKED]
         Some(unsafe { CAPTURE.stack(registers, frames) })
@@ -71,7 +71,7 @@ fn enter(
 }
 
 /// The stack of the table that is equal to this one, which goes there if there is none. Where
-/// there is no room, it is the one without frames of the same tag.
+/// there is no room, it is the one without frames of the same label.
 fn known(mut candidate: Candidate) -> &'static Stack {
     let mut found = stacks::find(candidate.stack());
     if let Err(None) = found {
@@ -99,21 +99,21 @@ fn publish(candidate: Candidate) -> &'static Stack {
     found.unwrap_or(stacks::others())
 }
 
-/// Enters a tag into the table, unless another thread did meanwhile. Where there is no room for
+/// Enters a label into the table, unless another thread did meanwhile. Where there is no room for
 /// it, it is the one of others.
 #[cold]
 #[inline(never)]
-pub(crate) fn add_tag(key: &str, value: &str) -> &'static Tag {
-    let Some(candidate) = tags::Candidate::new(key, value) else { return &tags::OTHERS };
+pub(crate) fn add_label(key: &str, value: &str) -> &'static Label {
+    let Some(candidate) = labels::Candidate::new(key, value) else { return &labels::OTHERS };
     let held = LOCK.lock();
-    let found = tags::find(key, value);
+    let found = labels::find(key, value);
     if let (Some(_), Err(Some(place))) = (&held, &found) {
-        tags::publish(*place, candidate.tag());
-        return candidate.tag();
+        labels::publish(*place, candidate.label());
+        return candidate.label();
     }
     drop::<Option<LockGuard<'_>>>(held);
     candidate.free();
-    found.unwrap_or(&tags::OTHERS)
+    found.unwrap_or(&labels::OTHERS)
 }
 
 /// A page run or a huge block is about to be freed: if it was sampled, it is not in use any more.

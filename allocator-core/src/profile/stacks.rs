@@ -7,8 +7,8 @@ use core::slice;
 use crate::pages::metadata;
 use crate::profile::amounts::Amounts;
 use crate::profile::interned::Interned;
+use crate::profile::labels::{self, Label};
 use crate::profile::rate::Weight;
-use crate::profile::tags::{self, Tag};
 
 /// Most functions of a stack: the innermost ones.
 pub(super) const MOST_FRAMES: usize = 120;
@@ -16,22 +16,22 @@ pub(super) const MOST_FRAMES: usize = 120;
 /// Most places in the table; a fourth of them stays empty.
 const PLACES: usize = 1 << 13;
 
-/// Most stacks. Samples of further ones are counted at the one without frames, of which each tag
+/// Most stacks. Samples of further ones are counted at the one without frames, of which each label
 /// has its own.
 const MOST_STACKS: usize = PLACES / 4 * 3;
 
 static TABLE: Interned<Stack, PLACES> = Interned::new();
 
-/// Stands for all stacks without a tag that the table had no room for.
-static OTHERS: Stack = Stack::new(0, NonNull::dangling(), 0, &tags::NONE);
+/// Stands for all stacks without a label that the table had no room for.
+static OTHERS: Stack = Stack::new(0, NonNull::dangling(), 0, &labels::NONE);
 
-/// A stack, the tag of the samples that were taken there, and what they stand for.
+/// A stack, the label of the samples that were taken there, and what they stand for.
 pub(crate) struct Stack {
     hash: u64,
     /// The frames, which follow this in memory.
     frames: *const usize,
     len: usize,
-    tag: &'static Tag,
+    label: &'static Label,
     amounts: Amounts,
 }
 
@@ -54,7 +54,7 @@ impl Candidate {
     /// Captures a stack: `capture` writes frames, and returns how many. `None`: there is no
     /// memory.
     pub(super) fn new(
-        tag: &'static Tag,
+        label: &'static Label,
         capture: impl FnOnce(&mut [usize]) -> Option<usize>,
     ) -> Option<Self> {
         let mut candidate = Self::with_room(MOST_FRAMES)?;
@@ -68,7 +68,7 @@ impl Candidate {
             candidate.free();
             return None;
         };
-        candidate.write(hash(&captured[..len], tag), len, tag);
+        candidate.write(hash(&captured[..len], label), len, label);
         Some(candidate)
     }
 
@@ -82,28 +82,28 @@ impl Candidate {
         unsafe { self.place.add(1).cast() }
     }
 
-    fn write(&mut self, hash: u64, len: usize, tag: &'static Tag) {
+    fn write(&mut self, hash: u64, len: usize, label: &'static Label) {
         // SAFETY: the memory is the candidate's.
-        unsafe { self.place.write(Stack::new(hash, self.frames(), len, tag)) };
+        unsafe { self.place.write(Stack::new(hash, self.frames(), len, label)) };
     }
 
-    /// Makes it the stack without frames of its tag.
+    /// Makes it the stack without frames of its label.
     pub(super) fn without_frames(mut self) -> Self {
-        let tag = self.stack().tag;
-        self.write(hash(&[], tag), 0, tag);
+        let label = self.stack().label;
+        self.write(hash(&[], label), 0, label);
         self
     }
 
     /// Moves the stack to memory that is no larger than it needs, if there is any.
     pub(super) fn shrink(self) -> Self {
-        let Stack { hash, len, tag, .. } = *self.stack();
+        let Stack { hash, len, label, .. } = *self.stack();
         if metadata::slot_bytes(bytes(len)) == metadata::slot_bytes(self.bytes) {
             return self;
         }
         let Some(mut small) = Self::with_room(len) else { return self };
         // SAFETY: both have room for so many, and nobody else has them.
         unsafe { small.frames().copy_from_nonoverlapping(self.frames(), len) };
-        small.write(hash, len, tag);
+        small.write(hash, len, label);
         self.free();
         small
     }
@@ -123,14 +123,14 @@ impl Candidate {
 
 /// The stack of the table that is equal; else the place for it.
 pub(super) fn find(stack: &Stack) -> Result<&'static Stack, Option<usize>> {
-    if stack.len == 0 && ptr::eq(stack.tag, &tags::NONE) {
+    if stack.len == 0 && ptr::eq(stack.label, &labels::NONE) {
         return Ok(&OTHERS);
     }
-    // There are fewer tags than places that are kept for their stacks without frames.
+    // There are fewer labels than places that are kept for their stacks without frames.
     let most = if stack.len == 0 { PLACES } else { MOST_STACKS };
     TABLE.find(stack.hash, most, |known| {
         known.hash == stack.hash
-            && ptr::eq(known.tag, stack.tag)
+            && ptr::eq(known.label, stack.label)
             && known.frames() == stack.frames()
     })
 }
@@ -151,8 +151,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Stack> {
 }
 
 impl Stack {
-    const fn new(hash: u64, frames: NonNull<usize>, len: usize, tag: &'static Tag) -> Self {
-        Stack { hash, frames: frames.as_ptr(), len, tag, amounts: Amounts::new() }
+    const fn new(hash: u64, frames: NonNull<usize>, len: usize, label: &'static Label) -> Self {
+        Stack { hash, frames: frames.as_ptr(), len, label, amounts: Amounts::new() }
     }
 
     /// The return addresses, the innermost first.
@@ -161,21 +161,21 @@ impl Stack {
         unsafe { slice::from_raw_parts(self.frames, self.len) }
     }
 
-    /// The tag of all samples that were counted here.
-    pub(crate) fn tag(&self) -> &'static Tag {
-        self.tag
+    /// The label of all samples that were counted here.
+    pub(crate) fn label(&self) -> &'static Label {
+        self.label
     }
 
     /// Counts a sample.
     pub(super) fn add(&self, weight: Weight) {
         self.amounts.add(weight);
-        self.tag.amounts.add(weight);
+        self.label.amounts.add(weight);
     }
 
     /// Counts that the block of a sample was freed.
     pub(super) fn subtract(&self, weight: Weight) {
         self.amounts.subtract(weight);
-        self.tag.amounts.subtract(weight);
+        self.label.amounts.subtract(weight);
     }
 
     /// What was allocated here, and what of that is in use.
@@ -184,9 +184,9 @@ impl Stack {
     }
 }
 
-/// The hash of a stack with a tag: FNV-1a over words, and mixed.
-fn hash(frames: &[usize], tag: &Tag) -> u64 {
-    let hash = frames.iter().fold(0xcbf2_9ce4_8422_2325 ^ tag.hash, |hash: u64, frame| {
+/// The hash of a stack with a label: FNV-1a over words, and mixed.
+fn hash(frames: &[usize], label: &Label) -> u64 {
+    let hash = frames.iter().fold(0xcbf2_9ce4_8422_2325 ^ label.hash, |hash: u64, frame| {
         (hash ^ *frame as u64).wrapping_mul(0x0100_0000_01b3).rotate_left(23)
     });
     hash ^ hash >> 29

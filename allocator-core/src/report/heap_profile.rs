@@ -41,7 +41,7 @@ impl ProfiledStack {
     /// own.
     #[must_use]
     pub fn scope(&self) -> Option<Scope> {
-        scope::of(self.0.tag())
+        scope::of(self.0.label())
     }
 }
 

@@ -3,27 +3,27 @@
 
 use core::ptr;
 
-use crate::profile::tags::{self, Tag};
+use crate::profile::labels::{self, Label};
 use crate::thread::tls;
 
-/// The tag of what the calling thread allocates.
+/// The label of what the calling thread allocates.
 #[inline]
-pub(crate) fn tag() -> &'static Tag {
+pub(crate) fn label() -> &'static Label {
     // SAFETY: [HEAPS-STAY] it was a reference when it was set.
-    unsafe { tls::tag().as_ref() }.unwrap_or(&tags::NONE)
+    unsafe { tls::label().as_ref() }.unwrap_or(&labels::NONE)
 }
 
-/// The calling thread has the tag of a scope until this is dropped. It stays with the thread.
+/// The calling thread has the label of a scope until this is dropped. It stays with the thread.
 pub(crate) struct Entered {
-    /// The tag of the scope around it; null: there is none.
-    before: *const Tag,
+    /// The label of the scope around it; null: there is none.
+    before: *const Label,
 }
 
 impl Entered {
     #[inline]
-    pub(crate) fn new(tag: &'static Tag) -> Self {
-        let before = tls::tag();
-        tls::set_tag(ptr::from_ref(tag));
+    pub(crate) fn new(label: &'static Label) -> Self {
+        let before = tls::label();
+        tls::set_label(ptr::from_ref(label));
         Entered { before }
     }
 }
@@ -31,6 +31,6 @@ impl Entered {
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        tls::set_tag(self.before);
+        tls::set_label(self.before);
     }
 }

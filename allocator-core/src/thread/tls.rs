@@ -5,7 +5,7 @@
 //! LTO. A symbol of our own, read by its offset from the thread pointer (initial-exec),
 //! is two loads, which linkers turn into one load and a constant in executables. It
 //! takes 24 bytes of the static space that libraries loaded at run time share, with a second
-//! word, which only threads that are profiled use, and a third, the tag of the scope that the
+//! word, which only threads that are profiled use, and a third, the label of the scope that the
 //! thread is in. Every thread's first word starts as the address of the cache that belongs to no
 //! thread, so no path tests whether there is one.
 //!
@@ -20,7 +20,7 @@
 use core::arch::{asm, global_asm};
 use core::ptr;
 
-use crate::profile::tags::Tag;
+use crate::profile::labels::Label;
 use crate::sys::ThreadWord;
 use crate::thread::cache::{Cache, NO_CACHE};
 
@@ -142,61 +142,61 @@ pub(super) fn set_profiled(cache: &'static Cache) {
     }
 }
 
-/// The tag of the scope that the calling thread is in; null: none. It is the third word.
+/// The label of the scope that the calling thread is in; null: none. It is the third word.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(super) fn tag() -> *const Tag {
-    let tag;
+pub(super) fn label() -> *const Label {
+    let label;
     // SAFETY: reads the thread's own word.
     unsafe {
         asm!(
             "mov {}, qword ptr fs:[{} + 16]",
-            out(reg) tag,
+            out(reg) label,
             in(reg) offset(),
             options(pure, readonly, nostack, preserves_flags),
         );
     }
-    tag
+    label
 }
 
-/// Sets what [`tag`] returns.
+/// Sets what [`label`] returns.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(super) fn set_tag(tag: *const Tag) {
+pub(super) fn set_label(label: *const Label) {
     // SAFETY: writes the thread's own word.
     unsafe {
         asm!(
             "mov qword ptr fs:[{} + 16], {}",
             in(reg) offset(),
-            in(reg) tag,
+            in(reg) label,
             options(nostack, preserves_flags),
         );
     }
 }
 
-/// The tag of the scope that the calling thread is in; null: none. It is the third word.
+/// The label of the scope that the calling thread is in; null: none. It is the third word.
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
-pub(super) fn tag() -> *const Tag {
-    let tag;
+pub(super) fn label() -> *const Label {
+    let label;
     // SAFETY: reads the thread's own word.
     unsafe {
         asm!(
             "mrs {0}, tpidr_el0",
             "add {0}, {0}, {1}",
             "ldr {0}, [{0}, 16]",
-            out(reg) tag,
+            out(reg) label,
             in(reg) offset(),
             options(pure, readonly, nostack, preserves_flags),
         );
     }
-    tag
+    label
 }
 
-/// Sets what [`tag`] returns.
+/// Sets what [`label`] returns.
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
-pub(super) fn set_tag(tag: *const Tag) {
+pub(super) fn set_label(label: *const Label) {
     // SAFETY: writes the thread's own word.
     unsafe {
         asm!(
@@ -205,7 +205,7 @@ pub(super) fn set_tag(tag: *const Tag) {
             "str {2}, [{0}, 16]",
             out(reg) _,
             in(reg) offset(),
-            in(reg) tag,
+            in(reg) label,
             options(nostack, preserves_flags),
         );
     }

@@ -1,5 +1,5 @@
 //! On whose behalf memory is allocated: a key and a value, such as the tenant 42, and what samples
-//! say of it. There is one tag for each, which is never freed: threads and stacks refer to it by
+//! say of it. There is one label for each, which is never freed: threads and stacks refer to it by
 //! its address.
 
 use core::ptr::NonNull;
@@ -15,59 +15,59 @@ pub(crate) const MOST_TEXT: usize = 64;
 /// Most places in the table; half of them stay empty.
 const PLACES: usize = 1 << 11;
 
-/// Most tags. What belongs to further ones is counted at [`OTHERS`].
-const MOST_TAGS: usize = PLACES / 2;
+/// Most labels. What belongs to further ones is counted at [`OTHERS`].
+const MOST_LABELS: usize = PLACES / 2;
 
-static TABLE: Interned<Tag, PLACES> = Interned::new();
+static TABLE: Interned<Label, PLACES> = Interned::new();
 
 /// Of threads that are in no scope.
-pub(crate) static NONE: Tag = Tag::new(0, "(none)", "");
+pub(crate) static NONE: Label = Label::new(0, "(none)", "");
 
-/// Stands for all tags that the table had no room for.
-pub(crate) static OTHERS: Tag = Tag::new(1, "(others)", "");
+/// Stands for all labels that the table had no room for.
+pub(crate) static OTHERS: Label = Label::new(1, "(others)", "");
 
-pub(crate) struct Tag {
+pub(crate) struct Label {
     pub(super) hash: u64,
     pub(crate) key: &'static str,
     pub(crate) value: &'static str,
     pub(crate) amounts: Amounts,
 }
 
-impl Tag {
+impl Label {
     const fn new(hash: u64, key: &'static str, value: &'static str) -> Self {
-        Tag { hash, key, value, amounts: Amounts::new() }
+        Label { hash, key, value, amounts: Amounts::new() }
     }
 }
 
-/// A tag that may be published.
+/// A label that may be published.
 pub(super) struct Candidate {
-    place: NonNull<Tag>,
+    place: NonNull<Label>,
     bytes: usize,
 }
 
 impl Candidate {
-    /// Makes a tag of texts of at most [`MOST_TEXT`] bytes. `None`: there is no memory.
+    /// Makes a label of texts of at most [`MOST_TEXT`] bytes. `None`: there is no memory.
     pub(super) fn new(key: &str, value: &str) -> Option<Self> {
-        let bytes = size_of::<Tag>() + key.len() + value.len();
-        let place: NonNull<Tag> = metadata::alloc(bytes)?.cast();
+        let bytes = size_of::<Label>() + key.len() + value.len();
+        let place: NonNull<Label> = metadata::alloc(bytes)?.cast();
         let hash = hash(key, value);
-        // SAFETY: the memory is the candidate's, and has room for the tag and the texts behind it.
+        // SAFETY: the memory is the candidate's, and has room for the label and the texts behind it.
         unsafe {
             let text = place.add(1).cast::<u8>();
             let key = copy(key, text);
             let value = copy(value, text.add(key.len()));
-            place.write(Tag::new(hash, key, value));
+            place.write(Label::new(hash, key, value));
         }
         Some(Candidate { place, bytes })
     }
 
-    /// The tag. It may be kept if it is published, else until it is freed.
-    pub(super) fn tag(&self) -> &'static Tag {
+    /// The label. It may be kept if it is published, else until it is freed.
+    pub(super) fn label(&self) -> &'static Label {
         // SAFETY: it was written, and what is published is never freed.
         unsafe { &*self.place.as_ptr() }
     }
 
-    /// Frees the memory of a tag that was not published.
+    /// Frees the memory of a label that was not published.
     pub(super) fn free(self) {
         // SAFETY: nobody else has it.
         unsafe { metadata::free(self.place.cast(), self.bytes) };
@@ -87,23 +87,25 @@ unsafe fn copy(text: &str, to: NonNull<u8>) -> &'static str {
     }
 }
 
-/// The tag of a key and a value; else the place for it.
-pub(crate) fn find(key: &str, value: &str) -> Result<&'static Tag, Option<usize>> {
+/// The label of a key and a value; else the place for it.
+pub(crate) fn find(key: &str, value: &str) -> Result<&'static Label, Option<usize>> {
     let hash = hash(key, value);
-    TABLE.find(hash, MOST_TAGS, |tag| tag.hash == hash && tag.key == key && tag.value == value)
+    TABLE.find(hash, MOST_LABELS, |label| {
+        label.hash == hash && label.key == key && label.value == value
+    })
 }
 
-/// Publishes a tag in the place that [`find`] gave. Only one thread at a time does both.
-pub(super) fn publish(place: usize, tag: &'static Tag) {
-    TABLE.publish(place, tag);
+/// Publishes a label in the place that [`find`] gave. Only one thread at a time does both.
+pub(super) fn publish(place: usize, label: &'static Label) {
+    TABLE.publish(place, label);
 }
 
-/// All tags so far, those of no scope and of others included.
-pub(crate) fn all() -> impl Iterator<Item = &'static Tag> {
+/// All labels so far, those of no scope and of others included.
+pub(crate) fn all() -> impl Iterator<Item = &'static Label> {
     TABLE.all().chain([&NONE, &OTHERS])
 }
 
-/// The hash of a tag: FNV-1a, with a byte between the texts that no text has.
+/// The hash of a label: FNV-1a, with a byte between the texts that no text has.
 fn hash(key: &str, value: &str) -> u64 {
     let bytes = key.bytes().chain([0xff]).chain(value.bytes());
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
