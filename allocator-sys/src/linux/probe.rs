@@ -21,22 +21,6 @@ static ALLOC: AtomicU16 = AtomicU16::new(0);
 #[unsafe(link_section = ".probes")]
 static FREE: AtomicU16 = AtomicU16::new(0);
 
-/// How a note writes an argument of 8 bytes in a register, as the assembler of the system does.
-#[cfg(target_arch = "x86_64")]
-macro_rules! argument {
-    ($name:literal) => {
-        concat!("8@%{", $name, "}")
-    };
-}
-
-/// How a note writes an argument of 8 bytes in a register, as the assembler of the system does.
-#[cfg(target_arch = "aarch64")]
-macro_rules! argument {
-    ($name:literal) => {
-        concat!("8@{", $name, "}")
-    };
-}
-
 /// A probe of the provider `otel_memory`, and its note.
 macro_rules! probe {
     ($name:literal, $semaphore:path, $arguments:expr, $($operand:tt)*) => {
@@ -73,6 +57,36 @@ macro_rules! probe {
     };
 }
 
+/// The registers of the arguments are those in which C passes them to a function: OpenTelemetry's
+/// profiler does not read the note for that.
+#[cfg(target_arch = "x86_64")]
+macro_rules! fire {
+    ($name:literal, $semaphore:path, $block:expr) => {
+        probe!($name, $semaphore, "8@%rdi", in("rdi") $block)
+    };
+    ($name:literal, $semaphore:path, $block:expr, $size:expr, $weight:expr) => {
+        probe!(
+            $name, $semaphore, "8@%rdi 8@%rsi 8@%rdx",
+            in("rdi") $block, in("rsi") $size, in("rdx") $weight
+        )
+    };
+}
+
+/// The registers of the arguments are those in which C passes them to a function: OpenTelemetry's
+/// profiler does not read the note for that.
+#[cfg(target_arch = "aarch64")]
+macro_rules! fire {
+    ($name:literal, $semaphore:path, $block:expr) => {
+        probe!($name, $semaphore, "8@x0", in("x0") $block)
+    };
+    ($name:literal, $semaphore:path, $block:expr, $size:expr, $weight:expr) => {
+        probe!(
+            $name, $semaphore, "8@x0 8@x1 8@x2",
+            in("x0") $block, in("x1") $size, in("x2") $weight
+        )
+    };
+}
+
 /// The probe `otel_memory:alloc`: a block of `size` bytes was sampled, which stands for `weight`
 /// bytes. A load and a branch, if no tool is attached.
 #[inline]
@@ -94,19 +108,12 @@ pub fn probe_free(block: *const u8) {
 #[inline(never)]
 fn fire_alloc(block: *const u8, size: usize, weight: u64) {
     // SAFETY: it does nothing; a tool may stop the thread there, and read.
-    unsafe {
-        probe!(
-            "alloc",
-            ALLOC,
-            concat!(argument!("block"), " ", argument!("size"), " ", argument!("weight")),
-            block = in(reg) block, size = in(reg) size, weight = in(reg) weight
-        );
-    }
+    unsafe { fire!("alloc", ALLOC, block, size, weight) };
 }
 
 #[cold]
 #[inline(never)]
 fn fire_free(block: *const u8) {
     // SAFETY: as above.
-    unsafe { probe!("free", FREE, argument!("block"), block = in(reg) block) };
+    unsafe { fire!("free", FREE, block) };
 }
