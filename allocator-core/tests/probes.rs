@@ -146,7 +146,9 @@ fn a_debugger_sees_what_is_sampled_and_freed() {
     }
     agrees(&said);
     let lines = said.lines().filter(|line| blocks.iter().any(|block| line.contains(block)));
-    let found: Vec<&str> = lines.filter(|line| !line.starts_with("blocks")).collect();
+    // The blocks side by side may be there later.
+    let lines = lines.filter(|line| !line.starts_with("blocks"));
+    let found: Vec<&str> = lines.take(expected.len()).collect();
     assert_eq!(found, expected, "{said}");
 }
 
