@@ -8,7 +8,6 @@
 //! ```
 
 use core::fmt::{self, Debug, Display, Formatter, Write};
-use core::hash::{Hash, Hasher};
 use core::pin::Pin;
 use core::ptr;
 use core::task::{Context, Poll};
@@ -142,12 +141,6 @@ impl PartialEq for Scope {
 }
 
 impl Eq for Scope {}
-
-impl Hash for Scope {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        ptr::hash(self.0, hasher);
-    }
-}
 
 impl Debug for Scope {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

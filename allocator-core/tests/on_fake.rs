@@ -29,6 +29,7 @@ modules! {
     "../src/free.rs" free
     "../src/realloc.rs" realloc
     "../src/hardened/mod.rs" hardened
+    "../src/scope.rs" scope
     "../src/report/mod.rs" report
     "../src/strata.rs" strata
 }

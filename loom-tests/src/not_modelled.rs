@@ -191,6 +191,10 @@ pub const OUTSIDE: &[Outside] = &[
         ],
     ),
     (
+        "a tool outside of the process writes it when it attaches; later is early enough",
+        &[("allocator-sys probe::probe_alloc", 1), ("allocator-sys probe::probe_free", 1)],
+    ),
+    (
         "the core's lock of a sample is held where the tables are used and exchanged (`lock`)",
         &[("strata-profile unwinder::refresh", 1), ("strata-profile unwinder::unwind", 1)],
     ),

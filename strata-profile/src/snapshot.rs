@@ -42,8 +42,8 @@ pub struct Entry {
 
 impl Entry {
     /// What no other entry of a snapshot has.
-    fn place(&self) -> (Option<Scope>, &[usize]) {
-        (self.scope, &self.frames)
+    fn place(&self) -> (Option<(&str, &str)>, &[usize]) {
+        (self.scope.map(|scope| (scope.key(), scope.value())), &self.frames)
     }
 
     /// The functions from the outermost on, for a flame graph. The scope is a root of its own.

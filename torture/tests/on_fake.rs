@@ -26,6 +26,7 @@ modules! {
     "../../allocator-core/src/alloc.rs" alloc
     "../../allocator-core/src/free.rs" free
     "../../allocator-core/src/realloc.rs" realloc
+    "../../allocator-core/src/scope.rs" scope
     "../../allocator-core/src/report/mod.rs" report
     "../../allocator-core/src/strata.rs" strata
 }
