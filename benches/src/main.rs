@@ -15,9 +15,9 @@ mod running;
 
 mod suites;
 
-mod scale;
-
 mod cli;
+
+mod scale;
 
 mod run;
 

@@ -15,7 +15,8 @@ use core::ffi::{CStr, c_int};
 use core::fmt::{self, Write};
 use core::ops::ControlFlow;
 
-use crate::report::heap_profile::{self, Amount};
+use crate::profile::amounts::Amount;
+use crate::report::heap_profile;
 use crate::sys::{self, NewFile};
 
 /// Collects what is written to a file.

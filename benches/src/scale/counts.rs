@@ -39,12 +39,12 @@ fn parse(text: &str, object: &str) -> (Counts, u64) {
             is_object = name == object;
         } else if line.starts_with("calls=") {
             is_call = true;
-        } else if let Some((at, count)) = cost(line) {
-            if !std::mem::take(&mut is_call) {
-                all += count;
-                if is_object {
-                    *counts.entry(at).or_default() += count;
-                }
+        } else if let Some((at, count)) = cost(line)
+            && !std::mem::take(&mut is_call)
+        {
+            all += count;
+            if is_object {
+                *counts.entry(at).or_default() += count;
             }
         }
     }
