@@ -44,8 +44,8 @@ pub struct Scope(&'static Label);
 
 impl Scope {
     /// The scope of a key and a value. Each is cut to 64 bytes, and control characters in them
-    /// become spaces. It takes about a hundred nanoseconds, and memory the first time, of the
-    /// allocator's own: the scope may be kept, and copied.
+    /// become spaces. It formats the value and looks it up in a table, and takes memory of the
+    /// allocator's own the first time: the scope may be kept, and copied.
     #[must_use = "nothing is in the scope yet"]
     pub fn new(key: &str, value: impl Display) -> Self {
         let (key, value) = (Text::of(key), Text::of(value));
