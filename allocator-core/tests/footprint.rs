@@ -327,7 +327,8 @@ fn threads_end() {
         for seed in 0..200 {
             let gate = &gate;
             scope.spawn(move || {
-                let mine = blocks(64, |random| 16 + random.below(1000), seed + 1);
+                // Much more than the bound in all, so that there is something to do.
+                let mine = blocks(160, |random| 16 + random.below(1000), seed + 1);
                 gate.wait();
                 free(mine);
             });

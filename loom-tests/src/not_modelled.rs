@@ -72,6 +72,7 @@ pub const NOT_MODELLED: &[NotModelled] = &[
             "cgroup_limit",
             "committed_limits",
             "failure_reported",
+            "handlers_running",
             "handlers_set",
             "helper_config",
             "huge_guards",

@@ -164,7 +164,9 @@ impl Builder {
     }
 
     fn label(&mut self, scope: &Scope) -> Label {
-        Label { key: self.text(scope.key()), str: self.text(scope.value()) }
+        // A label without a text is none for pprof.
+        let value = if scope.value().is_empty() { scope.key() } else { scope.value() };
+        Label { key: self.text(scope.key()), str: self.text(value) }
     }
 
     fn mappings(&mut self) {

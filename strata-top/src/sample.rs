@@ -70,13 +70,18 @@ impl Source {
         let all = copies::find(&process, &memory)?;
         let object = all.first().map_or_else(String::new, |copy| copy.object.clone());
         let mut used = Vec::new();
+        // One that cannot be read, such as one that was unloaded meanwhile, does not hide others.
+        let mut unread = None;
         for copy in all {
-            if let Some(its) = numbers::read(&memory, &copy.directory, &copy.version)? {
-                used.push((its.committed_bytes, copy));
+            match numbers::read(&memory, &copy.directory, &copy.version) {
+                Ok(Some(its)) => used.push((its.committed_bytes, copy)),
+                Ok(None) => {}
+                Err(problem) => unread = Some(problem),
             }
         }
         let most = used.iter().enumerate().max_by_key(|(_, (bytes, _))| *bytes);
-        let shown = most.map(|(at, _)| at).ok_or(Problem::Unused { pid, object })?;
+        let none = || unread.unwrap_or(Problem::Unused { pid, object });
+        let shown = most.map(|(at, _)| at).ok_or_else(none)?;
         let copies = used.into_iter().map(|(_, copy)| copy).collect();
         Ok(Source { process, memory, copies, shown })
     }

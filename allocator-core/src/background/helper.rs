@@ -195,14 +195,14 @@ fn is_alone() -> bool {
         || (!helped::has_several_caches() && (0..LAST_LOOKS).any(left))
 }
 
-/// Ends the helper: it gives back what it would have given back in the end, as far as time has
-/// passed since the last one left. The next thread that has too much free memory finds out whether
+/// Ends the helper: it gives back what is above the bound, and what it would have given back in the
+/// end as far as time has passed since the last one left. The next thread that has too much free memory finds out whether
 /// another one is to be started.
 fn leave() {
     if STOP.load(ordering::helper_stop()) == 0 {
         sleepers::drain_arenas();
         // The thread that is left may free nothing for a long time.
-        purge::purge(own_time::affordable(usage::dirty()));
+        purge::purge(usage::excess().max(own_time::affordable(usage::dirty())));
         registry::purge();
     }
     helped::set_helped(false);

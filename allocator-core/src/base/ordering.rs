@@ -877,6 +877,12 @@ orderings! {
     /// Relaxed: the swap admits one.
     handlers_set = Relaxed;
 
+    /// Handlers of signals that report, now.
+    /// Written by: `handlers::after_fork`, `handlers::on_request`.
+    /// Read by: `handlers::on_request`, `handlers::remove`.
+    /// Relaxed: who unloads the code removed the handlers by a system call before.
+    handlers_running = Relaxed;
+
     /// Bytes of reports that standard error did not take.
     /// Written by: `lines::drop`, `lines::new`.
     /// Read by: `lines::drop`, `lines::new`.

@@ -9,7 +9,7 @@ use core::fmt::Write;
 
 use crate::base::misuse::Line;
 use crate::base::ordering;
-use crate::base::sync::AtomicBool;
+use crate::base::sync::{self, AtomicBool, AtomicU32};
 use crate::process::options;
 use crate::reclaim::callback::Callback;
 use crate::sys::{self, Signal};
@@ -60,16 +60,36 @@ fn refused(signal: &str) {
     }
 }
 
-/// Removes the handlers: the library with their code may be unloaded.
+/// Removes the handlers: the library with their code may be unloaded. Waits for those that run, in
+/// whichever thread, but for the few instructions at their ends.
 pub(super) fn remove() {
     sys::handle_signal_no_more(Signal::Term, on_end);
     if let Some((_, signal)) = options::signal() {
         sys::handle_signal_no_more(signal, on_request);
     }
+    for _ in 0..PATIENCE {
+        if RUNNING.load(ordering::handlers_running()) == 0 {
+            return;
+        }
+        sync::nap();
+    }
+}
+
+/// Handlers that run.
+static RUNNING: AtomicU32 = AtomicU32::new(0);
+
+/// Milliseconds to wait for them: a thread may be cancelled in one.
+const PATIENCE: u32 = 2000;
+
+/// In the child of a fork: no other thread runs one.
+pub(crate) fn after_fork() {
+    RUNNING.store(0, ordering::handlers_running());
 }
 
 extern "C" fn on_request(_: c_int) {
+    RUNNING.fetch_add(1, ordering::handlers_running());
     report(Occasion::Asked);
+    RUNNING.fetch_sub(1, ordering::handlers_running());
 }
 
 /// Reports, and lets the signal do what it would have done.

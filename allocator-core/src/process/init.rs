@@ -151,6 +151,7 @@ unsafe extern "C" fn after_fork_in_child() {
     pressure::after_fork();
     failure::after_fork();
     limit::after_fork();
+    handlers::after_fork();
     arena::after_fork();
     stock::after_fork();
     fork_repair::run();

@@ -115,6 +115,8 @@ pub(crate) fn quiesce() {
     helper::stop();
     sys::forget_thread_exit();
     registry::wait_for_hooks();
+    // The end of a thread may have started another helper, which leaves at once.
+    sys::wait_for_task();
 }
 
 /// Returns to the system all memory but that of live blocks.

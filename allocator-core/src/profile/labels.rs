@@ -89,6 +89,11 @@ unsafe fn copy(text: &str, to: NonNull<u8>) -> &'static str {
 
 /// The label of a key and a value; else the place for it.
 pub(crate) fn find(key: &str, value: &str) -> Result<&'static Label, Option<usize>> {
+    // A page must not name one twice.
+    if let Some(label) = [&NONE, &OTHERS].into_iter().find(|it| it.key == key && it.value == value)
+    {
+        return Ok(label);
+    }
     let hash = hash(key, value);
     TABLE.find(hash, MOST_LABELS, |label| {
         label.hash == hash && label.key == key && label.value == value

@@ -27,12 +27,12 @@ impl Lines {
         let stderr = Stderr::new();
         let mut lines =
             Lines { text: [0; 256], len: 0, start: "", is_fresh: true, stderr, log: None };
-        let lost = LOST.load(ordering::report_lost());
+        let lost = LOST.swap(0, ordering::report_lost());
         if lost != 0 {
             let _ = writeln!(lines, "strata: {lost} bytes of reports before this one were lost");
             // If this is lost, too, the next one says so.
-            let told = if lines.stderr.lost() == 0 { lost } else { 0 };
-            LOST.fetch_sub(told, ordering::report_lost());
+            let untold = if lines.stderr.lost() == 0 { 0 } else { lost };
+            LOST.fetch_add(untold, ordering::report_lost());
         }
         lines.open_log();
         lines.start = start;

@@ -6,7 +6,7 @@ use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
 use crate::base::directory::{self, Address};
-use crate::base::geometry::{CACHE_BYTES, HEAP_IDS};
+use crate::base::geometry::{CACHE_BYTES, HEAP_IDS, UNIT};
 use crate::base::lock::Lock;
 use crate::base::nested;
 use crate::base::ordering;
@@ -20,6 +20,7 @@ use crate::pages::counters::COUNTERS;
 use crate::pages::helped;
 use crate::pages::interrupted;
 use crate::pages::metadata;
+use crate::pages::page_runs;
 use crate::pages::usage;
 use crate::reclaim::callback::Callback;
 use crate::remote::send;
@@ -379,18 +380,19 @@ fn new_record(thread: Thread) -> Option<&'static Record> {
 unsafe extern "C" fn ended(value: *mut c_void) {
     HOOKS.fetch_add(1, ordering::exit_hooks());
     // SAFETY: records are never freed.
-    thread_ends(unsafe { &*value.cast::<Record>() }, value);
-    if let Some(ended) = ENDED_HERE.get() {
+    let has_ended = thread_ends(unsafe { &*value.cast::<Record>() }, value);
+    if has_ended && let Some(ended) = ENDED_HERE.get() {
         ended();
     }
     HOOKS.fetch_sub(1, ordering::exit_hooks());
 }
 
-fn thread_ends(record: &'static Record, value: *mut c_void) {
+/// Returns whether the cache has ended.
+fn thread_ends(record: &'static Record, value: *mut c_void) -> bool {
     let rounds = record.rounds.load(ordering::exit_rounds()) + 1;
     record.rounds.store(rounds, ordering::exit_rounds());
     if rounds < ROUNDS && sys::arm_thread_exit(value) {
-        return;
+        return false;
     }
     let mut slow = SlowPath::enter();
     let interrupted = slow.is_nested();
@@ -402,6 +404,7 @@ fn thread_ends(record: &'static Record, value: *mut c_void) {
     }
     slow.leave();
     nested::forget();
+    !interrupted
 }
 
 /// Ends the cache of the calling thread, which gets no other.
@@ -515,7 +518,11 @@ pub(crate) fn alloc_while_interrupted(class: usize) -> *mut u8 {
     let size = size_class::size(class);
     // The largest power of two that divides the size: blocks of a class are aligned to it.
     let align = size & size.wrapping_neg();
-    block.or_else(|| interrupted::alloc(size, align, false)).unwrap_or(ptr::null_mut())
+    let large = || {
+        interrupted::alloc(size, align, false)
+            .inspect(|_| COUNTERS.large.add(1, page_runs::units(size) * UNIT))
+    };
+    block.or_else(large).unwrap_or(ptr::null_mut())
 }
 
 /// Blocks of each class that threads without a cache freed.

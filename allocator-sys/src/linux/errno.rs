@@ -43,6 +43,7 @@ pub fn error_text(error: c_int) -> Option<&'static str> {
         libc::ENOSPC => "No space left on device",
         libc::ENOTDIR => "Not a directory",
         libc::EROFS => "Read-only file system",
+        libc::ESPIPE => "Not a file",
         _ => return None,
     })
 }

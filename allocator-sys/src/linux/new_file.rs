@@ -11,17 +11,17 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Creates a file that its owner alone may read, or empties the one that is there. Not a
-    /// cancellation point.
+    /// Creates a file that its owner alone may read, or empties the one that is there. It does not
+    /// wait for the reader of a pipe, which is refused. Not a cancellation point.
     ///
     /// # Errors
     /// The error of the system, as in C's `errno`.
     pub fn create(path: &CStr) -> Result<NewFile, c_int> {
-        Self::open(path, libc::O_TRUNC)
+        Self::open(path, libc::O_TRUNC | libc::O_NONBLOCK | libc::O_NOCTTY)
     }
 
     /// Opens a file to append to it; creates one that its owner alone may read, if there is none.
-    /// It does not wait for the reader of a pipe. Not a cancellation point.
+    /// It does not wait for the reader of a pipe, which is refused. Not a cancellation point.
     ///
     /// # Errors
     /// The error of the system, as in C's `errno`.
@@ -36,8 +36,22 @@ impl NewFile {
         let args = [libc::AT_FDCWD as usize, path, flags as usize, mode];
         // SAFETY: the path ends with a null byte.
         match unsafe { syscall(libc::SYS_openat, args) } {
-            Ok(descriptor) => Ok(NewFile { descriptor, failed: None }),
+            Ok(descriptor) => NewFile { descriptor, failed: None }.unless_pipe(),
             Err(Errno(error)) => Err(error),
+        }
+    }
+
+    /// Refuses a pipe, which has no place to seek to: a write after its reader has gone would raise
+    /// a signal. So it does a terminal.
+    fn unless_pipe(self) -> Result<NewFile, c_int> {
+        let args = [self.descriptor, 0, libc::SEEK_CUR as usize];
+        // SAFETY: it changes nothing.
+        match unsafe { syscall(libc::SYS_lseek, args) } {
+            Err(Errno(libc::ESPIPE)) => {
+                let _ = self.finish();
+                Err(libc::ESPIPE)
+            }
+            _ => Ok(self),
         }
     }
 
@@ -106,6 +120,12 @@ mod tests {
     #[test]
     fn errors_are_told() {
         assert_eq!(NewFile::create(c"/no/such/folder/file").err(), Some(libc::ENOENT));
+        let (reader, writer) = std::io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
+        let path = CString::new(path).unwrap();
+        assert_eq!(NewFile::append(&path).err(), Some(libc::ESPIPE));
+        assert_eq!(NewFile::create(&path).err(), Some(libc::ESPIPE));
+        drop(reader);
         let mut full = NewFile::create(c"/dev/full").unwrap();
         full.write(b"text");
         full.write(b"more");
