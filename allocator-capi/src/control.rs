@@ -160,7 +160,8 @@ pub extern "C" fn strata_profile_stop() {
 }
 
 /// Writes the heap profile to a new file, or over the one that is there, in the text that
-/// `go tool pprof` and `jeprof` read. Returns 0, or an error as in `errno`; `EINVAL` for null.
+/// `go tool pprof` and `jeprof` read. Returns 0, or an error as in `errno`: `EINVAL` for null,
+/// `ESPIPE` for a pipe or a terminal.
 ///
 /// # Safety
 /// `path` must be a string, or null.

@@ -113,6 +113,8 @@ static void storm(void)
 
 #if defined __x86_64__
 
+#include "stepping.h"
+
 static volatile size_t handled;
 
 static void report_now_and_then(int signal)
@@ -123,26 +125,12 @@ static void report_now_and_then(int signal)
         raise(SIGUSR2);
 }
 
-static __attribute__((noinline)) void trace(bool on)
-{
-    if (on)
-        __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq;"
-                         "lea 128(%%rsp), %%rsp" ::
-                             : "memory", "cc");
-    else
-        __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq;"
-                         "lea 128(%%rsp), %%rsp" ::
-                             : "memory", "cc");
-}
-
 // Reports between the instructions of slow paths, under their locks.
 static void in_slow_paths(void)
 {
     static const size_t sizes[] = {24, 700, 5000, 20000, 70000, 300000, 2 * MIB, 5 * MIB};
     enum { KINDS = sizeof sizes / sizeof sizes[0], BLOCKS = 40 };
-    free(opaque(malloc(16)));
-    struct sigaction action = {.sa_handler = report_now_and_then};
-    CHECK(sigaction(SIGTRAP, &action, NULL) == 0, "%d", errno);
+    on_every_instruction(report_now_and_then);
     uint64_t state = 3;
     char *blocks[BLOCKS] = {NULL};
     for (int i = 0; i < 250; i++) {

@@ -35,26 +35,7 @@ static void free_all(struct block *blocks, size_t count)
 
 #if defined __x86_64__
 
-// While the trap flag is set, SIGTRAP is raised after every instruction.
-static __attribute__((noinline)) void trace(bool on)
-{
-    if (on)
-        __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq;"
-                         "lea 128(%%rsp), %%rsp" ::
-                             : "memory", "cc");
-    else
-        __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq;"
-                         "lea 128(%%rsp), %%rsp" ::
-                             : "memory", "cc");
-}
-
-static void on_every_instruction(void (*handler)(int))
-{
-    // The dynamic linker has found both functions when stepping begins.
-    free(opaque(malloc(16)));
-    struct sigaction action = {.sa_handler = handler};
-    CHECK(sigaction(SIGTRAP, &action, NULL) == 0, "%d", errno);
-}
+#include "stepping.h"
 
 static volatile size_t handled;
 static volatile size_t own_size;

@@ -196,8 +196,8 @@ fn is_alone() -> bool {
 }
 
 /// Ends the helper: it gives back what is above the bound, and what it would have given back in the
-/// end as far as time has passed since the last one left. The next thread that has too much free memory finds out whether
-/// another one is to be started.
+/// end as far as time has passed since the last one left. The next thread that has too much free
+/// memory finds out whether another one is to be started.
 fn leave() {
     if STOP.load(ordering::helper_stop()) == 0 {
         sleepers::drain_arenas();

@@ -74,7 +74,6 @@ impl Line {
     }
 
     /// The text so far.
-    #[cfg(test)]
     pub(crate) fn text(&self) -> &[u8] {
         &self.text[..self.len]
     }

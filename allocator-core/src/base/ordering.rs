@@ -861,7 +861,7 @@ orderings! {
     /// The options `help`, `verbose` and `signal`.
     /// Written by: `options::KEYS`.
     /// Read by: `options::KEYS`, `options::apply`, `options::is_verbose`, `options::signal`.
-    /// Relaxed: it is read by the thread that parsed the options.
+    /// Relaxed: it is read by the thread that parsed the options, or when the process ends.
     print_help = Relaxed;
 
     /// The bytes of the name of a file.

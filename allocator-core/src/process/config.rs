@@ -27,12 +27,17 @@ use crate::process::options::{self, KEYS};
 /// programs do not read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// The chosen value of each of `KEYS`, if any.
-    chosen: [Option<usize>; KEYS.len()],
-    /// Instead, a part of the container's memory limit, in percent.
-    percent: [Option<usize>; KEYS.len()],
+    /// What is chosen for each of `KEYS`, if anything.
+    chosen: [Option<Chosen>; KEYS.len()],
     log_file: Option<&'static str>,
     profile_file: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chosen {
+    Value(usize),
+    /// A part of the container's memory limit, in percent.
+    Percent(usize),
 }
 
 /// When something is printed.
@@ -86,12 +91,7 @@ impl Config {
     /// The defaults.
     #[must_use]
     pub const fn new() -> Self {
-        Config {
-            chosen: [None; KEYS.len()],
-            percent: [None; KEYS.len()],
-            log_file: None,
-            profile_file: None,
-        }
+        Config { chosen: [None; KEYS.len()], log_file: None, profile_file: None }
     }
 
     /// When a breakdown of the process's memory is printed to standard error; the
@@ -250,22 +250,27 @@ impl Config {
     }
 
     const fn with(mut self, key: usize, value: Option<usize>) -> Self {
-        self.chosen[key] = value;
-        self.percent[key] = None;
+        self.chosen[key] = match value {
+            Some(value) => Some(Chosen::Value(value)),
+            None => None,
+        };
         self
     }
 
     const fn with_percent(mut self, key: usize, percent: usize) -> Self {
         assert!(percent >= 1 && percent <= 100, "a part of a limit is 1 to 100 percent");
-        self.chosen[key] = None;
-        self.percent[key] = Some(percent);
+        self.chosen[key] = Some(Chosen::Percent(percent));
         self
     }
 
     /// Applies the chosen values.
     pub(super) fn apply(&self) {
-        for ((key, chosen), percent) in KEYS.iter().zip(self.chosen).zip(self.percent) {
-            if let Some(value) = percent.map_or(chosen, options::part_of_container) {
+        let value = |chosen| match chosen {
+            Chosen::Value(value) => Some(value),
+            Chosen::Percent(percent) => options::part_of_container(percent),
+        };
+        for (key, chosen) in KEYS.iter().zip(self.chosen) {
+            if let Some(value) = chosen.and_then(value) {
                 (key.choose)(value);
             }
         }
@@ -342,7 +347,7 @@ mod tests {
         };
         for (i, key) in KEYS.iter().enumerate().filter(in_rust) {
             for (config, text) in both_ways(key.name) {
-                let value = config.chosen[i].expect("it is chosen");
+                let Some(Chosen::Value(value)) = config.chosen[i] else { panic!("not chosen") };
                 let other = usize::from(value == 0);
                 (key.choose)(other);
                 let mut want = all();

@@ -2,6 +2,7 @@
 
 use core::fmt::{self, Display, Write};
 
+use crate::base::misuse::Line;
 use crate::base::ordering;
 use crate::base::sync::AtomicUsize;
 use crate::process::named_file::{LOG, NamedFile};
@@ -43,9 +44,9 @@ impl Lines {
     fn open_log(&mut self) {
         match LOG.path().map(|path| NewFile::append(path.as_c_str())) {
             Some(Ok(mut file)) => {
-                let mut head = Head { text: [0; 64], len: 0 };
-                let _ = writeln!(head, "strata: process {}", sys::process_id());
-                file.write(&head.text[..head.len]);
+                let mut head = Line::new();
+                let _ = writeln!(head, "process {}", sys::process_id());
+                file.write(head.text());
                 self.log = Some(file);
             }
             Some(Err(error)) => self.refuse("log_file", &LOG, error),
@@ -93,21 +94,6 @@ impl Drop for Lines {
             self.refuse("log_file", &LOG, error);
         }
         LOST.fetch_add(self.stderr.lost(), ordering::report_lost());
-    }
-}
-
-/// The first line in a file.
-struct Head {
-    text: [u8; 64],
-    len: usize,
-}
-
-impl Write for Head {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let to = self.text.get_mut(self.len..self.len + text.len()).ok_or(fmt::Error)?;
-        to.copy_from_slice(text.as_bytes());
-        self.len += text.len();
-        Ok(())
     }
 }
 

@@ -28,9 +28,8 @@ use crate::scope::{self, Scope};
 /// ```
 ///
 /// Writing allocates nothing, apart from what the receiver does. What is known of scopes is read
-/// when it is written. The names of the numbers,
-/// and what they mean, stay the same in all versions; more may come. `docs/metrics.md` lists
-/// them.
+/// when it is written. The names of the numbers, and what they mean, stay the same in all versions;
+/// more may come. `docs/metrics.md` lists them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Metrics {

@@ -9,8 +9,8 @@ mod team;
 mod churn;
 mod collections;
 mod large;
-pub mod scaling;
 mod sharing;
+pub mod scaling;
 mod single;
 mod threads;
 

@@ -3,13 +3,14 @@
 
 use std::hint::{black_box, spin_loop};
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use super::block::Block;
 use super::churn::Churn;
 use super::outcome::{Outcome, scaled};
+use super::sharing::exchange;
 use super::team::team;
 
 /// Work of so many threads.
@@ -113,24 +114,7 @@ fn huge(threads: usize, each: u64) -> Outcome {
 }
 
 fn everyone(threads: usize, each: u64) -> Outcome {
-    const SLOTS: usize = 20_000;
-    let mut rng = fastrand::Rng::with_seed(40);
-    let slots: Vec<AtomicPtr<u8>> =
-        (0..SLOTS).map(|_| AtomicPtr::new(Block::new(rng.usize(16..=256)).into_raw())).collect();
-    let make = |thread| fastrand::Rng::with_seed(41 + thread as u64);
-    let outcome = team(threads, threads as u64 * each, make, |_, rng| {
-        for _ in 0..each {
-            let fresh = Block::new(rng.usize(16..=256)).into_raw();
-            let old = slots[rng.usize(..SLOTS)].swap(fresh, Ordering::AcqRel);
-            // SAFETY: the swap made this thread its only owner.
-            drop(unsafe { Block::from_raw(old) });
-        }
-    });
-    for slot in slots {
-        // SAFETY: the threads have ended, and the slot held its last block.
-        drop(unsafe { Block::from_raw(slot.into_inner()) });
-    }
-    outcome
+    exchange(threads, 20_000, each)
 }
 
 /// What the machine takes.

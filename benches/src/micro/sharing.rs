@@ -147,23 +147,25 @@ pub(crate) fn parked(scale: f64) -> Outcome {
     Outcome::new(2 * live as u64, &seconds, rss)
 }
 
-/// 64 threads on one array of about 4.5 MiB of blocks: each operation puts a
-/// new block in a random slot and frees the previous one.
+/// 64 threads on one array of about 4.5 MiB of blocks.
 pub(crate) fn threads64(scale: f64) -> Outcome {
-    const THREADS: usize = 64;
-    const SLOTS: usize = 34_688;
-    let each = scaled(32_000, scale);
+    exchange(64, 34_688, scaled(32_000, scale))
+}
+
+/// Threads on one array of blocks: each operation puts a new block in a random slot and frees the
+/// previous one.
+pub(super) fn exchange(threads: usize, slots: usize, each: u64) -> Outcome {
     let mut rng = fastrand::Rng::with_seed(14);
     let slots: Vec<AtomicPtr<u8>> =
-        (0..SLOTS).map(|_| AtomicPtr::new(Block::new(rng.usize(16..=256)).into_raw())).collect();
+        (0..slots).map(|_| AtomicPtr::new(Block::new(rng.usize(16..=256)).into_raw())).collect();
     let outcome = team(
-        THREADS,
-        THREADS as u64 * each,
+        threads,
+        threads as u64 * each,
         |thread| fastrand::Rng::with_seed(15 + thread as u64),
         |_, rng| {
             for _ in 0..each {
                 let fresh = Block::new(rng.usize(16..=256)).into_raw();
-                let old = slots[rng.usize(..SLOTS)].swap(fresh, Ordering::AcqRel);
+                let old = slots[rng.usize(..slots.len())].swap(fresh, Ordering::AcqRel);
                 // SAFETY: the swap made this thread its only owner.
                 drop(unsafe { Block::from_raw(old) });
             }

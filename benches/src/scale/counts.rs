@@ -1,11 +1,11 @@
 //! How often each instruction of a program is executed, by callgrind.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+
+use crate::suites::instructions::callgrind;
 
 /// Executions by address, as the program's file has it.
 pub(super) type Counts = HashMap<u64, u64>;
@@ -13,19 +13,9 @@ pub(super) type Counts = HashMap<u64, u64>;
 /// Counts a run of the program with these arguments; `dir` is for callgrind's file. The second
 /// number is of the instructions of all, libraries included.
 pub(super) fn run(program: &Path, arguments: &[&str], dir: &Path) -> Result<(Counts, u64)> {
-    let out = dir.join("scale");
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--quiet", "--dump-instr=yes"])
-        .args(["--compress-pos=no", "--compress-strings=no"])
-        .arg(format!("--callgrind-out-file={}", out.display()))
-        .arg(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .context("cannot start valgrind")?;
-    let status = output.status;
-    ensure!(status.success(), "valgrind: {status}\n{}", String::from_utf8_lossy(&output.stderr));
-    let text = fs::read_to_string(&out).with_context(|| out.display().to_string())?;
+    // Addresses as they are, and names in full.
+    let options = ["--dump-instr=yes", "--compress-pos=no", "--compress-strings=no"];
+    let text = callgrind::file(program, arguments, &options, dir)?;
     Ok(parse(&text, &program.display().to_string()))
 }
 

@@ -18,20 +18,33 @@ pub(crate) struct Counts {
 
 /// Runs `program inst LOOP ROUNDS` under callgrind; `dir` is for its file.
 pub(crate) fn run(program: &Path, name: &str, rounds: u64, dir: &Path) -> Result<Counts> {
+    let text = file(program, &["inst", name, &rounds.to_string()], &[], dir)?;
+    Counts::parse(&text).context("callgrind counted nothing")
+}
+
+/// What callgrind writes of a run of a program with these arguments, with these options of its own;
+/// `dir` is for its file.
+pub(crate) fn file(
+    program: &Path,
+    arguments: &[&str],
+    options: &[&str],
+    dir: &Path,
+) -> Result<String> {
     let out = dir.join("callgrind");
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--quiet"])
+        .args(options)
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(program)
-        .args(["inst", name, &rounds.to_string()])
+        .args(arguments)
         .stdin(Stdio::null())
         .output()
         .context("cannot start valgrind")?;
     if !output.status.success() {
-        bail!("valgrind {name}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+        let (run, errors) = (arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        bail!("valgrind {run}: {}\n{errors}", output.status);
     }
-    let text = fs::read_to_string(&out).with_context(|| out.display().to_string())?;
-    Counts::parse(&text).with_context(|| format!("no total in {}", out.display()))
+    fs::read_to_string(&out).with_context(|| out.display().to_string())
 }
 
 impl Counts {

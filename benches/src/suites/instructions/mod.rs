@@ -2,7 +2,7 @@
 //! programs: from the disassembly of the subject, and of its loops under
 //! callgrind.
 
-mod callgrind;
+pub(crate) mod callgrind;
 pub(crate) mod disasm;
 
 use std::cell::RefCell;
