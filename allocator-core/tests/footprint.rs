@@ -90,7 +90,9 @@ fn between_live_blocks() {
 /// The same at once, by a call of `Strata::purge`.
 fn by_hand() {
     let (stay, peak) = survivors(1);
-    assert!(Strata::purge() > peak / 2);
+    // The helper may have come before.
+    Strata::purge();
+    assert!(Strata::stats().purged_bytes() > peak / 2);
     let held = anonymous();
     assert!(held < peak / 100 * 35, "{:.1} of {:.1} MiB", mib(held), mib(peak));
     explained();

@@ -174,6 +174,7 @@ fn a_cache_ends_meanwhile() {
         assert!(!seen.is_empty());
         end.wait();
         other.join().unwrap();
+        registry::end_spares(true);
         assert!(registry::purge() != 0, "no cache was purged");
         for (heap, cache) in seen {
             heap.observe_idle(0);

@@ -317,6 +317,57 @@ fn producer_and_consumers(consumers: usize) {
     assert!(grown <= 2 * live + 4 * MIB);
 }
 
+/// Blocks of one size, more than a trial takes: so their class leases.
+fn leased(count: usize) -> Vec<Block> {
+    (0..count).map(|_| Block::new(&GLOBAL, 112, 8).unwrap()).collect()
+}
+
+/// Bytes that living threads cache, after this one flushed all that it has: a purge ends the
+/// caches that nobody has.
+fn cached_after_purge() -> usize {
+    Strata::purge();
+    Strata::stats().cached_bytes()
+}
+
+/// A thread begins with the blocks that the one before it freed last, and frees to them.
+fn left_to_the_next() {
+    let free = || {
+        let blocks = leased(300);
+        let last = blocks.last().unwrap().ptr.addr();
+        blocks.into_iter().for_each(|block| block.free(&GLOBAL));
+        last
+    };
+    let others = cached_after_purge();
+    let last = thread::spawn(free).join().unwrap();
+    let first = || {
+        let block = Block::new(&GLOBAL, 112, 8).unwrap();
+        let at = block.ptr.addr();
+        block.free(&GLOBAL);
+        at
+    };
+    for _ in 0..3 {
+        assert_eq!(thread::spawn(first).join().unwrap(), last);
+    }
+    assert_eq!(cached_after_purge(), others);
+}
+
+/// Of many threads that end at once, few leave anything.
+fn few_leave_something() {
+    const EACH: usize = 112 << 10;
+    let others = cached_after_purge();
+    let all_here = Barrier::new(64);
+    common::in_threads((0..64).map(|_| {
+        || {
+            let blocks = leased(2000);
+            all_here.wait();
+            blocks.into_iter().for_each(|block| block.free(&GLOBAL));
+        }
+    }));
+    let cached = Strata::stats().cached_bytes() - others;
+    assert!((1..=9 * EACH).contains(&cached), "{cached} bytes");
+    assert_eq!(cached_after_purge(), others);
+}
+
 extern "C" fn late_exit() {
     let blocks: Vec<Vec<u8>> = (0..1000).map(|i| vec![i as u8; 1 + i * 7]).collect();
     let whole = blocks.iter().enumerate().all(|(i, block)| block.iter().all(|b| *b == i as u8));
@@ -383,6 +434,8 @@ fn child() {
         "key-destructors" => key_destructors(),
         "many-keys" => values_behind_the_first_block_of_keys(),
         "only-free" => threads_that_only_free(),
+        "left-to-the-next" => left_to_the_next(),
+        "few-leave-something" => few_leave_something(),
         "one-consumer" => producer_and_consumers(1),
         "three-consumers" => producer_and_consumers(3),
         "before-main" => works_before_main(),
@@ -401,6 +454,12 @@ fn many_threads_one_after_another_leave_nothing() {
 #[test]
 fn many_threads_64_at_a_time_leave_nothing() {
     common::succeeds("many-at-a-time");
+}
+
+#[test]
+fn a_thread_begins_with_what_the_one_before_it_left() {
+    common::succeeds("left-to-the-next");
+    common::succeeds("few-leave-something");
 }
 
 #[test]

@@ -142,6 +142,7 @@ extern "C" fn run(own_files: bool) {
         }
         last += passed;
         registry::end_vanished(own_time::VANISHED);
+        registry::end_spares(false);
         // Nobody used that in the last round either.
         let drained = sleepers::drain();
         slow_path::settle();
@@ -200,6 +201,7 @@ fn is_alone() -> bool {
 /// memory finds out whether another one is to be started.
 fn leave() {
     if STOP.load(ordering::helper_stop()) == 0 {
+        registry::end_spares(true);
         sleepers::drain_arenas();
         // The thread that is left may free nothing for a long time.
         purge::purge(usage::excess().max(own_time::affordable(usage::dirty())));
@@ -227,6 +229,7 @@ pub(crate) fn stop() {
 /// asks all threads to flush what they keep, if that is too much.
 fn purge_while_short(looks: u32) {
     let scarce = cgroup::is_scarce();
+    registry::end_spares(scarce);
     let mut drained = 0;
     if looks.is_multiple_of(ASK) {
         if scarce || usage::is_lent_too_much() {
@@ -297,6 +300,7 @@ pub(crate) fn purge_all() -> usize {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         unsafe { cache.flush_all() };
     }
+    registry::end_spares(true);
     stock::flush_all();
     held_back::free_all();
     sleepers::drain_all();

@@ -57,6 +57,7 @@ static SPENT: AtomicU64 = AtomicU64::new(0);
 /// off, as it is not where memory is scarce. Examines a chunk, if it is time.
 pub(super) fn give_back(freed: bool) {
     registry::end_vanished(VANISHED);
+    registry::end_spares(true);
     let now = sys::monotonic_ms();
     let short = cgroup::estimate(COMMITTED.bytes());
     let purge_at = if cgroup::is_scarce() { 0 } else { spend(now) };

@@ -49,6 +49,11 @@ impl Budget {
         self.charged == 0 && self.lent == 0
     }
 
+    /// Whether no more than one step is lent.
+    pub(super) fn is_small(&self) -> bool {
+        self.lent <= STEP
+    }
+
     /// Notes that magazines may hold `bytes` more.
     pub(super) fn charge(&mut self, bytes: usize) {
         self.charged += bytes;

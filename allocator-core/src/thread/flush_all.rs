@@ -49,6 +49,31 @@ impl Cache {
         }
     }
 
+    /// Prepares the cache for another thread: it keeps some blocks of classes that lease. Those of
+    /// shared spans would share cache lines with blocks that others get.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    pub(super) unsafe fn rest(&self) {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            for class in 0..CLASSES {
+                if !self.owner().trials[class].leases() {
+                    self.discard(class);
+                }
+            }
+            self.owner().budget.settle();
+            if !self.owner().budget.is_small() {
+                self.halve_all();
+            }
+            if !self.owner().budget.is_small() {
+                return self.flush_all();
+            }
+            self.flush_remote_cache();
+            self.owner().flow.report();
+        }
+    }
+
     /// Ends the thread's use of the cache: all goes where other threads find it,
     /// the spans to the arena. From now on the thread allocates without a cache.
     ///

@@ -51,7 +51,7 @@ impl Trial {
     /// Whether the thread should lease spans: it freed few blocks so far, or those
     /// that it freed were its own.
     pub(super) fn decide(&mut self, class: usize) -> bool {
-        if self.drawn == Self::LEASES {
+        if self.leases() {
             return true;
         }
         if usize::from(self.drawn) < TRIAL.min(TRIAL_BYTES / size_class::size(class)) {
@@ -68,6 +68,11 @@ impl Trial {
         }
         self.drawn = Self::LEASES;
         true
+    }
+
+    /// Whether the class leases.
+    pub(super) fn leases(&self) -> bool {
+        self.drawn == Self::LEASES
     }
 
     /// Blocks drawn from shared spans, while the class does not lease.

@@ -123,6 +123,20 @@ impl Cache {
         }
     }
 
+    /// Halves the capacity of all magazines, and repays what is not needed then.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    pub(super) unsafe fn halve_all(&self) {
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe {
+            for class in 0..CLASSES {
+                self.halve(class);
+            }
+            self.owner().budget.settle();
+        }
+    }
+
     /// Frees `bytes` of the budget for `class`, by lowering the capacity of other
     /// magazines that are not full. Returns whether that was enough. So the budget
     /// is spent on what magazines hold now, not on what each once held.

@@ -1,7 +1,20 @@
 //! The registry of threads: creates the cache of a new thread, ends it with the thread,
 //! and reuses its record. Also the paths of threads without a cache.
+//!
+//! A few caches of threads that ended are spare: the next thread begins with what is in them.
+//!
+//! ```text
+//!          take_record             leave_cache: there are few
+//!  free ────────────────► used ─────────────────────────────────► spare
+//!   ▲                      │ ▲         take_record                 │ │
+//!   │   leave_cache: else  │ └─────────────────────────────────────┘ │
+//!   ├──────────────────────┘                                         │
+//!   └────────────────────────────────────────────────────────────────┘
+//!                      end_spares: nobody began with it
+//! ```
 
 use core::ffi::c_void;
+use core::iter;
 use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
@@ -54,6 +67,8 @@ struct Record {
     /// Whether the cache was constructed in its place \[RECORDS-LOCKED\], except while a
     /// thread has the record.
     made: Guarded<bool>,
+    /// Whether the helper has seen it among the spare ones \[RECORDS-LOCKED\].
+    seen: Guarded<bool>,
     /// Rounds of the exit hook for this thread so far.
     rounds: AtomicU8,
 }
@@ -75,6 +90,9 @@ impl Thread {
 
 /// Lists of records in use.
 const LISTS: usize = 256;
+
+/// Most spare caches.
+const SPARES: usize = 8;
 
 const _: () = assert!(size_of::<Record>() <= 1088);
 const _: () = assert!(size_of::<Cache>() < CACHE_BYTES);
@@ -98,6 +116,8 @@ struct Records {
     lock: Lock,
     /// Records without a thread \[RECORDS-LOCKED\].
     free: Guarded<*mut Record>,
+    /// Those whose cache did not end with its thread \[RECORDS-LOCKED\].
+    spare: Guarded<*mut Record>,
     /// Records in use, each on the list of its thread's token \[RECORDS-LOCKED\].
     used: [Guarded<*mut Record>; LISTS],
     /// In the child of a fork, the records of threads that vanished \[RECORDS-LOCKED\].
@@ -118,6 +138,7 @@ unsafe impl Sync for Records {}
 static RECORDS: Records = Records {
     lock: Lock::new(),
     free: Guarded::new(ptr::null_mut()),
+    spare: Guarded::new(ptr::null_mut()),
     used: [const { Guarded::new(ptr::null_mut()) }; LISTS],
     vanished: Guarded::new(Vanished { next: 0, end: 0, own: 0 }),
 };
@@ -125,17 +146,48 @@ static RECORDS: Records = Records {
 /// The caller of each function holds the lock. The child of a fork may find any prefix of the
 /// stores done.
 impl Records {
-    /// Takes a free record.
-    fn take_free(&self) -> Option<&'static Record> {
-        self.free.with(|free| {
+    /// Takes the first record of a list.
+    fn take_first(list: &Guarded<*mut Record>) -> Option<&'static Record> {
+        list.with(|first| {
             // SAFETY: [RECORDS-LOCKED] by the caller; [HEAPS-STAY] for the record.
             unsafe {
-                let record = (*free).as_ref()?;
-                *free = record.next.with(|next| *next);
+                let record = (*first).as_ref()?;
+                *first = record.next.with(|next| *next);
                 sync::in_order();
                 Some(record)
             }
         })
+    }
+
+    /// The records of a list.
+    fn list(list: &Guarded<*mut Record>) -> impl Iterator<Item = &'static Record> {
+        // SAFETY: [RECORDS-LOCKED] by the caller; [HEAPS-STAY] for the records, here and below.
+        let first: Option<&'static Record> = unsafe { list.with(|first| (*first).as_ref()) };
+        // SAFETY: as above.
+        iter::successors(first, |record| unsafe { record.next.with(|next| (*next).as_ref()) })
+    }
+
+    /// Puts a record that is on no list on that of the spare ones.
+    fn put_spare(&self, record: &'static Record) {
+        // SAFETY: [RECORDS-LOCKED] by the caller.
+        record.seen.with(|seen| unsafe { *seen = false });
+        // SAFETY: likewise.
+        self.spare.with(|spare| unsafe { record.put_on(spare) });
+    }
+
+    /// Takes the spare records that were seen already off the list, and sees the others.
+    fn take_seen(&self) -> *mut Record {
+        let mut link = &self.spare;
+        for record in Self::list(&self.spare) {
+            // SAFETY: [RECORDS-LOCKED] by the caller.
+            if record.seen.with(|seen| unsafe { seen.replace(true) }) {
+                break;
+            }
+            link = &record.next;
+        }
+        // The newest is the first: behind one that was seen, all were.
+        // SAFETY: [RECORDS-LOCKED] by the caller.
+        link.with(|link| unsafe { link.replace(ptr::null_mut()) })
     }
 
     /// Puts a record that is on no list on that of the free ones.
@@ -313,12 +365,24 @@ impl Record {
                 &*self.place.as_ptr()
             }
         });
-        self.heap.reopen();
         self.rounds.store(0, ordering::exit_rounds());
         cache.begin();
-        self.cache.publish(cache);
+        if self.cache.get().is_none() {
+            self.heap.reopen();
+            self.cache.publish(cache);
+        }
         helped::thread_began();
         cache
+    }
+
+    /// Ends the cache, which is nobody's: the thread that had it has left it.
+    fn end_left(&self) {
+        if let Some(cache) = self.cache.get() {
+            // SAFETY: [OWNER-ONLY] by the caller, which has the record.
+            unsafe { cache.end() };
+        }
+        // Late: in the child of a fork, the cache of a thread that vanished here is ended again.
+        self.cache.withdraw();
     }
 }
 
@@ -329,7 +393,8 @@ fn take_record() -> Option<&'static Record> {
     let thread = Thread::calling();
     let held = RECORDS.lock.lock()?;
     let lost = RECORDS.take_used(thread).filter(|record| record.can_end_lost());
-    let free = if lost.is_none() { RECORDS.take_free() } else { None };
+    let others = [&RECORDS.spare, &RECORDS.free];
+    let free = if lost.is_none() { others.into_iter().find_map(Records::take_first) } else { None };
     let taken = lost.or(free);
     let vanished = if taken.is_none() { RECORDS.next_vanished() } else { None };
     let taken = taken.or(vanished).inspect(|record| RECORDS.put_used(record, thread));
@@ -358,6 +423,7 @@ fn new_record(thread: Thread) -> Option<&'static Record> {
             cache: Published::new(),
             place,
             made: Guarded::new(false),
+            seen: Guarded::new(false),
             next: Guarded::new(ptr::null_mut()),
             thread: Guarded::new(thread),
             rounds: AtomicU8::new(0),
@@ -400,22 +466,59 @@ fn thread_ends(record: &'static Record, value: *mut c_void) -> bool {
     // A thread that ends in a signal handler, or left one by a jump, never ended the slow
     // path that the handler interrupted. What that was changing is lost.
     if !interrupted {
-        end_cache(record);
+        leave_cache(record);
     }
     slow.leave();
     nested::forget();
     !interrupted
 }
 
+/// Makes the cache of the calling thread, which gets no other, a spare one, or ends it.
+fn leave_cache(record: &'static Record) {
+    let _inside = inside::enter();
+    if become_spare(record) {
+        helped::thread_ended();
+    } else {
+        end_cache(record);
+    }
+}
+
+/// Makes the cache of the calling thread a spare one, unless there are enough. Then it may be
+/// another thread's.
+fn become_spare(record: &'static Record) -> bool {
+    let Some(cache) = record.cache.get() else { return false };
+    // SAFETY: [OWNER-ONLY] this is the cache's thread, which has left it.
+    unsafe { cache.rest() };
+    let Some(_held) = RECORDS.lock.lock() else { return false };
+    if Records::list(&RECORDS.spare).count() == SPARES {
+        return false;
+    }
+    // SAFETY: [RECORDS-LOCKED]
+    RECORDS.take_used(record.thread.with(|thread| unsafe { *thread }));
+    RECORDS.put_spare(record);
+    true
+}
+
+/// Ends the spare caches that were so at the last call already; or `all` of them.
+pub(crate) fn end_spares(all: bool) {
+    for _ in 0..=usize::from(all) {
+        let Some(held) = RECORDS.lock.lock() else { return };
+        let mut list = RECORDS.take_seen();
+        drop(held);
+        // SAFETY: records are never freed; these are off the list, and ours.
+        while let Some(record) = unsafe { list.as_ref() } {
+            // SAFETY: likewise.
+            list = record.next.with(|next| unsafe { *next });
+            record.end_left();
+            put_record(record);
+        }
+    }
+}
+
 /// Ends the cache of the calling thread, which gets no other.
 fn end_cache(record: &'static Record) {
     let _inside = inside::enter();
-    if let Some(cache) = record.cache.get() {
-        // SAFETY: [OWNER-ONLY] this is the cache's thread, which has left it.
-        unsafe { cache.end() };
-    }
-    // Late: in the child of a fork, the cache of a thread that vanished here is ended again.
-    record.cache.withdraw();
+    record.end_left();
     helped::thread_ended();
     let Some(_held) = RECORDS.lock.lock() else { return };
     // SAFETY: [RECORDS-LOCKED]
@@ -450,6 +553,7 @@ pub(crate) unsafe fn end_all() {
     // Sees all that the exit hooks did, as each of them had the lock at its end.
     drop(RECORDS.lock.lock());
     end_vanished(usize::MAX);
+    end_spares(true);
     let mine = current::cache_of(tls::get());
     let forked = FORKED.load(ordering::forked());
     for record in records() {
@@ -588,6 +692,8 @@ pub(crate) fn after_fork() -> AfterFork {
         // SAFETY: [RECORDS-LOCKED] no other thread runs.
         unsafe { *free = ptr::null_mut() }
     });
+    // SAFETY: [RECORDS-LOCKED] likewise.
+    RECORDS.spare.with(|spare| unsafe { *spare = ptr::null_mut() });
     for list in &RECORDS.used {
         // SAFETY: [RECORDS-LOCKED] likewise.
         list.with(|list| unsafe { *list = ptr::null_mut() });
