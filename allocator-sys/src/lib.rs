@@ -70,11 +70,14 @@
 //! | [`on_exit`] ⚠ | the function runs when the process exits, before all finalizers; when the object is unloaded, among its finalizers | `false`: it will not |
 //! | [`can_be_unloaded`] | whether the object that holds the allocator can be unloaded before the process ends | – |
 //! | [`process_id`] | the number of the process | – |
+//! | [`thread_id`] | the number of the calling thread | – |
 //! | [`thread_token`] | a number that identifies the calling thread among the running ones; 1 to 2³¹ − 1 | – |
 //! | [`futex_wait`], [`futex_wait_for`] | the word changed, the timeout expired, or a spurious wakeup | – |
 //! | [`futex_wake`] | at most the given number of waiters run again | – |
 //! | [`handle_signal`] | the handler runs on a signal that had its default action | `false`: nothing changed |
 //! | [`handle_signal_no_more`] | the signal has its default action again | – |
+//! | [`handle_faults`] | the handler is told of each access that faults; what is not its own goes on to what the program had set | `false`: nothing changed |
+//! | [`handle_faults_no_more`] | what the program had set is in force again, if the handler still was | – |
 //! | [`end_by`] | the process ends by a signal | it ignores the signal |
 //! | [`without_signals`] | a function ran while all signals were blocked | it ran all the same |
 //! | [`on_stack`] | a function ran on a [`Stack`], not on that of the calling thread | – |

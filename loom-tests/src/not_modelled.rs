@@ -153,6 +153,14 @@ pub const OUTSIDE: &[Outside] = &[
         &[("allocator-capi control::call_back", 1), ("allocator-capi control::strata_on_limit", 1)],
     ),
     (
+        "written before the kernel, which orders it, makes the handler known to all threads",
+        &[
+            ("allocator-sys fault::former", 4),
+            ("allocator-sys fault::handle_faults", 5),
+            ("allocator-sys fault::on_fault", 1),
+        ],
+    ),
+    (
         "a number that bounds something; nothing else is read on its word",
         &[
             ("strata-alloc service::drop", 1),

@@ -38,10 +38,11 @@ mod memory;
 mod passthrough;
 
 pub use crate::linux::{
-    DEFAULT_MAPPING_LIMIT, FileError, HugePages, MapError, NewFile, Registers, Rss, Signal,
-    SignalHandler, Stack, Stderr, TaskBody, ThreadWord, end_by, error_text, for_variables,
-    handle_signal, handle_signal_no_more, on_stack, probe_alloc, probe_free, process_id,
-    read_memory, registers, rss, with_environment, without_signals,
+    DEFAULT_MAPPING_LIMIT, FaultHandler, FileError, HugePages, MapError, NewFile, Registers, Rss,
+    Signal, SignalHandler, Stack, Stderr, TaskBody, ThreadWord, end_by, error_text, for_variables,
+    handle_faults, handle_faults_no_more, handle_signal, handle_signal_no_more, on_stack,
+    probe_alloc, probe_free, process_id, read_memory, registers, rss, thread_id, with_environment,
+    without_signals,
 };
 pub use address_bits::set_address_bits;
 pub use answer::{

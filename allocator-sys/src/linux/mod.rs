@@ -26,6 +26,7 @@ mod own_memory;
 mod probe;
 mod resident;
 mod signal;
+mod fault;
 
 mod report;
 mod stack;
@@ -38,6 +39,7 @@ mod unload;
 pub use cpu::{cpu_count, current_cpu, prefetch};
 pub use environment::{for_variables, with_environment};
 pub use errno::error_text;
+pub use fault::{FaultHandler, handle_faults, handle_faults_no_more};
 #[cfg(feature = "fake")]
 pub(crate) use file::lines;
 pub use file::{FileError, read_file, read_lines};
@@ -63,7 +65,8 @@ pub use task::{
     ThreadWord, credentials, forget_task, start_task, task_count, task_runs, wait_for_task,
 };
 pub use thread::{
-    TaskBody, arm_thread_exit, forget_thread_exit, on_thread_exit, process_id, thread_token,
+    TaskBody, arm_thread_exit, forget_thread_exit, on_thread_exit, process_id, thread_id,
+    thread_token,
 };
 pub use time::monotonic_ms;
 pub use unload::{can_be_unloaded, on_exit};

@@ -43,16 +43,17 @@ impl Signal {
 
 /// The kernel's `struct sigaction`.
 #[repr(C)]
-struct Action {
-    handler: usize,
-    flags: usize,
-    restorer: usize,
-    mask: u64,
+pub(super) struct Action {
+    pub(super) handler: usize,
+    pub(super) flags: usize,
+    pub(super) restorer: usize,
+    pub(super) mask: u64,
 }
 
 impl Action {
     /// The default of every signal.
-    const DEFAULT: Action = Action { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
+    pub(super) const DEFAULT: Action =
+        Action { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
 }
 
 /// Size of the kernel's set of signals, one bit for each.
@@ -62,7 +63,7 @@ const SIGNAL_SET: usize = size_of::<u64>();
 /// thread's stack for signals if it has one; calls of the system that it interrupts go on
 /// afterwards. `false`: the signal is ignored, or has another handler; nothing changed.
 pub fn handle_signal(signal: Signal, handler: SignalHandler) -> bool {
-    if action_of(signal).is_none_or(|action| action.handler != libc::SIG_DFL) {
+    if action_of(signal.number()).is_none_or(|action| action.handler != libc::SIG_DFL) {
         return false;
     }
     let (restorer, flag) = arch::signal_return();
@@ -73,7 +74,7 @@ pub fn handle_signal(signal: Signal, handler: SignalHandler) -> bool {
 
 /// Gives a signal its default action back, if it still has this handler.
 pub fn handle_signal_no_more(signal: Signal, handler: SignalHandler) {
-    if action_of(signal).is_some_and(|action| action.handler == handler as usize) {
+    if action_of(signal.number()).is_some_and(|action| action.handler == handler as usize) {
         set(signal.number(), &Action::DEFAULT);
     }
 }
@@ -103,19 +104,18 @@ pub(super) fn raise(signal: c_int) {
 }
 
 /// What is set for a signal. `None`: the kernel does not tell.
-fn action_of(signal: Signal) -> Option<Action> {
+pub(super) fn action_of(signal: c_int) -> Option<Action> {
     let mut action = Action::DEFAULT;
     let to = (&raw mut action).expose_provenance();
     // SAFETY: the kernel writes the action.
-    let told =
-        unsafe { syscall(libc::SYS_rt_sigaction, [signal.number() as usize, 0, to, SIGNAL_SET]) };
+    let told = unsafe { syscall(libc::SYS_rt_sigaction, [signal as usize, 0, to, SIGNAL_SET]) };
     told.ok().map(|_| action)
 }
 
 /// Sets what a signal does. Returns whether the kernel accepted that.
-fn set(signal: c_int, action: &Action) -> bool {
+pub(super) fn set(signal: c_int, action: &Action) -> bool {
     let args = [signal as usize, ptr::from_ref(action).expose_provenance(), 0, SIGNAL_SET];
     // SAFETY: the kernel reads the action. Its handler may run at any time, by the type of those
-    // that are passed to `handle_signal`.
+    // that are passed to `handle_signal` and `handle_faults`.
     unsafe { syscall(libc::SYS_rt_sigaction, args) }.is_ok()
 }

@@ -40,6 +40,12 @@ pub fn process_id() -> usize {
     unsafe { syscall(libc::SYS_getpid, []) }.unwrap_or(0)
 }
 
+/// The number of the calling thread, as other processes see it.
+pub fn thread_id() -> usize {
+    // SAFETY: takes nothing, and changes nothing.
+    unsafe { syscall(libc::SYS_gettid, []) }.unwrap_or(0)
+}
+
 /// Registers `ended(value)` to run at the exit of each thread that called
 /// [`arm_thread_exit`] with that value. `false`: the process has no
 /// thread-specific key left.
