@@ -13,7 +13,8 @@
 //! ```
 //!
 //! A word is a return address if a call lies before the place that it leads to. One that an
-//! earlier call left on the stack may be mistaken for it; what follows is right all the same.
+//! earlier call left on the stack may be mistaken for it, where the call does not show that it leads into
+//! the library; what follows is right all the same.
 
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -69,13 +70,34 @@ pub(crate) fn unwind(registers: Registers, words: &mut StackWords, frames: &mut 
     }
 }
 
-/// The first return address into other code, and where on the stack it is.
+/// The first return address into other code, and where on the stack it is. Of some, it is the first
+/// behind a call that is known to lead into the library.
 fn first(words: &mut StackWords, stack: usize) -> Option<(usize, usize)> {
-    (0..OWN).map(|index| stack + index * WORD).find_map(|slot| {
-        let back = words.get(slot)?;
-        let own = (START.load(Ordering::Relaxed)..END.load(Ordering::Relaxed)).contains(&back);
-        (!own && is_return(words, back, stack)).then_some((slot, back))
-    })
+    let mut found = None;
+    let mut others = 0;
+    for slot in (stack..stack + OWN * WORD).step_by(WORD) {
+        let Some(back) = words.get(slot) else { break };
+        if is_own(back) || !is_return(words, back, stack) {
+            continue;
+        }
+        if leads_here(words, back).unwrap_or(false) {
+            return Some((slot, back));
+        }
+        found = found.or(Some((slot, back)));
+        others += 1;
+        if others == MOST_LEFT {
+            break;
+        }
+    }
+    found
+}
+
+/// Earlier calls may have left so many return addresses on the stack.
+const MOST_LEFT: usize = 16;
+
+/// Whether an address is in the code of the library.
+fn is_own(address: usize) -> bool {
+    (START.load(Ordering::Relaxed)..END.load(Ordering::Relaxed)).contains(&address)
 }
 
 /// The frame pointer of the code that called the library, which left its return address in a slot:
@@ -119,13 +141,16 @@ fn is_return(words: &mut StackWords, word: usize, stack: usize) -> bool {
     if !ADDRESSES.contains(&word) || word.abs_diff(stack) < FARTHEST {
         return false;
     }
-    let at = (word - WORD) / WORD * WORD;
-    let Some((low, high)) = words.get(at).zip(words.get(at + WORD)) else { return false };
+    code(words, word - WORD).is_some_and(ends_with_call)
+}
+
+/// The bytes at an address.
+fn code(words: &mut StackWords, from: usize) -> Option<[u8; WORD]> {
+    let at = from / WORD * WORD;
     let mut bytes = [0; 2 * WORD];
-    bytes[..WORD].copy_from_slice(&low.to_ne_bytes());
-    bytes[WORD..].copy_from_slice(&high.to_ne_bytes());
-    let end = word - at;
-    bytes[..end].last_chunk().is_some_and(|before: &[u8; WORD]| ends_with_call(*before))
+    bytes[..WORD].copy_from_slice(&words.get(at)?.to_ne_bytes());
+    bytes[WORD..].copy_from_slice(&words.get(at + WORD)?.to_ne_bytes());
+    bytes[from - at..].first_chunk().copied()
 }
 
 /// Whether the last of these bytes are a call: `e8` with an offset, or `ff /2` with any operand.
@@ -133,6 +158,38 @@ fn is_return(words: &mut StackWords, word: usize, stack: usize) -> bool {
 fn ends_with_call(before: [u8; WORD]) -> bool {
     let indirect = |len: usize| before[WORD - len] == 0xff && before[WORD - len + 1] >> 3 & 7 == 2;
     before[WORD - 5] == 0xe8 || [2, 3, 4, 6, 7].into_iter().any(indirect)
+}
+
+/// Whether the call before a return address leads into the library: at once, by the linker's table,
+/// or by code that only jumps there. `None`: that cannot be told.
+#[cfg(target_arch = "x86_64")]
+fn leads_here(words: &mut StackWords, back: usize) -> Option<bool> {
+    let distant =
+        |from: usize, by: [u8; 4]| from.wrapping_add_signed(i32::from_le_bytes(by) as isize);
+    let mut at = match code(words, back - WORD)? {
+        [.., 0xff, 0x15, a, b, c, d] => return words.get(distant(back, [a, b, c, d])).map(is_own),
+        [.., 0xe8, a, b, c, d] => distant(back, [a, b, c, d]),
+        _ => return None,
+    };
+    if is_own(at) {
+        return Some(true);
+    }
+    if let [0xf3, 0x0f, 0x1e, 0xfa, ..] = code(words, at)? {
+        at += 4;
+    }
+    if let [0xf2, ..] = code(words, at)? {
+        at += 1;
+    }
+    match code(words, at)? {
+        [0xff, 0x25, a, b, c, d, ..] => words.get(distant(at + 6, [a, b, c, d])).map(is_own),
+        _ => Some(false),
+    }
+}
+
+/// Here it is not looked at.
+#[cfg(target_arch = "aarch64")]
+fn leads_here(_words: &mut StackWords, _back: usize) -> Option<bool> {
+    None
 }
 
 /// Whether the last of these bytes are a call: `bl` or `blr`.

@@ -139,7 +139,7 @@ pub const OUTSIDE: &[Outside] = &[
             ("allocator-capi foreign::find", 2),
             ("allocator-capi replaced::detect", 1),
             ("allocator-capi replaced::operators_are_replaced", 1),
-            ("allocator-capi unwinder::first", 2),
+            ("allocator-capi unwinder::is_own", 2),
             ("allocator-capi unwinder::look_up", 2),
             ("allocator-sys cpu::count_cpus", 1),
             ("allocator-sys cpu::with_start_mask", 1),
