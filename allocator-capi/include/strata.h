@@ -135,6 +135,18 @@ void strata_profile_start(size_t bytes);
 void strata_profile_stop(void);
 
 /*
+ Switches guarded sampling on: of so many bytes, in the mean, one block of at most 32 KiB stands
+ alone between pages without access. A use of it after its free or beyond its end, and a second
+ free, are reported with the stacks of its allocation and its free, and abort the process. 0: 1 MiB.
+ */
+void strata_guarded_start(size_t bytes);
+
+/*
+ Switches guarded sampling off. Blocks that are guarded stay so until they are freed.
+ */
+void strata_guarded_stop(void);
+
+/*
  Writes the heap profile to a new file, or over the one that is there, in the text that
  `go tool pprof` and `jeprof` read. Returns 0, or an error as in `errno`: `EINVAL` for null,
  `ESPIPE` for a pipe or a terminal.

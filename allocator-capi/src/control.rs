@@ -1,5 +1,5 @@
 //! Functions of the allocator under names of its own: numbers, purging, limits, the heap
-//! profile. Texts are written into memory of the caller, as `snprintf` does, so that any language
+//! profile, guarded sampling. Texts are written into memory of the caller, as `snprintf` does, so that any language
 //! can call them. None of them allocates.
 
 use core::ffi::{CStr, c_char, c_int};
@@ -147,9 +147,7 @@ pub extern "C" fn strata_on_limit(callback: Option<extern "C" fn(committed: usiz
 /// its stack, as far as the program has frame pointers. 0: 512 KiB.
 #[unsafe(no_mangle)]
 pub extern "C" fn strata_profile_start(bytes: usize) {
-    unwinder::look_up();
-    // Where it is not set, frame pointers are followed from here on.
-    let _ = Strata::profile_unwinder(Some(unwinder::unwind));
+    unwinder::set();
     Strata::profile_start(if bytes == 0 { Strata::PROFILE_BYTES } else { bytes });
 }
 
@@ -157,6 +155,21 @@ pub extern "C" fn strata_profile_start(bytes: usize) {
 #[unsafe(no_mangle)]
 pub extern "C" fn strata_profile_stop() {
     Strata::profile_stop();
+}
+
+/// Switches guarded sampling on: of so many bytes, in the mean, one block of at most 32 KiB stands
+/// alone between pages without access. A use of it after its free or beyond its end, and a second
+/// free, are reported with the stacks of its allocation and its free, and abort the process. 0: 1 MiB.
+#[unsafe(no_mangle)]
+pub extern "C" fn strata_guarded_start(bytes: usize) {
+    unwinder::set();
+    Strata::guarded_start(if bytes == 0 { Strata::GUARDED_BYTES } else { bytes });
+}
+
+/// Switches guarded sampling off. Blocks that are guarded stay so until they are freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn strata_guarded_stop() {
+    Strata::guarded_stop();
 }
 
 /// Writes the heap profile to a new file, or over the one that is there, in the text that

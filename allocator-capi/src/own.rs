@@ -88,7 +88,7 @@ pub(crate) fn usable(ptr: *mut u8) -> Option<usize> {
 /// Bytes of a block for a request; `None` if no block is so large.
 pub(crate) fn good_size(size: usize, align: usize) -> Option<usize> {
     match mode() {
-        None => c_internals::good_size(size, align),
-        Some(_) => c_internals::good_size(size, align).map(|_| size),
+        None if !c_internals::guards_are_on() => c_internals::good_size(size, align),
+        _ => c_internals::good_size(size, align).map(|_| size),
     }
 }

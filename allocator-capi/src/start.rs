@@ -3,6 +3,7 @@
 use allocator_core::c_internals;
 
 use crate::system::{self, Server};
+use crate::unwinder;
 
 /// An entry in the linker's table of initializers.
 #[used]
@@ -14,5 +15,8 @@ static START: extern "C" fn() = on_load;
 extern "C" fn on_load() {
     if !matches!(system::server(), Server::System) {
         c_internals::start();
+        if c_internals::guards_are_on() {
+            unwinder::set();
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Follows stacks for the heap profile. The library is compiled without frame pointers, and the
+//! Follows stacks for the heap profile and for guarded sampling. The library is compiled without frame pointers, and the
 //! program perhaps with them. So the first return address into other code is searched for on the
 //! stack, and next to it the frame pointer of that code, which some function of the library
 //! saved. From there on each frame pointer leads to the next.
@@ -19,7 +19,7 @@
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use allocator_core::{Registers, StackWords};
+use allocator_core::{Registers, StackWords, Strata};
 
 /// Bytes of a word.
 const WORD: usize = size_of::<usize>();
@@ -37,8 +37,15 @@ static END: AtomicUsize = AtomicUsize::new(0);
 /// Longest line of the list of mappings that is read.
 const LINE: usize = 1024;
 
+/// Has stacks followed by this from now on.
+pub(crate) fn set() {
+    look_up();
+    // Where it is not set, frame pointers are followed from the library on.
+    let _ = Strata::profile_unwinder(Some(unwind));
+}
+
 /// Finds out where the code of the library is.
-pub(crate) fn look_up() {
+fn look_up() {
     let own = unwind as *const () as usize;
     let _ =
         allocator_sys::read_lines(c"/proc/self/maps", &mut [0; LINE], |line| match range(line) {
@@ -60,7 +67,7 @@ fn range(line: &[u8]) -> Option<(usize, usize)> {
 
 /// Writes the return addresses of the stack from these registers on, without those of the library.
 /// Returns how many.
-pub(crate) fn unwind(registers: Registers, words: &mut StackWords, frames: &mut [usize]) -> usize {
+fn unwind(registers: Registers, words: &mut StackWords, frames: &mut [usize]) -> usize {
     let Some((slot, back)) = first(words, registers.stack) else { return 0 };
     let Some(place) = frames.first_mut() else { return 0 };
     *place = back;

@@ -4,6 +4,9 @@
 //! memory, all free memory goes back to the system, and the allocation is tried
 //! once more.
 //!
+//! A thread that is profiled counts what it allocates, and some blocks are sampled: these are pages,
+//! or guarded.
+//!
 //! ```text
 //!  alloc ─┬─ up to 32 KiB ──► magazine ──► refill (thread/refill.rs)
 //!         ├─ up to 1 MiB ───► page run of the arena
@@ -17,6 +20,7 @@ use crate::background::last_resort;
 use crate::base::geometry::{MEDIUM_MAX, UNIT, WINDOW_ALIGN};
 use crate::base::shadow;
 use crate::base::size_class::{self, CLASSES};
+use crate::guarded::block;
 use crate::pages::arena;
 use crate::pages::counters::COUNTERS;
 use crate::pages::huge_block;
@@ -24,7 +28,7 @@ use crate::pages::interrupted;
 use crate::pages::page_runs::{self};
 use crate::process::config::Config;
 use crate::process::init;
-use crate::profile::countdown::Due;
+use crate::profile::countdown::{Due, Sample};
 use crate::profile::record;
 use crate::reclaim::failure;
 use crate::reclaim::limit;
@@ -81,43 +85,49 @@ fn small_profiled(class: usize, size: usize, config: &Config) -> *mut u8 {
     }
 }
 
-/// A block that is sampled: pages, so that its free is seen on the slow path alone. If there are
-/// none at once, or no room for the sample, it is dropped: a profile is not worth free memory.
+/// A block that is sampled: pages, so that its free is seen on the slow path alone; guarded ones, if
+/// that is what it is sampled for. If there are none at once, or no room for the sample, it is
+/// dropped: a profile is not worth free memory.
 #[cold]
 #[inline(never)]
 fn small_sampled(class: usize, size: usize, config: &Config) -> *mut u8 {
-    let due = Due::new(size, &profiled::cache().countdown);
+    let sample = Due::new(size, &profiled::cache().countdown).take();
     let bytes = size_class::size(class);
-    // The largest power of two that divides the size: blocks of a class are aligned to it.
-    let align = bytes & bytes.wrapping_neg();
     let inside = inside::enter();
     let slow = SlowPath::enter();
-    let run = slow.cache().filter(|_| record::has_room()).and_then(|cache| {
-        arena::get_run(cache.shard(), page_runs::units(bytes), (align / UNIT).max(1))
-    });
-    match &run {
-        Some(run) => {
-            slow.count_large(run.units * UNIT);
-            record_sample(run.ptr, due, slow.is_nested());
+    let guarded = if sample.is_guarded { block::get(size, bytes) } else { None };
+    let wants_run = guarded.is_none() && sample.profile.is_some();
+    let pages = match guarded {
+        Some(block) => Some((block, block::pages(bytes))),
+        None if wants_run => run_for_sample(slow.cache(), bytes),
+        None => None,
+    };
+    match pages {
+        Some((block, bytes)) => {
+            slow.count_large(bytes);
+            record_sample(block, size, sample, slow.is_nested());
         }
-        None => drop_sample(due),
+        None if wants_run => record::count_dropped(),
+        None => {}
     }
     if slow.leave() {
         helper::check_growth();
         limit::check();
     }
     drop(inside);
-    match run {
-        Some(run) => shadow::handed_out(run.ptr, size),
+    match pages {
+        Some((block, _)) => shadow::handed_out(block, size),
         None => small_refill(class, size, config),
     }
 }
 
-/// Counts on to the next sample without this one.
-fn drop_sample(due: Due) {
-    if due.take().is_some() {
-        record::count_dropped();
-    }
+/// A page run for a sampled block of a class of `bytes`, and its bytes.
+fn run_for_sample(cache: Option<&Cache>, bytes: usize) -> Option<(*mut u8, usize)> {
+    // The largest power of two that divides the size: blocks of a class are aligned to it.
+    let align = bytes & bytes.wrapping_neg();
+    let cache = cache.filter(|_| record::has_room())?;
+    let run = arena::get_run(cache.shard(), page_runs::units(bytes), (align / UNIT).max(1))?;
+    Some((run.ptr, run.units * UNIT))
 }
 
 #[cold]
@@ -247,7 +257,7 @@ pub(crate) fn take_large(
         interrupts.then(|| interrupted::alloc(size, align, zeroed))?
     });
     if let (Some(block), Some(due)) = (block, due) {
-        record_sample(block, due, slow.is_nested());
+        record_sample(block, size, due.take(), slow.is_nested());
     }
     match block {
         Some(_) => slow.count_large(bytes_of_large(size, align)),
@@ -270,12 +280,12 @@ fn bytes_of_large(size: usize, align: usize) -> usize {
     }
 }
 
-/// Records a sample, and counts on to the next one. In a signal handler that interrupts a slow
+/// Records a sample, if it is one of the profile. In a signal handler that interrupts a slow
 /// path, which may be recording one itself, none is recorded.
 #[cold]
 #[inline(never)]
-pub(crate) fn record_sample(block: *mut u8, due: Due, is_nested: bool) {
-    if let Some((size, rate)) = due.take().filter(|_| !is_nested) {
+pub(crate) fn record_sample(block: *mut u8, size: usize, sample: Sample, is_nested: bool) {
+    if let Some(rate) = sample.profile.filter(|_| !is_nested) {
         record::record(block, size, rate, scope::label());
     }
 }

@@ -19,6 +19,7 @@ use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::own_stack;
 use crate::base::size_class::{self, CLASSES};
 use crate::free;
+use crate::guarded::block;
 use crate::hardened::blocks;
 pub use crate::hardened::blocks::{Kind, Mode, Said};
 use crate::pages::empty_blocks;
@@ -28,6 +29,7 @@ use crate::process::config::Config;
 use crate::process::handlers;
 use crate::process::init;
 use crate::process::options;
+use crate::profile::rate::{self, For};
 use crate::realloc;
 use crate::report::profile_text;
 use crate::report::stats;
@@ -104,7 +106,9 @@ pub unsafe fn free(ptr: *mut u8) -> bool {
     if page_map::owner(entry) == NO_HEAP {
         return free_empty(ptr);
     }
-    if (page_map::kind(entry) as usize) < CLASSES {
+    if page_map::kind(entry) == page_map::GUARDED {
+        free::free_guarded(ptr, None);
+    } else if (page_map::kind(entry) as usize) < CLASSES {
         // SAFETY: by the caller.
         unsafe {
             if !free::keep_profiled(ptr, entry) {
@@ -151,9 +155,14 @@ pub unsafe fn free_sized(ptr: *mut u8, size: usize, align: usize) -> bool {
     if class < CLASSES && unsafe { (*tls::get()).push(class, ptr) } {
         return true;
     }
-    let Some(block) = usable(ptr) else { return false };
+    let entry = MAP.entry(ptr);
+    let block = match page_map::kind(entry) {
+        page_map::GUARDED => Some(large_bytes(ptr, entry)),
+        _ => usable(ptr),
+    };
+    let Some(block) = block else { return false };
     // A small block may be pages: one that grew, or was allocated in a signal handler.
-    let pages = match page_map::kind(MAP.entry(ptr)) {
+    let pages = match page_map::kind(entry) {
         page_map::MEDIUM => Some(page_runs::units(size.max(1)) * UNIT),
         page_map::HUGE => huge_block::bytes_for(size),
         _ => None,
@@ -199,13 +208,15 @@ pub unsafe fn realloc(ptr: *mut u8, new: usize) -> Option<*mut u8> {
 #[inline(never)]
 unsafe fn realloc_large(ptr: *mut u8, new: usize) -> Option<*mut u8> {
     let old = usable(ptr)?;
-    if fits(new, old) {
+    let kind = page_map::kind(MAP.entry(ptr));
+    // A guarded block has what was requested, and moves.
+    if kind != page_map::GUARDED && fits(new, old) {
         return Some(ptr);
     }
     if new > MAX_SIZE {
         return Some(ptr::null_mut());
     }
-    match page_map::kind(MAP.entry(ptr)) {
+    match kind {
         page_map::MEDIUM if alloc::may_be_run(new, 1) && realloc::resize_run(ptr, old, new) => {
             return Some(ptr);
         }
@@ -278,7 +289,10 @@ pub fn usable(ptr: *mut u8) -> Option<usize> {
         });
     }
     let Some(shape) = size_class::SHAPES.get(page_map::kind(entry) as usize) else {
-        return Some(large_bytes(ptr, entry));
+        return Some(match page_map::kind(entry) {
+            page_map::GUARDED => block::bytes_at(ptr).0,
+            _ => large_bytes(ptr, entry),
+        });
     };
     let span = page_map::span_base(ptr);
     let block = shape.size as usize;
@@ -289,12 +303,13 @@ pub fn usable(ptr: *mut u8) -> Option<usize> {
     Some(block)
 }
 
-/// Bytes of a block with this entry, which is not small.
+/// Bytes of a block with this entry, which is not small, or guarded: then of its class.
 fn large_bytes(ptr: *mut u8, entry: u32) -> usize {
-    if page_map::kind(entry) == page_map::HUGE {
-        return huge_block::bytes_at(ptr);
+    match page_map::kind(entry) {
+        page_map::HUGE => huge_block::bytes_at(ptr),
+        page_map::GUARDED => block::bytes_at(ptr).1,
+        _ => page_runs::bytes_at(ptr),
     }
-    page_runs::bytes_at(ptr)
 }
 
 /// Ends the process because of a pointer that is not ours.
@@ -389,6 +404,12 @@ pub fn on_own_stack<R>(f: impl FnOnce() -> R) -> R {
 /// The error of the system, as in `errno`.
 pub fn write_profile(path: &CStr) -> Result<(), c_int> {
     profile_text::write(path)
+}
+
+/// Whether blocks may be guarded: they have no more bytes than were requested.
+#[must_use]
+pub fn guards_are_on() -> bool {
+    rate::get(For::Guards) != 0
 }
 
 /// Prints statistics to standard error.

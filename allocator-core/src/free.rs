@@ -7,6 +7,7 @@
 //!  free ─┬─ ours, and of the class ──► magazine; full: thread/free_slow.rs
 //!        ├─ of another owner ────────► remote cache; full: sent to the owners
 //!        ├─ page run or huge block ──► its arena; kept or unmapped
+//!        ├─ guarded ─────────────────► checked; its pages are not accessible any more
 //!        └─ neither, or a mismatch ──► abort with a message
 //! ```
 
@@ -14,6 +15,7 @@ use crate::background::helper;
 use crate::base::misuse::{Location, Misuse, Report};
 use crate::base::shadow;
 use crate::base::size_class::{self, CLASSES};
+use crate::guarded::block;
 use crate::pages::arena;
 use crate::pages::huge_block;
 use crate::profile::record;
@@ -99,7 +101,8 @@ unsafe fn free_by_entry(ptr: *mut u8, size: usize, class: usize) {
 /// `class`: pages that serve a small layout are as large as a block of its class.
 #[inline]
 pub(crate) fn bytes_of(entry: u32, size: usize, class: usize) -> usize {
-    let is_pages = matches!(page_map::kind(entry), page_map::MEDIUM | page_map::HUGE);
+    let is_pages =
+        matches!(page_map::kind(entry), page_map::GUARDED | page_map::MEDIUM | page_map::HUGE);
     if is_pages && class < CLASSES { size_class::size(class) } else { size }
 }
 
@@ -214,6 +217,9 @@ pub(crate) unsafe fn free_small(ptr: *mut u8, entry: u32) {
 /// Frees a block that is not small, or does not match its layout.
 #[inline(never)]
 pub(crate) fn free_other(ptr: *mut u8, entry: u32, size: usize) {
+    if page_map::kind(entry) == page_map::GUARDED {
+        return free_guarded(ptr, Some(size));
+    }
     let _inside = inside::enter();
     let slow = SlowPath::enter();
     let owner = page_map::owner(entry);
@@ -227,6 +233,22 @@ pub(crate) fn free_other(ptr: *mut u8, entry: u32, size: usize) {
         page_map::HUGE => slow.count_freed(huge_block::put(ptr, size)),
         class => wrong_layout(ptr, class as usize, size),
     }
+    if slow.leave() {
+        helper::check_excess();
+    }
+}
+
+/// Frees a guarded block. `said`: what the caller says of it, in bytes of its class.
+#[cold]
+#[inline(never)]
+pub(crate) fn free_guarded(ptr: *mut u8, said: Option<usize>) {
+    // A misuse is reported here, while no slow path is under way.
+    let slot = block::take_back(ptr, said);
+    let _inside = inside::enter();
+    let slow = SlowPath::enter();
+    record::forget(ptr);
+    block::put(slot);
+    slow.count_freed(true);
     if slow.leave() {
         helper::check_excess();
     }

@@ -36,6 +36,8 @@ mod reclaim;
 mod remote;
 // The sampled heap profile: stacks, samples, weights.
 mod profile;
+// Guarded sampling: blocks that stand alone between pages without access.
+mod guarded;
 // The thread cache, its magazines, its slow paths, and the registry of threads.
 mod thread;
 // The helper thread, and its searches.

@@ -121,7 +121,7 @@ fn sample(resized: Option<*mut u8>, new: usize) {
         && let Some(due) = profiled::due(new)
     {
         let slow = SlowPath::enter();
-        alloc::record_sample(block, due, slow.is_nested());
+        alloc::record_sample(block, new, due.take(), slow.is_nested());
         slow.leave();
     }
 }

@@ -9,6 +9,7 @@ use crate::pages::cgroup::Supply;
 use crate::pages::committed::COMMITTED;
 use crate::process::config::Config;
 use crate::profile::capture::Unwinder;
+use crate::profile::rate::{self, For};
 use crate::reclaim::failure::{self, Failure};
 use crate::reclaim::limit::{self, Exceeded};
 use crate::reclaim::pressure;
@@ -19,6 +20,7 @@ use crate::report::stats::{self, Stats};
 use crate::scope::{self, Scope};
 #[cfg(feature = "system")]
 use crate::system::{self as alloc, self as free, self as realloc};
+use crate::thread::switch;
 #[cfg(not(any(feature = "system", feature = "hardened")))]
 use crate::{alloc, free, realloc};
 
@@ -258,6 +260,41 @@ impl Strata {
     #[must_use = "if it was not set, the one before is still in use"]
     pub fn profile_unwinder(unwinder: Option<Unwinder>) -> bool {
         heap_profile::set_unwinder(unwinder)
+    }
+}
+
+/// Guarded sampling.
+impl Strata {
+    /// Bytes between two guarded blocks, in the mean, unless you have reasons for another number.
+    pub const GUARDED_BYTES: usize = 1 << 20;
+
+    /// Switches guarded sampling on: from now on of `bytes` bytes one block of at most 32 KiB, in
+    /// the mean, stands alone between pages without access ([`Strata::GUARDED_BYTES`]). If the
+    /// program uses it after its free, or beyond its end, the access faults; if it frees it twice,
+    /// that is noticed at once. Either is reported on standard error, with the stacks of the
+    /// allocation and of the free, and aborts the process. The other threads follow as for
+    /// [`Strata::profile_start`].
+    ///
+    /// At most 1,000 blocks are guarded at a time, fewer where the process may have few mappings.
+    /// With the first one a handler of `SIGSEGV` is set, which leaves all other faults to the one
+    /// that the program had.
+    ///
+    /// Stacks are followed as for the heap profile: by frame pointers, or by what
+    /// [`Strata::profile_unwinder`] sets.
+    pub fn guarded_start(bytes: usize) {
+        switch::set(For::Guards, bytes.max(1));
+    }
+
+    /// Switches guarded sampling off. Blocks that are guarded stay so until they are freed, and
+    /// what was freed before is still without access.
+    pub fn guarded_stop() {
+        switch::set(For::Guards, 0);
+    }
+
+    /// The rate of guarded sampling, in bytes. `None` while it is off.
+    #[must_use]
+    pub fn guarded_rate() -> Option<usize> {
+        Some(rate::get(For::Guards)).filter(|rate| *rate != 0)
     }
 }
 

@@ -22,6 +22,7 @@ modules! {
     "../src/reclaim/mod.rs" reclaim
     "../src/remote/mod.rs" remote
     "../src/profile/mod.rs" profile
+    "../src/guarded/mod.rs" guarded
     "../src/thread/mod.rs" thread
     "../src/background/mod.rs" background
     "../src/process/mod.rs" process

@@ -185,6 +185,14 @@ extern "C" fn small() {
     }
 }
 
+/// Guarded blocks, in few of all classes.
+extern "C" fn guarded() {
+    for size in [8, 100, 1000, 10_000, 32 * KIB] {
+        fill(50, size);
+        empty(50);
+    }
+}
+
 extern "C" fn zeroed() {
     for size in [100, 10_000, 100_000, MIB, 5 * MIB] {
         // SAFETY: the size is not 0.
@@ -412,6 +420,15 @@ extern "C" fn free_foreign() {
     put(0);
 }
 
+/// A guarded block that is freed twice.
+extern "C" fn free_guarded_twice() {
+    get(0, 100, 8);
+    let (twice, size, align) = block(0);
+    put(0);
+    set(0, twice, size, align);
+    put(0);
+}
+
 /// A block that is freed twice, which is noticed when it leaves the cache.
 extern "C" fn free_twice() {
     fill(4000, 64);
@@ -538,6 +555,15 @@ const CASES: &[(&str, &str, fn())] = &[
     ("twice", "", || {
         begin();
         misuse(free_twice);
+    }),
+    ("guarded", "guarded:1", || {
+        begin();
+        (0..3).for_each(|_| check("guarded blocks", EACH, guarded));
+    }),
+    ("guarded_twice", "guarded:1", || {
+        begin();
+        guarded();
+        misuse(free_guarded_twice);
     }),
     ("exit", "explain:exit", exit),
 ];

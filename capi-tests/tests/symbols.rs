@@ -51,6 +51,8 @@ const EXPORTS: &[&str] = &[
     "strata_on_limit",
     "strata_profile_start",
     "strata_profile_stop",
+    "strata_guarded_start",
+    "strata_guarded_stop",
     "strata_profile_write",
     // C++'s operators.
     "_Znwm",

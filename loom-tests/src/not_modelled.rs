@@ -112,6 +112,10 @@ pub const NOT_MODELLED: &[NotModelled] = &[
         ],
     ),
     (
+        "of a guarded slot: changed by who has it, or under a lock (`lock`)",
+        &["guarded_record", "guarded_slots", "guarded_state"],
+    ),
+    (
         "an exchange of the word decides, and there is no other data",
         &["cpu_rank", "empty_blocks", "heap_ids", "held_back", "standby_peek", "tail_peek"],
     ),

@@ -32,6 +32,7 @@ modules! {
     "../../allocator-core/src/reclaim/mod.rs" reclaim
     "../../allocator-core/src/remote/mod.rs" remote
     "../../allocator-core/src/profile/mod.rs" profile
+    "../../allocator-core/src/guarded/mod.rs" guarded
     "../../allocator-core/src/thread/mod.rs" thread
     "../../allocator-core/src/background/mod.rs" background
     "../../allocator-core/src/process/mod.rs" process

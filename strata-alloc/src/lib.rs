@@ -70,6 +70,7 @@
 //! | Option | Values in `STRATA_CONF`, default first | Meaning |
 //! |---|---|---|
 //! | [`explain`](Config::explain) | `never`, `exit` | print [`Strata::explain`] when the process exits |
+//! | [`guarded`](Config::guarded) | `none`, bytes | of so many bytes, one block stands alone: its misuse is reported |
 //! | [`hard_limit`](Config::hard_limit) | `none`, bytes | allocations return null rather than commit more |
 //! | [`help`](Config::help) | `false`, `true` | list the options at the start |
 //! | [`helper`](Config::helper) | `true`, `false` | a background thread may return memory to the system |

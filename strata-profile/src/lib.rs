@@ -71,7 +71,9 @@ pub fn stop() {
     Strata::profile_stop();
 }
 
-/// Makes libraries that were loaded since the last time known to samples.
+/// Makes libraries that were loaded since the last time known to samples. The stacks of guarded
+/// blocks ([`Strata::guarded_start`]) follow the tables for exceptions from the first call on, also
+/// while the profile is off.
 pub fn refresh() {
     unwinder::refresh();
 }

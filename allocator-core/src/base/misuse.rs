@@ -117,6 +117,13 @@ impl Report {
     #[cold]
     #[inline(never)]
     pub(crate) fn abort(&self) -> ! {
+        self.print();
+        crate::sys::abort()
+    }
+
+    /// Writes one line on standard error.
+    #[inline(never)]
+    pub(crate) fn print(&self) {
         let mut line = Line::new();
         // Each begins with what glibc says in such a case, which people search for.
         let text: &[u8] = match self.what {
@@ -151,7 +158,6 @@ impl Report {
             line.push(b" bytes");
         }
         line.print();
-        crate::sys::abort()
     }
 
     /// Notes the misuse, to be reported by [`report_noted`]. The caller may hold locks. If

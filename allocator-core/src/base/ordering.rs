@@ -462,10 +462,10 @@ orderings! {
     metadata_mapped = Relaxed;
 
     /// Bytes mapped for blocks.
-    /// Written by: `address_space::fill`, `address_space::keep`, `address_space::purge_stretch`,
-    /// `address_space::resized`.
-    /// Read by: `address_space::fill`, `address_space::keep`, `address_space::mapped`,
+    /// Written by: `address_space::count_accessible`, `address_space::fill`, `address_space::keep`,
     /// `address_space::purge_stretch`, `address_space::resized`.
+    /// Read by: `address_space::count_accessible`, `address_space::fill`, `address_space::keep`,
+    /// `address_space::mapped`, `address_space::purge_stretch`, `address_space::resized`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     mapped_bytes = Relaxed;
 
@@ -903,15 +903,15 @@ orderings! {
 
     // The heap profile.
 
-    /// `RATE` of `profile/rate`: bytes between two samples.
+    /// `RATES` of `profile/rate`: bytes between two samples.
     /// Written by: `rate::set`.
     /// Read by: `rate::get`.
     /// Relaxed: a thread that reads an older value samples a little longer, or begins a little
     /// later; it is led to a slow path, where it looks again.
     profile_rate = Relaxed;
 
-    /// `Countdown::gap` and the rate that it is by.
-    /// Written by: `countdown::draw`, `countdown::is_due`.
+    /// `Countdown::gap`, `Countdown::whole`, and of each `Point` where it is, and by what rate.
+    /// Written by: `countdown::draw`, `countdown::is_due`, `countdown::set`.
     /// Read by: `countdown::draw_again`, `countdown::is_due`, `countdown::take`.
     /// Relaxed: it is its thread's own; of threads without a cache, some bytes may be lost.
     profile_gap = Relaxed;
@@ -943,6 +943,29 @@ orderings! {
     /// `interned::publish`.
     /// Relaxed: the number alone is wanted, and no other data is read on its word.
     profile_counts = Relaxed;
+
+    /// Of guarded blocks, in `guarded/slots` `AT`, `COUNT`, `FREED` and `BEGUN`: where the slots are,
+    /// and how many; in `guarded/faults` `INSTALLED`.
+    /// Written by: `faults::remove`, `faults::set`, `slots::after_fork`, `slots::make`, `slots::put`,
+    /// `slots::try_make`.
+    /// Read by: `faults::install`, `faults::remove`, `slots::count`, `slots::end_of`, `slots::extent`,
+    /// `slots::make`, `slots::place_of`, `slots::put`.
+    /// Relaxed: who takes a slot reads them under the lock under which they were written, and who has
+    /// a block got it after that; `FREED` only orders.
+    guarded_slots = Relaxed;
+
+    /// `STATES` of `guarded/slots`: whether a slot is free, and since when.
+    /// Written by: `slots::free`, `slots::put`, `slots::set_used`, `slots::take`.
+    /// Read by: `slots::free`, `slots::state`, `slots::take`.
+    /// Relaxed: a free slot is taken, and put back, under the lock; who frees a block got it, through
+    /// what handed it over, after it was set.
+    guarded_state = Relaxed;
+
+    /// The words of a `Record` and a `Trace` of `guarded/record`.
+    /// Written by: `record::begin`, `record::forget`, `record::write`.
+    /// Read by: `record::block`, `record::bytes`, `record::frames`, `record::size`, `record::thread`.
+    /// Relaxed: who has the slot has them alone; what a report reads meanwhile may be of two blocks.
+    guarded_record = Relaxed;
 
     /// `DROPPED` of `profile/record`: samples without room.
     /// Written by: `record::count_dropped`.

@@ -276,6 +276,37 @@ fn pass_over(at: usize, log: usize) {
     }
 }
 
+/// Takes `count` chunks of addresses, and reserves them: nothing can be accessed there. Parts that
+/// become accessible make at most `mappings` more of them. Returns the first.
+pub(crate) fn reserve(count: usize, mappings: usize) -> Option<usize> {
+    for _ in 0..ATTEMPTS {
+        let at = take(count, 1)?;
+        if !tables::make_readable(at + count) {
+            give_back(at, count);
+            return None;
+        }
+        // SAFETY: the addresses are ours to use; nothing of ours is there.
+        match unsafe { sys::reserve_at(MAP.chunk_base(at), count * CHUNK) } {
+            Ok(()) => {
+                locked(|bits| bits.rests += mappings);
+                return Some(at);
+            }
+            // Their addresses stay taken for good.
+            Err(MapError::Taken | MapError::Stays) => {}
+            Err(MapError::NoMemory) => {
+                give_back(at, count);
+                return None;
+            }
+        }
+    }
+    None
+}
+
+/// Counts bytes that became accessible in chunks of [`reserve`], or `less` that no longer are.
+pub(crate) fn count_accessible(more: usize, less: usize) {
+    SPACE.mapped.fetch_add(more.wrapping_sub(less), ordering::mapped_bytes());
+}
+
 /// Makes whole chunks spare, of which the last holds memory in its first `last` bytes at most,
 /// and the others anywhere. They count as dirty memory.
 pub(crate) fn keep(at: usize, count: usize, last: usize) {

@@ -102,6 +102,15 @@ impl Config {
         self.with_when(const { options::index_of("explain") }, when)
     }
 
+    /// Guarded sampling: of so many bytes that are allocated one block of at most 32 KiB, in the
+    /// mean, stands alone between pages without access, so that most misuse of it is reported with
+    /// the stacks of its allocation and its free. Default: 0, none.
+    /// [`Strata::guarded_start`](crate::Strata::guarded_start) starts it at run time.
+    #[must_use]
+    pub const fn guarded(self, bytes: usize) -> Self {
+        self.with(const { options::index_of("guarded") }, Some(bytes))
+    }
+
     /// The hard limit, in committed bytes
     /// ([`Stats::committed_bytes`](crate::Stats::committed_bytes)): allocations that
     /// would exceed it return null, after all free memory was returned to the system.
@@ -313,6 +322,9 @@ mod tests {
                 (NEW.explain(When::Exit), b"explain:exit"),
                 (NEW.explain(When::Never), b"explain:never"),
             ],
+            "guarded" => {
+                [(NEW.guarded(1 << 20), b"guarded:1MiB"), (NEW.guarded(0), b"guarded:none")]
+            }
             "hard_limit" => [
                 (NEW.hard_limit(0), b"hard_limit:none"),
                 (NEW.hard_limit(3 << 50), b"hard_limit:3145728g"),

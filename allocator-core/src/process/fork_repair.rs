@@ -11,6 +11,7 @@ use crate::base::bits;
 use crate::base::geometry::{CHUNK_GRANULES, GRANULE, UNIT};
 use crate::base::nested;
 use crate::base::size_class::{self, SHAPES};
+use crate::guarded::block;
 use crate::heaps::heap_table;
 use crate::pages::address_space;
 use crate::pages::arena;
@@ -69,7 +70,7 @@ pub(crate) fn run() {
     }
     if whole {
         repair.counts.dirty += address_space::spares().map(|(_, memory)| memory).sum::<usize>();
-        repair.counts.large += huge.1;
+        repair.counts.large += huge.1 + block::repair();
         repair.counts.out = repair.counts.out.wrapping_sub(unreported.cast_unsigned());
         usage::set(&repair.counts);
         freed_huge::set_held(huge.0, huge.1);

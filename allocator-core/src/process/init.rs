@@ -24,6 +24,7 @@ use crate::base::geometry::{AREA_PART, REGIONS, WINDOW_ALIGN};
 use crate::base::misuse;
 use crate::base::once::{Done, Once};
 use crate::base::own_stack;
+use crate::guarded::slots;
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::cgroup;
@@ -142,6 +143,7 @@ fn begin_at(region: *mut u8, space: usize) -> Result<(), MapError> {
 unsafe extern "C" fn after_fork_in_child() {
     own_stack::after_fork();
     record::after_fork();
+    slots::after_fork();
     misuse::after_fork();
     metadata::after_fork();
     thp::after_fork();

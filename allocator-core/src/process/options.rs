@@ -17,6 +17,7 @@ use crate::pages::huge_block;
 use crate::pages::thp;
 use crate::process::named_file::{LOG, MOST, NamedFile, PROFILE};
 use crate::process::others;
+use crate::profile::rate::{self, For};
 use crate::sys::{self, Signal};
 
 /// The environment variable with the options.
@@ -48,9 +49,11 @@ enum Values {
     /// Bytes, such as `1000`, `64k`, `512MiB` or `2g`, or a part of the container's memory
     /// limit, such as `80%`; 0 or `none`, the default, for no limit.
     Bytes,
+    /// Bytes between two samples, such as `1m`; 0 or `none`, the default, for no sample.
+    Rate,
 }
 
-use Values::{Bytes, OneOf, Path, Signals};
+use Values::{Bytes, OneOf, Path, Rate, Signals};
 
 static HELP: AtomicBool = AtomicBool::new(false);
 static VERBOSE: AtomicBool = AtomicBool::new(false);
@@ -69,6 +72,13 @@ pub(super) const KEYS: &[Key] = &[
         choose: |value| EXPLAIN_AT_EXIT.store(value == 1, ordering::print_at_exit()),
         chosen: || usize::from(explain_at_exit()),
         what: "print what memory is used for when the program ends",
+    },
+    Key {
+        name: "guarded",
+        values: Rate,
+        choose: |bytes| rate::set(For::Guards, bytes),
+        chosen: || rate::get(For::Guards),
+        what: "of so many bytes, one small block stands alone: misuse of it is reported",
     },
     Key {
         name: "hard_limit",
@@ -283,7 +293,8 @@ impl Values {
             }
             // Names are set as they are.
             Path(_) => (text == b"none").then_some(0),
-            Bytes if text == b"none" => Some(0),
+            Bytes | Rate if text == b"none" => Some(0),
+            Rate => bytes(text),
             Bytes => match percent(text) {
                 Some(percent) => part_of_container(percent),
                 None => bytes(text),
@@ -302,8 +313,8 @@ impl Values {
                 file().name().for_each(|byte| line.push(&[byte]));
                 Ok(())
             }
-            Bytes if value == 0 => line.write_str("none"),
-            Bytes => {
+            Bytes | Rate if value == 0 => line.write_str("none"),
+            Bytes | Rate => {
                 let fits = |unit: &&(u8, u32)| value.trailing_zeros() >= unit.1;
                 match UNITS.iter().rev().find(fits) {
                     Some((letter, shift)) => {
@@ -323,6 +334,7 @@ impl fmt::Display for Values {
             OneOf(names) | Signals(names) => names,
             Path(_) => return write!(f, "a path of at most {MOST} bytes or none"),
             Bytes => return f.write_str(SIZES),
+            Rate => return f.write_str(RATES),
         };
         for (i, name) in names.iter().enumerate() {
             let before = match names.len() - i {
@@ -343,6 +355,9 @@ fn forget(file: &NamedFile) {
 
 /// What the values of a limit are.
 const SIZES: &str = "a size (such as 64k, 512MiB or 80%) or none";
+
+/// What the values of a rate are.
+const RATES: &str = "a size (such as 64k or 1MiB) or none";
 
 /// The units of bytes, and their binary logarithms.
 const UNITS: [(u8, u32); 4] = [(b'k', 10), (b'm', 20), (b'g', 30), (b't', 40)];
@@ -587,7 +602,9 @@ mod tests {
                 OneOf(names) | Signals(names) => &[0, 1, 2, 3, 4, 5, 6, 7][..names.len()],
                 // What is shown is the name of the file.
                 Path(_) => &[0],
-                Bytes => &[0, 1, 1000, 1536, 64 << 10, 3 << 20, 512 << 20, 5 << 30, usize::MAX - 1],
+                Bytes | Rate => {
+                    &[0, 1, 1000, 1536, 64 << 10, 3 << 20, 512 << 20, 5 << 30, usize::MAX - 1]
+                }
             };
             for value in values {
                 let mut line = Line::new();

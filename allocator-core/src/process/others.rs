@@ -62,7 +62,7 @@ const OPTIONS: &[(&[&str], &str)] = &[
         &["eager_commit", "arena_eager_commit", "eager_region_commit", "arena_reserve"],
         "memory is committed when it is needed, without an option",
     ),
-    (&["guarded_sample_rate", "guarded_min"], "huge_guards:true has guards behind huge blocks"),
+    (&["guarded_sample_rate", "guarded_min"], "here it is guarded, in bytes: guarded:1MiB"),
     (&["show_errors", "max_errors", "max_warnings", "abort_conf"], "errors are always shown"),
 ];
 

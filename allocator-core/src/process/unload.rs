@@ -21,6 +21,7 @@ use crate::base::geometry::GUARD;
 use crate::base::nested;
 use crate::base::ordering;
 use crate::base::sync::AtomicU32;
+use crate::guarded::{block, faults};
 use crate::pages::arena;
 use crate::pages::empty_blocks;
 use crate::pages::metadata::{self, Segment};
@@ -83,6 +84,7 @@ extern "C" fn end() {
     let state = STATE.load(ordering::unload_state());
     if state >= EXITING {
         handlers::remove();
+        faults::remove();
         quiesce();
     }
     if state == UNLOADING {
@@ -128,7 +130,10 @@ pub(crate) unsafe fn release() {
     unsafe { registry::end_all() };
     helper::purge_all();
     // SAFETY: by the caller.
-    unsafe { empty_blocks::release() };
+    unsafe {
+        empty_blocks::release();
+        block::release();
+    }
     for Segment { at, room, .. } in metadata::segments() {
         // SAFETY: by the caller; a guard is on both sides of each.
         unsafe { sys::release(at.wrapping_sub(GUARD), room + 2 * GUARD) };

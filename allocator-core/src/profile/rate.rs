@@ -15,18 +15,41 @@
 use crate::base::ordering;
 use crate::base::sync::AtomicUsize;
 
-/// One sample in so many bytes, in the mean; 0: the profile is off.
-static RATE: AtomicUsize = AtomicUsize::new(0);
-
-/// Bytes between two samples, in the mean; 0: the profile is off.
-#[inline(always)]
-pub(crate) fn get() -> usize {
-    RATE.load(ordering::profile_rate())
+/// What allocations are sampled for. Each has points of its own.
+#[derive(Clone, Copy)]
+pub(crate) enum For {
+    /// The heap profile.
+    Profile,
+    /// Guarded sampling.
+    Guards,
 }
 
-/// Sets the rate; 0 switches the profile off.
-pub(crate) fn set(rate: usize) {
-    RATE.store(rate, ordering::profile_rate());
+/// How many there are.
+pub(super) const ALL: usize = 2;
+
+/// For each one sample in so many bytes, in the mean; 0: it is off.
+static RATES: [AtomicUsize; ALL] = [const { AtomicUsize::new(0) }; ALL];
+
+/// Bytes between two samples, in the mean; 0: it is off.
+#[inline(always)]
+pub(crate) fn get(what: For) -> usize {
+    RATES[what as usize].load(ordering::profile_rate())
+}
+
+/// The rates of all, in order.
+pub(super) fn all() -> [usize; ALL] {
+    [get(For::Profile), get(For::Guards)]
+}
+
+/// Whether any is on.
+#[inline(always)]
+pub(crate) fn is_any_on() -> bool {
+    get(For::Profile) | get(For::Guards) != 0
+}
+
+/// Sets a rate; 0 switches it off.
+pub(crate) fn set(what: For, rate: usize) {
+    RATES[what as usize].store(rate, ordering::profile_rate());
 }
 
 /// The next random number after `state`, which is not 0.

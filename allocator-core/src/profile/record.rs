@@ -44,6 +44,15 @@ pub(crate) fn record(block: *mut u8, size: usize, rate: usize, label: &'static L
     }
 }
 
+/// Writes the stack that this is called at, the innermost function first. Returns how many
+/// functions it has: none, where what a signal handler interrupts is following one.
+pub(crate) fn stack_here(frames: &mut [usize]) -> usize {
+    let registers = sys::registers();
+    let Some(_held) = LOCK.lock() else { return 0 };
+    // SAFETY: [PROFILE-LOCKED]
+    unsafe { CAPTURE.stack(registers, frames) }
+}
+
 /// Whether a sample is likely to find room.
 pub(crate) fn has_room() -> bool {
     !LIVE.is_nearly_full()

@@ -1,15 +1,13 @@
 //! The heap profile: where in the program the memory in use was allocated, and where all that was
 //! ever allocated while the profile was on. Estimated from samples; see `profile/rate.rs`.
 
-use crate::base::sync::AtomicU32;
 use crate::profile::amounts::Amount;
 use crate::profile::capture::Unwinder;
-use crate::profile::rate;
+use crate::profile::rate::{self, For};
 use crate::profile::record;
 use crate::profile::stacks::{self, Stack};
 use crate::scope::{self, Scope};
-use crate::sys;
-use crate::thread::registry;
+use crate::thread::switch;
 
 /// A place in the program where samples were taken: the functions that had been called there, and
 /// the [`Scope`] that the thread was in.
@@ -47,32 +45,17 @@ impl ProfiledStack {
 
 /// Switches the profile on, or to another rate.
 pub(crate) fn start(rate: usize) {
-    rate::set(rate.max(1));
-    lead_to_slow_path();
+    switch::set(For::Profile, rate.max(1));
 }
 
 /// Switches the profile off.
 pub(crate) fn stop() {
-    rate::set(0);
-    lead_to_slow_path();
-}
-
-/// Milliseconds for a thread to end the slow path that it is in.
-const MOMENT: u32 = 1;
-
-/// Makes each thread take a slow path at its next free, where it looks at the rate. One that
-/// brings its view up to date at this moment may undo that, and have looked before: so it is
-/// done again a little later.
-fn lead_to_slow_path() {
-    let ask = || registry::threads().for_each(|(_, cache)| cache.request_flush());
-    ask();
-    sys::futex_wait_for(&AtomicU32::new(0), 0, MOMENT);
-    ask();
+    switch::set(For::Profile, 0);
 }
 
 /// Bytes between two samples, in the mean. `None`: the profile is off.
 pub(crate) fn rate() -> Option<usize> {
-    Some(rate::get()).filter(|rate| *rate != 0)
+    Some(rate::get(For::Profile)).filter(|rate| *rate != 0)
 }
 
 /// All stacks so far.

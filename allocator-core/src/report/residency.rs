@@ -6,6 +6,7 @@
 //! ```text
 //!  huge block ──┬───────────────► large
 //!               └─ its tail ────► large_free
+//!  guarded blocks ──────────────► large
 //!  page runs ───┬─ in use ──────► large
 //!               ├─ free, dirty ─► large_free, with spare chunks
 //!               └─ free, clean ─► clean
@@ -34,7 +35,7 @@ pub(super) struct Residency {
     pub(crate) spans: [usize; CLASSES],
     /// Free dirty granules, as far as they are resident.
     pub(crate) granules: usize,
-    /// Page runs and huge blocks in use.
+    /// Page runs, huge and guarded blocks in use.
     pub(crate) large: usize,
     /// Free dirty units and spare chunks, as far as they are resident.
     pub(super) large_free: usize,
@@ -107,6 +108,7 @@ impl Residency {
                 self.large_free += bytes(base.wrapping_add(size), rest);
                 return chunks.max(1);
             }
+            page_map::GUARDED => self.large += bytes(base, CHUNK),
             page_map::MEDIUM if page_map::owner(entry) != NO_HEAP => {
                 self.add_runs(index, page_map::owner(entry), wait);
             }

@@ -25,6 +25,8 @@ use crate::spans::span::{Body, Span};
 use crate::spans::tail::Tail;
 use crate::sys;
 
+/// Class byte of all granules of the chunks that hold guarded blocks.
+pub(crate) const GUARDED: u32 = 252;
 /// Class byte of a granule in a chunk of page runs.
 pub(crate) const MEDIUM: u32 = 253;
 /// Class byte of a huge block, which has chunks of its own.
@@ -299,6 +301,7 @@ impl Map {
         !chunk.spans.load(ordering::chunk_spans()).is_null()
             || !chunk.runs.load(ordering::chunk_runs()).is_null()
             || chunk.huge_bytes.load(ordering::chunk_huge()) != 0
+            || kind(self.entry(self.chunk_base(index))) == GUARDED
     }
 }
 

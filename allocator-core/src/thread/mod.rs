@@ -25,4 +25,5 @@ pub(crate) mod profiled;
 pub(crate) mod slow_path;
 pub(crate) mod inside;
 pub(crate) mod registry;
+pub(crate) mod switch;
 pub(crate) mod stock;

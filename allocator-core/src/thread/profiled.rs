@@ -1,4 +1,5 @@
-//! Threads that are profiled. Their word holds `PROFILED`, a stand-in that every fast path finds
+//! Threads that are profiled: they count what they allocate, for the heap profile or for guarded
+//! sampling. Their word holds `PROFILED`, a stand-in that every fast path finds
 //! empty, full and foreign; their cache is in another word. So each allocation and each free
 //! falls through to its slow path, which counts the bytes, and then takes from the true cache.
 //! A thread that is not profiled has nothing to test.
@@ -40,7 +41,7 @@ static WITHOUT_CACHE: Countdown = Countdown::new();
 /// sampled.
 #[inline]
 pub(crate) fn due(size: usize) -> Option<Due> {
-    if rate::get() == 0 { None } else { due_here(size) }
+    if rate::is_any_on() { due_here(size) } else { None }
 }
 
 #[cold]
@@ -52,13 +53,13 @@ fn due_here(size: usize) -> Option<Due> {
 /// one if it is to be profiled from now on, or no longer.
 #[inline]
 pub(super) fn word_after(word: &'static Cache) -> &'static Cache {
-    if rate::get() != 0 || ptr::eq(word, &PROFILED) { switched(word) } else { word }
+    if rate::is_any_on() || ptr::eq(word, &PROFILED) { switched(word) } else { word }
 }
 
 #[cold]
 #[inline(never)]
 fn switched(word: &'static Cache) -> &'static Cache {
-    if rate::get() == 0 {
+    if !rate::is_any_on() {
         return if ptr::eq(word, &PROFILED) { cache() } else { word };
     }
     if ptr::eq(word, &PROFILED) {
