@@ -386,3 +386,209 @@ unsafe fn set(words: *mut u64, at: usize, count: usize, value: bool) {
         *word = if value { *word | mask } else { *word & !mask };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::boxed::Box;
+    use std::vec::Vec;
+
+    use super::*;
+    use Kind::{Free, Spare, Used};
+
+    /// What a chunk is.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Kind {
+        Free,
+        Used,
+        Spare,
+    }
+
+    /// The last word of the tables is not used whole.
+    const CHUNKS: usize = 150;
+
+    /// Numbers of a stretch: its chunks, and those that are not mapped.
+    type Numbers = (usize, usize, (usize, usize));
+
+    /// What a window does, told simply, beside its bits.
+    struct Window {
+        kinds: [Kind; CHUNKS],
+        bits: ChunkBits,
+    }
+
+    impl Window {
+        fn new() -> Self {
+            let tables = Box::leak(Box::new([[0; CHUNKS.div_ceil(64)]; 2]));
+            let [taken, spare] = tables.each_mut().map(|table| table.as_mut_ptr());
+            let bits = ChunkBits::new([taken, spare], CHUNKS, CHUNK * CHUNKS);
+            Window { kinds: [Free; CHUNKS], bits: ChunkBits { chunks: CHUNKS, ..bits } }
+        }
+
+        /// How many chunks from `at` on are of a kind.
+        fn many(&self, at: usize, kind: Kind) -> usize {
+            self.kinds[at.min(CHUNKS)..].iter().take_while(|is| **is == kind).count()
+        }
+
+        fn are(&self, at: usize, count: usize, kind: Kind) -> bool {
+            self.many(at, kind) >= count
+        }
+
+        /// All runs of a kind.
+        fn runs(&self, kind: Kind) -> Vec<(usize, usize)> {
+            let starts = |at: &usize| *at == 0 || self.kinds[at - 1] != kind;
+            let runs = (0..CHUNKS).filter(starts).map(|at| (at, self.many(at, kind)));
+            runs.filter(|(_, len)| *len != 0).collect()
+        }
+
+        fn set(&mut self, at: usize, count: usize, kind: Kind) {
+            self.kinds[at..at + count].fill(kind);
+        }
+
+        /// The lowest free chunks.
+        fn lowest(&self, count: usize, align: usize) -> Option<usize> {
+            (0..CHUNKS).step_by(align).find(|at| self.are(*at, count, Free))
+        }
+
+        /// Spare chunks of the shortest run; else of the longest that free ones complete.
+        fn spares(&self, count: usize, align: usize) -> Option<Numbers> {
+            let first = |at: usize| at.next_multiple_of(align);
+            let runs = self.runs(Spare);
+            let whole = runs.iter().filter(|(at, len)| first(*at) + count <= at + len);
+            if let Some((at, _)) = whole.min_by_key(|(_, len)| len) {
+                return Some((first(*at), count, (first(*at), 0)));
+            }
+            let beside = |(at, len): &(usize, usize)| {
+                let more = count.checked_sub(*len).filter(|_| align == 1)?;
+                if self.are(at + len, more, Free) {
+                    return Some((*len, (*at, count, (at + len, more))));
+                }
+                let before = at.checked_sub(more).filter(|at| self.are(*at, more, Free))?;
+                Some((*len, (before, count, (before, more))))
+            };
+            let parts = runs.iter().filter_map(beside);
+            parts.rev().max_by_key(|(len, _)| *len).map(|(_, numbers)| numbers)
+        }
+
+        fn numbers(&mut self, taken: Option<Stretch>) -> Option<Numbers> {
+            let Stretch { at, count, unmapped } = taken?;
+            self.set(at, count, Used);
+            Some((at, count, unmapped))
+        }
+
+        fn take(&mut self, count: usize, align: usize) {
+            let at = self.bits.take(count, align);
+            assert_eq!(at, self.lowest(count, align));
+            at.into_iter().for_each(|at| self.set(at, count, Used));
+        }
+
+        fn take_spares(&mut self, count: usize, align: usize) -> Option<Stretch> {
+            let (taken, expected) =
+                (self.bits.take_spares(count, align), self.spares(count, align));
+            assert_eq!(self.numbers(taken), expected);
+            taken
+        }
+
+        fn take_at(&mut self, at: usize, count: usize) -> Option<Stretch> {
+            let spare = self.many(at, Spare).min(count);
+            let is_there = self.are(at + spare, count - spare, Free);
+            let expected = is_there.then_some((at, count, (at + spare, count - spare)));
+            let taken = self.bits.take_at(at, count);
+            assert_eq!(self.numbers(taken), expected);
+            taken
+        }
+
+        fn take_last_spares(&mut self, end: usize, most: usize) {
+            let last = (0..end).rev().find(|at| self.kinds[*at] == Spare);
+            let expected = last.map(|last| {
+                let from = (0..=last).rev().take(most);
+                let count = from.take_while(|at| self.kinds[*at] == Spare).count();
+                (last + 1 - count, count, (last + 1 - count, 0))
+            });
+            let taken = self.bits.take_last_spares(end, most);
+            assert_eq!(self.numbers(taken), expected);
+        }
+
+        fn take_free_before(&mut self, at: usize, count: usize) {
+            self.bits.take_free_before(at, at + count);
+            let free = self.many(at, Free).min(count);
+            self.set(at, free, Used);
+        }
+
+        /// What was mapped of a stretch is spare again.
+        fn put(&mut self, stretch: Stretch, stay: bool) {
+            self.bits.put_stretch(stretch, stay);
+            self.set(stretch.at, stretch.count, Spare);
+            self.set(stretch.unmapped.0, stretch.unmapped.1, if stay { Used } else { Free });
+        }
+
+        /// Whatever is asked of the bits is answered rightly.
+        fn check(&self) {
+            let spares = self.runs(Spare);
+            let longest = spares.iter().map(|(_, len)| *len).max().unwrap_or(0);
+            let is_free = |at: usize| self.kinds.get(at).is_none_or(|kind| *kind == Free);
+            // What is behind the window is free, too.
+            let gaps = (0..=CHUNKS).filter(|at| is_free(*at) && (*at == 0 || !is_free(at - 1)));
+            assert_eq!(self.bits.mappings(), gaps.count());
+            for at in 0..CHUNKS {
+                assert_eq!(self.bits.has_spares(at + 1), longest > at);
+                let next = |kind| (at..CHUNKS).find(|at| self.kinds[*at] == kind);
+                assert_eq!(self.bits.next_spare(at), next(Spare));
+                assert_eq!(self.bits.next_in_use(at, usize::MAX), next(Used));
+                let first = (0..at).find(|at| self.kinds[*at] == Used);
+                assert_eq!(self.bits.next_in_use(0, at), first);
+                let last = (0..at).rev().find(|at| self.kinds[*at] == Used);
+                assert_eq!(self.bits.last_in_use(at), last);
+                let splits = (at == 0 || !is_free(at - 1)) && !is_free(at + 3);
+                assert_eq!(self.bits.splits(at, 3), splits);
+            }
+        }
+
+        fn step(&mut self, mut below: impl FnMut(usize) -> usize) {
+            let (at, count) = (below(CHUNKS), 1 + below(8));
+            let align = 1 << below(6).saturating_sub(3);
+            let used = self.many(at, Used).min(count);
+            match below(12) {
+                0..=2 => self.take(count, align),
+                3..=5 if used != 0 => {
+                    self.bits.give_back(at, used);
+                    self.set(at, used, Free);
+                }
+                6..=7 if used != 0 => {
+                    self.bits.set_spares(at, used);
+                    self.set(at, used, Spare);
+                }
+                8..=9 => {
+                    let spares = below(2) == 0;
+                    let taken = if spares {
+                        self.take_spares(count, align)
+                    } else {
+                        self.take_at(at, count)
+                    };
+                    if let Some(taken) = taken.filter(|_| below(3) != 0) {
+                        self.put(taken, below(2) == 0);
+                    }
+                }
+                10 => self.take_last_spares(at, count),
+                11 if below(4) == 0 => self.take_free_before(at, count),
+                _ => self.bits.count_again(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_agrees_with_one_told_simply() {
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let mut window = Window::new();
+        window.check();
+        for _ in 0..4000 {
+            window.step(|end| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 32) as usize % end
+            });
+            window.check();
+        }
+    }
+}
