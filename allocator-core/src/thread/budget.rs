@@ -91,3 +91,59 @@ impl Budget {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_thread_has_its_own_part() {
+        let mut budget = Budget::new();
+        assert!(budget.is_untouched());
+        assert!(budget.fits(OWN) && !budget.fits(OWN + 1));
+        assert!(budget.fit_or_borrow(OWN) && budget.lent() == 0);
+        budget.charge(OWN - 1);
+        assert!(!budget.is_untouched());
+        assert!(budget.fits(1) && !budget.fits(2));
+        budget.credit(10);
+        assert!(budget.fits(11) && !budget.fits(12));
+        budget.forget();
+        assert!(!budget.fits(0) && budget.lent() == 0);
+    }
+
+    #[test]
+    fn what_is_lent_and_not_needed_is_repaid() {
+        let mut budget = Budget::new();
+        assert!(budget.fit_or_borrow(OWN + STEP + 1));
+        assert_eq!(budget.lent(), 2 * STEP);
+        assert!(!budget.is_untouched());
+        budget.charge(OWN + STEP + 1);
+        budget.settle();
+        assert_eq!(budget.lent(), 2 * STEP);
+        budget.credit(1);
+        budget.settle();
+        assert_eq!(budget.lent(), STEP);
+        budget.credit(STEP / 2);
+        budget.settle();
+        assert_eq!(budget.lent(), STEP);
+        budget.credit(OWN + STEP / 2);
+        budget.settle();
+        assert!(budget.is_untouched());
+    }
+
+    #[test]
+    fn a_thread_alone_gets_two_thirds_of_the_sum() {
+        let mut budget = Budget::new();
+        // The least that there is, of which no part is in use.
+        let sum = 7 << 20;
+        assert!(!budget.fit_or_borrow(sum));
+        assert!(budget.lent().abs_diff(sum / 3 * 2) <= 2 * STEP, "{}", budget.lent());
+        let lent = budget.lent();
+        budget.charge(OWN + lent);
+        budget.settle();
+        assert_eq!(budget.lent(), lent);
+        budget.credit(OWN + lent);
+        budget.settle();
+        assert_eq!(budget.lent(), 0);
+    }
+}

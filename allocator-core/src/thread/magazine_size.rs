@@ -229,3 +229,27 @@ pub(super) fn refill_capacity(class: usize) -> usize {
 pub(super) fn max_capacity(class: usize) -> usize {
     (MAX_MAGAZINE_BYTES / size_class::size(class)).clamp(1, MAX_MAGAZINE_BLOCKS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first magazine of a class, its first refill, and how large it gets.
+    #[test]
+    fn magazines_begin_small_and_grow() {
+        for (bytes, first, fill, refilled, most) in [
+            (16, 7, 4, 127, 8191),
+            (64, 3, 1, 127, 8191),
+            (112, 7, 4, 73, 4681),
+            (1024, 2, 1, 8, 512),
+            (4096, 1, 1, 2, 128),
+            (32 << 10, 1, 1, 1, 16),
+        ] {
+            let class = size_class::of(bytes, 1);
+            assert_eq!(size_class::size(class), bytes);
+            let sizes = (first_capacity(class), first_fill(class));
+            assert_eq!(sizes, (first, fill), "{bytes}");
+            assert_eq!((refill_capacity(class), max_capacity(class)), (refilled, most), "{bytes}");
+        }
+    }
+}
