@@ -141,7 +141,7 @@ sanitized() {
 }
 
 # The crates of Cargo.lock. Only `packages`, `fetch` and the installation of
-# cargo-deny use the network.
+# cargo-deny and cargo-mutants use the network.
 step_fetch() {
     cargo fetch --locked
 }
