@@ -116,3 +116,40 @@ pub(crate) unsafe fn release() {
         unsafe { sys::release(base, BYTES) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn each_has_an_address_of_its_own_and_is_not_handed_out_again_soon() {
+        let mut blocks: Vec<_> = (0..1 << 16).map(|_| get().expect("there are so many")).collect();
+        assert_eq!(get(), None);
+        blocks.sort_unstable();
+        blocks.dedup();
+        let first = blocks[0];
+        assert!(blocks.iter().enumerate().all(|(i, block)| *block == first.wrapping_add(i * 16)));
+        assert_eq!(blocks.len(), 1 << 16);
+        assert!(blocks.iter().all(|block| has(*block)));
+        assert!(has(first.wrapping_add((2 << 20) - 1)));
+        assert!(!has(first.wrapping_add(2 << 20)) && !has(first.wrapping_sub(1)));
+        // Only the one that is free is handed out.
+        let free = blocks[12_345];
+        put(free);
+        assert_eq!((0..WORDS).find_map(|_| get()), Some(free));
+        blocks.iter().for_each(|block| check(*block));
+        blocks.into_iter().for_each(put);
+        let mut last = get().expect("all are free");
+        for _ in 0..1000 {
+            put(last);
+            let next = get().expect("all are free");
+            assert!(last.addr().abs_diff(next.addr()) >= 64 * 16);
+            last = next;
+        }
+        put(last);
+    }
+}

@@ -112,6 +112,15 @@ mod tests {
     }
 
     #[test]
+    fn to_a_thread_that_vanished_nothing_is_lent() {
+        let mut budget = Budget::new();
+        assert!(budget.fit_or_borrow(OWN + 1));
+        budget.forget_loan();
+        assert!(budget.is_untouched());
+        usage::repay(STEP);
+    }
+
+    #[test]
     fn what_is_lent_and_not_needed_is_repaid() {
         let mut budget = Budget::new();
         assert!(budget.fit_or_borrow(OWN + STEP + 1));

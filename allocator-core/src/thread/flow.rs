@@ -54,3 +54,25 @@ impl Flow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn much_in_either_direction_is_reported() {
+        let mut flow = Flow::new();
+        flow.leave(REPORT - 1);
+        flow.come_back(1);
+        assert_eq!(flow.unreported(), REPORT.cast_signed() - 2);
+        flow.leave(2);
+        assert_eq!(flow.unreported(), 0);
+        flow.come_back(REPORT - 1);
+        assert_eq!(flow.unreported(), 1 - REPORT.cast_signed());
+        flow.come_back(1);
+        assert_eq!(flow.unreported(), 0);
+        flow.leave(100);
+        flow.report();
+        assert_eq!(flow.unreported(), 0);
+    }
+}

@@ -56,3 +56,29 @@ pub(crate) fn part_of(bytes: usize, class: usize) -> usize {
     let blocks = u128::from(count.max(1)) * size_class::size(class) as u128;
     (bytes as u128 * u128::from(sum) / blocks) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recent_requests_weigh_more_than_old_ones() {
+        let seen = Seen { word: AtomicU64::new(0) };
+        (0..3).for_each(|_| seen.add(5));
+        assert_eq!(seen.get(), (3, 15));
+        (3..MAX_REQUESTS - 1).for_each(|_| seen.add(5));
+        assert_eq!(seen.get(), (MAX_REQUESTS - 1, (MAX_REQUESTS - 1) * 5));
+        seen.add(1000);
+        assert_eq!(seen.get(), (MAX_REQUESTS / 2, (MAX_REQUESTS - 1) * 5 / 2 + 1000));
+    }
+
+    #[test]
+    fn samples_stand_for_all_blocks_of_a_class() {
+        let class = size_class::of(1000, 1);
+        assert_eq!(part_of(1 << 20, class), 0);
+        // Of two blocks of 1024 bytes, 24 and 40 bytes were not requested: one byte in 32.
+        sample(0, class, 1000);
+        sample(MAX_ARENAS - 1, class, 984);
+        assert_eq!(part_of(1 << 20, class), 1 << 15);
+    }
+}

@@ -350,3 +350,35 @@ pub(crate) fn after_fork() {
         stock.lock.force_unlock();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn piles_are_bounded_by_blocks_and_bytes() {
+        for (bytes, blocks) in [(16, 56), (1024, 56), (2048, 32), (8 << 10, 8), (32 << 10, 8)] {
+            assert_eq!(most(size_class::of(bytes, 1)), blocks, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_pile_gives_each_block_once_and_at_random() {
+        let block = ptr::without_provenance_mut::<u8>;
+        let mut blocks = Blocks { random: 1, quarantine: Pile::new(), ready: Pile::new() };
+        assert!(blocks.ready.take(0).is_null());
+        let (mut seen, mut in_order) = (0u64, 0);
+        (1..=MOST).for_each(|at| blocks.ready.add(block(at)));
+        blocks.quarantine.add(block(1));
+        for left in (0..MOST).rev() {
+            assert_eq!(blocks.count() as usize, left + 2);
+            let random = blocks.random();
+            let taken = blocks.ready.take(random).addr();
+            in_order += usize::from(taken == left + 1);
+            assert!(taken != 0 && seen & 1 << taken == 0, "{taken} twice");
+            seen |= 1 << taken;
+        }
+        assert!(blocks.ready.take(0).is_null());
+        assert!(in_order < MOST / 4, "{in_order} came in order");
+    }
+}
