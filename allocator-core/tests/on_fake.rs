@@ -381,12 +381,7 @@ fn child() {
         ["descriptors"] => container::descriptors_run_out(),
         ["no-helper", how] => container::short_without_a_helper(*how == "refused"),
         ["grows", how] => container::growth_is_seen(how),
-        ["counters", "sums"] => counters::add_up(),
-        ["counters", "low"] => counters::low_water(),
-        ["counters", "bounds"] => counters::bounds(),
-        ["counters", "loans"] => counters::loans(),
-        ["counters", "due"] => counters::due(),
-        ["counters", "told"] => counters::told(),
+        ["counters", case] => counters::child(case),
         ["stocks", "full"] => stocks::nobody_puts_back(),
         ["stocks", "limit"] => stocks::what_is_held_back_makes_room(),
         ["cache-ends"] => a_cache_ends_meanwhile(),
@@ -626,13 +621,6 @@ fn a_kernel_may_have_few_address_bits() {
         for page in [4 << 10, 16 << 10, 64 << 10] {
             common::succeeds(&format!("2 bits {bits} {page}"));
         }
-    }
-}
-
-#[test]
-fn free_memory_is_counted_and_bounded() {
-    for case in ["sums", "low", "bounds", "loans", "due", "told"] {
-        common::succeeds(&format!("2 counters {case}"));
     }
 }
 

@@ -64,7 +64,8 @@ fn limits() {
     assert!(errors.starts_with("strata: no memory for a block of 52428800 bytes"), "{errors}");
 }
 
-/// The profile of a program that keeps 60 MB in one function and 20 MB in another.
+/// The profile of a program that keeps 60 MB in one function and 20 MB in another, both called by
+/// a third.
 fn profile() -> PathBuf {
     let file = scratch().join(format!("control.{}.heap", std::process::id()));
     expect_ok(plain(program(), 60).args(["profiled", "ours"]).env("STRATA_TEST_PROFILE", &file));
@@ -90,7 +91,8 @@ fn the_profile_names_who_keeps_memory() {
         let mut command = Command::new(reader);
         command.args(args).arg(program()).arg(&file).env("PPROF_TMPDIR", scratch());
         let table = succeed(&mut command);
-        for (function, truth) in [("keeps_much", 60.0), ("keeps_little", 20.0)] {
+        for (function, truth) in [("keeps_much", 60.0), ("keeps_little", 20.0), ("profiled", 80.0)]
+        {
             let row = table.lines().find(|line| line.contains(function));
             let row = row.unwrap_or_else(|| panic!("{reader}: no {function} in\n{table}"));
             // Flat, its share, the sum so far, cumulative, its share, the name.

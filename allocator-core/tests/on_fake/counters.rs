@@ -1,11 +1,31 @@
 //! The counters of memory that is in use and of memory that is free, and the bounds that follow
 //! from them. Nothing is allocated: the counters are set.
 
+use crate::common;
 use crate::pages::committed::COMMITTED;
 use crate::pages::helped;
 use crate::pages::usage::{self, Recount};
 
 const MIB: usize = 1 << 20;
+
+pub(crate) fn child(case: &str) {
+    match case {
+        "sums" => add_up(),
+        "low" => low_water(),
+        "bounds" => bounds(),
+        "loans" => loans(),
+        "due" => due(),
+        "told" => told(),
+        _ => panic!("{case}?"),
+    }
+}
+
+#[test]
+fn free_memory_is_counted_and_bounded() {
+    for case in ["sums", "low", "bounds", "loans", "due", "told"] {
+        common::succeeds(&format!("2 counters {case}"));
+    }
+}
 
 /// 360 MiB are committed, of which 60 are free, and 40 free blocks in spans in use. So 260 MiB
 /// are wanted.
@@ -21,7 +41,7 @@ fn set() {
 }
 
 /// What is counted is what was told.
-pub(crate) fn add_up() {
+fn add_up() {
     set();
     assert_eq!((COMMITTED.bytes(), usage::dirty()), (360 * MIB, 60 * MIB));
     assert_eq!((usage::loose(), usage::large()), (40 * MIB, 100 * MIB));
@@ -49,7 +69,7 @@ pub(crate) fn add_up() {
 }
 
 /// The least that was free since the last look.
-pub(crate) fn low_water() {
+fn low_water() {
     set();
     assert_eq!(usage::take_low_water(), 60 * MIB);
     usage::cleaned(20 * MIB);
@@ -61,7 +81,7 @@ pub(crate) fn low_water() {
 
 /// With a helper an eighth of what is wanted may be free, without one a quarter; but at least
 /// 4 and 32 MiB.
-pub(crate) fn bounds() {
+fn bounds() {
     helped::set_helped(true);
     set();
     let bound = 260 * MIB / 8;
@@ -104,7 +124,7 @@ pub(crate) fn bounds() {
 
 /// Threads may borrow what is not lent: one alone two thirds of it, and in all seven eighths of
 /// the bound and 3.5 MiB.
-pub(crate) fn loans() {
+fn loans() {
     helped::set_helped(true);
     set();
     let most = 260 * MIB / 64 * 7 + 7 * MIB / 2;
@@ -133,7 +153,7 @@ pub(crate) fn loans() {
 
 /// Without a helper, a purge is due when an eighth of the bound more is free, above it and since
 /// the last one; so is a search of spans in use, and less often if the last were in vain.
-pub(crate) fn due() {
+fn due() {
     helped::set_helped(false);
     let set = |dirty: usize, loose: usize| {
         let spans = 100 * MIB;
@@ -182,7 +202,7 @@ pub(crate) fn due() {
 }
 
 /// Whoever frees far too much says so, until somebody looks.
-pub(crate) fn told() {
+fn told() {
     helped::set_helped(true);
     usage::set(&Recount { large: 100 * MIB, dirty: 12 * MIB, ..Recount::default() });
     assert!(!usage::recheck_excess() && !usage::in_excess());
