@@ -105,6 +105,19 @@ fn run_over_the_end(beyond: usize) {
     }
 }
 
+/// A guarded block above which nothing is grows and shrinks where it is.
+fn guarded_blocks_stay() {
+    // SAFETY: the block is ours, and as large as is said.
+    unsafe {
+        let block = GLOBAL.alloc(layout(2 * MIB, 8));
+        for (old, new) in [(2, 5), (5, 6), (6, 20), (20, 3), (3, 9)] {
+            assert_eq!(GLOBAL.realloc(block, layout(old * MIB, 8), new * MIB), block, "{new} MiB");
+            block.add(new * MIB - 1).write(1);
+        }
+        GLOBAL.dealloc(block, layout(9 * MIB, 8));
+    }
+}
+
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
 }
@@ -487,6 +500,7 @@ fn in_a_child() {
 fn child() {
     let Some(case) = common::case() else { return };
     match case.split(' ').collect::<Vec<_>>()[..] {
+        ["guarded-stay"] => guarded_blocks_stay(),
         ["guard", beyond] => run_over_the_end(beyond.parse().unwrap()),
         ["helped"] => assert!(is_helped(), "no helper was started"),
         ["not-helped"] => assert!(!is_helped(), "a helper was started"),
@@ -506,6 +520,11 @@ fn child() {
         _ => panic!("{case}?"),
     }
     common::at_end();
+}
+
+#[test]
+fn a_guarded_block_grows_where_it_is() {
+    succeeds("guarded-stay", "guards", "");
 }
 
 #[test]
