@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The modules that the models compile: of each folder the files under test, as they
 /// ship, between those below and those above them that are replaced by files in
 /// `src/around`.
-const FOLDERS: [(&str, [&[&str]; 3]); 7] = [
+const FOLDERS: [(&str, [&[&str]; 3]); 9] = [
     (
         "base",
         [
@@ -18,7 +18,9 @@ const FOLDERS: [(&str, [&[&str]; 3]); 7] = [
                 "sync",
                 "ordering",
                 "bits",
+                "shadow",
                 "geometry",
+                "directory",
                 "size_class",
                 "lock",
                 "misuse",
@@ -30,11 +32,39 @@ const FOLDERS: [(&str, [&[&str]; 3]); 7] = [
         ],
     ),
     ("spans", [&[], &["granules", "span", "standby", "tail"], &["page_map"]]),
-    ("heaps", [&[], &["remote_queue", "heap"], &["heap_table"]]),
-    ("pages", [&["counters"], &["free_space_index", "committed"], &["metadata", "arena"]]),
+    ("heaps", [&[], &["tally", "remote_queue", "heap", "heap_table"], &[]]),
+    (
+        "pages",
+        [
+            &[
+                "metadata",
+                "thp",
+                "tables",
+                "counters",
+                "chunk_metadata",
+                "address_space",
+                "cgroup",
+                "freed_huge",
+                "page_runs",
+                "huge_block",
+                "interrupted",
+            ],
+            &["free_space_index", "committed", "helped", "usage", "arena"],
+            &[],
+        ],
+    ),
+    ("reclaim", [&[], &["purge", "callback", "pressure", "limit"], &[]]),
+    ("remote", [&["span_source"], &["send", "take_from_heap", "span_transfer"], &[]]),
     ("profile", [&[], &["live"], &[]]),
+    (
+        "thread",
+        [
+            &["bin", "cache", "flush_all", "tls", "slow_path", "inside"],
+            &["current", "registry"],
+            &[],
+        ],
+    ),
     ("background", [&[], &["helper_state"], &[]]),
-    ("remote", [&[], &["send", "take_from_heap", "span_transfer"], &[]]),
 ];
 
 fn main() {
@@ -63,7 +93,7 @@ fn main() {
             }
             writeln!(
                 modules,
-                "#[allow(dead_code, unused_imports, reason = \"models use a part\")]"
+                "#[allow(dead_code, unused_imports, unreachable_pub, reason = \"models use a part\")]"
             )
             .unwrap();
             writeln!(modules, "#[path = {path:?}]\npub(crate) mod {name};").unwrap();

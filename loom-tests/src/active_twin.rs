@@ -73,10 +73,15 @@ pub(crate) fn deleted(label: &'static str) -> bool {
 static TOKENS: AtomicU32 = AtomicU32::new(1);
 
 loom::thread_local! {
-    static TOKEN: u32 = TOKENS.fetch_add(1, Ordering::Relaxed) % (1 << 30) + 1;
+    static TOKEN: Cell<u32> = Cell::new(TOKENS.fetch_add(1, Ordering::Relaxed) % (1 << 30) + 1);
 }
 
 /// A number that identifies the calling thread of a model.
 pub(crate) fn thread_token() -> u32 {
-    TOKEN.with(|token| *token)
+    TOKEN.with(Cell::get)
+}
+
+/// The calling thread gets the token of one that has ended.
+pub(crate) fn set_thread_token(token: u32) {
+    TOKEN.with(|it| it.set(token));
 }

@@ -3,10 +3,11 @@
 //!
 //! ```text
 //!  allocator-core/src/{base/lock,heaps/heap,…}.rs   the files under test, unchanged
+//!  src/door.rs                                      their door to atomics, which are loom's
 //!  src/around/                                      what they use: page map, metadata, system…
 //!  src/world.rs                                     heaps, spans and blocks of a model
 //!  src/models/                                      one protocol a file
-//!  src/active_twin.rs                                      the broken twins
+//!  src/active_twin.rs                               the broken twins
 //! ```
 //!
 //! A model that passes proves little unless it fails where it should. Every ordering
@@ -17,6 +18,10 @@ mod sites;
 mod active_twin;
 
 mod model;
+
+mod futex;
+
+mod door;
 
 #[path = "around/sys.rs"]
 mod sys;
@@ -77,7 +82,7 @@ pub fn run_named(words: &[&str]) {
     }
     end_at_panic(words.join(" "));
     let start = std::time::Instant::now();
-    let report = model::run(model);
+    let report = model::run(model, door::begin);
     println!("{name}: {} executions, {:.1?}", report.executions, start.elapsed());
     println!("outcomes: {:?}", report.outcomes);
     model.check(&report);

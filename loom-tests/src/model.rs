@@ -52,9 +52,9 @@ pub(crate) fn outcome(what: impl Into<String>) {
     OUTCOMES.with_borrow_mut(|outcomes| outcomes.insert(what.into()));
 }
 
-/// Runs all executions of a model, with the active twin if there is one. Panics if one of
-/// them fails.
-pub(crate) fn run(model: &Model) -> Report {
+/// Runs all executions of a model, each of which calls `begin` first, with the active twin if there
+/// is one. Panics if one of them fails.
+pub(crate) fn run(model: &Model, begin: fn()) -> Report {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = model.preemptions;
     builder.max_branches = 20_000;
@@ -62,6 +62,7 @@ pub(crate) fn run(model: &Model) -> Report {
     builder.check(move || {
         EXECUTIONS.set(EXECUTIONS.get() + 1);
         NOTES.with_borrow_mut(BTreeSet::clear);
+        begin();
         body();
     });
     let sites = sites::take_reached();

@@ -8,15 +8,7 @@ pub type NotModelled = (&'static str, &'static [&'static str]);
 pub const NOT_MODELLED: &[NotModelled] = &[
     (
         "one thread writes it; another reads a number at most",
-        &[
-            "bin_base",
-            "bin_top",
-            "exit_rounds",
-            "nested_tokens",
-            "profile_gap",
-            "profile_random",
-            "slow_paths",
-        ],
+        &["bin_base", "bin_top", "nested_tokens", "profile_gap", "profile_random", "slow_paths"],
     ),
     (
         "a number that is reported, or steers; nothing else is read on its word",
@@ -52,7 +44,6 @@ pub const NOT_MODELLED: &[NotModelled] = &[
         &[
             "collapse_cursor",
             "heap_offers",
-            "purge_cursor",
             "purge_in_vain",
             "shard_cursor",
             "span_purge_cursor",
@@ -61,16 +52,14 @@ pub const NOT_MODELLED: &[NotModelled] = &[
     ),
     (
         "when something is due: a look more or less does no harm",
-        &["cgroup_due", "collapse_due", "own_time", "own_wait"],
+        &["collapse_due", "own_time", "own_wait"],
     ),
     (
         "a setting, or a limit: it holds for what follows",
         &[
             "address_limits",
-            "callback",
             "cgroup_absent",
             "cgroup_limit",
-            "committed_limits",
             "failure_reported",
             "handlers_running",
             "handlers_set",
@@ -91,7 +80,7 @@ pub const NOT_MODELLED: &[NotModelled] = &[
     ),
     (
         "written once, before what it belongs to is published (`init`, `published`)",
-        &["file_name", "heap_id", "map_base", "runs_id", "table_place"],
+        &["file_name", "map_base", "runs_id", "table_place"],
     ),
     (
         "read through a block, which changed hands in a way that is modelled",
@@ -100,7 +89,6 @@ pub const NOT_MODELLED: &[NotModelled] = &[
     (
         "of a chunk: changed while its granules are claimed, or under a lock (`granules`, `lock`)",
         &[
-            "chunk_arena",
             "chunk_clean",
             "chunk_huge",
             "chunk_huge_page",
@@ -123,7 +111,6 @@ pub const NOT_MODELLED: &[NotModelled] = &[
         "the process has one thread, or ends",
         &["forked", "index_in_child", "lock_peek", "unload_state"],
     ),
-    ("whoever finds the record finds memory that stays (`published`)", &["published_withdrawn"]),
     (
         "the system wakes and ends the helper, or runs the hook, in an order of its own",
         &["exit_hooks", "helper_bell", "helper_stop"],

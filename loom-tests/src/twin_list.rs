@@ -88,10 +88,14 @@ pub const TWINS: &[Twin] = &[
     step("abandon_looks_again", "span_purge_abandoning"),
     step("granules_dirty", "granules"),
     order("chunk_claim", Relaxed, "release"),
+    step("refusal_gives_back", "purge_limit"),
+    step("purge_waits", "purge_limit"),
+    step("ended_is_withdrawn", "registry"),
     step("helper_did_not_begin", "helper"),
-    at("over_set", "committed::charge", 1, Relaxed, "limit"),
-    at("over_set", "committed::set_limit", 1, Relaxed, "limit"),
+    order("over_set", Relaxed, "limit"),
     order("over_check", Relaxed, "limit"),
+    order("over_set", Relaxed, "limit_enforced"),
+    step("limit_looks_again", "limit_enforced"),
     order("committed_told", Relaxed, "limit_told"),
     order("committed_discharge", Relaxed, "limit_told"),
     // At one site of several.
@@ -129,6 +133,12 @@ pub const TWINS: &[Twin] = &[
     order("granules_claim", Relaxed, "empties"),
     order("granules_return", Relaxed, "empties"),
     order("granules_return", Relaxed, "release"),
+    order("granules_claim", Relaxed, "purge"),
+    order("granules_return", Relaxed, "purge"),
+    order("chunk_claim", Relaxed, "purge_chunk"),
+    order("lock_acquire", Relaxed, "registry"),
+    order("lock_release", Relaxed, "registry_purge"),
+    order("published_set", Relaxed, "registry"),
 ];
 
 /// A label, a function and which of its uses that is, the weaker ordering, and the reason.

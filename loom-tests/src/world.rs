@@ -1,24 +1,30 @@
 //! What a model's threads share: heaps, one chunk with its spans, and the data of the
 //! blocks. Created for every execution.
 
+use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
 use loom::thread::{self, JoinHandle};
 
-use crate::base::geometry::{GRANULE, GRANULE_SHIFT, GRANULE_UNITS, SPAN_GRANULES};
+use crate::base::bits;
+use crate::base::geometry::{CACHE_BYTES, GRANULE, GRANULE_SHIFT, GRANULE_UNITS, SPAN_GRANULES};
 use crate::base::ordering;
 use crate::base::size_class::{CLASSES, SHAPES};
-use crate::base::sync::{AtomicU32, AtomicU64, Guarded};
+use crate::base::sync::Guarded;
 use crate::current::Current;
+use crate::door;
 use crate::heaps::heap::{self, Heap};
 use crate::heaps::heap_table;
-use crate::pages::arena::{self, FreeSpace};
-use crate::pages::free_space_index::{FreeSpaceIndex, LENGTHS};
-use crate::pages::metadata::{self, Batches};
+use crate::pages::arena;
+use crate::pages::free_space_index::LENGTHS;
+use crate::pages::metadata::{self, Metadata};
+use crate::pages::tables::{self, Tables};
+use crate::pages::usage;
 use crate::remote::span_transfer::SpanPurge;
-use crate::spans::granules::Granules;
 use crate::spans::page_map::{self, BASE, Chunk};
 use crate::spans::span::{NO_HEAP, Span};
+use crate::sys;
+use crate::thread::cache::Cache;
 
 /// The class of all blocks: the largest, of which a span has the fewest.
 pub(crate) const CLASS: usize = CLASSES - 1;
@@ -32,43 +38,67 @@ pub(crate) struct World {
     /// Ids 1, 2, 3.
     pub(crate) heaps: Vec<Heap>,
     pub(crate) chunk: Chunk,
-    pub(crate) free: FreeSpace,
-    /// What the users of the blocks wrote there.
+    /// What was written to each granule; 0: it was purged.
     data: Vec<Guarded<u32>>,
-    _hints: Vec<AtomicU64>,
-    batches: Batches,
+    /// A bit for each granule that the system refuses to purge.
+    refused: Cell<u64>,
+    tables: Tables,
+    metadata: Metadata,
+}
+
+thread_local! {
+    static WORLD: Current<World> = const { Current::none() };
 }
 
 /// Runs `f` in a new world, in which `free` granules of the chunk are free.
 pub(crate) fn with<R>(free: u64, f: impl FnOnce(&'static World) -> R) -> R {
     assert_eq!(SHAPES[CLASS].granules as usize, SPAN_GRANULES);
     assert_eq!(SHAPES[CLASS].blocks as usize, SPAN_BLOCKS);
-    let hints: Vec<_> = (0..2 * LENGTHS).map(|_| AtomicU64::new(0)).collect();
-    let index = FreeSpaceIndex::new();
-    let [words, tops] = [0, hints.len() / 2].map(|at| NonNull::from(&hints[at..]).cast());
-    index.init_tables([words, tops], 0);
     let world = Box::new(World {
         heaps: (1..=HEAPS).map(Heap::new).collect(),
-        chunk: Chunk {
-            spans: (0..SPANS).map(|_| Span::new()).collect(),
-            entries: (0..SPANS).map(|_| AtomicU32::new(0)).collect(),
-        },
-        free: FreeSpace { granules: Granules::new(free), index },
-        data: (0..SPANS * SPAN_BLOCKS).map(|_| Guarded::new(0)).collect(),
-        _hints: hints,
-        batches: Batches::default(),
+        chunk: Chunk::new(SPANS),
+        data: (0..SPANS * SPAN_GRANULES).map(|_| Guarded::new(0)).collect(),
+        refused: Cell::new(0),
+        tables: Tables::new(LENGTHS),
+        metadata: Metadata::default(),
     });
-    heap_table::set(&world.heaps);
+    WORLD.with(|current| current.set(&*world));
     page_map::set(&world.chunk);
-    arena::set(&world.free);
-    metadata::set(&world.batches);
-    let current = Current::none();
-    current.set(&*world);
-    f(current.get())
+    tables::set(&world.tables);
+    metadata::set(&world.metadata);
+    let this = WORLD.with(Current::get);
+    sys::begin(purge);
+    arena::begin();
+    usage::look_from(0);
+    this.heaps.iter().for_each(heap_table::publish);
+    if free != 0 {
+        arena::give_back(0, free, 0);
+    }
+    f(this)
+}
+
+/// As the system purges some granules, or the place of a cache. Returns whether it did.
+fn purge(at: *mut u8, bytes: usize) -> bool {
+    let world = WORLD.with(Current::get);
+    if bytes == CACHE_BYTES {
+        // SAFETY: it is the place of a cache, which was made.
+        unsafe { &*at.cast::<Cache>() }.purged();
+        return true;
+    }
+    let first = (at.addr() - BASE) / GRANULE;
+    if world.refused.get() & bits::mask(first, bytes / GRANULE) != 0 {
+        return false;
+    }
+    for granule in first..(first + bytes / GRANULE).min(world.data.len()) {
+        // SAFETY: loom reports a thread that uses it at the same time.
+        world.data[granule].with(|data| unsafe { *data = 0 });
+    }
+    true
 }
 
 /// Starts a thread of a model.
 pub(crate) fn spawn<R: 'static>(f: impl FnOnce() -> R + 'static) -> JoinHandle<R> {
+    door::spawned();
     thread::spawn(f)
 }
 
@@ -95,12 +125,27 @@ impl World {
     /// As [`found`](Self::found), then puts the span on the heap's list and takes
     /// `count` blocks.
     pub(crate) fn furnish(&self, index: usize, heap: u32, count: usize) -> Blocks {
-        let span = self.found(index, heap);
+        self.adopt(self.found(index, heap), heap, count)
+    }
+
+    /// Puts a new span on the list of its heap, and takes `count` blocks.
+    pub(crate) fn adopt(&self, span: NonNull<Span>, heap: u32, count: usize) -> Blocks {
         let mut locked = self.heap(heap).lock().unwrap();
         // SAFETY: the span names this heap.
         unsafe { locked.adopt(span) };
         assert!(locked.unlock().is_empty());
         take(self.heap(heap), count)
+    }
+
+    /// Has the system refuse to purge these granules.
+    pub(crate) fn refuse(&self, granules: u64) {
+        self.refused.set(granules);
+    }
+
+    /// Whether a granule was written since it was purged. Nobody uses it.
+    pub(crate) fn is_written(&self, granule: usize) -> bool {
+        // SAFETY: loom reports a thread that uses it at the same time.
+        self.data[granule].with(|data| unsafe { *data != 0 })
     }
 
     /// Uses a block. No other thread may use it at the same time.

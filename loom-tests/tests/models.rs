@@ -32,6 +32,7 @@ models! {
     moving stealing transfer abandoning draining
     granules release index_claim index_find index_find_in_word whole_chunk empties receiving
     span_purge span_purge_abandoning evicting evicting_stolen tail standby standby_any samples helper limit limit_told
+    purge purge_limit purge_chunk limit_enforced registry registry_purge registry_lost
 }
 
 #[test]

@@ -41,13 +41,7 @@ pub(crate) enum Start {
 }
 
 impl HelperState {
-    #[cfg(not(strata_loom))]
-    pub(super) const fn new() -> Self {
-        HelperState { word: AtomicU32::new(NONE) }
-    }
-
-    #[cfg(strata_loom)]
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         HelperState { word: AtomicU32::new(NONE) }
     }
 

@@ -32,13 +32,7 @@ impl Link {
 }
 
 impl Later {
-    #[cfg(not(strata_loom))]
     pub(crate) const fn new() -> Self {
-        Later { head: AtomicPtr::new(ptr::null_mut()) }
-    }
-
-    #[cfg(strata_loom)]
-    pub(crate) fn new() -> Self {
         Later { head: AtomicPtr::new(ptr::null_mut()) }
     }
 
@@ -84,14 +78,12 @@ impl Later {
 }
 
 /// Blocks that wait.
-#[cfg(not(strata_loom))]
 pub(crate) static BLOCKS: Later = Later::new();
 
 /// Keeps a freed block until the calling thread holds no lock.
 ///
 /// # Safety
 /// The block is no longer used.
-#[cfg(not(strata_loom))]
 #[cold]
 pub(crate) unsafe fn keep_block(block: *mut u8) {
     let at = block.cast::<Link>();
@@ -104,13 +96,4 @@ pub(crate) unsafe fn keep_block(block: *mut u8) {
         // SAFETY: by the caller; every block has room for a pointer, and is aligned for one.
         unsafe { BLOCKS.keep(at) };
     }
-}
-
-/// Models have no signal handlers.
-///
-/// # Safety
-/// None is needed.
-#[cfg(strata_loom)]
-pub(crate) unsafe fn keep_block(_block: *mut u8) {
-    unreachable!()
 }

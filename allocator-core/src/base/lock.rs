@@ -47,13 +47,7 @@ pub(crate) struct LockGuard<'a> {
 }
 
 impl Lock {
-    #[cfg(not(strata_loom))]
     pub(crate) const fn new() -> Self {
-        Lock { word: AtomicU32::new(0) }
-    }
-
-    #[cfg(strata_loom)]
-    pub(crate) fn new() -> Self {
         Lock { word: AtomicU32::new(0) }
     }
 
@@ -139,7 +133,6 @@ impl Lock {
     }
 
     /// Releases the lock, which the calling thread holds, and whose guard it has forgotten.
-    #[cfg(not(strata_loom))]
     pub(crate) fn unlock(&self) {
         drop(LockGuard { lock: self });
     }
@@ -154,7 +147,6 @@ impl Lock {
 
     /// In the child of a fork: returns whether a thread other than the one
     /// that forked holds the lock. It will never be released.
-    #[cfg(not(strata_loom))]
     pub(crate) fn is_orphaned(&self) -> bool {
         let seen = self.word.load(ordering::lock_peek());
         seen != 0 && !is_by(seen, sync::thread_token())
@@ -162,7 +154,6 @@ impl Lock {
 
     /// In the child of a fork: releases an orphaned lock whose data is
     /// consistent after every single store, or was made again.
-    #[cfg(not(strata_loom))]
     pub(crate) fn force_unlock(&self) {
         self.word.store(0, ordering::lock_peek());
     }

@@ -162,7 +162,6 @@ impl Report {
 
     /// Notes the misuse, to be reported by [`report_noted`]. The caller may hold locks. If
     /// one is noted already, this one is not reported.
-    #[cfg(not(strata_loom))]
     #[cold]
     pub(crate) fn note(self) {
         let Some(held) = NOTED.lock.try_lock() else { return };
@@ -170,12 +169,6 @@ impl Report {
         NOTED.report.with(|report| unsafe { *report = Some(self) });
         // Held until the report.
         mem::forget(held);
-    }
-
-    /// No model misuses its memory.
-    #[cfg(strata_loom)]
-    pub(crate) fn note(self) {
-        self.abort()
     }
 }
 
@@ -188,12 +181,10 @@ struct Noted {
 // SAFETY: the report is touched only under the lock.
 unsafe impl Sync for Noted {}
 
-#[cfg(not(strata_loom))]
 static NOTED: Noted = Noted { lock: Lock::new(), report: Guarded::new(None) };
 
 /// If the calling thread noted a misuse, reports it and aborts. The caller holds no lock,
 /// and the thread's cache is in its place.
-#[cfg(not(strata_loom))]
 #[inline]
 pub(crate) fn report_noted() {
     if NOTED.lock.is_held_here() {
@@ -201,7 +192,6 @@ pub(crate) fn report_noted() {
     }
 }
 
-#[cfg(not(strata_loom))]
 #[cold]
 fn report_ours() {
     // SAFETY: this thread holds the lock. It is nothing yet if a signal handler interrupts
@@ -213,7 +203,6 @@ fn report_ours() {
 }
 
 /// In the child of a fork: what another thread noted is not reported here.
-#[cfg(not(strata_loom))]
 pub(crate) fn after_fork() {
     if NOTED.lock.is_orphaned() {
         NOTED.lock.force_unlock();

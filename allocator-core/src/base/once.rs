@@ -29,13 +29,7 @@ pub(crate) enum Done {
 }
 
 impl Once {
-    #[cfg(not(strata_loom))]
     pub(crate) const fn new() -> Self {
-        Once { state: AtomicU32::new(NOT_YET) }
-    }
-
-    #[cfg(strata_loom)]
-    pub(crate) fn new() -> Self {
         Once { state: AtomicU32::new(NOT_YET) }
     }
 

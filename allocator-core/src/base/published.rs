@@ -13,13 +13,7 @@ pub(crate) struct Published<T: 'static> {
 }
 
 impl<T> Published<T> {
-    #[cfg(not(strata_loom))]
     pub(crate) const fn new() -> Self {
-        Published { record: AtomicPtr::new(ptr::null_mut()) }
-    }
-
-    #[cfg(strata_loom)]
-    pub(crate) fn new() -> Self {
         Published { record: AtomicPtr::new(ptr::null_mut()) }
     }
 
@@ -49,13 +43,7 @@ pub(crate) struct PublishedCount {
 }
 
 impl PublishedCount {
-    #[cfg(not(strata_loom))]
     pub(crate) const fn new() -> Self {
-        PublishedCount { count: AtomicUsize::new(0) }
-    }
-
-    #[cfg(strata_loom)]
-    pub(crate) fn new() -> Self {
         PublishedCount { count: AtomicUsize::new(0) }
     }
 

@@ -1,9 +1,8 @@
-//! The only file that names `core::sync` or, when the models compile these
-//! files, loom. Every other file imports its atomics from here.
+//! The only file that names `core::sync`. Every other file imports its atomics from here.
 //!
-//! The models are built with `--cfg strata_loom`. The name is our own because
-//! a bare `loom` would reach every dependency. With `--cfg strata_shuttle`, the
-//! door is that of random schedules.
+//! Those who compile these files for models or random schedules have a door of their own:
+//! `loom-tests/src/door.rs`, with `--cfg strata_loom` (a bare `loom` would reach every
+//! dependency), and `shuttle-tests/src/door.rs`, with `--cfg strata_shuttle`.
 
 #[cfg(not(any(strata_loom, strata_shuttle)))]
 mod door {
@@ -114,97 +113,7 @@ mod door {
     }
 }
 
-#[cfg(strata_loom)]
-mod door {
-    pub(crate) use loom::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
-    };
-
-    use core::sync::atomic::Ordering;
-
-    pub(crate) struct Guarded<T>(loom::cell::UnsafeCell<T>);
-
-    impl<T> Guarded<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Guarded(loom::cell::UnsafeCell::new(value))
-        }
-
-        /// Every access counts as a write, so loom reports any two that race.
-        pub(crate) fn with<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-            self.0.with_mut(f)
-        }
-    }
-
-    /// A read-modify-write that changes nothing. A plain load before a
-    /// read-modify-write would make loom miss interleavings.
-    pub(crate) fn peek<T>(word: &AtomicPtr<T>, order: Ordering) -> *mut T {
-        let _ = order;
-        match word.compare_exchange(
-            core::ptr::null_mut(),
-            core::ptr::null_mut(),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        ) {
-            Ok(value) | Err(value) => value,
-        }
-    }
-
-    pub(crate) fn peek_mask(word: &AtomicU64, order: Ordering) -> u64 {
-        let _ = order;
-        word.fetch_or(0, Ordering::Relaxed)
-    }
-
-    pub(crate) fn peek_word(word: &AtomicUsize, order: Ordering) -> usize {
-        word.fetch_or(0, order)
-    }
-
-    /// A look of another thread is a read-modify-write here, which must not be lost.
-    pub(crate) fn store_mask(word: &AtomicU64, value: u64, order: Ordering) {
-        word.swap(value, order);
-    }
-
-    pub(crate) fn store_word(word: &AtomicUsize, value: usize, order: Ordering) {
-        word.swap(value, order);
-    }
-
-    /// The models know the site by its place in the source.
-    #[track_caller]
-    pub(crate) fn ordering(label: &'static str, order: Ordering) -> Ordering {
-        crate::active_twin::ordering(label, order)
-    }
-
-    pub(crate) fn step(label: &'static str) -> bool {
-        crate::active_twin::step(label)
-    }
-
-    pub(crate) fn wait(word: &AtomicU32, seen: u32) {
-        crate::sys::futex_wait(word, seen);
-    }
-
-    pub(crate) fn wait_briefly(_word: &AtomicU32, _seen: u32) {
-        loom::thread::yield_now();
-    }
-
-    pub(crate) fn nap() {
-        loom::thread::yield_now();
-    }
-
-    pub(crate) fn wake(word: &AtomicU32) {
-        crate::sys::futex_wake(word);
-    }
-
-    pub(crate) fn relax() {
-        loom::thread::yield_now();
-    }
-
-    pub(crate) fn in_order() {}
-
-    pub(crate) fn thread_token() -> u32 {
-        crate::active_twin::thread_token()
-    }
-}
-
-#[cfg(strata_shuttle)]
+#[cfg(any(strata_loom, strata_shuttle))]
 use crate::door;
 
 pub(crate) use door::*;

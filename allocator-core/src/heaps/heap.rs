@@ -14,11 +14,9 @@
 //! as the last step. So a thread that holds a heap's lock and finds that heap
 //! in a span may touch the span.
 
-#[cfg(not(strata_loom))]
 use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 
-#[cfg(not(strata_loom))]
 use crate::base::directory;
 use crate::base::geometry::{ARENA_IDS, UNIT};
 use crate::base::lock::{Lock, LockGuard};
@@ -26,7 +24,6 @@ use crate::base::ordering;
 use crate::base::size_class::{self, CLASSES, SHAPES};
 use crate::base::sync::{self, AtomicU32, Guarded};
 use crate::heaps::remote_queue::{Batch, Closed, RemoteQueue};
-#[cfg(not(strata_loom))]
 use crate::heaps::tally::Tally;
 use crate::spans::page_map;
 use crate::spans::span::{Body, DetachedSpans, List, NO_HEAP, Put, Span, SpanList};
@@ -52,7 +49,6 @@ pub(crate) struct Heap {
     /// magazines, is what users hold. Each count wraps; the sum is right below
     /// four billion blocks of a class.
     out: [AtomicU32; CLASSES],
-    #[cfg(not(strata_loom))]
     pub(crate) tally: Tally,
     /// A bit for each group of classes: whether there may be spans with free blocks. The last
     /// one: whether there may be received batches. Written under the lock, read without it.
@@ -116,7 +112,6 @@ pub(crate) struct LockedHeap<'a> {
     _held: LockGuard<'a>,
 }
 
-#[cfg(not(strata_loom))]
 impl Heap {
     /// Where its counts are, for readers outside of the process.
     pub(crate) const OFFSETS: directory::Heap = directory::Heap {
@@ -130,7 +125,6 @@ impl Heap {
 }
 
 impl Heap {
-    #[cfg(not(strata_loom))]
     pub(crate) const fn new(id: u32) -> Self {
         Heap {
             id: AtomicU32::new(id),
@@ -146,28 +140,12 @@ impl Heap {
         }
     }
 
-    #[cfg(strata_loom)]
-    pub(crate) fn new(id: u32) -> Self {
-        Heap {
-            id: AtomicU32::new(id),
-            epoch: AtomicU32::new(0),
-            seen_epoch: AtomicU32::new(0),
-            seen_at: AtomicU32::new(0),
-            lock: Lock::new(),
-            remote_queue: RemoteQueue::new(),
-            lists: Guarded::new(SpanLists::new()),
-            out: core::array::from_fn(|_| AtomicU32::new(0)),
-            offers: AtomicU32::new(0),
-        }
-    }
-
     #[inline]
     pub(crate) fn id(&self) -> u32 {
         self.id.load(ordering::heap_id())
     }
 
     /// Sets the id, before the heap is published.
-    #[cfg(not(strata_loom))]
     pub(crate) fn set_id(&self, id: u32) {
         self.id.store(id, ordering::heap_id());
     }

@@ -69,17 +69,6 @@ pub(crate) struct BatchContents {
 }
 
 impl Batch {
-    #[cfg(strata_loom)]
-    pub(crate) fn new() -> Self {
-        Batch {
-            contents: Guarded::new(BatchContents {
-                next: ptr::null_mut(),
-                len: 0,
-                blocks: [ptr::null_mut(); BATCH_BLOCKS],
-            }),
-        }
-    }
-
     /// Runs `f` on the contents.
     ///
     /// # Safety
@@ -102,24 +91,12 @@ pub(crate) struct RemoteQueue {
 /// or sends them on.
 pub(crate) struct Closed;
 
-#[cfg(not(strata_loom))]
 const fn closed() -> *mut Batch {
     ptr::without_provenance_mut(1)
 }
 
-#[cfg(strata_loom)]
-fn closed() -> *mut Batch {
-    ptr::without_provenance_mut(1)
-}
-
 impl RemoteQueue {
-    #[cfg(not(strata_loom))]
     pub(crate) const fn new() -> Self {
-        RemoteQueue { head: AtomicPtr::new(ptr::null_mut()), depth: AtomicU32::new(0) }
-    }
-
-    #[cfg(strata_loom)]
-    pub(crate) fn new() -> Self {
         RemoteQueue { head: AtomicPtr::new(ptr::null_mut()), depth: AtomicU32::new(0) }
     }
 

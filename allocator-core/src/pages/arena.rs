@@ -19,7 +19,7 @@ use crate::base::lock::Lock;
 use crate::base::ordering;
 use crate::base::published::PublishedCount;
 use crate::base::size_class::{self, MAX_WORDS, SHAPES};
-use crate::base::sync::{AtomicU16, AtomicUsize};
+use crate::base::sync::{self, AtomicU16, AtomicUsize};
 use crate::heaps::heap::{self, Heap};
 use crate::heaps::heap_table;
 use crate::pages::address_space::{self, Charge, Mapped};
@@ -228,7 +228,9 @@ fn claim_in(shard: usize, len: usize) -> Result<Found, Refused> {
     let had = dirty.count_ones() as usize;
     // How much to charge is known only after the claim.
     if let Err(refused) = COMMITTED.charge((len - had) * GRANULE) {
-        give_back(index, bits::mask(first, len), dirty);
+        if sync::step("refusal_gives_back") {
+            give_back(index, bits::mask(first, len), dirty);
+        }
         return Err(refused);
     }
     usage::took_span(len * GRANULE, had * GRANULE);

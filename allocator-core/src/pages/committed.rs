@@ -8,19 +8,16 @@
 //!                      └───── take ─────┘   no charge
 //! ```
 
-#[cfg(not(strata_loom))]
 use core::mem::offset_of;
 
 use crossbeam_utils::CachePadded;
 
-#[cfg(not(strata_loom))]
 use crate::base::directory::{self, Address};
 use crate::base::ordering;
 use crate::base::sync::{AtomicBool, AtomicUsize};
 use crate::pages::counters::COUNTERS;
 
 /// The committed bytes of the process.
-#[cfg(not(strata_loom))]
 pub(crate) static COMMITTED: Committed = Committed::new();
 
 pub(crate) struct Committed {
@@ -46,7 +43,6 @@ struct Limits {
 const NONE: usize = usize::MAX;
 
 /// Where the numbers are, for readers outside of the process.
-#[cfg(not(strata_loom))]
 pub(crate) const fn places() -> directory::Committed {
     let limits = Address::of(&raw const COMMITTED.limits);
     directory::Committed {
@@ -61,21 +57,7 @@ pub(crate) const fn places() -> directory::Committed {
 pub(crate) struct Refused;
 
 impl Committed {
-    #[cfg(not(strata_loom))]
     const fn new() -> Self {
-        Committed {
-            bytes: CachePadded::new(AtomicUsize::new(0)),
-            limits: CachePadded::new(Limits {
-                soft: AtomicUsize::new(NONE),
-                hard: AtomicUsize::new(NONE),
-                over: AtomicBool::new(false),
-                told: AtomicBool::new(false),
-            }),
-        }
-    }
-
-    #[cfg(strata_loom)]
-    pub(crate) fn new() -> Self {
         Committed {
             bytes: CachePadded::new(AtomicUsize::new(0)),
             limits: CachePadded::new(Limits {
@@ -101,7 +83,7 @@ impl Committed {
             .map_err(|_| refused())?;
         COUNTERS.peak_committed.raise(before + bytes);
         if before + bytes > self.limits.soft.load(ordering::committed_limits()) {
-            self.limits.over.store(true, ordering::over_set());
+            self.set_over();
         }
         Ok(())
     }
@@ -176,7 +158,14 @@ impl Committed {
     pub(crate) fn set_limit(&self, bytes: usize) {
         self.limits.soft.store(or_none(bytes), ordering::committed_limits());
         self.limits.told.store(false, ordering::limit_told());
-        self.limits.over.store(true, ordering::over_set());
+        self.set_over();
+    }
+
+    /// Has somebody check. A swap, not a store: one of another thread, which checks before it
+    /// sees this charge, might otherwise come later.
+    #[cold]
+    fn set_over(&self) {
+        self.limits.over.swap(true, ordering::over_set());
     }
 
     /// Sets the hard limit, in bytes; 0: none.

@@ -38,28 +38,17 @@ pub(crate) struct FreeSpaceIndex {
 const STRIDE: usize = MAX_ARENAS * LENGTHS;
 
 /// Bytes of an arena's words for `chunks`.
-#[cfg(not(strata_loom))]
 pub(crate) const fn words_bytes(chunks: usize) -> usize {
     chunks / 64 * LENGTHS * size_of::<u64>()
 }
 
 /// Bytes of an arena's tops for `chunks`.
-#[cfg(not(strata_loom))]
 pub(crate) const fn tops_bytes(chunks: usize) -> usize {
     words_bytes(chunks) / 64
 }
 
 impl FreeSpaceIndex {
-    #[cfg(not(strata_loom))]
     pub(crate) const fn new() -> Self {
-        FreeSpaceIndex {
-            words: AtomicPtr::new(ptr::null_mut()),
-            tops: AtomicPtr::new(ptr::null_mut()),
-        }
-    }
-
-    #[cfg(strata_loom)]
-    pub(crate) fn new() -> Self {
         FreeSpaceIndex {
             words: AtomicPtr::new(ptr::null_mut()),
             tops: AtomicPtr::new(ptr::null_mut()),
@@ -132,7 +121,6 @@ impl FreeSpaceIndex {
     }
 
     /// In the child of a fork: as [`mark`](Self::mark), whatever a vanished thread left.
-    #[cfg(not(strata_loom))]
     pub(crate) fn mark_surely(&self, chunk: usize, free: u64) {
         let i = chunk / 64;
         for log in (0..LENGTHS).take_while(|log| has_room(free, *log)) {

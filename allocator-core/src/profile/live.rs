@@ -27,14 +27,8 @@ struct Bucket<T, const SLOTS: usize> {
 unsafe impl<T: Send, const BUCKETS: usize, const SLOTS: usize> Sync for Live<T, BUCKETS, SLOTS> {}
 
 impl<T: Copy, const BUCKETS: usize, const SLOTS: usize> Live<T, BUCKETS, SLOTS> {
-    #[cfg(not(strata_loom))]
     pub(crate) const fn new() -> Self {
         Live { buckets: [const { Bucket::new() }; BUCKETS], count: AtomicUsize::new(0) }
-    }
-
-    #[cfg(strata_loom)]
-    pub(crate) fn new() -> Self {
-        Live { buckets: core::array::from_fn(|_| Bucket::new()), count: AtomicUsize::new(0) }
     }
 
     /// Whether no sampled block is in use. True for none that the calling thread got.
@@ -87,19 +81,10 @@ impl<T: Copy, const BUCKETS: usize, const SLOTS: usize> Live<T, BUCKETS, SLOTS> 
 }
 
 impl<T, const SLOTS: usize> Bucket<T, SLOTS> {
-    #[cfg(not(strata_loom))]
     const fn new() -> Self {
         Bucket {
             blocks: [const { AtomicUsize::new(0) }; SLOTS],
             samples: [const { Guarded::new(None) }; SLOTS],
-        }
-    }
-
-    #[cfg(strata_loom)]
-    fn new() -> Self {
-        Bucket {
-            blocks: core::array::from_fn(|_| AtomicUsize::new(0)),
-            samples: core::array::from_fn(|_| Guarded::new(None)),
         }
     }
 

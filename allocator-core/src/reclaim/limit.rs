@@ -2,6 +2,7 @@
 //! enough, the program is told, by a callback.
 
 use crate::base::lock::Lock;
+use crate::base::sync;
 use crate::pages::committed::COMMITTED;
 use crate::pages::usage;
 use crate::reclaim::callback::Callback;
@@ -82,7 +83,7 @@ fn is_over() -> bool {
         return false;
     }
     give_back();
-    COMMITTED.check_over()
+    COMMITTED.check_over() || !sync::step("limit_looks_again")
 }
 
 /// Purges all free memory. A program that was told and stays above the limit gets that

@@ -5,9 +5,9 @@
 
 use crate::base::bits;
 use crate::base::geometry::{CHUNK, GRANULE};
-use crate::base::lock::Lock;
+use crate::base::lock::{Lock, Wait};
 use crate::base::ordering;
-use crate::base::sync::AtomicUsize;
+use crate::base::sync::{self, AtomicUsize};
 use crate::pages::address_space;
 use crate::pages::arena;
 use crate::pages::committed::COMMITTED;
@@ -32,7 +32,8 @@ static CURSOR: AtomicUsize = AtomicUsize::new(0);
 /// nothing; nor where one interrupts the holder of another lock, which the thread that is
 /// purging may wait for.
 pub(crate) fn purge_all() -> usize {
-    let held = if is_any_lock_held_here() { BUSY.try_lock() } else { BUSY.lock() };
+    let waits = !is_any_lock_held_here() && sync::step("purge_waits");
+    let held = BUSY.lock_as(if waits { Wait::Yes } else { Wait::No });
     held.map_or(0, |_held| purge_locked(usize::MAX))
 }
 

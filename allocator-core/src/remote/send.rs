@@ -85,7 +85,6 @@ impl BatchPool {
     }
 
     /// In the child of a fork, for a thread that vanished: counts the batches again.
-    #[cfg(not(strata_loom))]
     pub(crate) fn count_again(&mut self) {
         self.count = 0;
         let mut at = self.list;

@@ -68,7 +68,6 @@ pub(crate) struct Body {
     holes: u64,
 }
 
-#[cfg(not(strata_loom))]
 const _: () = assert!(size_of::<Span>() == 128);
 
 impl Span {
@@ -357,7 +356,6 @@ impl Body {
 
     /// In the child of a fork: counts the free blocks again. A vanished thread may have
     /// taken or put some, and not counted them yet.
-    #[cfg(not(strata_loom))]
     pub(crate) fn count_again(&mut self) {
         let words = SHAPES[self.class as usize].words();
         // SAFETY: the bitmap has so many words.

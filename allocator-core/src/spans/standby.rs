@@ -23,7 +23,6 @@ pub(crate) struct Standby {
 }
 
 /// The place of this process.
-#[cfg(not(strata_loom))]
 pub(crate) static STANDBY: Standby = Standby::new();
 
 /// Low bits of the word, which hold the units of the block.
@@ -50,16 +49,9 @@ impl Freed {
 
 impl Standby {
     /// Most bytes of a block for which the word has room.
-    #[cfg(not(strata_loom))]
     pub(crate) const MOST: usize = ((1 << UNIT_BITS) - 1) * UNIT;
 
-    #[cfg(not(strata_loom))]
     const fn new() -> Self {
-        Standby { word: AtomicU64::new(0) }
-    }
-
-    #[cfg(strata_loom)]
-    pub(crate) fn new() -> Self {
         Standby { word: AtomicU64::new(0) }
     }
 
@@ -105,7 +97,6 @@ impl Standby {
 
     /// In the child of a fork, where the blocks that were freed are found by their tails: there is
     /// none.
-    #[cfg(not(strata_loom))]
     pub(crate) fn forget(&self) {
         self.word.store(0, ordering::standby_peek());
     }

@@ -127,7 +127,6 @@ impl Tail {
 
     /// In the child of a fork: nobody purges the tail. Returns whether the block was left
     /// to a thread that vanished, and the bytes.
-    #[cfg(not(strata_loom))]
     pub(crate) fn after_fork(&self) -> (bool, usize) {
         let word = self.peek();
         let bytes = word & !(PURGING | FREED);

@@ -382,7 +382,9 @@ impl Record {
             unsafe { cache.end() };
         }
         // Late: in the child of a fork, the cache of a thread that vanished here is ended again.
-        self.cache.withdraw();
+        if sync::step("ended_is_withdrawn") {
+            self.cache.withdraw();
+        }
     }
 }
 

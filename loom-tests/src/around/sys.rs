@@ -1,42 +1,88 @@
-//! Replaces the system: sleeping and waking as a futex does it, and the abort.
+//! Replaces the system: memory, the end of threads, and the abort.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use core::cell::Cell;
+use core::ffi::c_void;
+use std::sync::OnceLock;
 
-use loom::sync::atomic::AtomicU32;
-use loom::sync::{Condvar, Mutex};
+use crate::futex;
 
-use crate::model;
+/// The allocator's function for the end of a thread.
+static ENDED: OnceLock<unsafe extern "C" fn(*mut c_void)> = OnceLock::new();
 
-loom::lazy_static! {
-    /// The sleeping threads, by the address of the word.
-    static ref SLEEPERS: Mutex<HashMap<usize, Arc<Condvar>>> = Mutex::new(HashMap::new());
+loom::thread_local! {
+    static AT_END: Cell<*mut c_void> = Cell::new(core::ptr::null_mut());
 }
 
-fn bed(sleepers: &mut HashMap<usize, Arc<Condvar>>, word: &AtomicU32) -> Arc<Condvar> {
-    sleepers
-        .entry(core::ptr::from_ref(word).addr())
-        .or_insert_with(|| Arc::new(Condvar::new()))
-        .clone()
+pub(crate) fn on_thread_exit(ended: unsafe extern "C" fn(*mut c_void)) -> bool {
+    ENDED.get_or_init(|| ended);
+    true
 }
 
-/// Sleeps if `word` is still `seen`. For a thread that wakes others, the check and the
-/// start of the sleep are one step.
-pub(crate) fn futex_wait(word: &AtomicU32, seen: u32) {
-    let mut sleepers = SLEEPERS.lock().unwrap();
-    // A read-modify-write reads the newest value, as the kernel does.
-    if word.fetch_or(0, core::sync::atomic::Ordering::Relaxed) != seen {
-        return;
+pub(crate) fn arm_thread_exit(value: *mut c_void) -> bool {
+    AT_END.with(|at_end| at_end.set(value));
+    true
+}
+
+/// The calling thread ends: calls what it asked for, as long as it asks.
+pub(crate) fn end_thread() {
+    loop {
+        let value = AT_END.with(|at_end| at_end.replace(core::ptr::null_mut()));
+        let Some(ended) = ENDED.get().filter(|_| !value.is_null()) else { break };
+        // SAFETY: the thread asked for this call, with this value.
+        unsafe { ended(value) };
     }
-    model::note("slept");
-    let bed = bed(&mut sleepers, word);
-    drop(bed.wait(sleepers).unwrap());
 }
 
 /// Wakes one thread that sleeps on `word`.
-pub(crate) fn futex_wake(word: &AtomicU32) {
-    let mut sleepers = SLEEPERS.lock().unwrap();
-    bed(&mut sleepers, word).notify_one();
+pub(crate) fn futex_wake<T>(word: &T, _count: u32) {
+    futex::wake(core::ptr::from_ref(word).addr());
+}
+
+/// Nobody waits for a time.
+pub(crate) fn futex_wait_for<T>(_word: &T, _seen: u32, _milliseconds: u32) {
+    loom::thread::yield_now();
+}
+
+/// Gives memory back.
+type Purge = fn(*mut u8, usize) -> bool;
+
+thread_local! {
+    static PURGE: Cell<Purge> = const { Cell::new(|_, _| true) };
+    static PAGE_SIZE: Cell<usize> = const { Cell::new(PAGE) };
+}
+
+/// An execution begins: its memory is given back by this function, in the usual pages.
+pub(crate) fn begin(purge: Purge) {
+    PURGE.set(purge);
+    PAGE_SIZE.set(PAGE);
+}
+
+/// Has pages of other sizes in this execution.
+pub(crate) fn set_page_size(bytes: usize) {
+    PAGE_SIZE.set(bytes);
+}
+
+pub(crate) fn page_size() -> usize {
+    PAGE_SIZE.get()
+}
+
+/// What the system's pages have.
+const PAGE: usize = 4096;
+
+pub(crate) fn current_cpu() -> usize {
+    0
+}
+
+pub(crate) fn task_count() -> Option<usize> {
+    None
+}
+
+/// Gives the memory of some granules back, unless the model has that refused.
+///
+/// # Safety
+/// Nobody uses the memory: loom reports who does.
+pub(crate) unsafe fn purge(at: *mut u8, bytes: usize) -> bool {
+    PURGE.get()(at, bytes)
 }
 
 /// Nothing to prefetch.

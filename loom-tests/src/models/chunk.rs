@@ -1,12 +1,18 @@
 //! Granules of a chunk: claimed, purged and returned; the release of a chunk; the
 //! hints of the free-space index; and the release of empty spans.
 
+use core::ptr;
+
 use loom::sync::Arc;
+use loom::thread::JoinHandle;
 
 use crate::base::bits;
 use crate::base::geometry::SPAN_GRANULES;
 use crate::base::sync::Guarded;
-use crate::model::{Model, noted, outcome};
+use crate::model::{Model, outcome};
+use crate::pages::arena;
+use crate::pages::free_space_index::{FreeSpaceIndex, LENGTHS};
+use crate::pages::tables::Tables;
 use crate::remote::send::BatchPool;
 use crate::spans::granules::Granules;
 use crate::world::{self, spawn};
@@ -86,7 +92,7 @@ pub(super) static WHOLE_CHUNK: Model = Model {
 /// of its own, perhaps the same granules.
 pub(super) static EMPTIES: Model = Model {
     name: "empties",
-    preemptions: None,
+    preemptions: Some(3),
     executions: 1_000,
     outcomes: &["the emptied one", "the other"],
     body: empties,
@@ -108,11 +114,13 @@ unsafe impl Send for Memory {}
 
 impl Memory {
     fn new(free: u64) -> Arc<Self> {
-        Arc::new(Memory {
+        let memory = Arc::new(Memory {
             granules: Granules::new(free),
             mapped: Guarded::new(true),
             runs: core::array::from_fn(|_| Guarded::new(false)),
-        })
+        });
+        memory.granules.free_hint();
+        memory
     }
 
     /// Writes to a run, or purges it. Returns whether it had been written.
@@ -199,33 +207,63 @@ fn release() {
     outcome(format!("released: {released}, claimed run: {run:?}"));
 }
 
+/// The granules of a chunk, and an index with its tables.
+struct FreeSpace {
+    granules: Granules,
+    index: FreeSpaceIndex,
+    tables: Tables,
+}
+
+impl FreeSpace {
+    /// These granules are free, of which the index does not know.
+    fn new(free: u64) -> Arc<Self> {
+        let space = Arc::new(FreeSpace {
+            granules: Granules::new(free),
+            index: FreeSpaceIndex::new(),
+            tables: Tables::new(LENGTHS),
+        });
+        space.index.init_tables(space.tables.places(), 0);
+        space.granules.free_hint();
+        space
+    }
+
+    /// Spawns a thread that gives the first run back.
+    fn give(space: &Arc<Self>) -> JoinHandle<()> {
+        let space = space.clone();
+        spawn(move || space.index.give_back(0, &space.granules, RUN, 0))
+    }
+
+    fn claim(&self) -> bool {
+        self.index.claim(SPAN_GRANULES, 64, |_| &self.granules).is_some()
+    }
+}
+
 fn free_space() {
-    world::with(0, |world| {
-        // A hint that is out of date.
-        world.free.index.mark(0, RUN);
-        let giver = spawn(|| world.free.index.give_back(0, &world.free.granules, RUN, 0));
-        let claim =
-            || world.free.index.claim(SPAN_GRANULES, 64, |_| &world.free.granules).is_some();
-        let other = spawn(claim);
-        let mine = claim();
-        giver.join().unwrap();
-        let others = other.join().unwrap();
-        let after = claim();
-        assert_eq!(u8::from(mine) + u8::from(others) + u8::from(after), 1, "the run is lost");
-        outcome(if after { "after" } else { "meanwhile" });
-    });
+    let space = FreeSpace::new(0);
+    // A hint that is out of date.
+    space.index.mark(0, RUN);
+    let giver = FreeSpace::give(&space);
+    let other = {
+        let space = space.clone();
+        spawn(move || space.claim())
+    };
+    let mine = space.claim();
+    giver.join().unwrap();
+    let others = other.join().unwrap();
+    let after = space.claim();
+    assert_eq!(u8::from(mine) + u8::from(others) + u8::from(after), 1, "the run is lost");
+    outcome(if after { "after" } else { "meanwhile" });
 }
 
 fn whole_chunk() {
-    world::with(!RUN, |world| {
-        let giver = spawn(|| world.free.index.give_back(0, &world.free.granules, RUN, 0));
-        let claim = || world.free.index.claim_chunk(64, |_| &world.free.granules).is_some();
-        let meanwhile = claim();
-        giver.join().unwrap();
-        let after = claim();
-        assert!(meanwhile != after, "the chunk is lost");
-        outcome(if after { "after" } else { "meanwhile" });
-    });
+    let space = FreeSpace::new(!RUN);
+    let giver = FreeSpace::give(&space);
+    let claim = || space.index.claim_chunk(64, |_| &space.granules).is_some();
+    let meanwhile = claim();
+    giver.join().unwrap();
+    let after = claim();
+    assert!(meanwhile != after, "the chunk is lost");
+    outcome(if after { "after" } else { "meanwhile" });
 }
 
 fn index_find() {
@@ -238,27 +276,22 @@ fn index_find_in_word() {
 
 /// Looks for a run while another thread gives one back in chunk 0; these others have one.
 fn find_while_given(others: &'static [usize]) {
-    world::with(0, |world| {
-        for other in others {
-            world.free.index.mark(*other, RUN);
-        }
-        let giver = spawn(|| world.free.index.give_back(0, &world.free.granules, RUN, 0));
-        let found = world.free.index.find(3, 64) == Some(0);
-        if found {
-            assert_eq!(
-                bits::aligned_runs(world.free.granules.free_seen(), 8),
-                1,
-                "a hint was seen before its free granules"
-            );
-        }
-        giver.join().unwrap();
-        outcome(if found { "found" } else { "not found" });
-    });
+    let space = FreeSpace::new(0);
+    for other in others {
+        space.index.mark(*other, RUN);
+    }
+    let giver = FreeSpace::give(&space);
+    let found = space.index.find(3, 64) == Some(0);
+    if found {
+        let runs = bits::aligned_runs(space.granules.free_seen(), 8);
+        assert_eq!(runs, 1, "a hint was seen before its free granules");
+    }
+    giver.join().unwrap();
+    outcome(if found { "found" } else { "not found" });
 }
 
 fn empties() {
     world::with(RUN << 8, |world| {
-        world.free.index.mark(0, RUN << 8);
         let mut blocks = world.furnish(0, 1, 2);
         let second = blocks.split_off(1);
         let senders = [blocks, second].map(|blocks| {
@@ -268,10 +301,10 @@ fn empties() {
                 unsafe { BatchPool::new().send(&mut blocks.clone()) };
             })
         });
-        let claimed = world.free.index.claim(SPAN_GRANULES, 64, |_| &world.free.granules);
-        let (_, first, _) = claimed.expect("one run is free from the start");
-        let index = first / SPAN_GRANULES;
-        let mine = world.furnish(index, 2, 1);
+        let claimed = arena::claim_span(0, world::CLASS, 2);
+        let span = claimed.expect("one run is free from the start");
+        let index = usize::from(!ptr::eq(span.as_ptr(), &world.chunk.spans[0]));
+        let mut mine = world.adopt(span, 2, 1);
         for sender in senders {
             sender.join().unwrap();
         }
@@ -280,10 +313,9 @@ fn empties() {
         let mut heaps = [0; 2];
         heaps[index] = 2;
         assert_eq!(world.settle(out), heaps);
-        assert!(noted("retired"));
-        let free = world.free.granules.free_hint();
-        assert_eq!(free, 0xffff & !(RUN << first), "each granule is free or in a span");
-        world::put(world.heap(2), &mut mine.clone());
+        let free = world.chunk.granules.free_hint();
+        assert_eq!(free, RUN << (8 * (1 - index)), "each granule is free or in a span");
+        world::put(world.heap(2), &mut mine);
         outcome(if index == 0 { "the emptied one" } else { "the other" });
     });
 }

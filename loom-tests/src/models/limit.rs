@@ -1,9 +1,7 @@
 //! Limits: what is charged against them while other threads charge, and while memory is purged.
 
-use loom::sync::Arc;
-
 use crate::model::{Model, outcome};
-use crate::pages::committed::Committed;
+use crate::pages::committed::{COMMITTED, Committed};
 use crate::world::spawn;
 
 /// Two threads charge memory. One of them is refused at the hard limit, and above the soft one
@@ -38,15 +36,12 @@ fn slow_path(committed: &Committed, bytes: usize) -> (bool, bool) {
 }
 
 fn limit() {
-    let committed = Arc::new(Committed::new());
+    let committed = &COMMITTED;
     committed.set_hard_limit(HARD);
     committed.charge(14).unwrap();
-    let other = {
-        let committed = committed.clone();
-        spawn(move || slow_path(&committed, 4))
-    };
+    let other = spawn(|| slow_path(committed, 4));
     committed.set_limit(SOFT);
-    let (refused, found) = slow_path(&committed, 4);
+    let (refused, found) = slow_path(committed, 4);
     let (other_refused, other_found) = other.join().unwrap();
     assert!(refused != other_refused, "one of them fits");
     assert_eq!(committed.bytes(), 18);
@@ -55,13 +50,10 @@ fn limit() {
 }
 
 fn told() {
-    let committed = Arc::new(Committed::new());
+    let committed = &COMMITTED;
     committed.set_limit(SOFT);
     committed.charge(SOFT + 2).unwrap();
-    let purges = {
-        let committed = committed.clone();
-        spawn(move || committed.discharge(8))
-    };
+    let purges = spawn(|| committed.discharge(8));
     assert!(committed.mark_told(), "it is told for the first time");
     purges.join().unwrap();
     assert!(!committed.is_told(), "it is not told again, though it was below the limit");

@@ -10,6 +10,8 @@ mod later;
 mod limit;
 mod lock;
 mod published;
+mod purge;
+mod registry;
 mod samples;
 mod standby;
 mod tail;
@@ -50,6 +52,13 @@ pub static MODELS: &[&Model] = &[
     &standby::STANDBY,
     &standby::STANDBY_ANY,
     &chunk::EMPTIES,
+    &purge::PURGE,
+    &purge::PURGE_LIMIT,
+    &purge::PURGE_CHUNK,
+    &purge::LIMIT_ENFORCED,
+    &registry::REGISTRY,
+    &registry::REGISTRY_PURGE,
+    &registry::REGISTRY_LOST,
 ];
 
 /// The model of a name.

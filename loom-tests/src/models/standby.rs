@@ -5,7 +5,7 @@ use loom::sync::Arc;
 use crate::base::geometry::{CHUNK, UNIT};
 use crate::base::sync::Guarded;
 use crate::model::{Model, outcome};
-use crate::spans::standby::{Freed, Standby};
+use crate::spans::standby::{self, Freed};
 use crate::world::spawn;
 
 /// Each block is in one place: taken, on standby, or freed by the thread that put another.
@@ -34,12 +34,11 @@ pub(super) static STANDBY_ANY: Model = Model {
 };
 
 fn any() {
-    let blocks =
-        Arc::new(Blocks { standby: Standby::new(), memory: [Guarded::new(0), Guarded::new(0)] });
+    let blocks = Arc::new(Blocks { memory: [Guarded::new(0), Guarded::new(0)] });
     let taker = {
         let blocks = blocks.clone();
         spawn(move || {
-            let taken = blocks.standby.take_any();
+            let taken = standby::STANDBY.take_any();
             if let Some(taken) = taken {
                 blocks.write(taken.index - 1, 3);
             }
@@ -51,7 +50,6 @@ fn any() {
 }
 
 struct Blocks {
-    standby: Standby,
     /// What was last written to each block.
     memory: [Guarded<u32>; 2],
 }
@@ -72,15 +70,14 @@ impl Blocks {
     /// chunks were freed.
     fn free(&self, which: usize) -> Option<usize> {
         self.write(which, 1);
-        let freed = self.standby.put(Freed { index: which + 1, bytes: CHUNK })?;
+        let freed = standby::STANDBY.put(Freed { index: which + 1, bytes: CHUNK })?;
         self.write(freed.index - 1, 2);
         Some(freed.index - 1)
     }
 }
 
 fn standby() {
-    let blocks =
-        Arc::new(Blocks { standby: Standby::new(), memory: [Guarded::new(0), Guarded::new(0)] });
+    let blocks = Arc::new(Blocks { memory: [Guarded::new(0), Guarded::new(0)] });
     let other = {
         let blocks = blocks.clone();
         spawn(move || blocks.free(1))
@@ -89,16 +86,16 @@ fn standby() {
         let blocks = blocks.clone();
         spawn(move || {
             // For another size, it stays.
-            assert_eq!(blocks.standby.take(2 * CHUNK, true), None);
-            assert_eq!(blocks.standby.take(CHUNK - UNIT, false), None);
-            let taken = blocks.standby.take(CHUNK, false)?.index - 1;
+            assert_eq!(standby::STANDBY.take(2 * CHUNK, true), None);
+            assert_eq!(standby::STANDBY.take(CHUNK - UNIT, false), None);
+            let taken = standby::STANDBY.take(CHUNK, false)?.index - 1;
             blocks.write(taken, 3);
             Some(taken)
         })
     };
     let freed = [blocks.free(0), other.join().unwrap()];
     let taken = taker.join().unwrap();
-    let left = blocks.standby.take_any().map(|freed| freed.index - 1);
+    let left = standby::STANDBY.take_any().map(|freed| freed.index - 1);
     if let Some(left) = left {
         blocks.write(left, 4);
     }
