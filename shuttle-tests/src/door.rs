@@ -213,7 +213,7 @@ pub(crate) fn step(label: &'static str) -> bool {
 /// A thread that sleeps looks by itself.
 pub(crate) fn wait(word: &AtomicU32, seen: u32) {
     while word.load(Ordering::Relaxed) == seen {
-        scheduled::rest();
+        scheduled::wait();
     }
 }
 
@@ -239,7 +239,10 @@ pub(crate) fn relax() {
     scheduled::rest();
 }
 
-pub(crate) fn in_order() {}
+/// The child of a fork finds what was stored before.
+pub(crate) fn in_order() {
+    scheduled::pause();
+}
 
 pub(crate) fn thread_token() -> u32 {
     scheduled::token()

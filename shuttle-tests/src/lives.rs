@@ -2,6 +2,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
+use std::collections::BTreeMap;
 use std::panic;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
-use crate::scheduled::{self, Handle, Word};
+use crate::scheduled::{self, Handle, Word, Work};
 use crate::strata::Strata;
 use crate::thread::tls;
 
@@ -40,6 +41,8 @@ pub struct Plan {
     pub threads: usize,
     /// What each of them does, in steps.
     pub steps: usize,
+    /// How many of a thousand steps fork.
+    pub forks: u32,
     /// A labelled step of the allocator's protocols that is left out, to see whether that is
     /// found.
     pub left_out: Option<String>,
@@ -118,6 +121,9 @@ struct Block {
 // SAFETY: a block belongs to whoever has it.
 unsafe impl Send for Block {}
 
+/// All blocks that threads have, by address: the layout and the mark of each.
+static HELD: Mutex<BTreeMap<usize, (Layout, u8)>> = Mutex::new(BTreeMap::new());
+
 /// Blocks that any thread may take.
 type Shared = Arc<Mutex<Vec<Block>>>;
 
@@ -143,6 +149,12 @@ fn life(plan: &Plan, mut random: fastrand::Rng, shared: &Shared) -> Handle<()> {
         let mut mine = Vec::new();
         let mut child = None;
         for _ in 0..random.usize(1..=plan.steps) {
+            if random.u32(..1000) < plan.forks {
+                // With a cache a thread knows that it is in no slow path.
+                mine.push(Block::of(SMALL, &mut random));
+                let random = random.fork();
+                scheduled::fork(|| alone(random));
+            }
             step(&mut random, &mut mine, &shared);
             if child.is_none() && random.usize(..plan.steps * 4) == 0 {
                 child = Some(life(&plan, random.fork(), &shared));
@@ -178,21 +190,62 @@ fn step(random: &mut fastrand::Rng, mine: &mut Vec<Block>, shared: &Shared) {
                 mine.push(block.resize(random));
             }
         }
-        94..98 => Strata::thread_idle(),
+        94..98 => {
+            let _work = scheduled::work(0);
+            Strata::thread_idle();
+        }
         _ => {
+            let _work = scheduled::work(0);
             Strata::purge();
         }
     }
+}
+
+/// Blocks that the child of a fork allocates.
+const AFTER_FORK: usize = 60;
+
+/// What a thread that vanished in the allocator may have had on its way, besides the block of
+/// its request: see `docs/fork.md`.
+const ON_THE_WAY: usize = 1 << 19;
+
+/// In the child of a fork: the blocks of all threads are whole, whatever is allocated, freed and
+/// purged now. They are freed; then no more is in use than what vanished threads had on their
+/// way.
+fn alone(mut random: fastrand::Rng) {
+    let (working, bytes) = scheduled::working();
+    let held = HELD.lock().unwrap().clone();
+    let of = |(at, (layout, mark)): (&usize, &(Layout, u8))| {
+        let at = ptr::with_exposed_provenance_mut(*at);
+        Block { at, layout: *layout, mark: *mark }
+    };
+    let mut all: Vec<Block> = held.iter().map(of).collect();
+    all.iter_mut().for_each(Block::check);
+    for _ in 0..AFTER_FORK {
+        all.push(Block::new(&mut random));
+        if random.bool() {
+            take(&mut random, &mut all).into_iter().for_each(Block::free);
+        }
+    }
+    Strata::purge();
+    let fresh: Vec<_> = (0..AFTER_FORK).map(|_| Block::new(&mut random)).collect();
+    all.into_iter().chain(fresh).for_each(Block::free);
+    Strata::purge();
+    let live = Strata::stats().live_bytes();
+    let most = bytes + working * ON_THE_WAY;
+    assert!(live <= most, "{live} bytes are lost, of {working} threads with {bytes} bytes");
 }
 
 fn take(random: &mut fastrand::Rng, from: &mut Vec<Block>) -> Option<Block> {
     (!from.is_empty()).then(|| from.swap_remove(random.usize(..from.len())))
 }
 
+/// Bytes of the smallest blocks.
+const SMALL: usize = 48;
+
 /// Few classes, so that threads meet; page runs, and seldom a huge block.
 fn size(random: &mut fastrand::Rng) -> usize {
     match random.u32(..100) {
-        0..50 => 48,
+        0..50 => SMALL,
         50..75 => 1_000,
         75..90 => 20_000,
         90..99 => random.usize(40_000..700_000),
@@ -202,13 +255,34 @@ fn size(random: &mut fastrand::Rng) -> usize {
 
 impl Block {
     fn new(random: &mut fastrand::Rng) -> Block {
-        let layout = Layout::from_size_align(size(random), 8).unwrap();
+        let size = size(random);
+        Block::of(size, random)
+    }
+
+    fn of(size: usize, random: &mut fastrand::Rng) -> Block {
+        let layout = Layout::from_size_align(size, 8).unwrap();
+        let work = scheduled::work(layout.size());
         // SAFETY: the layout has bytes.
         let at = unsafe { ALLOC.alloc(layout) };
+        drop(work);
+        Block::filled(at, layout, random)
+    }
+
+    /// The block at an address, which the allocator handed out.
+    fn filled(at: *mut u8, layout: Layout, random: &mut fastrand::Rng) -> Block {
         assert!(!at.is_null(), "there is memory");
         let mut block = Block { at, layout, mark: random.u8(..) };
         block.fill();
+        let other = HELD.lock().unwrap().insert(at.expose_provenance(), (layout, block.mark));
+        assert!(other.is_none(), "the block at {at:p} has two users");
         block
+    }
+
+    /// Before it is freed. Its work is under way while the guard lives.
+    fn give_up(&mut self) -> Work {
+        self.check();
+        HELD.lock().unwrap().remove(&self.at.addr());
+        scheduled::work(self.layout.size())
     }
 
     /// Its first and last bytes.
@@ -236,22 +310,21 @@ impl Block {
     }
 
     fn free(mut self) {
-        self.check();
+        let _work = self.give_up();
         // SAFETY: it came from there, with this layout.
         unsafe { ALLOC.dealloc(self.at, self.layout) };
     }
 
     fn resize(mut self, random: &mut fastrand::Rng) -> Block {
-        self.check();
+        let mut work = self.give_up();
         let new = size(random);
+        work.also(new);
         // SAFETY: it came from there, with this layout.
         let at = unsafe { ALLOC.realloc(self.at, self.layout, new) };
+        drop(work);
         assert!(!at.is_null(), "there is memory");
         // SAFETY: so many bytes were kept.
         assert_eq!(unsafe { at.read() }, self.mark, "the contents were not kept");
-        let layout = Layout::from_size_align(new, 8).unwrap();
-        let mut block = Block { at, layout, mark: random.u8(..) };
-        block.fill();
-        block
+        Block::filled(at, Layout::from_size_align(new, 8).unwrap(), random)
     }
 }

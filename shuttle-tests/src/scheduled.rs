@@ -6,7 +6,9 @@ use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Mutex, OnceLock};
 
 use shuttle::thread;
 
@@ -39,6 +41,9 @@ pub(crate) fn on_end(ended: unsafe extern "C" fn(*mut c_void)) {
 
 /// Whether an execution is under way. Before and after, nothing is scheduled.
 static UNDER_WAY: AtomicBool = AtomicBool::new(false);
+
+/// Whether this is the child of a fork, where the calling thread is alone.
+static ALONE: AtomicBool = AtomicBool::new(false);
 
 /// Threads that have begun and not ended.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
@@ -79,9 +84,15 @@ pub(crate) fn rest() {
     switch(thread::yield_now);
 }
 
+/// As [`rest`], until another thread does something.
+pub(crate) fn wait() {
+    assert!(!is_alone(), "a thread waits for one that vanished in a fork");
+    rest();
+}
+
 /// Runs `f`, in which other threads may run, and keeps this thread's word.
 fn switch<R>(f: impl FnOnce() -> R) -> Option<R> {
-    if !UNDER_WAY.load(Ordering::Relaxed) {
+    if !UNDER_WAY.load(Ordering::Relaxed) || is_alone() {
         return None;
     }
     let mine = (word().get)();
@@ -126,6 +137,7 @@ fn as_thread<R>(f: impl FnOnce() -> R) -> R {
     TOKEN.with(|token| token.set(TOKENS.fetch_add(1, Ordering::Relaxed) + 1));
     (word().set)(word().none);
     let result = f();
+    let _work = work(0);
     loop {
         let value = AT_END.with(|at_end| at_end.replace(ptr::null_mut()));
         let Some(ended) = ENDED.get().filter(|_| !value.is_null()) else { break };
@@ -134,6 +146,71 @@ fn as_thread<R>(f: impl FnOnce() -> R) -> R {
     }
     ALIVE.fetch_sub(1, Ordering::Relaxed);
     result
+}
+
+/// What threads are doing to blocks in the allocator, in bytes, by their tokens.
+static WORK: Mutex<BTreeMap<u32, usize>> = Mutex::new(BTreeMap::new());
+
+/// The calling thread is in the allocator until this is dropped.
+#[must_use]
+pub(crate) struct Work;
+
+/// It does something to a block of so many bytes, or to many.
+pub(crate) fn work(bytes: usize) -> Work {
+    WORK.lock().unwrap().insert(token(), bytes);
+    Work
+}
+
+impl Work {
+    /// The block gets so many bytes.
+    pub(crate) fn also(&mut self, bytes: usize) {
+        *WORK.lock().unwrap().entry(token()).or_default() += bytes;
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        WORK.lock().unwrap().remove(&token());
+    }
+}
+
+/// Threads that are in the allocator, and the bytes of the blocks that they do something to.
+pub(crate) fn working() -> (usize, usize) {
+    let work = WORK.lock().unwrap();
+    (work.len(), work.values().sum())
+}
+
+/// Seconds after which the child of a fork has failed.
+const PATIENCE: u32 = 60;
+
+/// Forks the process. In the child, the other threads have vanished, wherever they were; the
+/// calling thread does `f` and ends it.
+///
+/// # Panics
+/// If the child fails.
+pub(crate) fn fork(f: impl FnOnce()) {
+    // Before the handlers of the child run.
+    ALONE.store(true, Ordering::Relaxed);
+    // SAFETY: the process has one thread of the system's.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        ALIVE.store(1, Ordering::Relaxed);
+        // SAFETY: ends this process at the latest then.
+        unsafe { libc::alarm(PATIENCE) };
+        let failed = panic::catch_unwind(AssertUnwindSafe(f)).is_err();
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(failed.into()) };
+    }
+    ALONE.store(false, Ordering::Relaxed);
+    let mut status = 0;
+    // SAFETY: it is our child, and the status a place of ours.
+    let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert!(ended == child && status == 0, "the child of a fork fails: {status:#x}");
+}
+
+/// Whether this is the child of a fork, where the calling thread is alone.
+pub(crate) fn is_alone() -> bool {
+    ALONE.load(Ordering::Relaxed)
 }
 
 /// Threads that have begun and not ended.

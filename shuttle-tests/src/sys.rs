@@ -45,10 +45,11 @@ pub(crate) fn arm_thread_exit(value: *mut c_void) -> bool {
 static HELPED: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn start_task(body: TaskBody, _word: ThreadWord) -> bool {
-    if HELPED.swap(true, Ordering::Relaxed) {
+    if scheduled::is_alone() || HELPED.swap(true, Ordering::Relaxed) {
         return false;
     }
     scheduled::spawn(move || {
+        let _work = scheduled::work(0);
         body(false);
         HELPED.store(false, Ordering::Relaxed);
     });
@@ -61,6 +62,10 @@ pub(crate) fn task_count() -> Option<usize> {
 
 pub(crate) fn task_runs() -> bool {
     HELPED.load(Ordering::Relaxed)
+}
+
+pub(crate) fn forget_task() {
+    HELPED.store(false, Ordering::Relaxed);
 }
 
 pub(crate) fn wait_for_task() {

@@ -16,6 +16,8 @@ fn all_is_kept() {
         "--seed 2 --executions 300 --pct 3",
         "--seed 3 --executions 60 --threads 10 --steps 30",
         "--seed 4 --executions 60 --threads 10 --steps 30 --pct 5",
+        "--seed 5 --executions 40 --threads 6 --steps 20 --forks 100",
+        "--seed 6 --executions 40 --threads 6 --steps 20 --forks 100 --pct 5",
     ] {
         let arguments: Vec<_> = plan.split(' ').chain(["--seconds", "600"]).collect();
         let output = lives(&arguments);
@@ -29,9 +31,11 @@ fn all_is_kept() {
 /// A step of a protocol that is left out is found.
 #[test]
 fn a_fault_is_found() {
-    for step in ["put_checks_heap", "purge_detaches"] {
-        let plan = ["--threads", "5", "--steps", "25", "--seconds", "300", "--left-out", step];
-        let output = lives(&plan);
+    for (step, forks) in
+        [("put_checks_heap", "0"), ("purge_detaches", "0"), ("fork_forgets_lists", "200")]
+    {
+        let plan = ["--threads", "5", "--steps", "25", "--seconds", "300", "--forks", forks];
+        let output = lives(&[&plan[..], &["--left-out", step]].concat());
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "without {step} all went well");
         assert!(text.contains(&format!("left_out: Some({step:?})")), "{text}");

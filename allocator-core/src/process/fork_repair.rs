@@ -11,6 +11,7 @@ use crate::base::bits;
 use crate::base::geometry::{CHUNK_GRANULES, GRANULE, UNIT};
 use crate::base::nested;
 use crate::base::size_class::{self, SHAPES};
+use crate::base::sync;
 use crate::guarded::block;
 use crate::heaps::heap_table;
 use crate::pages::address_space;
@@ -43,7 +44,9 @@ pub(crate) fn run() {
     }
     let heaps = || arena::all().iter().map(|arena| &arena.heap).chain(registry::heaps());
     for heap in heaps().filter(|heap| heap.is_orphaned()) {
-        heap.forget_spans();
+        if sync::step("fork_forgets_lists") {
+            heap.forget_spans();
+        }
         needed = true;
     }
     for runs in arena::all().iter().map(|arena| &arena.page_runs).filter(|runs| runs.is_orphaned())

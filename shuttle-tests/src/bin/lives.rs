@@ -24,14 +24,18 @@ struct Arguments {
     /// Threads have priorities, which change at so many points; without, any thread may be next.
     #[arg(long)]
     pct: Option<usize>,
+    /// How many of a thousand steps fork.
+    #[arg(long, default_value_t = 0)]
+    forks: u32,
     /// A labelled step of the allocator's protocols that is left out.
     #[arg(long)]
     left_out: Option<String>,
 }
 
 fn main() {
-    let Arguments { seed, seconds, executions, threads, steps, pct, left_out } = Arguments::parse();
+    let Arguments { seed, seconds, executions, threads, steps, pct, forks, left_out } =
+        Arguments::parse();
     let schedules = pct.map_or(Schedules::Random, Schedules::Pct);
-    let done = run(&Plan { schedules, seed, executions, seconds, threads, steps, left_out });
+    let done = run(&Plan { schedules, seed, executions, seconds, threads, steps, forks, left_out });
     println!("{done} executions");
 }
