@@ -11,7 +11,13 @@ use std::time::{Duration, Instant};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
+use crate::base::bits;
+use crate::base::geometry::UNIT;
+use crate::base::size_class::SHAPES;
+use crate::pages::{address_space, arena, usage};
 use crate::scheduled::{self, Handle, Word, Work};
+use crate::spans::page_map::MAP;
+use crate::spans::span::NO_HEAP;
 use crate::strata::Strata;
 use crate::thread::tls;
 
@@ -140,6 +146,7 @@ fn execution(plan: &Plan, mut random: fastrand::Rng) {
     }
     let stats = Strata::stats();
     assert_eq!(stats.live_bytes(), 0, "of the blocks that were freed");
+    assert_eq!((stats.huge_blocks(), stats.huge_bytes()), (0, 0), "huge blocks that were freed");
 }
 
 /// A thread's life. One in four has a child.
@@ -212,6 +219,7 @@ const ON_THE_WAY: usize = 1 << 19;
 /// purged now. They are freed; then no more is in use than what vanished threads had on their
 /// way.
 fn alone(mut random: fastrand::Rng) {
+    check_granules();
     let (working, bytes) = scheduled::working();
     let held = HELD.lock().unwrap().clone();
     let of = |(at, (layout, mark)): (&usize, &(Layout, u8))| {
@@ -233,6 +241,28 @@ fn alone(mut random: fastrand::Rng) {
     let live = Strata::stats().live_bytes();
     let most = bytes + working * ON_THE_WAY;
     assert!(live <= most, "{live} bytes are lost, of {working} threads with {bytes} bytes");
+    // A page run or huge block is lost with its own request, and resizing has two.
+    let (large, most) = (usage::large(), bytes + 2 * working * UNIT);
+    assert!(large <= most, "{large} large bytes are lost, of {working} threads with {bytes} bytes");
+}
+
+/// In the child of a fork: each granule of a chunk of spans is free, or part of one in use.
+fn check_granules() {
+    for index in address_space::in_use(0, MAP.used_chunks()) {
+        let chunk = MAP.chunk(index);
+        let mut covered = chunk.granules.free_hint();
+        for granule in bits::ones(!covered).filter(|_| arena::has_spans(chunk)) {
+            let Some(span) = chunk.span_from(granule) else { continue };
+            // SAFETY: [HEAP-LOCKED] no other thread runs.
+            unsafe {
+                if span.as_ref().heap() != NO_HEAP {
+                    let class = span.as_ref().body(|body| usize::from(body.class));
+                    covered |= bits::mask(granule, SHAPES[class].granules as usize);
+                }
+            }
+        }
+        assert!(!arena::has_spans(chunk) || covered == u64::MAX, "granules that nobody has");
+    }
 }
 
 fn take(random: &mut fastrand::Rng, from: &mut Vec<Block>) -> Option<Block> {
