@@ -92,7 +92,11 @@ impl Thread {
 const LISTS: usize = 256;
 
 /// Most spare caches.
+#[cfg(not(strata_loom))]
 const SPARES: usize = 8;
+/// Small, for the models.
+#[cfg(strata_loom)]
+const SPARES: usize = 1;
 
 const _: () = assert!(size_of::<Record>() <= 1088);
 const _: () = assert!(size_of::<Cache>() < CACHE_BYTES);

@@ -18,8 +18,17 @@ pub(crate) struct Cache {
 #[derive(Default)]
 struct Owner {
     inside: u32,
-    /// Whether a thread has the cache.
-    taken: bool,
+    whose: Whose,
+}
+
+/// Who has the cache.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Whose {
+    #[default]
+    Nobodys,
+    AThreads,
+    /// That of whoever takes it off the list of the spare ones.
+    Spare,
 }
 
 // SAFETY: loom reports every access that is not synchronised.
@@ -36,7 +45,7 @@ impl Cache {
     const fn new(heap: &'static Heap) -> Self {
         Cache {
             heap,
-            owner: Guarded::new(Owner { inside: 0, taken: false }),
+            owner: Guarded::new(Owner { inside: 0, whose: Whose::Nobodys }),
             made: Guarded::new(false),
             len: AtomicUsize::new(0),
         }
@@ -70,8 +79,8 @@ impl Cache {
 
     pub(super) fn begin(&self) {
         self.change(|owner| {
-            assert!(!owner.taken, "two threads have one cache");
-            *owner = Owner { inside: 1, taken: true };
+            assert!(owner.whose != Whose::AThreads, "two threads have one cache");
+            *owner = Owner { inside: 1, whose: Whose::AThreads };
         });
     }
 
@@ -81,7 +90,7 @@ impl Cache {
 
     /// As a slow path of its thread does.
     pub(crate) fn work(&self) {
-        self.change(|owner| assert!(owner.taken && owner.inside == 0));
+        self.change(|owner| assert!(owner.whose == Whose::AThreads && owner.inside == 0));
         self.len.store(1, ordering::bin_top());
     }
 
@@ -93,10 +102,19 @@ impl Cache {
 
     /// # Safety
     /// \[OWNER-ONLY\]
+    pub(super) unsafe fn rest(&self) {
+        self.change(|owner| {
+            assert!(owner.whose == Whose::AThreads, "a cache rests that no thread has");
+            owner.whose = Whose::Spare;
+        });
+    }
+
+    /// # Safety
+    /// \[OWNER-ONLY\]
     pub(super) unsafe fn end(&self) {
         self.change(|owner| {
-            assert!(owner.taken, "a cache ends twice");
-            *owner = Owner { inside: 1, taken: false };
+            assert!(owner.whose != Whose::Nobodys, "a cache ends twice");
+            *owner = Owner { inside: 1, whose: Whose::Nobodys };
         });
         self.len.store(0, ordering::bin_top());
         let mut locked = self.heap.lock().expect("nobody interrupts");
