@@ -18,6 +18,7 @@ cases! {
 
 const KEYS: &[&str] = &[
     "explain",
+    "guarded",
     "hard_limit",
     "hardened",
     "help",
@@ -76,7 +77,7 @@ fn help_lists_all_keys() {
     for key in KEYS {
         let line = line_of(&list, key);
         let default = match *key {
-            "hard_limit" | "limit" | "log_file" | "profile_file" | "signal" => "none",
+            "guarded" | "hard_limit" | "limit" | "log_file" | "profile_file" | "signal" => "none",
             "helper" => "true",
             "explain" | "stats" => "never",
             "thp" => "auto",
