@@ -62,6 +62,9 @@ mod stocks;
 #[path = "on_fake/counters.rs"]
 mod counters;
 
+#[path = "on_fake/caches.rs"]
+mod caches;
+
 use background::huge_page_collapse;
 use background::span_purge;
 use common::model::{self, Deed, Step};
@@ -160,33 +163,6 @@ fn many_shards() {
     let after = at_rest();
     eprintln!("{cpus} CPUs: {before} to {after} mapped");
     assert!(after <= before + SLACK + cpus * CHUNKS_OF_A_SHARD);
-}
-
-/// Whoever looks through the threads may be slower than a thread that ends and the purge
-/// of its cache: the heap stays, and the cache reads as anything.
-fn a_cache_ends_meanwhile() {
-    warm_up();
-    let (began, end) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
-    std::thread::scope(|scope| {
-        let other = scope.spawn(|| {
-            Block::new(&ALLOC, 100, 8).unwrap().free(&ALLOC);
-            began.wait();
-            end.wait();
-        });
-        began.wait();
-        let seen: Vec<_> = registry::threads().collect();
-        assert!(!seen.is_empty());
-        end.wait();
-        other.join().unwrap();
-        registry::end_spares(true);
-        assert!(registry::purge() != 0, "no cache was purged");
-        for (heap, cache) in seen {
-            heap.observe_idle(0);
-            cache.request_flush();
-            assert!(cache.cached(3) <= 8191);
-        }
-    });
-    all_is_well(1);
 }
 
 /// A thread that frees nothing but what others allocated flushes what it keeps when it is
@@ -384,7 +360,7 @@ fn child() {
         ["counters", case] => counters::child(case),
         ["stocks", "full"] => stocks::nobody_puts_back(),
         ["stocks", "limit"] => stocks::what_is_held_back_makes_room(),
-        ["cache-ends"] => a_cache_ends_meanwhile(),
+        ["cache-ends"] => caches::end_meanwhile(),
         ["asked"] => one_that_only_frees_is_asked(),
         ["only-frees"] => one_that_only_frees_gets_a_cache(),
         ["turns"] => purges_take_turns(),
