@@ -317,9 +317,11 @@ fn producer_and_consumers(consumers: usize) {
     assert!(grown <= 2 * live + 4 * MIB);
 }
 
-/// Blocks of one size, more than a trial takes: so their class leases.
-fn leased(count: usize) -> Vec<Block> {
-    (0..count).map(|_| Block::new(&GLOBAL, 112, 8).unwrap()).collect()
+/// Blocks of one size: more than a trial takes, so their class leases, and less than a span has.
+const LEASED: usize = 200;
+
+fn leased() -> Vec<Block> {
+    (0..LEASED).map(|_| Block::new(&GLOBAL, 112, 8).unwrap()).collect()
 }
 
 /// Bytes that living threads cache, after this one flushed all that it has: a purge ends the
@@ -332,7 +334,7 @@ fn cached_after_purge() -> usize {
 /// A thread begins with the blocks that the one before it freed last, and frees to them.
 fn left_to_the_next() {
     let free = || {
-        let blocks = leased(300);
+        let blocks = leased();
         let last = blocks.last().unwrap().ptr.addr();
         blocks.into_iter().for_each(|block| block.free(&GLOBAL));
         last
@@ -353,12 +355,12 @@ fn left_to_the_next() {
 
 /// Of many threads that end at once, few leave anything.
 fn few_leave_something() {
-    const EACH: usize = 112 << 10;
+    const EACH: usize = LEASED * 112;
     let others = cached_after_purge();
     let all_here = Barrier::new(64);
     common::in_threads((0..64).map(|_| {
         || {
-            let blocks = leased(2000);
+            let blocks = leased();
             all_here.wait();
             blocks.into_iter().for_each(|block| block.free(&GLOBAL));
         }

@@ -383,6 +383,17 @@ impl LockedHeap<'_> {
         }
     }
 
+    /// Whether the heap has no full span, and of each class one with free blocks at most.
+    pub(crate) fn is_small(&self) -> bool {
+        let lists = self.heap.lists();
+        let is_short = |list: &SpanList| {
+            // SAFETY: [HEAP-LOCKED] the span is on our list.
+            NonNull::new(list.head)
+                .is_none_or(|span| unsafe { span.as_ref().body(|b| b.is_alone()) })
+        };
+        lists.full.head.is_null() && lists.partial.iter().all(is_short)
+    }
+
     /// Takes the next received batch, for the caller to consume.
     #[inline]
     pub(crate) fn next_received(&mut self) -> Option<NonNull<Batch>> {

@@ -50,11 +50,18 @@ impl Cache {
     }
 
     /// Prepares the cache for another thread: it keeps some blocks of classes that lease. Those of
-    /// shared spans would share cache lines with blocks that others get.
+    /// shared spans would share cache lines with blocks that others get. Returns false, and does
+    /// nothing, if the heap has many spans: others may use them sooner.
     ///
     /// # Safety
     /// \[OWNER-ONLY\]
-    pub(super) unsafe fn rest(&self) {
+    pub(super) unsafe fn rest(&self) -> bool {
+        let Some(locked) = self.heap.lock() else { return false };
+        let is_small = locked.is_small();
+        arena::release_spans(locked.unlock());
+        if !is_small {
+            return false;
+        }
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             for class in 0..CLASSES {
@@ -66,12 +73,14 @@ impl Cache {
             if !self.owner().budget.is_small() {
                 self.halve_all();
             }
-            if !self.owner().budget.is_small() {
-                return self.flush_all();
+            if self.owner().budget.is_small() {
+                self.flush_remote_cache();
+                self.owner().flow.report();
+            } else {
+                self.flush_all();
             }
-            self.flush_remote_cache();
-            self.owner().flow.report();
         }
+        true
     }
 
     /// Ends the thread's use of the cache: all goes where other threads find it,

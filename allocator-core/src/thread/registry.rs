@@ -489,12 +489,14 @@ fn leave_cache(record: &'static Record) {
     }
 }
 
-/// Makes the cache of the calling thread a spare one, unless there are enough. Then it may be
-/// another thread's.
+/// Makes the cache of the calling thread a spare one, unless there are enough, or it has many spans.
+/// Then it may be another thread's.
 fn become_spare(record: &'static Record) -> bool {
     let Some(cache) = record.cache.get() else { return false };
     // SAFETY: [OWNER-ONLY] this is the cache's thread, which has left it.
-    unsafe { cache.rest() };
+    if !unsafe { cache.rest() } {
+        return false;
+    }
     let Some(_held) = RECORDS.lock.lock() else { return false };
     if Records::list(&RECORDS.spare).count() == SPARES {
         return false;

@@ -102,11 +102,12 @@ impl Cache {
 
     /// # Safety
     /// \[OWNER-ONLY\]
-    pub(super) unsafe fn rest(&self) {
+    pub(super) unsafe fn rest(&self) -> bool {
         self.change(|owner| {
             assert!(owner.whose == Whose::AThreads, "a cache rests that no thread has");
             owner.whose = Whose::Spare;
         });
+        true
     }
 
     /// # Safety
