@@ -1,6 +1,6 @@
 //! Functions of the allocator under names of its own: numbers, purging, limits, the heap
-//! profile, guarded sampling. Texts are written into memory of the caller, as `snprintf` does, so that any language
-//! can call them. None of them allocates.
+//! profile, guarded sampling. Texts are written into memory of the caller, as `snprintf` does, so
+//! that any language can call them. None of them allocates.
 
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::{self, Display, Write};

@@ -1,6 +1,6 @@
-//! Follows stacks for the heap profile and for guarded sampling. The library is compiled without frame pointers, and the
-//! program perhaps with them. So the first return address into other code is searched for on the
-//! stack, and next to it the frame pointer of that code, which some function of the library
+//! Follows stacks for the heap profile and for guarded sampling. The library is compiled without
+//! frame pointers, and the program perhaps with them. So the first return address into other code
+//! is searched for on the stack, and next to it the frame pointer of that code, which some function of the library
 //! saved. From there on each frame pointer leads to the next.
 //!
 //! ```text

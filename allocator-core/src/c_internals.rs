@@ -106,15 +106,15 @@ pub unsafe fn free(ptr: *mut u8) -> bool {
     if page_map::owner(entry) == NO_HEAP {
         return free_empty(ptr);
     }
-    if page_map::kind(entry) == page_map::GUARDED {
-        free::free_guarded(ptr, None);
-    } else if (page_map::kind(entry) as usize) < CLASSES {
+    if (page_map::kind(entry) as usize) < CLASSES {
         // SAFETY: by the caller.
         unsafe {
             if !free::keep_profiled(ptr, entry) {
                 free::free_small(ptr, entry);
             }
         }
+    } else if page_map::kind(entry) == page_map::GUARDED {
+        free::free_guarded(ptr, None);
     } else {
         free::free_other(ptr, entry, large_bytes(ptr, entry));
     }

@@ -94,6 +94,7 @@ fn many_at_a_time() {
 
 fn detached() {
     static DONE: AtomicUsize = AtomicUsize::new(0);
+    let others = Strata::stats().threads();
     let run = |threads: usize| {
         let target = DONE.load(Ordering::Acquire) + threads;
         let mut started = target - threads;
@@ -109,7 +110,8 @@ fn detached() {
             }));
             started += 1;
         }
-        while DONE.load(Ordering::Acquire) < target {
+        // Until they have ended, too.
+        while DONE.load(Ordering::Acquire) < target || Strata::stats().threads() > others {
             thread::yield_now();
         }
     };

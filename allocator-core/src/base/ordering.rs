@@ -910,7 +910,7 @@ orderings! {
     /// later; it is led to a slow path, where it looks again.
     profile_rate = Relaxed;
 
-    /// `Countdown::gap`, `Countdown::whole`, and of each `Point` where it is, and by what rate.
+    /// `Countdown::gap`, and of each `Point` where it is, and by what rate.
     /// Written by: `countdown::draw`, `countdown::is_due`, `countdown::set`.
     /// Read by: `countdown::draw_again`, `countdown::is_due`, `countdown::take`.
     /// Relaxed: it is its thread's own; of threads without a cache, some bytes may be lost.

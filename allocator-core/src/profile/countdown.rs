@@ -19,8 +19,6 @@ use crate::sys;
 pub(crate) struct Countdown {
     /// Bytes before the next point.
     gap: AtomicUsize,
-    /// What they were when they were set.
-    whole: AtomicUsize,
     /// The state of the random numbers; 0: there is none yet.
     random: AtomicU64,
     points: [Point; rate::ALL],
@@ -54,7 +52,6 @@ impl Countdown {
     pub(crate) const fn new() -> Self {
         Countdown {
             gap: AtomicUsize::new(0),
-            whole: AtomicUsize::new(0),
             random: AtomicU64::new(0),
             points: [const { Point { left: AtomicUsize::new(0), rate: AtomicUsize::new(0) } };
                 rate::ALL],
@@ -103,7 +100,6 @@ impl Countdown {
             gap = gap.min(left);
         }
         self.gap.store(gap, ordering::profile_gap());
-        self.whole.store(gap, ordering::profile_gap());
     }
 
     /// Draws a point: the bytes before it.
@@ -131,9 +127,10 @@ impl Due {
     /// all was switched off meanwhile.
     pub(crate) fn take(self) -> Sample {
         let Due { size, countdown } = self;
-        let whole = countdown.whole.load(ordering::profile_gap());
+        let at_first = |point: &Point| point.left.load(ordering::profile_gap());
+        let whole = countdown.points.iter().map(at_first).min().unwrap_or(0);
         let before = whole.saturating_sub(countdown.gap.load(ordering::profile_gap()));
-        let left = |point: &Point| point.left.load(ordering::profile_gap()).saturating_sub(before);
+        let left = |point: &Point| at_first(point).saturating_sub(before);
         let hits = countdown.points.each_ref().map(|point| left(point) < size);
         let rates = countdown.points.each_ref().map(|it| it.rate.load(ordering::profile_gap()));
         countdown.set(|at, point| (!hits[at]).then(|| left(point) - size));

@@ -511,15 +511,9 @@ fn become_spare(record: &'static Record) -> bool {
 pub(crate) fn end_spares(all: bool) {
     for _ in 0..=usize::from(all) {
         let Some(held) = RECORDS.lock.lock() else { return };
-        let mut list = RECORDS.take_seen();
+        let list = RECORDS.take_seen();
         drop(held);
-        // SAFETY: records are never freed; these are off the list, and ours.
-        while let Some(record) = unsafe { list.as_ref() } {
-            // SAFETY: likewise.
-            list = record.next.with(|next| unsafe { *next });
-            record.end_left();
-            put_record(record);
-        }
+        free_all(list, Record::end_left);
     }
 }
 
@@ -573,6 +567,17 @@ pub(crate) unsafe fn end_all() {
     tls::set(&ENDED);
 }
 
+/// Frees records that were taken off their list, each after `f`.
+fn free_all(mut list: *mut Record, mut f: impl FnMut(&Record)) {
+    // SAFETY: records are never freed; these are off the list, and ours.
+    while let Some(record) = unsafe { list.as_ref() } {
+        // SAFETY: likewise.
+        list = record.next.with(|next| unsafe { *next });
+        f(record);
+        put_record(record);
+    }
+}
+
 fn put_record(record: &'static Record) {
     if let Some(_held) = RECORDS.lock.lock() {
         RECORDS.put_free(record);
@@ -586,23 +591,18 @@ pub(crate) fn purge() -> usize {
     }
     let Some(held) = RECORDS.lock.lock() else { return 0 };
     // SAFETY: [RECORDS-LOCKED]
-    let mut list = RECORDS.free.with(|free| unsafe { free.replace(ptr::null_mut()) });
+    let list = RECORDS.free.with(|free| unsafe { free.replace(ptr::null_mut()) });
     drop(held);
     let mut bytes = 0;
-    // SAFETY: records are never freed; these are off the list, and ours.
-    while let Some(record) = unsafe { list.as_ref() } {
-        // SAFETY: likewise; no thread has their caches.
-        unsafe {
-            list = record.next.with(|next| *next);
-            record.made.with(|made| {
-                if *made && sys::purge(record.place.as_ptr().cast(), CACHE_BYTES) {
-                    *made = false;
-                    bytes += CACHE_BYTES;
-                }
-            });
-        }
-        put_record(record);
-    }
+    free_all(list, |record| {
+        // SAFETY: the record is ours; no thread has its cache.
+        record.made.with(|made| unsafe {
+            if *made && sys::purge(record.place.as_ptr().cast(), CACHE_BYTES) {
+                *made = false;
+                bytes += CACHE_BYTES;
+            }
+        });
+    });
     bytes
 }
 
