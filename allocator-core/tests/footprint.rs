@@ -194,24 +194,9 @@ fn busy() {
     });
 }
 
-/// Waits until the program's first thread, which started this one, is idle, too:
-/// the numbers no longer change.
-fn others_sleep() {
-    let numbers = || {
-        let stats = Strata::stats();
-        (stats.cached_bytes(), stats.metadata_bytes())
-    };
-    let mut still = 0;
-    while still < 10 {
-        let before = numbers();
-        thread::sleep(Duration::from_millis(10));
-        still = if numbers() == before { still + 1 } else { 0 };
-    }
-}
-
 /// A thread that announces that it will sleep keeps nothing.
 fn idle() {
-    others_sleep();
+    common::others_sleep();
     without_a_cache();
     Strata::thread_idle();
     let others = Strata::stats().cached_bytes();

@@ -283,6 +283,7 @@ fn within_the_class() {
 
 /// Guarded blocks are in all numbers.
 fn numbers() {
+    common::others_sleep();
     start();
     let free_all = |blocks: &mut Vec<*mut u8>| blocks.drain(..).for_each(|ptr| free(ptr, EXACT));
     let mut blocks = Vec::with_capacity(600);

@@ -56,6 +56,7 @@ fn there_and_back(size: usize, count: usize, most_rounded: usize) {
 }
 
 fn counting() {
+    common::others_sleep();
     starts_without_large_blocks();
     adds_up(&Strata::stats(), 0);
     there_and_back(100, 10_000, 112);

@@ -202,6 +202,7 @@ fn random_wandering() {
 
 /// Reading the statistics changes none of the counters.
 fn reading() {
+    common::others_sleep();
     let first = Strata::stats();
     for _ in 0..1000 {
         let _ = std::hint::black_box(Strata::stats());

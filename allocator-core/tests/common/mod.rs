@@ -9,6 +9,10 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
+use std::time::Duration;
+
+use allocator_core::Strata;
 
 const CASE: &str = "STRATA_TEST_CASE";
 
@@ -97,6 +101,21 @@ pub(crate) fn check_success(case: &str, ended: Ended) {
         ended.err
     );
     print!("{case}: {}", ended.err);
+}
+
+/// In a child: waits until the program's first thread, which started this one, is idle, too:
+/// the numbers no longer change.
+pub(crate) fn others_sleep() {
+    let numbers = || {
+        let stats = Strata::stats();
+        (stats.cached_bytes(), stats.metadata_bytes())
+    };
+    let mut still = 0;
+    while still < 10 {
+        let before = numbers();
+        thread::sleep(Duration::from_millis(10));
+        still = if numbers() == before { still + 1 } else { 0 };
+    }
 }
 
 /// In a child: prints that it reached its end.
