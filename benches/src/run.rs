@@ -241,26 +241,39 @@ pub(crate) fn all(options: &Options) -> Result<ExitCode> {
     report("all", &SUITES, &asked)
 }
 
-/// Compares the figures of the guard with those that are written down.
-pub(crate) fn guard(options: &GuardOptions) -> Result<ExitCode> {
-    let suite = find("guard")?;
-    let rows = RowOptions { names: options.names.clone(), ..RowOptions::default() };
-    let asked = Asked { rows, ..Asked::default() };
-    if options.list {
-        print!("{}", asked.list(suite)?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    let run = finished(asked.run(suite, &Progress::new())?);
-    let report = run.suites.first().context("nothing to run")?;
+/// The figures of these rows of the guard; of all, if there are none.
+fn guarded(rows: Vec<String>) -> Result<guard::Figures> {
+    let asked =
+        Asked { rows: RowOptions { names: rows, ..RowOptions::default() }, ..Asked::default() };
+    let run = finished(asked.run(find("guard")?, &Progress::new())?);
     if run.is_incomplete() {
         print!("{}", terminal::render(&run));
         bail!("not all was measured");
     }
-    if options.write {
-        guard::write(report)?;
+    Ok(guard::measured(run.suites.first().context("nothing to run")?))
+}
+
+/// Compares the figures of the guard with those that are written down.
+pub(crate) fn guard(options: &GuardOptions) -> Result<ExitCode> {
+    if options.list {
+        print!("{}", Asked::default().list(find("guard")?)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let (text, moved) = guard::judge(report)?;
+    let mut figures = guarded(options.names.clone())?;
+    if options.write {
+        guard::write(&figures)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let written = guard::written()?;
+    for _ in 0..guard::AGAIN {
+        let moved = guard::moved(&figures, &written);
+        if moved.is_empty() {
+            break;
+        }
+        println!("measured again: {}", moved.join(", "));
+        guard::take_nearer(&mut figures, &guarded(moved)?, &written);
+    }
+    let (text, moved) = guard::compare(&figures, &written);
     println!("{text}");
     if moved != 0 {
         println!("{moved} figures have moved; if they should, `guard --write` accepts them");
