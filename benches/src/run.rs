@@ -41,6 +41,9 @@ impl Asked {
     fn settings(&self, suite: &Suite, interface: Interface, dir: &Path) -> Result<Settings> {
         let options = &self.rows.options;
         let mut amount = if options.quick { suite.quick } else { suite.full };
+        if self.is_all && !options.quick {
+            amount.rounds = suite.in_all;
+        }
         amount.rounds = options.rounds.map_or(amount.rounds, |rounds| rounds as usize);
         amount.scale = self.rows.scale.unwrap_or(amount.scale);
         let cpus = self.rows.pin.as_deref().map(procfs::processors).transpose()?;
@@ -237,7 +240,9 @@ pub(crate) fn instructions(options: &InstructionsOptions) -> Result<ExitCode> {
 /// Runs every suite.
 pub(crate) fn all(options: &Options) -> Result<ExitCode> {
     let rows = RowOptions::of(options);
-    let asked = Asked { rows, profiles: profiles(options.quick), is_all: true, ..Asked::default() };
+    let profiles = profiles(options.quick);
+    let servers = if options.quick { Vec::new() } else { Serving::in_all() };
+    let asked = Asked { rows, profiles, servers, is_all: true, ..Asked::default() };
     report("all", &SUITES, &asked)
 }
 
@@ -383,6 +388,7 @@ mod tests {
                 asked.settings(suite, interface, Path::new("")).unwrap().amount
             };
             let (quick, full) = (of(true), of(false));
+            assert!(suite.in_all <= full.rounds, "{}", suite.name);
             assert!(quick.rounds <= full.rounds && quick.scale <= full.scale, "{}", suite.name);
         }
     }

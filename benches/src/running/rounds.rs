@@ -93,9 +93,13 @@ impl Rounds<'_> {
     fn run(&mut self, sampler: &dyn Sampler, rounds: usize) {
         let mut rng = fastrand::Rng::with_seed(ORDER);
         let mut order: Vec<usize> = (0..self.contenders.len()).collect();
-        self.progress.steps((rounds * self.rows.len() * self.contenders.len()) as u64);
+        let visits: usize = self.table.iter().flatten().map(|it| it.samples.len()).sum();
+        self.progress.steps(visits as u64);
         for round in 0..rounds {
             for row in 0..self.rows.len() {
+                if round >= sampler.rounds(&self.rows[row], rounds) {
+                    continue;
+                }
                 let name = &self.rows[row].name;
                 self.progress.now(&format!("round {} of {rounds}: {name}", round + 1));
                 rng.shuffle(&mut order);
@@ -133,7 +137,8 @@ pub(crate) fn run(
     let rounds = settings.amount.rounds;
     let series = |row: &Row, contender: &Contender| {
         let error = sampler.check(row, contender).err().map(|error| format!("{error:#}"));
-        Series { samples: vec![None; rounds], calls: None, error }
+        let samples = vec![None; sampler.rounds(row, rounds)];
+        Series { samples, calls: None, error }
     };
     let table = ready.iter().map(|row| contenders.iter().map(|it| series(row, it)).collect());
     let table = table.collect();
@@ -277,7 +282,7 @@ pub(crate) mod tests {
     }
 
     /// Takes samples of 1 and 2 seconds; `broken` fails, `wrong` has another
-    /// result, and `tired` sleeps.
+    /// result, and `tired` sleeps. The row `long` is visited once.
     #[derive(Default)]
     struct Fake(RefCell<Vec<String>>);
 
@@ -288,6 +293,10 @@ pub(crate) mod tests {
 
         fn check(&self, _row: &Row, contender: &Contender) -> Result<()> {
             if contender.name == "unbound" { bail!("bound to another") } else { Ok(()) }
+        }
+
+        fn rounds(&self, row: &Row, rounds: usize) -> usize {
+            if row.name == "long" { 1 } else { rounds }
         }
 
         fn begin(&self, row: &Row, contender: &Contender, round: usize) -> Result<Visit> {
@@ -322,6 +331,7 @@ pub(crate) mod tests {
             is_quick: every,
             full: Amount { rounds: 1, scale: 1.0 },
             quick: Amount { rounds: 1, scale: 1.0 },
+            in_all: 1,
             mean_bounds: &[("", 0.9)],
             start: |_| Ok(Box::new(Fake::default())),
         }
@@ -355,6 +365,14 @@ pub(crate) mod tests {
         assert_eq!(report.missing[0].error, "apt-get it");
         assert_eq!(report.means().len(), 1);
         assert_eq!(report.settings["rounds"], "4");
+    }
+
+    #[test]
+    fn a_row_that_takes_long_has_fewer_rounds() {
+        let report = report_of(&["strata", "peer"], &["long", "a"]);
+        assert_eq!(report.notes.len(), 2 + 4 * 2);
+        let rounds = |row: usize| report.rows[row].figures[0].rounds();
+        assert_eq!((rounds(0), rounds(1)), (1, 4));
     }
 
     #[test]

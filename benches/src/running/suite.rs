@@ -58,11 +58,23 @@ pub(crate) struct Serving {
     pub(crate) cache_mib: u64,
     /// Its threads; none for as many as processors.
     pub(crate) threads: Option<u64>,
+    /// In how many rounds at most; none for all.
+    pub(crate) rounds: Option<usize>,
 }
 
 impl Serving {
     /// What there is without options.
-    pub(crate) const USUAL: Serving = Serving { cache_mib: 64, threads: None };
+    pub(crate) const USUAL: Serving = Serving { cache_mib: 64, threads: None, rounds: None };
+
+    /// What there is in a run of all. A cache of 4 GiB takes a minute and a half to fill: it is
+    /// filled in one round.
+    pub(crate) fn in_all() -> Vec<Serving> {
+        let mut all = Serving::all(&[64, 512, 4096], &[2, 8]);
+        for serving in &mut all {
+            serving.rounds = (serving.cache_mib == 4096).then_some(1);
+        }
+        all
+    }
 
     /// Each size with each number of threads.
     pub(crate) fn all(sizes: &[u64], threads: &[u64]) -> Vec<Serving> {
@@ -74,7 +86,7 @@ impl Serving {
         }
         let of = |cache_mib| counts.iter().map(move |threads| (cache_mib, *threads));
         let all = sizes.iter().flat_map(|size| of(*size));
-        all.map(|(cache_mib, threads)| Serving { cache_mib, threads }).collect()
+        all.map(|(cache_mib, threads)| Serving { cache_mib, threads, rounds: None }).collect()
     }
 
     /// The name of the row.
@@ -126,6 +138,11 @@ pub(crate) trait Sampler {
     /// Checks, before the first round, that the row's program uses the allocator.
     fn check(&self, row: &Row, contender: &Contender) -> Result<()>;
 
+    /// In how many of these rounds the row is visited.
+    fn rounds(&self, _row: &Row, rounds: usize) -> usize {
+        rounds
+    }
+
     /// Begins a run.
     fn begin(&self, row: &Row, contender: &Contender, round: usize) -> Result<Visit>;
 
@@ -158,6 +175,8 @@ pub(crate) struct Suite {
     pub(crate) is_quick: fn(&str) -> bool,
     pub(crate) full: Amount,
     pub(crate) quick: Amount,
+    /// Rounds in a run of all, which is to end within two hours.
+    pub(crate) in_all: usize,
     /// The bounds of geometric means, by group.
     pub(crate) mean_bounds: &'static [(&'static str, f64)],
     /// Gets ready to take samples.
@@ -192,5 +211,13 @@ mod tests {
             names(&[64, 512], &[2, 8]),
             ["orders-2t", "orders-8t", "orders-512m-2t", "orders-512m-8t"]
         );
+    }
+
+    #[test]
+    fn in_a_run_of_all_the_largest_cache_is_filled_once() {
+        let rounds = Serving::in_all().into_iter().map(|it| (it.cache_mib, it.rounds));
+        let both = |mib, rounds| [(mib, rounds); 2];
+        let want = [both(64, None), both(512, None), both(4096, Some(1))].concat();
+        assert_eq!(rounds.collect::<Vec<_>>(), want);
     }
 }

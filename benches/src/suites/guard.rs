@@ -34,6 +34,7 @@ pub(crate) const GUARD: Suite = Suite {
     is_quick: every,
     full: Amount { rounds: 1, scale: 1.0 },
     quick: Amount { rounds: 1, scale: 1.0 },
+    in_all: 1,
     mean_bounds: &[],
     start: |settings| {
         installed::find("strace", "strace")?;

@@ -21,6 +21,7 @@ pub(crate) const MICRO: Suite = Suite {
     is_quick: every,
     full: Amount { rounds: 10, scale: 1.0 },
     quick: Amount { rounds: 4, scale: 0.25 },
+    in_all: 7,
     mean_bounds: &[("one thread", 0.85), ("threads", 0.95)],
     start: |settings| Ok(Box::new(Micro(settings.clone()))),
 };

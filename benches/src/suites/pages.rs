@@ -27,6 +27,7 @@ pub(crate) const PAGES: Suite = Suite {
     is_quick: every,
     full: Amount { rounds: 5, scale: 1.0 },
     quick: Amount { rounds: 1, scale: 0.125 },
+    in_all: 4,
     mean_bounds: &[],
     start: |settings| Ok(Box::new(Pages(settings.clone()))),
 };

@@ -22,6 +22,7 @@ pub(crate) const PRELOAD: Suite = Suite {
     is_quick: |name| QUICK.contains(&name),
     full: Amount { rounds: 10, scale: 1.0 },
     quick: Amount { rounds: 1, scale: 0.05 },
+    in_all: 8,
     mean_bounds: &[],
     start: |settings| Ok(Box::new(Preload(settings.clone()))),
 };

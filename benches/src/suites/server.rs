@@ -29,6 +29,7 @@ pub(crate) const SERVER: Suite = Suite {
     is_quick: every,
     full: Amount { rounds: 7, scale: 1.0 },
     quick: Amount { rounds: 3, scale: 0.375 },
+    in_all: 4,
     mean_bounds: &[],
     start: |settings| Ok(Box::new(Driver { settings: settings.clone(), counted: count(settings) })),
 };
@@ -129,7 +130,8 @@ impl Server {
 /// Runs the counting server briefly, and says how a request allocates.
 fn count(settings: &Settings) -> Result<String> {
     let program = allocators::counting(&settings.profile)?;
-    let mut server = Server::start(Command::new(program), Serving { cache_mib: 8, threads: None })?;
+    let mut server =
+        Server::start(Command::new(program), Serving { cache_mib: 8, ..Serving::USUAL })?;
     let load = LoadSize { fill: 2500, measure: Duration::from_secs(1) };
     let (_client, Outcome { before, after, .. }) = server.drive(&load, 1)?;
     let requests = (after.requests - before.requests) as f64;
@@ -151,14 +153,25 @@ struct Driver {
     counted: Result<String>,
 }
 
+impl Driver {
+    /// How the server of a row is run.
+    fn serving(&self, row: &Row) -> Option<Serving> {
+        servers(&self.settings).iter().copied().find(|it| it.name() == row.name)
+    }
+}
+
 impl Sampler for Driver {
     fn check(&self, _row: &Row, contender: &Contender) -> Result<()> {
         contender.check(contender.run(&["version"]))
     }
 
+    fn rounds(&self, row: &Row, rounds: usize) -> usize {
+        let most = self.serving(row).and_then(|serving| serving.rounds);
+        most.map_or(rounds, |most| most.min(rounds))
+    }
+
     fn begin(&self, row: &Row, contender: &Contender, round: usize) -> Result<Visit> {
-        let serving = servers(&self.settings).iter().find(|it| it.name() == row.name);
-        let serving = *serving.context("no such row")?;
+        let serving = self.serving(row).context("no such row")?;
         let (orders, mib) = FILL;
         let fill = orders * serving.cache_mib.div_ceil(mib);
         let mut server = Server::start(contender.run(&[]), serving)?;

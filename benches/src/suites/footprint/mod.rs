@@ -32,6 +32,7 @@ pub(crate) const FOOTPRINT: Suite = Suite {
     is_quick: every,
     full: Amount { rounds: 3, scale: 1.0 },
     quick: Amount { rounds: 1, scale: 0.05 },
+    in_all: 3,
     mean_bounds: &[],
     start: |settings| {
         Ok(Box::new(Footprint { settings: settings.clone(), starter: None, redis: None }))

@@ -29,6 +29,7 @@ pub(crate) const INSTRUCTIONS: Suite = Suite {
     is_quick: every,
     full: Amount { rounds: 1, scale: 1.0 },
     quick: Amount { rounds: 1, scale: 1.0 },
+    in_all: 1,
     mean_bounds: &[],
     start: |settings| {
         find("valgrind", "valgrind")?;

@@ -34,6 +34,7 @@ pub(crate) const PROGRAMS_SUITE: Suite = Suite {
     is_quick: |_| true,
     full: Amount { rounds: 5, scale: 1.0 },
     quick: Amount { rounds: 1, scale: 0.05 },
+    in_all: 4,
     mean_bounds: &[],
     start: |settings| Ok(Box::new(Programs::new(settings.clone()))),
 };
