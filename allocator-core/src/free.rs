@@ -242,9 +242,15 @@ pub(crate) fn free_other(ptr: *mut u8, entry: u32, size: usize) {
 #[cold]
 #[inline(never)]
 pub(crate) fn free_guarded(ptr: *mut u8, said: Option<usize>) {
-    // A misuse is reported here, while no slow path is under way.
-    let slot = block::take_back(ptr, said);
-    let _inside = inside::enter();
+    let inside = inside::enter();
+    let slot = match block::take_back(ptr, said) {
+        Ok(slot) => slot,
+        Err(misused) => {
+            // A handler of the abort may leave by a jump.
+            drop(inside);
+            misused.abort()
+        }
+    };
     let slow = SlowPath::enter();
     record::forget(ptr);
     block::put(slot);

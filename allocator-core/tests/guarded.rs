@@ -16,6 +16,9 @@ static GLOBAL: Strata = Strata::new();
 
 const PAGE: usize = 4096;
 
+/// From one slot to the next.
+const SLOT: usize = 64 << 10;
+
 /// A layout whose size class has no more bytes than it.
 const EXACT: Layout = Layout::new::<[u64; 8]>();
 
@@ -104,12 +107,14 @@ fn read(ptr: *mut u8) {
 }
 
 /// Each misuse, and how its report begins.
-const MISUSES: [(&str, &str); 12] = [
+const MISUSES: [(&str, &str); 14] = [
     ("read-after-free", "use after free: access to {block}, the start of a block of 64 bytes"),
     ("write-after-free", "use after free: access to {block}, the start of a block of 64 bytes"),
     ("after-free-beyond", "use after free: access to {block+100}, 100 bytes from the start of a "),
     ("overflow-by-1", "overflow: access to {block+64}, 64 bytes from the start of a block of 64 "),
     ("overflow-by-many", "overflow: access to {block+64}, 64 bytes from the start of a block of "),
+    ("overflow-to-a-neighbour", "overflow: access to {block+64}, 64 bytes from the start of a bl"),
+    ("overflow-in-a-used-slot", "overflow: access to {block+64}, 64 bytes from the start of a bl"),
     ("underflow", "underflow: access to {block-5000}, 5000 bytes before a block of 64 bytes"),
     ("written-before", "free(): corrupted block, written beyond its end or before its start: "),
     ("twice", "free(): double free detected, the block is free already: pointer {block}"),
@@ -133,6 +138,21 @@ fn misuse(kind: &str) {
         "overflow-by-many" => {
             let ptr = with_stack(EXACT);
             (0..100_000).for_each(|at| write(ptr.wrapping_add(at)));
+        }
+        "overflow-to-a-neighbour" => {
+            free(with_stack(EXACT), EXACT);
+            PLACE.store(ALLOCATED_AT, Ordering::Relaxed);
+            let blocks = [(); 50].map(|()| block(EXACT));
+            PLACE.store(FREED_AT, Ordering::Relaxed);
+            let is_pair = |pair: &&[*mut u8]| pair[1].addr() == pair[0].addr() + SLOT;
+            let pair = blocks.windows(2).find(is_pair).expect("blocks side by side");
+            println!("block {:p}", pair[0]);
+            write(pair[0].wrapping_add(64));
+        }
+        "overflow-in-a-used-slot" => {
+            start();
+            (0..10_000).for_each(|_| free(block(EXACT), EXACT));
+            write(with_stack(EXACT).wrapping_add(64));
         }
         "underflow" => read(with_stack(EXACT).wrapping_sub(5000)),
         "written-before" => {
@@ -163,7 +183,8 @@ fn each_misuse_is_reported_with_both_stacks() {
         let ended = run(kind);
         let said = || format!("{kind}: {:?}\n{}\n{}", ended.signal, ended.out, ended.err);
         assert_eq!(ended.signal, Some(libc::SIGABRT), "{}", said());
-        let block = ended.out.lines().find_map(|line| line.split_once("block 0x")).unwrap().1;
+        let mut blocks = ended.out.lines().filter_map(|line| line.split_once("block 0x"));
+        let block = blocks.next_back().unwrap().1;
         let block = usize::from_str_radix(block, 16).unwrap();
         let mut want = format!("strata: {begin}");
         for (name, at) in [
@@ -315,6 +336,7 @@ fn numbers() {
     check(&after);
     assert_eq!(after.large_bytes(), before.large_bytes());
     assert_eq!(after.committed_bytes(), before.committed_bytes());
+    assert!(after.freed_blocks() - now.freed_blocks() >= count);
     let more = Strata::explain().live_large_bytes().saturating_sub(rows.live_large_bytes());
     assert!(more <= 64 << 10, "{more} bytes of freed blocks are resident");
 }
@@ -360,6 +382,30 @@ fn faults_of_others() {
         free(kept, EXACT);
     }
 }
+
+/// The program takes the access to its own block away, and its handler gives it back.
+fn access_that_the_program_took() {
+    const WHOLE: Layout = Layout::new::<[Aligned; 1]>();
+    // SAFETY: plain calls; the page is the block's.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = make_accessible as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        assert_eq!(libc::sigaction(libc::SIGSEGV, &raw const action, std::ptr::null_mut()), 0);
+        start();
+        let kept = guarded(WHOLE);
+        for count in 1..=3 {
+            assert_eq!(libc::mprotect(kept.cast(), PAGE, libc::PROT_READ), 0);
+            // Another access each time.
+            write(kept.wrapping_add(count));
+            assert_eq!(HANDLED.load(Ordering::Relaxed), count);
+        }
+        free(kept, WHOLE);
+    }
+}
+
+#[repr(align(4096))]
+struct Aligned(#[expect(dead_code, reason = "for its size")] [u8; PAGE]);
 
 /// A fault that nobody handles ends the process as before.
 fn unhandled() {
@@ -466,7 +512,7 @@ fn beside_the_profile() {
     assert!(in_use() - before < 1 << 20);
 }
 
-const CASES: [(&str, fn()); 11] = [
+const CASES: [(&str, fn()); 12] = [
     ("bounds", bounds),
     ("first-freed-first", first_freed_first),
     ("contents", contents),
@@ -474,6 +520,7 @@ const CASES: [(&str, fn()); 11] = [
     ("numbers", numbers),
     ("limit", limit),
     ("faults-of-others", faults_of_others),
+    ("taken-access", access_that_the_program_took),
     ("forks", forks),
     ("threads", threads),
     ("off", off),

@@ -105,7 +105,15 @@ pub const NOT_MODELLED: &[NotModelled] = &[
     ),
     (
         "an exchange of the word decides, and there is no other data",
-        &["cpu_rank", "empty_blocks", "heap_ids", "held_back", "standby_peek", "tail_peek"],
+        &[
+            "cpu_rank",
+            "empty_blocks",
+            "fault_tried",
+            "heap_ids",
+            "held_back",
+            "standby_peek",
+            "tail_peek",
+        ],
     ),
     (
         "the process has one thread, or ends",

@@ -758,7 +758,7 @@ orderings! {
     exit_rounds = Relaxed;
 
     /// Threads in the exit hook.
-    /// Written by: `registry::ended`.
+    /// Written by: `registry::ended`, `registry::forget_hooks`.
     /// Read by: `registry::ended`, `registry::wait_for_hooks`.
     /// Relaxed: whoever found none sees what they did by `lock_acquire`, on the lock that each had
     /// at its end.
@@ -953,6 +953,12 @@ orderings! {
     /// Relaxed: who takes a slot reads them under the lock under which they were written, and who has
     /// a block got it after that; `FREED` only orders.
     guarded_slots = Relaxed;
+
+    /// `TRIED` of `guarded/faults`: which thread tried which access again last.
+    /// Written by: `faults::on_fault`.
+    /// Read by: `faults::on_fault`.
+    /// Relaxed: a thread looks for what it wrote itself; no other data is read on the word.
+    fault_tried = Relaxed;
 
     /// `STATES` of `guarded/slots`: whether a slot is free, and since when.
     /// Written by: `slots::free`, `slots::put`, `slots::set_used`, `slots::take`.

@@ -73,17 +73,19 @@ fn fill(slot: usize, size: usize, bytes: usize) -> Option<*mut u8> {
 
 /// Takes a block back from its user: nobody else may free it from here on. Returns its slot, for
 /// [`put`]. `said` is what the caller says of it, in bytes of its class; `None`: nothing, and what
-/// is beyond the requested bytes was not the user's. A misuse is reported, and ends the process:
-/// the caller holds no lock.
-pub(crate) fn take_back(ptr: *mut u8, said: Option<usize>) -> usize {
-    let (slot, record) = find(ptr, said.unwrap_or(0));
-    let fail =
-        |what| -> ! { report::abort(Wrong::Free(what, said.unwrap_or(0)), ptr.addr(), record) };
+/// is beyond the requested bytes was not the user's. The caller is in a slow path: in the child of a
+/// fork, a slot that a vanished thread took is made free.
+///
+/// # Errors
+/// A misuse: nothing was done.
+pub(crate) fn take_back(ptr: *mut u8, said: Option<usize>) -> Result<usize, Misused> {
+    let (slot, record) = find(ptr, said.unwrap_or(0))?;
+    let misused = |what| Misused::Block(Wrong::Free(what, said.unwrap_or(0)), ptr.addr(), record);
     if said.is_some_and(|bytes| bytes != record.bytes()) {
-        fail(Misuse::Layout);
+        return Err(misused(Misuse::Layout));
     }
     if !slots::free(slot) {
-        fail(Misuse::DoubleFree);
+        return Err(misused(Misuse::DoubleFree));
     }
     let bytes = record.bytes();
     let before = pages(bytes) - bytes;
@@ -94,9 +96,28 @@ pub(crate) fn take_back(ptr: *mut u8, said: Option<usize>) -> usize {
         (before, slice::from_raw_parts(ptr.add(size), bytes - size))
     };
     if before.iter().chain(behind).any(|byte| *byte != PATTERN) {
-        fail(Misuse::Damaged);
+        slots::set_used(slot);
+        return Err(misused(Misuse::Damaged));
     }
-    slot
+    Ok(slot)
+}
+
+/// What was wrong with a pointer that was given back.
+pub(crate) enum Misused {
+    /// No block was ever there.
+    Nothing(Report),
+    /// Something of a block, at an address.
+    Block(Wrong, usize, &'static Record),
+}
+
+impl Misused {
+    /// Reports it, and aborts. The caller holds no lock, and is in no slow path.
+    pub(crate) fn abort(self) -> ! {
+        match self {
+            Misused::Nothing(report) => report.abort(),
+            Misused::Block(wrong, address, record) => report::abort(wrong, address, record),
+        }
+    }
 }
 
 /// Frees the block of a slot that [`take_back`] returned. Where the system does not take its pages
@@ -121,7 +142,7 @@ fn vacate(slot: usize, pages: usize) -> bool {
 
 /// Bytes of the block at `ptr`: as requested, and those of its class. A misuse ends the process.
 pub(crate) fn bytes_at(ptr: *mut u8) -> (usize, usize) {
-    let (slot, record) = find(ptr, 0);
+    let (slot, record) = find(ptr, 0).unwrap_or_else(|misused| misused.abort());
     if slots::state(slot) != slots::State::Used {
         report::abort(Wrong::Free(Misuse::DoubleFree, 0), ptr.addr(), record);
     }
@@ -129,19 +150,20 @@ pub(crate) fn bytes_at(ptr: *mut u8) -> (usize, usize) {
 }
 
 /// The slot of the block at `ptr`, in use or not, and its record.
-fn find(ptr: *mut u8, said: usize) -> (usize, &'static Record) {
+fn find(ptr: *mut u8, said: usize) -> Result<(usize, &'static Record), Misused> {
     let slot = slots::place_of(ptr.addr()).map(|place| match place {
         Place::Slot(slot) | Place::Guard(slot, _) => slot,
     });
     let Some((slot, record)) = slot.and_then(|slot| Some((slot, record::of(slot)?))) else {
-        // No block was ever there.
         let location = Location { span: 0, block: 0 };
-        Report { what: Misuse::Foreign, ptr, location, size: said }.abort()
+        let report = Report { what: Misuse::Foreign, ptr, location, size: said };
+        return Err(Misused::Nothing(report));
     };
     if record.block() != ptr.addr() {
-        report::abort(Wrong::Free(Misuse::Interior, said), ptr.addr(), record);
+        let wrong = Wrong::Free(Misuse::Interior, said);
+        return Err(Misused::Block(wrong, ptr.addr(), record));
     }
-    (slot, record)
+    Ok((slot, record))
 }
 
 /// In the child of a fork, where the one thread is in no slow path: slots that vanished threads had

@@ -3,7 +3,7 @@
 //! was switched off. All other faults go on to the handler that the program had.
 
 use crate::base::ordering;
-use crate::base::sync::AtomicBool;
+use crate::base::sync::{self, AtomicBool, AtomicUsize};
 use crate::guarded::record;
 use crate::guarded::report::{self, Wrong};
 use crate::guarded::slots::{self, Place, State};
@@ -32,6 +32,9 @@ pub(crate) fn remove() {
     }
 }
 
+/// Which thread tried which access again last.
+static TRIED: AtomicUsize = AtomicUsize::new(0);
+
 /// Returns whether the access is to be tried again.
 fn on_fault(address: usize) -> bool {
     let Some(place) = slots::place_of(address) else { return false };
@@ -49,8 +52,10 @@ fn on_fault(address: usize) -> bool {
     } else if address >= block + bytes {
         Wrong::Overflow
     } else {
-        // It was freed, and its slot has another block by now.
-        return true;
+        // It was freed, and its slot has another block by now. Where that does not help, the
+        // program has taken the access away itself, or executes data.
+        let this = address.rotate_left(24) ^ sync::thread_token() as usize;
+        return TRIED.swap(this, ordering::fault_tried()) != this;
     };
     report::abort(wrong, address, record)
 }

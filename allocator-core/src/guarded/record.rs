@@ -17,7 +17,7 @@ const FUNCTIONS: usize = 56;
 static RECORDS: [Published<Record>; MOST] = [const { Published::new() }; MOST];
 
 /// The block in a slot.
-pub(super) struct Record {
+pub(crate) struct Record {
     block: AtomicUsize,
     /// Bytes as requested.
     size: AtomicUsize,

@@ -13,7 +13,7 @@ use crate::sys;
 
 /// What was wrong.
 #[derive(Clone, Copy)]
-pub(super) enum Wrong {
+pub(crate) enum Wrong {
     /// An access after the free.
     AfterFree,
     /// An access beyond the end.

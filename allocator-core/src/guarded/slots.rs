@@ -14,7 +14,7 @@
 use crate::base::geometry::{CHUNK, CHUNK_GRANULES, SMALL_MAX};
 use crate::base::lock::Lock;
 use crate::base::ordering;
-use crate::base::sync::{AtomicBool, AtomicUsize};
+use crate::base::sync::{self, AtomicBool, AtomicUsize};
 use crate::heaps::heap_table;
 use crate::pages::address_space;
 use crate::spans::page_map::{self, MAP};
@@ -98,6 +98,8 @@ fn try_make() -> Option<()> {
     // Whoever finds the number under the lock finds the entries.
     let _held = LOCK.lock()?;
     AT.store(at + 1, ordering::guarded_slots());
+    // In the child of a fork, where there are slots, their place is known.
+    sync::in_order();
     COUNT.store(slots, ordering::guarded_slots());
     Some(())
 }
