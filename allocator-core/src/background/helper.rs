@@ -206,6 +206,8 @@ fn leave() {
         // The thread that is left may free nothing for a long time.
         purge::purge(usage::excess().max(own_time::affordable(usage::dirty())));
         registry::purge();
+        // What the caches of ended threads had may be misused.
+        slow_path::settle();
     }
     helped::set_helped(false);
     usage::look_from(address_space::mapped());
@@ -247,6 +249,7 @@ fn purge_while_short(looks: u32) {
     } else {
         give_holes_back();
     }
+    slow_path::settle();
 }
 
 /// Purges free pages within spans, if there is too much free memory; if there is far too much,
@@ -293,14 +296,19 @@ pub(crate) fn thread_idle() {
 /// span, as does one that a thread keeps. Returns how many bytes.
 pub(crate) fn purge_all() -> usize {
     let _inside = inside::enter();
-    registry::end_vanished(usize::MAX);
+    if !slow_path::is_inside() {
+        registry::end_vanished(usize::MAX);
+    }
     // All along: the thread's own heap is locked in between, too.
     let slow = SlowPath::enter();
     if let Some(cache) = slow.cache() {
         // SAFETY: [OWNER-ONLY] it is the calling thread's.
         unsafe { cache.flush_all() };
     }
-    registry::end_spares(true);
+    // Where a lock refuses, blocks of these would be lost.
+    if !slow.is_nested() {
+        registry::end_spares(true);
+    }
     stock::flush_all();
     held_back::free_all();
     sleepers::drain_all();

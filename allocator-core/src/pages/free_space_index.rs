@@ -120,15 +120,23 @@ impl FreeSpaceIndex {
         }
     }
 
-    /// In the child of a fork: as [`mark`](Self::mark), whatever a vanished thread left.
+    /// In the child of a fork: as [`mark`](Self::mark), whatever a vanished thread left. It may have
+    /// set the bit of another chunk, and not yet the one above it.
     pub(crate) fn mark_surely(&self, chunk: usize, free: u64) {
+        // A page that is not written to stays shared with the parent.
+        let set = |word: &AtomicU64, bit: usize| {
+            if word.load(ordering::index_in_child()) >> bit & 1 == 0 {
+                word.fetch_or(1 << bit, ordering::index_in_child());
+            }
+        };
         let i = chunk / 64;
-        for log in (0..LENGTHS).take_while(|log| has_room(free, *log)) {
-            for (word, bit) in [(self.word(i, log), chunk % 64), (self.top(i / 64, log), i % 64)] {
-                // A page that is not written to stays shared with the parent.
-                if word.load(ordering::index_in_child()) >> bit & 1 == 0 {
-                    word.fetch_or(1 << bit, ordering::index_in_child());
-                }
+        for log in 0..LENGTHS {
+            let word = self.word(i, log);
+            if has_room(free, log) {
+                set(word, chunk % 64);
+            }
+            if word.load(ordering::index_in_child()) != 0 {
+                set(self.top(i / 64, log), i % 64);
             }
         }
     }

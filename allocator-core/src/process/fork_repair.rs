@@ -31,6 +31,7 @@ use crate::thread::slow_path;
 pub(crate) fn run() {
     nested::after_fork();
     registry::free_orphaned_lock();
+    registry::forget_hooks();
     // An interrupted slow path most likely has the thread's cache.
     helped::after_fork(registry::current().is_some() || slow_path::is_inside());
     let whole = !inside::is_this_thread();

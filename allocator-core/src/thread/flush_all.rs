@@ -6,6 +6,7 @@ use crate::heaps::heap::Heap;
 use crate::pages::arena;
 use crate::remote::send::BatchPool;
 use crate::remote::span_transfer;
+use crate::spans::page_map::MAP;
 use crate::thread::cache::Cache;
 
 impl Cache {
@@ -65,7 +66,7 @@ impl Cache {
         // SAFETY: [OWNER-ONLY] by the caller.
         unsafe {
             for class in 0..CLASSES {
-                if !self.owner().trials[class].leases() {
+                if !self.owner().trials[class].leases() || !self.has_only_own(class) {
                     self.discard(class);
                 }
             }
@@ -81,6 +82,17 @@ impl Cache {
             }
         }
         true
+    }
+
+    /// Whether all blocks in a magazine are of spans of the cache's heap: some may have come with
+    /// others from an arena.
+    ///
+    /// # Safety
+    /// \[OWNER-ONLY\]
+    unsafe fn has_only_own(&self, class: usize) -> bool {
+        let bin = &self.bins[class];
+        // SAFETY: [OWNER-ONLY] by the caller.
+        unsafe { bin.blocks() }.iter().all(|block| bin.is_for(MAP.entry(*block)))
     }
 
     /// Ends the thread's use of the cache: all goes where other threads find it,

@@ -456,7 +456,10 @@ unsafe extern "C" fn ended(value: *mut c_void) {
     if has_ended && let Some(ended) = ENDED_HERE.get() {
         ended();
     }
-    HOOKS.fetch_sub(1, ordering::exit_hooks());
+    // A fork in this one has forgotten it.
+    if HOOKS.load(ordering::exit_hooks()) != 0 {
+        HOOKS.fetch_sub(1, ordering::exit_hooks());
+    }
 }
 
 /// Returns whether the cache has ended.
@@ -482,9 +485,7 @@ fn thread_ends(record: &'static Record, value: *mut c_void) -> bool {
 /// Makes the cache of the calling thread, which gets no other, a spare one, or ends it.
 fn leave_cache(record: &'static Record) {
     let _inside = inside::enter();
-    if become_spare(record) {
-        helped::thread_ended();
-    } else {
+    if !become_spare(record) {
         end_cache(record);
     }
 }
@@ -503,18 +504,24 @@ fn become_spare(record: &'static Record) -> bool {
     }
     // SAFETY: [RECORDS-LOCKED]
     RECORDS.take_used(record.thread.with(|thread| unsafe { *thread }));
+    // Before another thread begins with it, and counts.
+    helped::thread_ended();
     RECORDS.put_spare(record);
     true
 }
 
-/// Ends the spare caches that were so at the last call already; or `all` of them.
-pub(crate) fn end_spares(all: bool) {
+/// Ends the spare caches that were so at the last call already; or `all` of them. Returns whether
+/// there were any. The caller is in no nested slow path.
+pub(crate) fn end_spares(all: bool) -> bool {
+    let mut any = false;
     for _ in 0..=usize::from(all) {
-        let Some(held) = RECORDS.lock.lock() else { return };
+        let Some(held) = RECORDS.lock.lock() else { break };
         let list = RECORDS.take_seen();
         drop(held);
+        any |= !list.is_null();
         free_all(list, Record::end_left);
     }
+    any
 }
 
 /// Ends the cache of the calling thread, which gets no other.
@@ -721,6 +728,11 @@ pub(crate) struct AfterFork {
     pub(crate) inside: bool,
     /// Bytes of blocks that left spans, and that caches did not report.
     pub(crate) unreported: isize,
+}
+
+/// In the child of a fork: no other thread is in its exit hook.
+pub(crate) fn forget_hooks() {
+    HOOKS.store(0, ordering::exit_hooks());
 }
 
 /// In the child of a fork, where the calling thread is in a slow path: the caches of vanished
