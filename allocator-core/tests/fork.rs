@@ -7,7 +7,8 @@ use allocator_core::Strata;
 use common::{Block, Random};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
-use std::thread;
+use std::time::Duration;
+use std::{fs, thread};
 
 #[global_allocator]
 static GLOBAL: Strata = Strata::new();
@@ -54,8 +55,8 @@ fn blocks_up_to(most: usize, seed: usize) -> usize {
 
 /// The work of the child. Returns its exit code.
 fn in_the_child(n: usize, inherited: Vec<Block>) -> i32 {
-    // SAFETY: plain call: a child that hangs is killed.
-    unsafe { libc::alarm(20) };
+    // SAFETY: plain call: a child that hangs is killed, after its parent has seen it.
+    unsafe { libc::alarm(140) };
     if everything(n) != 0 {
         return 1;
     }
@@ -110,14 +111,38 @@ fn two_threads(n: usize) -> bool {
     })
 }
 
+/// A child that has not ended after so many looks hangs. They are counted, not timed: a machine
+/// that stands still meanwhile does so for one look.
+const LOOKS: u64 = 600;
+
+/// Milliseconds before a look; fewer before the first ones.
+const BETWEEN: u64 = 50;
+
 /// Waits for a child. Returns its exit code, or the negative number of the signal
 /// that ended it.
 fn ended(pid: i32) -> i32 {
     let mut status = 0;
-    // SAFETY: the child is ours, and `status` can be written.
-    let got = unsafe { libc::waitpid(pid, &raw mut status, 0) };
-    assert_eq!(got, pid);
-    if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -libc::WTERMSIG(status) }
+    for look in 0..LOOKS {
+        // SAFETY: the child is ours, and `status` can be written.
+        let got = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+        if got != 0 {
+            assert_eq!(got, pid);
+            let exited = libc::WIFEXITED(status);
+            return if exited { libc::WEXITSTATUS(status) } else { -libc::WTERMSIG(status) };
+        }
+        thread::sleep(Duration::from_millis(BETWEEN.min(look)));
+    }
+    panic!("a child hangs:\n{}", tasks(pid));
+}
+
+/// What the tasks of a process do, as the system says it.
+fn tasks(pid: i32) -> String {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let what = ["stat", "wchan", "syscall", "stack"];
+    let told = tasks.flat_map(|task| {
+        what.map(|it| fs::read_to_string(task.path().join(it)).unwrap_or_default())
+    });
+    told.map(|text| text.trim().to_owned() + "\n").collect()
 }
 
 /// Runs `forker` while other threads keep every part of the allocator busy.
@@ -230,7 +255,7 @@ fn child() {
                 if pid == 0 {
                     // SAFETY: plain calls: a child that hangs is killed.
                     unsafe {
-                        libc::alarm(20);
+                        libc::alarm(140);
                         libc::_exit(i32::from(everything(1) != 0));
                     }
                 }

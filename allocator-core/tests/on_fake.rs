@@ -65,6 +65,9 @@ mod counters;
 #[path = "on_fake/caches.rs"]
 mod caches;
 
+#[path = "on_fake/vanish.rs"]
+mod vanish;
+
 use background::huge_page_collapse;
 use background::span_purge;
 use common::model::{self, Deed, Step};
@@ -329,6 +332,7 @@ fn child() {
     match words {
         ["each-call"] => failures::each_call_fails(),
         ["each-kind"] => failures::each_kind_fails(),
+        ["no-holes"] => failures::refused_purges_make_no_holes(),
         ["all-calls"] => failures::all_calls_fail(),
         ["again-and-again"] => failures::refusals_are_cheap(),
         ["set-up", k, count] => failures::set_up_fails(k.parse().unwrap(), count.parse().unwrap()),
@@ -359,8 +363,10 @@ fn child() {
         ["grows", how] => container::growth_is_seen(how),
         ["counters", case] => counters::child(case),
         ["stocks", "full"] => stocks::nobody_puts_back(),
+        ["stocks", "held-back"] => stocks::what_is_held_back_is_counted(),
         ["stocks", "limit"] => stocks::what_is_held_back_makes_room(),
-        ["cache-ends"] => caches::end_meanwhile(),
+        ["caches", case] => caches::child(case),
+        ["vanish", first] => vanish::at_each_step(first.parse().unwrap()),
         ["asked"] => one_that_only_frees_is_asked(),
         ["only-frees"] => one_that_only_frees_gets_a_cache(),
         ["turns"] => purges_take_turns(),
@@ -404,11 +410,6 @@ fn child() {
 #[test]
 fn the_helper_works_on_when_the_clock_is_refused() {
     common::succeeds("2 clock");
-}
-
-#[test]
-fn a_cache_may_end_while_others_look_at_it() {
-    common::succeeds("2 cache-ends");
 }
 
 #[test]
@@ -504,6 +505,11 @@ fn any_one_call_may_fail() {
 fn any_kind_of_call_may_fail_once_or_for_long() {
     common::succeeds("2 each-kind");
     common::succeeds("8 each-kind");
+}
+
+#[test]
+fn a_purge_that_is_refused_is_none() {
+    common::succeeds("2 no-holes");
 }
 
 #[test]
@@ -603,6 +609,7 @@ fn a_kernel_may_have_few_address_bits() {
 #[test]
 fn hardened_stocks_are_full_and_near_a_limit() {
     common::succeeds("2 stocks full");
+    common::succeeds("2 stocks held-back");
     common::succeeds("2 stocks limit");
 }
 

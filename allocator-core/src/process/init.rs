@@ -140,7 +140,10 @@ fn begin_at(region: *mut u8, space: usize) -> Result<(), MapError> {
 
 /// In the child of a fork, which has one thread: repairs or drops the state that the
 /// others were changing.
-unsafe extern "C" fn after_fork_in_child() {
+///
+/// # Safety
+/// No other thread runs.
+pub(crate) unsafe extern "C" fn after_fork_in_child() {
     own_stack::after_fork();
     record::after_fork();
     slots::after_fork();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Block, is_zero, layout};
 use crate::pages::committed::COMMITTED;
+use crate::pages::usage;
 use crate::strata::Strata;
 use crate::sys::{self, Call};
 use crate::workload::{ALLOC, SLACK, TRACELESS, all_is_well, at_rest, warm_up, workload};
@@ -79,6 +80,31 @@ pub(crate) fn refusals_are_cheap() {
         rest.into_iter().for_each(|block| block.free(&ALLOC));
     }
     live.into_iter().for_each(|block| block.free(&ALLOC));
+    all_is_well(1);
+}
+
+/// A purge of spans in use that the system refuses makes no holes; one that it does not refuse
+/// makes them.
+pub(crate) fn refused_purges_make_no_holes() {
+    crate::options::apply(b"helper:false,thp:never");
+    warm_up();
+    let blocks = (0..200_000).map(|_| Block::new(&ALLOC, 256, 8).unwrap());
+    let (kept, freed): (Vec<_>, Vec<_>) = blocks.enumerate().partition(|(n, _)| n % 64 == 0);
+    let free_all = |blocks: Vec<(usize, Block)>| {
+        blocks.into_iter().for_each(|(_, block)| block.free(&ALLOC));
+        Strata::thread_idle();
+    };
+    free_all(freed);
+    sys::fail_nth(Call::Purge, 1, u64::MAX);
+    let loose = usage::loose();
+    assert!(loose > 40 << 20, "{loose} bytes are loose");
+    Strata::purge();
+    // Spare caches may have given some back.
+    assert!(usage::loose() >= loose, "{} of {loose}", usage::loose());
+    sys::clear_failures();
+    Strata::purge();
+    assert!(usage::loose() < loose / 4, "{} of {loose}", usage::loose());
+    free_all(kept);
     all_is_well(1);
 }
 

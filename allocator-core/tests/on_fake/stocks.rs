@@ -3,7 +3,9 @@
 
 use crate::base::size_class;
 use crate::hardened::blocks::{self, Kind, Mode, Said};
+use crate::pages::held_back;
 use crate::strata::Strata;
+use crate::sys;
 use crate::thread::stock::{self, Given};
 
 fn alloc(size: usize) -> *mut u8 {
@@ -30,6 +32,23 @@ pub(crate) fn nobody_puts_back() {
         }
     }
     assert!(refused > 200, "two piles have no room for that many: {refused}");
+}
+
+/// Freed huge blocks are counted while they are held back, and have no memory.
+pub(crate) fn what_is_held_back_is_counted() {
+    const BYTES: usize = 6 << 20;
+    free(alloc(100));
+    let committed = sys::committed_bytes();
+    let blocks: Vec<_> = (0..40).map(|_| alloc(BYTES - 100)).collect();
+    for (n, block) in blocks.into_iter().enumerate() {
+        free(block);
+        assert_eq!(held_back::held(), ((n + 1).min(32), (n + 1).min(32) * BYTES));
+    }
+    assert!(held_back::free_all());
+    assert_eq!(held_back::held(), (0, 0));
+    assert!(!held_back::free_all());
+    Strata::purge();
+    assert!(sys::committed_bytes() <= committed + (4 << 20));
 }
 
 /// Freed blocks that are held back count as committed, until there is need.

@@ -4,6 +4,8 @@ use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use super::vanish;
+
 /// A value protected by a spin lock.
 pub(super) struct SpinLock<T> {
     held: AtomicBool,
@@ -24,8 +26,10 @@ impl<T> SpinLock<T> {
         Self { held: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
-    /// Locks and returns access to the value.
+    /// Locks and returns access to the value. The thread may vanish before, and after the guard
+    /// is dropped.
     pub(super) fn lock(&self) -> SpinGuard<'_, T> {
+        vanish::step();
         self.acquire();
         SpinGuard { lock: self }
     }
@@ -63,5 +67,6 @@ impl<T> DerefMut for SpinGuard<'_, T> {
 impl<T> Drop for SpinGuard<'_, T> {
     fn drop(&mut self) {
         self.lock.unlock();
+        vanish::step();
     }
 }

@@ -15,13 +15,16 @@
 //! - `move_to` onto a range that is not completely reserved, or onto itself.
 //!
 //! [`fail_nth`] and [`fail_any_nth`] make calls fail. A failed call changes
-//! nothing and returns what the real one returns on failure. Calls about
+//! nothing and returns what the real one returns on failure. [`vanish_at`] stops
+//! a thread in the midst of its calls. Calls about
 //! threads, time and CPUs are passed on to the system; `set_…` overrides the
 //! answer of some of them.
 //!
 //! Nothing here allocates. The state belongs to the whole process, so tests
 //! that set failures or overrides, or compare byte counts, must run one at a
 //! time.
+
+mod vanish;
 
 mod lock;
 
@@ -62,3 +65,4 @@ pub use passthrough::{
     task_count, task_runs, thread_token, wait_for_task, write_stderr,
 };
 pub use table::State;
+pub use vanish::{has_vanished, vanish_at};
