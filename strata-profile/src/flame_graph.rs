@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::snapshot::{Entry, Snapshot};
-use crate::symbols::Symbols;
 
 /// The page, with a mark in the place of the data.
 const PAGE: &str = include_str!("flame_graph.html");
@@ -63,7 +62,7 @@ impl Snapshot {
     /// difference it has what became more. It needs no other file and no network.
     #[must_use]
     pub fn flame_graph(&self) -> String {
-        let (mut root, mut symbols) = (Node::default(), Symbols::default());
+        let (mut root, mut symbols) = (Node::default(), self.symbols());
         for entry in &self.entries {
             root.add(&entry.names(&mut symbols), values(entry));
         }

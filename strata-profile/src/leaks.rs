@@ -6,7 +6,6 @@ use std::sync::OnceLock;
 use std::{fs, io, process};
 
 use crate::snapshot::Snapshot;
-use crate::symbols::Symbols;
 
 /// Most stacks of a report.
 const MOST_STACKS: usize = 20;
@@ -28,7 +27,7 @@ impl Snapshot {
             "{} bytes in {} blocks are in use, in {count} stacks (estimated, one sample in {} bytes)",
             all.bytes, all.blocks, self.rate
         );
-        let mut symbols = Symbols::default();
+        let mut symbols = self.symbols();
         for entry in used.take(MOST_STACKS) {
             let _ =
                 write!(text, "\n{} bytes in {} blocks", entry.in_use.bytes, entry.in_use.blocks);

@@ -42,7 +42,9 @@
 
 #![deny(missing_docs)]
 
+mod process;
 mod modules;
+mod own;
 mod unwinder;
 mod symbols;
 mod snapshot;
@@ -57,6 +59,7 @@ use std::time::Duration;
 use allocator_core::Strata;
 
 pub use leaks::report_at_exit;
+pub use process::{Code, Function, Object, Process};
 pub use snapshot::{Change, Entry, Snapshot};
 
 /// Switches the profile on, with one sample in `bytes` bytes, in the mean. Unless you have reasons

@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::{fs, ptr, slice};
 
+use crate::process::Code;
+
 /// An object that is loaded.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Module {
@@ -20,14 +22,6 @@ pub(crate) struct Module {
     pub(crate) unwind: Option<[Section; 2]>,
     /// Whether it is the program, which is never unloaded.
     pub(crate) is_program: bool,
-}
-
-/// A part of an object that is executable.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Code {
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    pub(crate) offset: u64,
 }
 
 /// A piece of an object's memory.

@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
 
-use crate::modules::{self, Module};
+use crate::process::Object;
 use crate::snapshot::Snapshot;
 use crate::symbols::Symbols;
 
@@ -137,16 +137,16 @@ impl<K: Hash + Eq> Numbers<K> {
 }
 
 /// What a profile is made of, as far as it is known.
-struct Builder {
+struct Builder<'a> {
     profile: Profile,
-    modules: Vec<Module>,
-    symbols: Symbols,
+    objects: Vec<Object>,
+    symbols: Symbols<'a>,
     strings: Numbers<String>,
     functions: Numbers<(String, String)>,
     locations: Numbers<usize>,
 }
 
-impl Builder {
+impl Builder<'_> {
     /// The place of a text in the table; the empty one is the first.
     fn text(&mut self, text: &str) -> i64 {
         if text.is_empty() {
@@ -170,11 +170,11 @@ impl Builder {
     }
 
     fn mappings(&mut self) {
-        for module in std::mem::take(&mut self.modules) {
-            let filename = self.text(&module.path.to_string_lossy());
-            let id = module.build_id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        for object in std::mem::take(&mut self.objects) {
+            let filename = self.text(&object.path.to_string_lossy());
+            let id = object.build_id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             let build_id = self.text(&id);
-            for code in &module.code {
+            for code in &object.code {
                 let id = self.profile.mapping.len() as u64 + 1;
                 self.profile.mapping.push(Mapping {
                     id,
@@ -228,8 +228,8 @@ impl Snapshot {
     pub fn pprof(&self) -> Vec<u8> {
         let mut builder = Builder {
             profile: Profile { string_table: vec![String::new()], ..Profile::default() },
-            modules: modules::all(),
-            symbols: Symbols::default(),
+            objects: self.process().objects(),
+            symbols: self.symbols(),
             strings: Numbers(HashMap::new()),
             functions: Numbers(HashMap::new()),
             locations: Numbers(HashMap::new()),

@@ -1,10 +1,13 @@
 //! What the profile has recorded at a moment, and what became of it since another.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use allocator_core::{Amount, Scope, Strata};
 
+use crate::own::Own;
+use crate::process::Process;
 use crate::symbols::Symbols;
 use crate::unwinder;
 
@@ -47,7 +50,7 @@ impl Entry {
     }
 
     /// The functions from the outermost on, for a flame graph. The scope is a root of its own.
-    pub(crate) fn names(&self, symbols: &mut Symbols) -> Vec<String> {
+    pub(crate) fn names(&self, symbols: &mut Symbols<'_>) -> Vec<String> {
         let scope = self.scope.iter().map(ToString::to_string);
         scope.chain(symbols.names(&self.frames)).collect()
     }
@@ -56,6 +59,7 @@ impl Entry {
 /// What the profile has recorded at a moment, or the difference of two such.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    process: Arc<dyn Process>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) rate: usize,
     pub(crate) taken: SystemTime,
@@ -74,14 +78,32 @@ impl Snapshot {
             in_use: Change::of(stack.in_use()),
             allocated: Change::of(stack.allocated()),
         });
-        let mut entries: Vec<_> = entries.filter(|entry| entry.allocated.blocks != 0).collect();
+        let rate = Strata::profile_rate().unwrap_or(Strata::PROFILE_BYTES);
+        Snapshot::of(Arc::new(Own), entries, rate)
+    }
+
+    /// What somebody else has read of a process now, such as `strata-top` of another one: its
+    /// stacks, each with one sample in `rate` bytes, in the mean.
+    #[must_use]
+    pub fn of(
+        process: Arc<dyn Process>,
+        entries: impl IntoIterator<Item = Entry>,
+        rate: usize,
+    ) -> Self {
+        let entries = entries.into_iter().filter(|entry| entry.allocated.blocks != 0);
+        let mut entries: Vec<_> = entries.collect();
         entries.sort_by(|a, b| b.in_use.bytes.cmp(&a.in_use.bytes).then(a.frames.cmp(&b.frames)));
-        Snapshot {
-            entries,
-            rate: Strata::profile_rate().unwrap_or(Strata::PROFILE_BYTES),
-            taken: SystemTime::now(),
-            spent: Duration::ZERO,
-        }
+        Snapshot { process, entries, rate, taken: SystemTime::now(), spent: Duration::ZERO }
+    }
+
+    /// The process that it is of.
+    pub(crate) fn process(&self) -> &dyn Process {
+        &*self.process
+    }
+
+    /// For the names of its functions.
+    pub(crate) fn symbols(&self) -> Symbols<'_> {
+        Symbols::of(self.process())
     }
 
     /// What changed since an earlier snapshot: blocks that were allocated since and are in use
@@ -104,7 +126,8 @@ impl Snapshot {
             changed.filter(|entry| entry.in_use != nothing || entry.allocated != nothing).collect();
         entries.sort_by_key(|entry| -entry.in_use.bytes);
         let spent = self.taken.duration_since(earlier.taken).unwrap_or_default();
-        Snapshot { entries, rate: self.rate, taken: self.taken, spent }
+        let process = self.process.clone();
+        Snapshot { process, entries, rate: self.rate, taken: self.taken, spent }
     }
 
     /// The stacks, those with most bytes in use first.

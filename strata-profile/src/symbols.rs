@@ -1,49 +1,34 @@
 //! The functions of addresses, with those that were inlined there.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, c_void};
-use std::mem::MaybeUninit;
 
-use backtrace::SymbolName;
-
-/// A function, and the line of it that made a call.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Function {
-    /// As Rust or C++ write it, without the hash that Rust appends.
-    pub(crate) name: String,
-    pub(crate) file: String,
-    pub(crate) line: u32,
-}
+use crate::process::{Function, Process};
 
 /// The functions of addresses that were looked up.
-#[derive(Default)]
-pub(crate) struct Symbols {
+pub(crate) struct Symbols<'a> {
+    process: &'a dyn Process,
     known: HashMap<usize, Vec<Function>>,
 }
 
-impl Drop for Symbols {
+impl Drop for Symbols<'_> {
     /// Debug information takes many times the memory of a profile.
     fn drop(&mut self) {
         backtrace::clear_symbol_cache();
     }
 }
 
-impl Symbols {
+impl<'a> Symbols<'a> {
+    pub(crate) fn of(process: &'a dyn Process) -> Self {
+        Symbols { process, known: HashMap::new() }
+    }
+
     /// The functions at an address behind a call, the innermost first; its number if nothing is
     /// known.
     pub(crate) fn at(&mut self, address: usize) -> &[Function] {
         self.known.entry(address).or_insert_with(|| {
-            let mut found = Vec::new();
-            backtrace::resolve(address as *mut c_void, |symbol| {
-                let name = symbol.name().map(|name| format!("{name:#}"));
-                found.extend(name.map(|name| Function {
-                    name,
-                    file: symbol.filename().map(|it| it.display().to_string()).unwrap_or_default(),
-                    line: symbol.lineno().unwrap_or(0),
-                }));
-            });
+            let mut found = self.process.functions(address);
             if found.is_empty() {
-                let name = exported(address).unwrap_or_else(|| format!("{address:#x}"));
+                let name = format!("{address:#x}");
                 found.push(Function { name, file: String::new(), line: 0 });
             }
             found
@@ -51,7 +36,7 @@ impl Symbols {
     }
 
     /// The frames of a stack without those of the allocator itself, and the interface to it.
-    pub(crate) fn of_program<'a>(&mut self, frames: &'a [usize]) -> &'a [usize] {
+    pub(crate) fn of_program<'b>(&mut self, frames: &'b [usize]) -> &'b [usize] {
         let own = |frame: &&usize| self.at(**frame).iter().all(is_allocator);
         let own = frames.iter().take_while(own).count();
         &frames[own..]
@@ -76,21 +61,6 @@ impl Symbols {
         }
         names.reverse();
         names
-    }
-}
-
-/// The function at an address behind a call, by the names that its object exports: of libraries
-/// that were loaded after the first address was looked up, nothing else is known.
-fn exported(address: usize) -> Option<String> {
-    let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: the loader fills the place, and the name is its object's.
-    unsafe {
-        if libc::dladdr((address - 1) as *const c_void, info.as_mut_ptr()) == 0 {
-            return None;
-        }
-        let name = info.assume_init().dli_sname;
-        let name = (!name.is_null()).then(|| CStr::from_ptr(name).to_bytes())?;
-        Some(format!("{:#}", SymbolName::new(name)))
     }
 }
 

@@ -16,15 +16,17 @@ use crate::process::{Object, Watched};
 type Header = FileHeader64<Endianness>;
 
 /// Where the header of an object and its list of segments are.
-const HEAD: usize = 4096;
+pub(crate) const HEAD: usize = 4096;
 
 /// Notes are small.
 const NOTES: usize = 64 << 10;
 
-/// Most size classes, arenas and threads that make sense.
+/// Most size classes, arenas, threads, places for stacks and bytes of a record that make sense.
 const CLASSES: usize = 1 << 10;
 const ARENAS: usize = 1 << 10;
 const THREADS: usize = 1 << 20;
+const PLACES: usize = 1 << 20;
+const BYTES: usize = 1 << 12;
 
 /// A copy of the allocator.
 #[derive(Clone)]
@@ -103,6 +105,50 @@ fn notes(head: &[u8], at: usize) -> Option<(Endianness, Vec<Range>)> {
     Some((endian, ranges.collect()))
 }
 
+/// The build id of an object that is mapped at an address.
+pub(crate) fn build_id(memory: &Memory, at: usize) -> Option<Vec<u8>> {
+    let (endian, ranges) = notes(&memory.one(at, HEAD).ok()?, at)?;
+    ranges.iter().find_map(|range| {
+        let notes = memory.one(range.at, range.bytes).ok()?;
+        let list = NoteIterator::<Header>::new(endian, 4, &notes).ok()?;
+        let mut ids = list.map_while(Result::ok).filter(|note| {
+            note.name() == elf::ELF_NOTE_GNU && note.n_type(endian) == elf::NT_GNU_BUILD_ID
+        });
+        ids.next().map(|note| note.desc().to_vec())
+    })
+}
+
+/// A part of a file that is mapped.
+pub(crate) struct Segment {
+    /// Its place in the file.
+    offset: u64,
+    bytes: u64,
+    /// Its address, as the file has it.
+    address: u64,
+}
+
+impl Segment {
+    /// The address of a place in the file, if it is in this part.
+    pub(crate) fn address(&self, place: u64) -> Option<u64> {
+        let within = place.checked_sub(self.offset).filter(|it| *it < self.bytes)?;
+        Some(self.address + within)
+    }
+}
+
+/// The parts of a file, by its head. `None`: it is something else.
+pub(crate) fn segments(head: &[u8]) -> Option<Vec<Segment>> {
+    let header = Header::parse(head).ok()?;
+    let endian = header.endian().ok()?;
+    let all = header.program_headers(endian, head).ok()?;
+    let loaded = all.iter().filter(|it| it.p_type(endian) == elf::PT_LOAD);
+    let segment = |it: &elf::ProgramHeader64<Endianness>| Segment {
+        offset: it.p_offset(endian),
+        bytes: it.p_filesz(endian),
+        address: it.p_vaddr(endian),
+    };
+    Some(loaded.map(segment).collect())
+}
+
 /// In a segment of notes, where ours have their words, and the words.
 fn distances(endian: Endianness, notes: &[u8]) -> Vec<(usize, isize)> {
     // Where a segment has notes of another alignment as well, they are in a segment of their own,
@@ -156,6 +202,15 @@ fn makes_sense(directory: &Directory) -> bool {
         && directory.stocks.rows <= ARENAS
         && directory.records.most <= THREADS
         && directory.records.first <= directory.records.most
+        && directory.profile.places <= PLACES
+        && [
+            directory.profile.most_frames,
+            directory.profile.most_text,
+            directory.profile.stack.bytes,
+            directory.profile.label.bytes,
+        ]
+        .iter()
+        .all(|bytes| *bytes <= BYTES)
 }
 
 #[cfg(test)]

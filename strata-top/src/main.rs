@@ -8,6 +8,8 @@ mod process;
 mod memory;
 mod copies;
 mod numbers;
+mod profile;
+mod names;
 mod sample;
 mod rows;
 mod tables;
@@ -15,8 +17,9 @@ mod history;
 mod draw;
 mod live;
 
+use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -51,6 +54,22 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Prints which functions allocated what is in use, if the process has its heap profile on:
+    /// the 20 stacks with most bytes, or as one of the options has it.
+    Profile {
+        /// The process.
+        #[arg(value_parser = value_parser!(i32).range(1..))]
+        pid: i32,
+        /// Prints all stacks as lines, for scripts that draw flame graphs.
+        #[arg(long)]
+        folded: bool,
+        /// Writes a file for `go tool pprof`.
+        #[arg(long, value_name = "FILE")]
+        pprof: Option<PathBuf>,
+        /// Writes a page with a flame graph, for a browser.
+        #[arg(long, value_name = "FILE")]
+        page: Option<PathBuf>,
+    },
     /// Prints what changed between two files that `explain PID --json` wrote.
     Diff {
         /// The earlier one.
@@ -74,6 +93,9 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         None => live::run(arguments.pid, arguments.delay),
         Some(Command::Explain { pid, json }) => explain(pid, json),
+        Some(Command::Profile { pid, folded, pprof, page }) => {
+            profile(pid, folded, pprof.as_deref(), page.as_deref())
+        }
         Some(Command::Diff { before, after }) => diff(&before, &after),
     };
     match result {
@@ -94,7 +116,33 @@ fn explain(pid: i32, json: bool) -> Result<(), Problem> {
     print(&format!("{text}\n"))
 }
 
-fn diff(before: &std::path::Path, after: &std::path::Path) -> Result<(), Problem> {
+fn profile(
+    pid: i32,
+    folded: bool,
+    pprof: Option<&Path>,
+    page: Option<&Path>,
+) -> Result<(), Problem> {
+    let (snapshot, dropped) = Source::open(pid)?.profile()?;
+    if dropped != 0 {
+        eprintln!("strata-top: {dropped} samples are missing: there was no room for them");
+    }
+    let write = |path: &Path, bytes: &[u8]| {
+        fs::write(path, bytes).map_err(|error| Problem::File { path: path.to_owned(), error })
+    };
+    if let Some(path) = pprof {
+        write(path, &snapshot.pprof())?;
+    }
+    if let Some(path) = page {
+        write(path, snapshot.flame_graph().as_bytes())?;
+    }
+    match (folded, pprof.or(page)) {
+        (true, _) => print(&snapshot.folded()),
+        (false, None) => print(&snapshot.report()),
+        (false, Some(_)) => Ok(()),
+    }
+}
+
+fn diff(before: &Path, after: &Path) -> Result<(), Problem> {
     print(&tables::diff(&Sample::load(before)?, &Sample::load(after)?))
 }
 

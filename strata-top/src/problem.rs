@@ -21,13 +21,15 @@ pub(crate) enum Problem {
     NotStrata(i32),
     /// Strata is there, but nobody has allocated from it.
     Unused { pid: i32, object: String },
+    /// Its heap profile is empty.
+    NotProfiled(i32),
     /// Its directory has another layout.
     Layout { pid: i32, version: String, layout: usize },
     /// What was read makes no sense.
     Damaged(i32),
     /// The system says something else.
     System { what: String, error: io::Error },
-    /// A file cannot be read.
+    /// A file cannot be read, or written.
     File { path: PathBuf, error: io::Error },
     /// A file has something else.
     Format { path: PathBuf, error: serde_json::Error },
@@ -56,6 +58,11 @@ impl Display for Problem {
                 f,
                 "process {pid} has Strata ({object}), but has allocated nothing from it: another \
                  allocator serves it, or it has just begun"
+            ),
+            Problem::NotProfiled(pid) => write!(
+                f,
+                "the heap profile of process {pid} has recorded nothing: switch it on in the \
+                 program (`strata_profile::start`, `strata_profile_start` in C)"
             ),
             Problem::Layout { pid, version, layout } => write!(
                 f,

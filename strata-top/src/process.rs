@@ -1,9 +1,11 @@
 //! What the system says of a process: its name, and its physical memory.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use procfs::ProcError;
-use procfs::process::{MMPermissions, MMapPath, Process};
+use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process};
+use strata_profile::Code;
 
 use crate::problem::Problem;
 
@@ -105,6 +107,26 @@ impl Watched {
             _ => None,
         });
         Ok(objects.collect())
+    }
+
+    /// The code that is mapped from files.
+    ///
+    /// # Errors
+    /// As [`Watched::objects`].
+    pub(crate) fn code(&self) -> Result<Vec<(PathBuf, Code)>, Problem> {
+        let maps = self.process.maps().map_err(|error| problem(self.pid(), error))?;
+        let code = |map: &MemoryMap| Code {
+            start: map.address.0 as usize,
+            end: map.address.1 as usize,
+            offset: map.offset,
+        };
+        let parts = maps.into_iter().filter_map(|map| match &map.pathname {
+            MMapPath::Path(path) if map.perms.contains(MMPermissions::EXECUTE) => {
+                Some((path.clone(), code(&map)))
+            }
+            _ => None,
+        });
+        Ok(parts.collect())
     }
 
     /// Its physical memory now.

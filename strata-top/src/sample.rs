@@ -2,15 +2,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use strata_profile::Snapshot;
 
 use crate::copies::{self, Copy};
 use crate::memory::Memory;
+use crate::names::Names;
 use crate::numbers::{self, Numbers};
 use crate::problem::Problem;
 use crate::process::Watched;
+use crate::profile;
 
 /// All numbers of a process at a time: what `strata-top explain PID --json` writes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -89,6 +93,22 @@ impl Source {
     /// Shows the next copy.
     pub(crate) fn show_next(&mut self) {
         self.shown = (self.shown + 1) % self.copies.len();
+    }
+
+    /// Reads the heap profile now, and how many samples it had no room for.
+    ///
+    /// # Errors
+    /// The process has ended, or has recorded nothing.
+    pub(crate) fn profile(&self) -> Result<(Snapshot, usize), Problem> {
+        let (copy, pid) = (&self.copies[self.shown], self.memory.pid);
+        let profile::Recorded { entries, rate, dropped } =
+            profile::read(&self.memory, &copy.directory.profile)?;
+        if entries.is_empty() {
+            return Err(Problem::NotProfiled(pid));
+        }
+        let addresses = entries.iter().flat_map(|entry| entry.frames.iter().copied());
+        let names = Names::of(&self.process, &self.memory, addresses)?;
+        Ok((Snapshot::of(Arc::new(names), entries, rate), dropped))
     }
 
     /// Reads all numbers now.

@@ -7,7 +7,8 @@
 //!  .note.strata ──► directory ─┬─► counters
 //!   in the file                ├─► arenas ──► heaps
 //!                              ├─► records ─► heaps, caches ──► bins
-//!                              └─► stocks
+//!                              ├─► stocks
+//!                              └─► stacks ──► labels
 //! ```
 //! `strata-top` reads it. All fields are words or arrays of bytes, and so valid whatever they hold.
 
@@ -16,7 +17,7 @@ pub const MAGIC: [u8; 16] = *b"strata directory";
 
 /// The layout of what is described here. It changes with every change of [`Directory`], and of the
 /// way from the words to the numbers.
-pub const LAYOUT: usize = 1;
+pub const LAYOUT: usize = 2;
 
 /// The name, with its null, and the type of the note that leads to the directory. The note has
 /// one signed word of 32 bits: the distance of the directory from that word.
@@ -88,6 +89,8 @@ pub struct Directory {
     pub cache: Cache,
     /// The stocks.
     pub stocks: Stocks,
+    /// The heap profile.
+    pub profile: Profile,
 }
 
 /// The size classes.
@@ -276,4 +279,66 @@ pub struct Stocks {
     pub rows: usize,
     /// The number of blocks in a stock: 32 bits.
     pub count: usize,
+}
+
+/// The heap profile. Stacks and labels are never freed, and do not change but for their amounts.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Profile {
+    /// One sample in so many bytes, in the mean; 0: the profile is off.
+    pub rate: Address,
+    /// Samples that there was no room for.
+    pub dropped: Address,
+    /// A table of pointers to stacks; some are null.
+    pub stacks: Address,
+    /// The number of places in the table.
+    pub places: usize,
+    /// The stack for samples that the table had no room for.
+    pub others: Address,
+    /// The label of samples in no scope.
+    pub no_label: Address,
+    /// Most frames of a stack.
+    pub most_frames: usize,
+    /// Most bytes of a key, and of a value.
+    pub most_text: usize,
+    /// A block is counted as so many.
+    pub parts: usize,
+    /// Offsets in a stack.
+    pub stack: Stack,
+    /// Offsets in a label.
+    pub label: Label,
+}
+
+/// Offsets in a stack.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Stack {
+    /// The bytes of a stack.
+    pub bytes: usize,
+    /// The pointer to the return addresses, the innermost first.
+    pub frames: usize,
+    /// The number of these.
+    pub len: usize,
+    /// The pointer to the label.
+    pub label: usize,
+    /// Blocks that were allocated, in parts.
+    pub allocated_blocks: usize,
+    /// Bytes of these.
+    pub allocated_bytes: usize,
+    /// Those in use, in parts.
+    pub used_blocks: usize,
+    /// Bytes of these.
+    pub used_bytes: usize,
+}
+
+/// Offsets in a label. Each text is a pointer to its bytes, and their number.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Label {
+    /// The bytes of a label.
+    pub bytes: usize,
+    /// The key.
+    pub key: usize,
+    /// The value.
+    pub value: usize,
 }

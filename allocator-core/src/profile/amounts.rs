@@ -1,6 +1,8 @@
 //! What samples stand for: how much was allocated at some place or on somebody's behalf, and how
 //! much of that is in use.
 
+use core::mem::offset_of;
+
 use crate::base::ordering;
 use crate::base::sync::AtomicU64;
 use crate::profile::rate::{PARTS, Weight};
@@ -27,6 +29,15 @@ struct Count {
 }
 
 impl Amounts {
+    /// For readers outside of the process: where the blocks and the bytes are that were allocated,
+    /// and those of them in use.
+    pub(super) const OFFSETS: [usize; 4] = [
+        offset_of!(Amounts, allocated.blocks),
+        offset_of!(Amounts, allocated.bytes),
+        offset_of!(Amounts, used.blocks),
+        offset_of!(Amounts, used.bytes),
+    ];
+
     pub(super) const fn new() -> Self {
         Amounts { allocated: Count::new(), used: Count::new() }
     }

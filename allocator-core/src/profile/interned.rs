@@ -1,6 +1,9 @@
 //! A table of records that are kept once each, by what they say. They are never freed, so that a
 //! reader needs no lock.
 
+use core::mem::offset_of;
+
+use crate::base::directory::Address;
 use crate::base::ordering;
 use crate::base::published::Published;
 use crate::base::sync::AtomicUsize;
@@ -14,6 +17,11 @@ pub(super) struct Interned<T: 'static, const PLACES: usize> {
 impl<T, const PLACES: usize> Interned<T, PLACES> {
     pub(super) const fn new() -> Self {
         Interned { places: [const { Published::new() }; PLACES], count: AtomicUsize::new(0) }
+    }
+
+    /// Where the places are, for readers outside of the process.
+    pub(super) const fn places(&'static self) -> Address {
+        Address::of(&raw const *self).plus(offset_of!(Self, places))
     }
 
     /// The record with this hash that `is_it`; else the place for it, if there are fewer than

@@ -2,9 +2,11 @@
 //! say of it. There is one label for each, which is never freed: threads and stacks refer to it by
 //! its address.
 
+use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::{slice, str};
 
+use crate::base::directory;
 use crate::pages::metadata;
 use crate::profile::amounts::Amounts;
 use crate::profile::interned::Interned;
@@ -34,6 +36,13 @@ pub(crate) struct Label {
 }
 
 impl Label {
+    /// For readers outside of the process. That a text is its pointer and its length, a test holds.
+    pub(super) const OFFSETS: directory::Label = directory::Label {
+        bytes: size_of::<Label>(),
+        key: offset_of!(Label, key),
+        value: offset_of!(Label, value),
+    };
+
     const fn new(hash: u64, key: &'static str, value: &'static str) -> Self {
         Label { hash, key, value, amounts: Amounts::new() }
     }
@@ -117,4 +126,19 @@ fn hash(key: &str, value: &str) -> u64 {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     hash ^ hash >> 29
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_a_pointer_and_a_length() {
+        let text = "of nine..";
+        let label = Label::new(0, text, "");
+        let key = (&raw const label).wrapping_byte_add(Label::OFFSETS.key);
+        // SAFETY: a reference to a text has two words, which are initialized.
+        let words = unsafe { key.cast::<[usize; 2]>().read() };
+        assert_eq!(words, [text.as_ptr().addr(), text.len()]);
+    }
 }

@@ -12,6 +12,7 @@
 //!                  └ sampled ┘                 └ sampled
 //! ```
 
+use crate::base::directory::Address;
 use crate::base::ordering;
 use crate::base::sync::AtomicUsize;
 
@@ -29,6 +30,11 @@ pub(super) const ALL: usize = 2;
 
 /// For each one sample in so many bytes, in the mean; 0: it is off.
 static RATES: [AtomicUsize; ALL] = [const { AtomicUsize::new(0) }; ALL];
+
+/// Where the rate of the profile is, for readers outside of the process.
+pub(super) const fn place() -> Address {
+    Address::of(&raw const RATES[For::Profile as usize])
+}
 
 /// Bytes between two samples, in the mean; 0: it is off.
 #[inline(always)]

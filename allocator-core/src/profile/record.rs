@@ -4,6 +4,7 @@
 //! counted. The lock is not held while memory is allocated, and nothing here waits for a lock
 //! of the program's or of the loader's.
 
+use crate::base::directory::{self, Address};
 use crate::base::lock::{Lock, LockGuard};
 use crate::base::ordering;
 use crate::base::sync::AtomicUsize;
@@ -24,6 +25,11 @@ static LIVE: Live<Sample, 8192, 8> = Live::new();
 
 /// Samples that there was no room for.
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// Where the profile is, for readers outside of the process.
+pub(crate) const fn places() -> directory::Profile {
+    stacks::places(Address::of(&raw const DROPPED))
+}
 
 /// A sampled block.
 #[derive(Clone, Copy)]

@@ -1,14 +1,16 @@
 //! The stacks that samples were taken at: each once for each scope, with what was allocated there
 //! and what of that is in use. They are never freed, so that a reader needs no lock.
 
+use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 use core::slice;
 
+use crate::base::directory::{self, Address};
 use crate::pages::metadata;
 use crate::profile::amounts::Amounts;
 use crate::profile::interned::Interned;
-use crate::profile::labels::{self, Label};
-use crate::profile::rate::Weight;
+use crate::profile::labels::{self, Label, MOST_TEXT};
+use crate::profile::rate::{self, PARTS, Weight};
 
 /// Most functions of a stack: the innermost ones.
 pub(super) const MOST_FRAMES: usize = 120;
@@ -24,6 +26,34 @@ static TABLE: Interned<Stack, PLACES> = Interned::new();
 
 /// Stands for all stacks without a label that the table had no room for.
 static OTHERS: Stack = Stack::new(0, NonNull::dangling(), 0, &labels::NONE);
+
+/// Where the stacks are, for readers outside of the process.
+pub(super) const fn places(dropped: Address) -> directory::Profile {
+    let [allocated_blocks, allocated_bytes, used_blocks, used_bytes] = Amounts::OFFSETS;
+    let amounts = offset_of!(Stack, amounts);
+    directory::Profile {
+        rate: rate::place(),
+        dropped,
+        stacks: TABLE.places(),
+        places: PLACES,
+        others: Address::of(&raw const OTHERS),
+        no_label: Address::of(&raw const labels::NONE),
+        most_frames: MOST_FRAMES,
+        most_text: MOST_TEXT,
+        parts: PARTS as usize,
+        stack: directory::Stack {
+            bytes: size_of::<Stack>(),
+            frames: offset_of!(Stack, frames),
+            len: offset_of!(Stack, len),
+            label: offset_of!(Stack, label),
+            allocated_blocks: amounts + allocated_blocks,
+            allocated_bytes: amounts + allocated_bytes,
+            used_blocks: amounts + used_blocks,
+            used_bytes: amounts + used_bytes,
+        },
+        label: Label::OFFSETS,
+    }
+}
 
 /// A stack, the label of the samples that were taken there, and what they stand for.
 pub(crate) struct Stack {

@@ -18,6 +18,7 @@ use crate::pages::held_back;
 use crate::pages::helped;
 use crate::pages::metadata;
 use crate::pages::usage;
+use crate::profile::record;
 use crate::thread::cache::Cache;
 use crate::thread::registry;
 use crate::thread::stock;
@@ -46,6 +47,7 @@ static DIRECTORY: Directory = Directory {
     heap: Heap::OFFSETS,
     cache: Cache::OFFSETS,
     stocks: stock::places(),
+    profile: record::places(),
 };
 
 /// A text, cut if it is too long, and zeros.
@@ -84,7 +86,7 @@ mod tests {
     /// A reader knows the fields by their places: where these change, the layout is another.
     #[test]
     fn the_layout_is_that_of_its_number() {
-        assert_eq!((LAYOUT, size_of::<Directory>()), (1, 544));
+        assert_eq!((LAYOUT, size_of::<Directory>()), (2, 704));
         assert_eq!(offset_of!(Directory, layout), 16);
         assert_eq!(offset_of!(Directory, version), 24);
         assert_eq!(offset_of!(Directory, stocks), 520);

@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader, ErrorKind, Write as _};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
@@ -87,7 +87,14 @@ impl Target {
 
     pub(crate) fn start(command: &mut Command) -> Self {
         let command = readable(command).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
+        let mut started = command.spawn();
+        // A child that another test has just forked may still have the file open, to which this
+        // one wrote the program.
+        while started.as_ref().is_err_and(|error| error.kind() == ErrorKind::ExecutableFileBusy) {
+            thread::sleep(Duration::from_millis(5));
+            started = command.spawn();
+        }
+        let mut child = started.expect("the program starts");
         let input = child.stdin.take().expect("it is piped");
         let output = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut target = Target { child, input, output };
