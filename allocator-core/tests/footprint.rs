@@ -296,9 +296,18 @@ fn one_left() {
     // SAFETY: the child runs only the lines below, and exits.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let before = anonymous();
-        threads_end();
-        falls_to("one thread is left", before + 3 * MIB);
+        let most = anonymous() + 3 * MIB;
+        // Where threads begin slowly, the helper may see one of them and leave before they end.
+        let mut falls = (0..5).map(|_| {
+            threads_end();
+            (0..200).any(|_| {
+                thread::sleep(Duration::from_millis(20));
+                anonymous() <= most
+            })
+        });
+        if !falls.any(|has_fallen| has_fallen) {
+            falls_to("one thread is left", most);
+        }
         std::process::exit(0);
     }
     let mut status = 0;
