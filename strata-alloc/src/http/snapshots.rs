@@ -139,6 +139,9 @@ impl Drop for Borrowed {
 mod tests {
     use super::*;
 
+    /// Held by tests that switch the profile.
+    static SWITCHING: Mutex<()> = Mutex::new(());
+
     #[test]
     fn the_last_are_kept() {
         let numbers: Vec<_> = (0..2 * MOST).map(|_| keep(Snapshot::take())).collect();
@@ -148,6 +151,7 @@ mod tests {
 
     #[test]
     fn borrowers_follow_each_other() {
+        let _alone = lock(&SWITCHING);
         let is_on = || Strata::profile_rate().is_some();
         let (first, second) = (borrow(), borrow());
         drop(first);
@@ -172,6 +176,7 @@ mod tests {
 
     #[test]
     fn few_measure_at_a_time() {
+        let _alone = lock(&SWITCHING);
         let measuring: Vec<_> = (0..MOST_MEASURING).map(|_| Measuring::one_more()).collect();
         assert!(measuring.iter().all(Option::is_some) && growth(Duration::ZERO).is_none());
         drop(measuring);
