@@ -363,14 +363,22 @@ extern "C" fn make_accessible(_: i32, info: *mut libc::siginfo_t, _: *mut libc::
     HANDLED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Faults of the program still go to its handler.
-fn faults_of_others() {
-    // SAFETY: plain calls; the page is the test's.
+/// Sets that handler.
+fn handle_faults() {
+    // SAFETY: a plain call.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = make_accessible as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO;
         assert_eq!(libc::sigaction(libc::SIGSEGV, &raw const action, std::ptr::null_mut()), 0);
+    }
+}
+
+/// Faults of the program still go to its handler.
+fn faults_of_others() {
+    // SAFETY: plain calls; the page is the test's.
+    unsafe {
+        handle_faults();
         start();
         let kept = guarded(EXACT);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -388,10 +396,7 @@ fn access_that_the_program_took() {
     const WHOLE: Layout = Layout::new::<[Aligned; 1]>();
     // SAFETY: plain calls; the page is the block's.
     unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = make_accessible as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO;
-        assert_eq!(libc::sigaction(libc::SIGSEGV, &raw const action, std::ptr::null_mut()), 0);
+        handle_faults();
         start();
         let kept = guarded(WHOLE);
         for count in 1..=3 {
