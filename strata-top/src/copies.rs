@@ -16,7 +16,7 @@ use crate::process::{Object, Watched};
 type Header = FileHeader64<Endianness>;
 
 /// Where the header of an object and its list of segments are.
-pub(crate) const HEAD: usize = 4096;
+const HEAD: usize = 4096;
 
 /// Notes are small.
 const NOTES: usize = 64 << 10;
@@ -116,37 +116,6 @@ pub(crate) fn build_id(memory: &Memory, at: usize) -> Option<Vec<u8>> {
         });
         ids.next().map(|note| note.desc().to_vec())
     })
-}
-
-/// A part of a file that is mapped.
-pub(crate) struct Segment {
-    /// Its place in the file.
-    offset: u64,
-    bytes: u64,
-    /// Its address, as the file has it.
-    address: u64,
-}
-
-impl Segment {
-    /// The address of a place in the file, if it is in this part.
-    pub(crate) fn address(&self, place: u64) -> Option<u64> {
-        let within = place.checked_sub(self.offset).filter(|it| *it < self.bytes)?;
-        Some(self.address + within)
-    }
-}
-
-/// The parts of a file, by its head. `None`: it is something else.
-pub(crate) fn segments(head: &[u8]) -> Option<Vec<Segment>> {
-    let header = Header::parse(head).ok()?;
-    let endian = header.endian().ok()?;
-    let all = header.program_headers(endian, head).ok()?;
-    let loaded = all.iter().filter(|it| it.p_type(endian) == elf::PT_LOAD);
-    let segment = |it: &elf::ProgramHeader64<Endianness>| Segment {
-        offset: it.p_offset(endian),
-        bytes: it.p_filesz(endian),
-        address: it.p_vaddr(endian),
-    };
-    Some(loaded.map(segment).collect())
 }
 
 /// In a segment of notes, where ours have their words, and the words.

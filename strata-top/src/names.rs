@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use addr2line::Loader;
 use object::read::elf::{ElfFile64, ElfSymbol64};
-use object::{Endianness, Object as _, ObjectSymbol};
+use object::{Endianness, Object as _, ObjectSegment as _, ObjectSymbol};
 use strata_profile::{Code, Function, Object, Process};
 
-use crate::copies::{self, HEAD, Segment};
+use crate::copies;
 use crate::memory::Memory;
 use crate::problem::Problem;
 use crate::process::Watched;
@@ -87,7 +87,9 @@ fn objects(process: &Watched, memory: &Memory) -> Result<Vec<Object>, Problem> {
 /// The file of an object, and the one with its debug information.
 struct Source {
     loader: Loader,
-    segments: Vec<Segment>,
+    /// The parts that are mapped: the places in the file, and the address of the first as the
+    /// file has it.
+    segments: Vec<(Range<u64>, u64)>,
     /// What it exports: the addresses, and the name.
     exported: Vec<(Range<u64>, String)>,
 }
@@ -109,6 +111,10 @@ impl Source {
         if id != object.build_id {
             return None;
         }
+        let segments = file.segments().map(|it| {
+            let (start, bytes) = it.file_range();
+            (start..start + bytes, it.address())
+        });
         let symbols = file.dynamic_symbols().filter(ObjectSymbol::is_definition);
         let place = |it: &ElfSymbol64<'_, '_>| it.address()..it.address() + it.size();
         let named = symbols.filter_map(|it| Some((place(&it), it.name().ok()?.to_owned())));
@@ -117,16 +123,18 @@ impl Source {
         let separate = separate(id).and_then(|path| Loader::new(proc.join("root").join(path)).ok());
         Some(Source {
             loader: separate.or_else(|| Loader::new(&path).ok())?,
-            segments: copies::segments(&bytes[..bytes.len().min(HEAD)])?,
+            segments: segments.collect(),
             exported,
         })
     }
 
     /// The functions at a place in the file.
     fn functions(&self, place: u64) -> Vec<Function> {
-        let Some(address) = self.segments.iter().find_map(|it| it.address(place)) else {
+        let Some((part, address)) = self.segments.iter().find(|(part, _)| part.contains(&place))
+        else {
             return Vec::new();
         };
+        let address = address + (place - part.start);
         let mut found = Vec::new();
         if let Ok(mut frames) = self.loader.find_frames(address) {
             while let Ok(Some(frame)) = frames.next() {
