@@ -14,8 +14,8 @@ static GONE: AtomicBool = AtomicBool::new(false);
 static FOREVER: AtomicU32 = AtomicU32::new(0);
 
 /// Has the calling thread vanish at its `n`-th step from now (1 is the next; 0: at none), and no
-/// other thread. A call on memory has two: one before its effect, one after. There the thread stops
-/// for ever. A thread that ends before takes this back: another one may get its token.
+/// other thread. A call on memory or a file has two: one before its effect, one after. There the
+/// thread stops for ever. A thread that ends before takes this back: another one may get its token.
 pub fn vanish_at(n: u64) {
     LEFT.store(n, Ordering::Relaxed);
     GONE.store(false, Ordering::Relaxed);
